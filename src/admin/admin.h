@@ -1,0 +1,47 @@
+/* admin/admin.h - HTTP on the admin port: health, metrics, status, fleet, a few IDs, drain, the console.
+ *
+ * A libmicrohttpd daemon with its own thread (two at most serve slow readers), bounded in connections and time. What it says comes from
+ * struct sf_admin_host; callbacks run on admin threads and take their own locks. Health answers are under 100 ms and never wait for
+ * control, coordinator or clock.
+ */
+#ifndef SF_ADMIN_ADMIN_H
+#define SF_ADMIN_ADMIN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/parse.h"
+#include "base/strbuf.h"
+#include "metrics/metrics.h"
+#include "worker/readiness.h"
+
+struct sf_admin_host {
+    void *ctx;
+    /* The checks of /readyz, in their fixed order. */
+    void (*readiness)(void *ctx, struct sf_readiness *ret);
+    /* Names what stalled into `to`, one a line; returns true when every loop turns. */
+    bool (*live)(void *ctx, struct sf_strbuf *to);
+    bool (*started)(void *ctx);                       /* has been ready once */
+    void (*status)(void *ctx, struct sf_strbuf *to);  /* JSON object */
+    void (*fleet)(void *ctx, struct sf_strbuf *to);   /* JSON object */
+    /* Mints up to n IDs into ids; returns 0 or -EAGAIN with a reason for people (503). */
+    int (*mint)(void *ctx, uint32_t n, uint64_t *ids, char *reason, size_t reason_size);
+    void (*drain)(void *ctx);
+};
+
+struct sf_admin_options {
+    struct sf_host_port address;
+    struct sf_admin_host host;
+    struct sf_metrics *metrics;
+    struct sf_log *log;
+};
+
+struct sf_admin;
+int sf_admin_create(const struct sf_admin_options *options, struct sf_admin **ret_admin, struct sf_error *err);
+uint16_t sf_admin_port(const struct sf_admin *admin);
+void sf_admin_destroy(struct sf_admin *admin);
+
+#endif
