@@ -1,17 +1,19 @@
 /* id/generator.h - mints IDs for one slot: one atomic 64-bit word that only grows.
  *
- * The word is timestamp << sequence_bits | sequence of the last ID minted, with a closed bit on top (bit 63). Minting n IDs is
- * one compare-and-swap to max(word + 1, now << sequence_bits) + n - 1; a sequence that overflows carries into the timestamp by
- * itself. An ID is minted only if its timestamp is below the limit (the acknowledged reservation) and at most max_ahead_ms
- * ahead of the caller's time. Once the closed bit is set nothing can be in flight: whoever loaded the word earlier fails its
- * compare-and-swap, and the word left behind is the exact high-water mark.
+ * The word is timestamp << sequence_bits | sequence of the last ID minted, with a closed bit on top
+ * (bit 63). Minting n IDs is one compare-and-swap to max(word + 1, now << sequence_bits) + n - 1; a
+ * sequence that overflows carries into the timestamp by itself. An ID is minted only if its
+ * timestamp is below the limit (the acknowledged reservation) and at most max_ahead_ms ahead of the
+ * caller's time. Once the closed bit is set nothing can be in flight: whoever loaded the word
+ * earlier fails its compare-and-swap, and the word left behind is the exact high-water mark.
  *
- * Why a generator may be opened for another slot in place: slot and limit are stored while the word is closed, and opening
- * stores a word that never stood there before (it only grows). A minter loads the word first and the slot and limit after;
- * its compare-and-swap succeeds only if the word has not moved since, so they belong together.
+ * Why a generator may be opened for another slot in place: slot and limit are stored while the word
+ * is closed, and opening stores a word that never stood there before (it only grows). A minter
+ * loads the word first and the slot and limit after; its compare-and-swap succeeds only if the word
+ * has not moved since, so they belong together.
  *
- * Times are milliseconds since the fleet's epoch. Pure: time and randomness are arguments. mint and the reads: any thread.
- * open, close, raise, lower: the control thread only (one thread at a time).
+ * Times are milliseconds since the fleet's epoch. Pure: time and randomness are arguments. mint and
+ * the reads: any thread. open, close, raise, lower: the control thread only (one thread at a time).
  * The word may live in a mapped state file (worker/statefile.h); the generator does not own it.
  */
 #ifndef SF_ID_GENERATOR_H
@@ -36,13 +38,14 @@ struct sf_generator {
 };
 
 enum sf_mint_result {
-    SF_MINT_OK,        /* ret is filled; count is at least 1 and at most what was asked for */
-    SF_MINT_WAIT,      /* every ID up to now + max_ahead_ms is used: try again in a later millisecond */
+    SF_MINT_OK,   /* ret is filled; count is at least 1 and at most what was asked for */
+    SF_MINT_WAIT, /* every ID up to now + max_ahead_ms is used: try again in a later millisecond */
     SF_MINT_EXHAUSTED, /* the reservation has been used up */
     SF_MINT_CLOSED     /* the generator is closed */
 };
 
-/* Consecutive words first_word .. first_word + count - 1 of one slot. They may cross milliseconds: sf_run_take splits them. */
+/* Consecutive words first_word .. first_word + count - 1 of one slot. They may cross milliseconds:
+ * sf_run_take splits them. */
 struct sf_mint {
     uint64_t first_word;
     uint64_t slot_bits;
@@ -55,26 +58,31 @@ struct sf_run {
     uint32_t count;
 };
 
-/* Sets up a closed generator over *word, which the caller owns. The word's value is kept (a mapped file may bring one), its
- * closed bit is set. Layout must be valid. */
-void sf_generator_init(struct sf_generator *gen, const struct sf_layout *layout, uint64_t max_ahead_ms, _Atomic uint64_t *word);
+/* Sets up a closed generator over *word, which the caller owns. The word's value is kept (a mapped
+ * file may bring one), its closed bit is set. Layout must be valid. */
+void sf_generator_init(struct sf_generator *gen, const struct sf_layout *layout,
+                       uint64_t max_ahead_ms, _Atomic uint64_t *word);
 
-/* Opens a closed generator for a slot. The first ID lies at or above both start_ms and everything minted before through this
- * word; IDs stay below limit_ms (exclusive). Returns 0, -ERANGE if datacenter, worker or start_ms do not fit the layout, -EALREADY
- * if it is open. A limit beyond the layout's last timestamp counts as that. */
-int sf_generator_open(struct sf_generator *gen, uint64_t datacenter, uint64_t worker, uint64_t start_ms, uint64_t limit_ms);
+/* Opens a closed generator for a slot. The first ID lies at or above both start_ms and everything
+ * minted before through this word; IDs stay below limit_ms (exclusive). Returns 0, -ERANGE if
+ * datacenter, worker or start_ms do not fit the layout, -EALREADY if it is open. A limit beyond the
+ * layout's last timestamp counts as that. */
+int sf_generator_open(struct sf_generator *gen, uint64_t datacenter, uint64_t worker,
+                      uint64_t start_ms, uint64_t limit_ms);
 
 /* As open, but continues right behind last_word (fast restart). */
-int sf_generator_open_after(struct sf_generator *gen, uint64_t datacenter, uint64_t worker, uint64_t last_word,
-                            uint64_t limit_ms);
+int sf_generator_open_after(struct sf_generator *gen, uint64_t datacenter, uint64_t worker,
+                            uint64_t last_word, uint64_t limit_ms);
 
-/* Sets the closed bit; idempotent. Afterwards no mint succeeds and sf_generator_last_ms is final. */
+/* Sets the closed bit; idempotent. Afterwards no mint succeeds and sf_generator_last_ms is final.
+ */
 void sf_generator_close(struct sf_generator *gen);
 bool sf_generator_is_closed(const struct sf_generator *gen);
 
-/* Moves the limit. raise: at or above the present one. lower: below it; one sequence number is skipped so that a minter that read
- * the old limit must read again. When lower returns, every later success obeys the new limit; IDs minted before may lie above it
- * if the caller chose one below the last minted timestamp, so choose one above (asserted). */
+/* Moves the limit. raise: at or above the present one. lower: below it; one sequence number is
+ * skipped so that a minter that read the old limit must read again. When lower returns, every later
+ * success obeys the new limit; IDs minted before may lie above it if the caller chose one below the
+ * last minted timestamp, so choose one above (asserted). */
 void sf_generator_raise(struct sf_generator *gen, uint64_t limit_ms);
 void sf_generator_lower(struct sf_generator *gen, uint64_t limit_ms);
 uint64_t sf_generator_limit_ms(const struct sf_generator *gen);
@@ -82,11 +90,13 @@ uint64_t sf_generator_limit_ms(const struct sf_generator *gen);
 /* Timestamp of the last ID minted (or of the place just below the start, when none was). */
 uint64_t sf_generator_last_ms(const struct sf_generator *gen);
 
-/* The word of an ID of this layout: its timestamp and sequence without the slot. For AFTER: pass word + 1 as at_least. */
+/* The word of an ID of this layout: its timestamp and sequence without the slot. For AFTER: pass
+ * word + 1 as at_least. */
 uint64_t sf_generator_word_of(const struct sf_generator *gen, uint64_t id);
 
 /* Puts a word into an ID. */
-static inline uint64_t sf_generator_id(const struct sf_generator *gen, uint64_t word, uint64_t slot_bits)
+static inline uint64_t sf_generator_id(const struct sf_generator *gen, uint64_t word,
+                                       uint64_t slot_bits)
 {
     const unsigned sequence_bits = gen->layout.sequence_bits;
     const uint64_t mask = (UINT64_C(1) << sequence_bits) - 1;
@@ -95,10 +105,11 @@ static inline uint64_t sf_generator_id(const struct sf_generator *gen, uint64_t 
 }
 
 /* Mints up to `want` IDs (at least 1).
- * now_ms: the caller's minting time. at_least: smallest word wanted (0: none). jitter: added to the sequence of a millisecond that
- * has not been used yet; below 1 << sequence_bits (0: none). */
-static inline enum sf_mint_result sf_generator_mint(struct sf_generator *gen, uint64_t now_ms, uint64_t at_least,
-                                                    uint64_t jitter, uint32_t want, struct sf_mint *ret)
+ * now_ms: the caller's minting time. at_least: smallest word wanted (0: none). jitter: added to the
+ * sequence of a millisecond that has not been used yet; below 1 << sequence_bits (0: none). */
+static inline enum sf_mint_result sf_generator_mint(struct sf_generator *gen, uint64_t now_ms,
+                                                    uint64_t at_least, uint64_t jitter,
+                                                    uint32_t want, struct sf_mint *ret)
 {
     const unsigned sequence_bits = gen->layout.sequence_bits;
     const uint64_t fresh = (now_ms << sequence_bits) + jitter;
@@ -118,8 +129,8 @@ static inline enum sf_mint_result sf_generator_mint(struct sf_generator *gen, ui
             return SF_MINT_WAIT;
         const uint64_t room = (limit < horizon ? limit : horizon) - first;
         const uint32_t count = room < want ? (uint32_t)room : want;
-        if (atomic_compare_exchange_weak_explicit(gen->word, &word, first + count - 1, memory_order_acq_rel,
-                                                  memory_order_acquire)) {
+        if (atomic_compare_exchange_weak_explicit(gen->word, &word, first + count - 1,
+                                                  memory_order_acq_rel, memory_order_acquire)) {
             ret->first_word = first;
             ret->slot_bits = slot_bits;
             ret->count = count;
@@ -128,7 +139,9 @@ static inline enum sf_mint_result sf_generator_mint(struct sf_generator *gen, ui
     }
 }
 
-/* Takes the next run (up to max IDs, never across a millisecond) off the front of a mint; false when it is empty. */
-bool sf_run_take(const struct sf_generator *gen, struct sf_mint *mint, uint32_t max, struct sf_run *ret_run);
+/* Takes the next run (up to max IDs, never across a millisecond) off the front of a mint; false
+ * when it is empty. */
+bool sf_run_take(const struct sf_generator *gen, struct sf_mint *mint, uint32_t max,
+                 struct sf_run *ret_run);
 
 #endif

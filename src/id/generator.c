@@ -1,0 +1,130 @@
+#include "id/generator.h"
+
+#include <errno.h>
+
+#include "base/assert.h"
+
+/* Exclusive bound of what the layout can express, as a word. */
+static uint64_t limit_word_of(const struct sf_generator *gen, uint64_t limit_ms)
+{
+    const uint64_t max_ms = sf_layout_max_timestamp(&gen->layout);
+    if (limit_ms > max_ms)
+        limit_ms = max_ms + 1;
+    return limit_ms << gen->layout.sequence_bits;
+}
+
+void sf_generator_init(struct sf_generator *gen, const struct sf_layout *layout,
+                       uint64_t max_ahead_ms, _Atomic uint64_t *word)
+{
+    SF_ASSERT(sf_layout_validate(layout, NULL) == 0);
+    gen->layout = *layout;
+    gen->timestamp_shift =
+        (uint8_t)(layout->datacenter_bits + layout->worker_bits + layout->sequence_bits);
+    gen->max_ahead_ms = max_ahead_ms;
+    gen->word = word;
+    atomic_init(&gen->limit_word, 0);
+    atomic_init(&gen->slot_bits, 0);
+    atomic_fetch_or(gen->word, SF_GENERATOR_CLOSED);
+}
+
+/* Slot and limit are stored while the word is closed; the release store of the word publishes them.
+ */
+static int open_at(struct sf_generator *gen, uint64_t datacenter, uint64_t worker,
+                   uint64_t last_word, uint64_t limit_ms)
+{
+    const uint64_t before = atomic_load(gen->word);
+    if (!(before & SF_GENERATOR_CLOSED))
+        return -EALREADY;
+    if (datacenter > sf_layout_max_datacenter(&gen->layout) ||
+        worker > sf_layout_max_worker(&gen->layout))
+        return -ERANGE;
+    uint64_t word = before & ~SF_GENERATOR_CLOSED;
+    /* One past where it stood, so that this value never stood in the word before: a minter that
+     * slept since then fails. */
+    word = word + 1 > last_word ? word + 1 : last_word;
+    if (word & SF_GENERATOR_CLOSED)
+        return -ERANGE;
+    const unsigned sequence_bits = gen->layout.sequence_bits;
+    atomic_store(&gen->slot_bits, (datacenter << (gen->layout.worker_bits + sequence_bits)) |
+                                      (worker << sequence_bits));
+    atomic_store(&gen->limit_word, limit_word_of(gen, limit_ms));
+    atomic_store(gen->word, word);
+    return 0;
+}
+
+int sf_generator_open(struct sf_generator *gen, uint64_t datacenter, uint64_t worker,
+                      uint64_t start_ms, uint64_t limit_ms)
+{
+    if (start_ms > sf_layout_max_timestamp(&gen->layout))
+        return -ERANGE;
+    const uint64_t start_word = start_ms << gen->layout.sequence_bits;
+    return open_at(gen, datacenter, worker, start_word > 0 ? start_word - 1 : 0, limit_ms);
+}
+
+int sf_generator_open_after(struct sf_generator *gen, uint64_t datacenter, uint64_t worker,
+                            uint64_t last_word, uint64_t limit_ms)
+{
+    return open_at(gen, datacenter, worker, last_word & ~SF_GENERATOR_CLOSED, limit_ms);
+}
+
+void sf_generator_close(struct sf_generator *gen)
+{
+    atomic_fetch_or(gen->word, SF_GENERATOR_CLOSED);
+}
+
+bool sf_generator_is_closed(const struct sf_generator *gen)
+{
+    return (atomic_load(gen->word) & SF_GENERATOR_CLOSED) != 0;
+}
+
+void sf_generator_raise(struct sf_generator *gen, uint64_t limit_ms)
+{
+    const uint64_t limit = limit_word_of(gen, limit_ms);
+    SF_ASSERT(limit >= atomic_load(&gen->limit_word));
+    atomic_store(&gen->limit_word, limit);
+}
+
+void sf_generator_lower(struct sf_generator *gen, uint64_t limit_ms)
+{
+    const uint64_t limit = limit_word_of(gen, limit_ms);
+    SF_ASSERT(limit <= atomic_load(&gen->limit_word));
+    atomic_store(&gen->limit_word, limit);
+    /* Move the word by one: whoever loaded it before the new limit was there fails its
+     * compare-and-swap. */
+    const uint64_t before = atomic_fetch_add(gen->word, 1) & ~SF_GENERATOR_CLOSED;
+    SF_ASSERT(before + 1 < limit);
+}
+
+uint64_t sf_generator_limit_ms(const struct sf_generator *gen)
+{
+    return atomic_load(&gen->limit_word) >> gen->layout.sequence_bits;
+}
+
+uint64_t sf_generator_last_ms(const struct sf_generator *gen)
+{
+    return (atomic_load(gen->word) & ~SF_GENERATOR_CLOSED) >> gen->layout.sequence_bits;
+}
+
+uint64_t sf_generator_word_of(const struct sf_generator *gen, uint64_t id)
+{
+    const unsigned sequence_bits = gen->layout.sequence_bits;
+    const uint64_t mask = (UINT64_C(1) << sequence_bits) - 1;
+    return ((id >> gen->timestamp_shift) << sequence_bits) | (id & mask);
+}
+
+bool sf_run_take(const struct sf_generator *gen, struct sf_mint *mint, uint32_t max,
+                 struct sf_run *ret_run)
+{
+    if (mint->count == 0 || max == 0)
+        return false;
+    const uint64_t mask = (UINT64_C(1) << gen->layout.sequence_bits) - 1;
+    const uint64_t left_in_ms = mask - (mint->first_word & mask) + 1;
+    uint32_t count = mint->count < max ? mint->count : max;
+    if (count > left_in_ms)
+        count = (uint32_t)left_in_ms;
+    ret_run->first = sf_generator_id(gen, mint->first_word, mint->slot_bits);
+    ret_run->count = count;
+    mint->first_word += count;
+    mint->count -= count;
+    return true;
+}
