@@ -1,0 +1,128 @@
+/* clock/clock.h - the clock of one worker: a thread that asks the time sources, judges the answers
+ * and publishes minting time.
+ *
+ * Sources: "kernel" (ntp_adjtime), "ntp:host[:port]" (RFC 5905), "chrony:host[:port]" and
+ * "chrony:/path/to/chronyd.sock" (chronyd's command protocol). What the readings mean for minting
+ * is decided by clock/policy; this is the shell around it.
+ *
+ * Threads: create, start, destroy by one thread. Everything else from any thread; nothing blocks (a
+ * mutex held for the copy).
+ */
+#ifndef SF_CLOCK_CLOCK_H
+#define SF_CLOCK_CLOCK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/ticks.h"
+#include "clock/minttime.h"
+#include "clock/policy.h"
+#include "clock/reading.h"
+
+#define SF_CLOCK_SOURCES_MAX     16
+#define SF_CLOCK_SERVERS_MAX     32 /* NTP servers and chronyd's sources shown in a snapshot */
+#define SF_CLOCK_SERVER_NAME_MAX 272
+
+struct sf_clock;
+
+/* Called on the clock's thread (and once from sf_clock_start) when the state has changed. Must not
+ * block nor call destroy. */
+typedef void sf_clock_notify(void *ctx, const struct sf_clock_verdict *verdict);
+
+struct sf_clock_options {
+    const char *const *sources; /* as above; none: the wall clock is believed, checked against the
+                                   coordinator's time */
+    size_t source_count;
+    uint32_t poll_ms; /* 1 or more */
+    uint32_t warn_offset_ms, max_offset_ms;
+    bool require_sync;
+    struct sf_log *log;           /* NULL: silent */
+    const struct sf_ticks *ticks; /* NULL: the machine's */
+    sf_clock_notify *notify;      /* NULL: none */
+    void *notify_ctx;
+};
+
+/* Checks and copies the options. Opens and asks nothing yet. Returns 0, -EINVAL with the source or
+ * value named, -ENOMEM. */
+int sf_clock_create(const struct sf_clock_options *options, struct sf_clock **ret_clock,
+                    struct sf_error *err);
+
+/* Makes the first verdict from what can be known at once (kernel, wall clock), publishes it, and
+ * starts the thread. Returns 0 or a negative errno code. Takes milliseconds at most: no name is
+ * resolved and no answer waited for. */
+int sf_clock_start(struct sf_clock *clock, struct sf_error *err);
+
+/* Stops the thread, frees. NULL is fine. Does not wait for a name server. */
+void sf_clock_destroy(struct sf_clock *clock);
+
+/* Minting time, for sf_minttime_read. All zero until the first verdict that allows minting; lives
+ * as long as the clock. */
+const struct sf_minttime_cell *sf_clock_cell(const struct sf_clock *clock);
+
+/* A timestamp of the coordinator's: server_ms +- error_ms was its time when CLOCK_MONOTONIC read
+ * mono_ns. Also confirms steps while the worker is suspended, so go on feeding it. */
+void sf_clock_coordinator_time(struct sf_clock *clock, int64_t server_ms, int64_t error_ms,
+                               int64_t mono_ns);
+
+/* The highest timestamp minted (Unix ms). Optional: without it, minting time when minting stopped
+ * is taken for it. */
+void sf_clock_minted(struct sf_clock *clock, int64_t minted_ms);
+
+/* The verdict as of the last look (at most 250 ms ago while the thread lives; a dead thread makes
+ * it SUSPENDED after 5 s). */
+void sf_clock_verdict(struct sf_clock *clock, struct sf_clock_verdict *ret);
+
+/* Unix nanoseconds between which true time surely lies now: earliest, latest. Without a
+ * synchronised source, the wall clock +- 16 s (what the kernel calls unknown), with synchronized
+ * false. */
+struct sf_clock_interval {
+    int64_t earliest_ns, latest_ns;
+    int64_t offset_ns; /* true time minus wall clock */
+    int64_t error_ns;
+    enum sf_clock_kind source;
+    bool synchronized;
+};
+void sf_clock_interval(struct sf_clock *clock, struct sf_clock_interval *ret);
+
+/* One NTP server, or one source of a chronyd. */
+struct sf_clock_server {
+    enum sf_clock_kind kind;
+    char name[SF_CLOCK_SERVER_NAME_MAX]; /* as configured; a chronyd's source by its address */
+    char address[64];
+    char state[24]; /* "selected", "falseticker", "no answer", "kiss DENY", ... */
+    bool has_time;
+    int64_t offset_ns, error_ns, delay_ns, age_ns;
+    uint32_t stratum;
+    uint64_t polls, answers, timeouts, refused,
+        kisses; /* refused: malformed, spoofed, replayed or not to be believed */
+    char last_refusal[24];
+};
+
+struct sf_clock_source {
+    enum sf_clock_kind kind;
+    char name[SF_CLOCK_SERVER_NAME_MAX]; /* "kernel", "ntp", "chrony" or, of several,
+                                            "chrony:host:port" */
+    bool up;                             /* its reading is synchronised */
+    enum sf_reading_status status;
+    bool has_time;
+    int64_t offset_ns, error_ns, age_ns;
+    char text[SF_READING_TEXT_MAX];
+};
+
+struct sf_clock_snapshot {
+    struct sf_clock_verdict verdict;
+    size_t source_count, server_count;
+    struct sf_clock_source sources[SF_CLOCK_SOURCES_MAX];
+    struct sf_clock_server servers[SF_CLOCK_SERVERS_MAX];
+    uint64_t steps_forward, steps_backward; /* of the wall clock, seen since the start */
+    bool slewing;                           /* minting time is being corrected */
+    int64_t slew_left_ns;
+    bool coordinator_known;
+    int64_t coordinator_offset_ns; /* the coordinator's time minus the wall clock */
+};
+void sf_clock_snapshot(struct sf_clock *clock, struct sf_clock_snapshot *ret);
+
+#endif

@@ -1,0 +1,107 @@
+/* clock/policy.h - may this worker mint with its clock, and where should minting time be. Pure:
+ * times and readings in, verdict out.
+ *
+ *            first good look                 value > warn
+ *   resyncing -----------> ok <------------------------------> warn
+ *    ^   |  ^                \    below 80 %, held 3 s         /
+ *    |   |  | good (75 % of   \                               /
+ *    |   |  | max_offset)      +----------> suspended <------+      bad: |offset| + bound over
+ * max_offset, sync required and not there, |   |  +----------------------------------+  ^ a step
+ * that nobody confirms, IDs minted ahead of the clock | +----------------------------------------+
+ *    |     bad again                                                resyncing -> ok, warn: good for
+ * 2 s (at the start: at once) start
+ *
+ * Wall clock and minting time: differences within max_offset are slewed. A wall clock further ahead
+ * of minting time is followed in one step once a source (or, without any, the coordinator's time)
+ * confirms it; until then, and whenever it lies further behind, the worker is suspended. Leaving
+ * suspension makes a new minting time, never below what was minted.
+ *
+ * One thread. Unix nanoseconds and CLOCK_MONOTONIC nanoseconds; offsets are true time minus wall
+ * clock.
+ */
+#ifndef SF_CLOCK_POLICY_H
+#define SF_CLOCK_POLICY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "clock/minttime.h"
+#include "clock/reading.h"
+
+enum sf_clock_state {
+    SF_CLOCK_RESYNCING,
+    SF_CLOCK_OK,
+    SF_CLOCK_WARN,
+    SF_CLOCK_SUSPENDED,
+    SF_CLOCK_STATES
+};
+
+#define SF_CLOCK_TEXT_MAX 320
+
+struct sf_policy_options {
+    int64_t warn_ns, max_ns; /* on |offset| + error bound; 0 < warn <= max */
+    bool require_sync;
+    int64_t start_grace_ns; /* how long the first answer of a network source is waited for */
+};
+
+/* A timestamp of the coordinator's: its clock read server_ns, give or take error_ns, when the
+ * monotonic clock read mono_ns. */
+struct sf_coordinator_time {
+    bool known;
+    int64_t server_ns, error_ns, mono_ns;
+};
+
+struct sf_policy_input {
+    int64_t real_ns, mono_ns; /* read together */
+    const struct sf_reading *readings;
+    size_t reading_count; /* one for each configured source; NTP servers share one */
+    struct sf_coordinator_time coordinator;
+    int64_t minted_ns; /* highest timestamp minted; INT64_MIN: the policy's own estimate (minting
+                          time when it stopped) */
+};
+
+struct sf_clock_verdict {
+    enum sf_clock_state state;
+    bool may_mint;     /* ok or warn */
+    bool synchronized; /* a source stands behind offset and error */
+    enum sf_clock_kind source;
+    int64_t offset_ns,
+        error_ns; /* of the worst reading that has a time; 0 and the kernel's 16 s without any */
+    bool trusted; /* the bounds below hold true time */
+    int64_t trusted_low_ns, trusted_high_ns, trusted_mono_ns;
+    char text[SF_CLOCK_TEXT_MAX]; /* "clock: offset +312 ms (ntp, ...), bound 4 ms" */
+};
+
+struct sf_policy {
+    struct sf_policy_options options;
+    enum sf_clock_state state;
+    bool has_mint, settled; /* settled: was ok or warn once */
+    struct sf_minttime mint;
+    int64_t start_mono_ns;
+    int64_t calm_since_mono_ns; /* good (while resyncing) or below the warning (while warning) since
+                                   then; INT64_MIN: not */
+    bool has_difference;
+    int64_t difference_ns; /* wall clock minus monotonic clock at the last look */
+    int64_t minted_ns;     /* minting time when minting stopped */
+    uint64_t steps_forward, steps_backward;
+};
+
+struct sf_policy_output {
+    struct sf_clock_verdict verdict;
+    bool state_changed;
+    bool mint_changed; /* policy->mint is to be published */
+    int64_t step_ns;   /* step of the wall clock seen since the last look; 0: none */
+};
+
+void sf_policy_init(struct sf_policy *policy, const struct sf_policy_options *options,
+                    int64_t mono_ns);
+
+/* Looks at everything once; to be called every 250 ms or so, and at once after a step. */
+void sf_policy_evaluate(struct sf_policy *policy, const struct sf_policy_input *input,
+                        struct sf_policy_output *ret);
+
+const char *
+sf_clock_state_name(enum sf_clock_state state); /* "resyncing", "ok", "warn", "suspended" */
+
+#endif
