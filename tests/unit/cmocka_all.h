@@ -1,0 +1,17 @@
+/* cmocka and the headers it wants before it, in their order. */
+#ifndef SF_TESTS_CMOCKA_ALL_H
+#define SF_TESTS_CMOCKA_ALL_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define SF_COUNT(array) (sizeof(array) / sizeof *(array))
+
+#endif
