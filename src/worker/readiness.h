@@ -1,5 +1,6 @@
-/* worker/readiness.h - may this worker be sent requests, and if not, why. Pure: facts in, a list of checks out.
- * A coordinator outage alone does not fail readiness until the reservation left is under drain.delay_ms + drain.timeout_ms. */
+/* worker/readiness.h - may this worker be sent requests, and if not, why. Pure: facts in, a list of
+ * checks out. A coordinator outage alone does not fail readiness until the reservation left is
+ * under drain.delay_ms + drain.timeout_ms. */
 #ifndef SF_WORKER_READINESS_H
 #define SF_WORKER_READINESS_H
 
@@ -7,7 +8,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum sf_check { SF_CHECK_SLOT, SF_CHECK_RESERVATION, SF_CHECK_CLOCK, SF_CHECK_DRAIN, SF_CHECK_SHARDS, SF_CHECKS };
+enum sf_check {
+    SF_CHECK_SLOT,
+    SF_CHECK_RESERVATION,
+    SF_CHECK_CLOCK,
+    SF_CHECK_DRAIN,
+    SF_CHECK_SHARDS,
+    SF_CHECKS
+};
 
 #define SF_CHECK_TEXT_MAX 200
 
@@ -15,7 +23,8 @@ struct sf_readiness {
     bool ready; /* every check passed */
     struct {
         bool ok;
-        char text[SF_CHECK_TEXT_MAX]; /* "reservation: 9m12s left, coordinator unreachable for 48s" */
+        char text[SF_CHECK_TEXT_MAX]; /* "reservation: 9m12s left, coordinator unreachable for 48s"
+                                       */
     } checks[SF_CHECKS];
 };
 
@@ -35,6 +44,7 @@ struct sf_readiness_facts {
 };
 
 void sf_readiness_judge(const struct sf_readiness_facts *facts, struct sf_readiness *ret);
-const char *sf_check_name(enum sf_check check); /* "slot", "reservation", "clock", "drain", "shards" */
+const char *
+sf_check_name(enum sf_check check); /* "slot", "reservation", "clock", "drain", "shards" */
 
 #endif

@@ -1,0 +1,272 @@
+/* worker/reservation.h - how one worker gets, keeps and gives back one slot: the rule of
+ * docs/uniqueness.md as a pure state machine.
+ *
+ * Events go in (start, coordinator events, clock verdicts, timers, leave), at most one coordinator
+ * request comes out per step; at most one request of a machine is outstanding at any time, so one
+ * write per slot, ever. The machine moves the generator itself (open, raise, lower, close), because
+ * the order between that and the writes is what the rule is about. It does no I/O, reads no clock
+ * and draws no randomness: struct sf_reservation_now brings all of it.
+ *
+ * Level-triggered: an event only changes what is known; sf_reservation_step then decides what to
+ * ask for next. A lost event can delay the machine, never confuse it.
+ *
+ * Times ending in _ms without another word are Unix milliseconds of minting time; mono_ms is the
+ * monotonic clock. One thread (control). The generator's word may be used by minters at the same
+ * time.
+ */
+#ifndef SF_WORKER_RESERVATION_H
+#define SF_WORKER_RESERVATION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/log.h"
+#include "base/random.h"
+#include "coord/coord.h"
+#include "id/generator.h"
+
+/* What the worker is doing, for people and metrics.
+ *
+ *   starting --> claiming <--> quarantined
+ *                  |  ^            |
+ *                  v  |            v
+ *                ready <-----------+
+ *                 |  ^
+ *                 v  |
+ *              suspended --> resyncing --> claiming
+ *
+ *   any --> draining --> stopped
+ *
+ * suspended: a slot is held but nothing may be minted (clock bad and release under way, or
+ * reservation used up). resyncing: the slot was given back because of the clock; waits until the
+ * clock is right. */
+enum sf_worker_state {
+    SF_WORKER_STARTING,
+    SF_WORKER_CLAIMING,
+    SF_WORKER_QUARANTINED,
+    SF_WORKER_READY,
+    SF_WORKER_SUSPENDED,
+    SF_WORKER_RESYNCING,
+    SF_WORKER_DRAINING,
+    SF_WORKER_STOPPED,
+    SF_WORKER_STATES
+};
+
+const char *sf_worker_state_name(enum sf_worker_state state);
+
+/* Limits and periods that are not options, with their reasons. */
+#define SF_RES_OUTSTANDING_MAX                                                                     \
+    16 /* writes of unknown outcome remembered; past it the slot is given up */
+#define SF_RES_MARGIN_MS                                                                           \
+    1000 /* a reservation may pass trusted time + window by this (clock error) */
+#define SF_RES_OP_DEADLINE_MS 2000 /* longest wait for one coordinator answer */
+#define SF_RES_RETRY_MIN_MS   50   /* first wait after a failure; doubles */
+#define SF_RES_RETRY_MAX_MS   5000
+#define SF_RES_CENSUS_MS      60000 /* a holder looks at its datacenter at least this often */
+#define SF_RES_WAIT_LIST_MS   1000  /* a waiting claimant looks this often without a hint */
+#define SF_RES_STRAYS_MAX     8 /* given-up claims remembered; older ones end with the session */
+#define SF_RES_REGRESS_MAX                                                                         \
+    3 /* reads older than what was acknowledged before we call it lost state */
+#define SF_RES_SUSPEND_RELEASE_MS                                                                  \
+    15000                             /* how long a suspended worker tries to give its slot back */
+#define SF_RES_FAR_FUTURE_MS 86400000 /* a reservation this far ahead is a poisoned slot */
+
+struct sf_reservation_params {
+    uint64_t datacenter;
+    int64_t pinned_worker; /* -1: any */
+    int64_t window_ms, min_window_ms;
+    int64_t max_silence_ms; /* 0: off */
+    int64_t max_behind_ms;  /* fast restart: how far the clock may be behind the last ID
+                               (clock.max_offset_ms) */
+    bool auto_init;
+    struct sf_coord_config init_config; /* with auto_init: what to make (fleet_id fresh) */
+    /* Expectations, for a worker that was told what its fleet looks like; empty or zero: take what
+     * the coordinator says. */
+    char expect_fleet_id[SF_UUID_SIZE];
+    bool expect_layout, expect_epoch;
+    struct sf_layout layout;
+    int64_t epoch_ms;
+    char node[SF_COORD_NODE_MAX];
+    char address[SF_COORD_ADDRESS_MAX];
+    char admin[SF_COORD_ADDRESS_MAX];
+    char version[32];
+};
+
+/* What a fast restart knows (worker/statefile.h): who we were, and the last word minted. */
+struct sf_reservation_memory {
+    bool valid;
+    char fleet_id[SF_UUID_SIZE];
+    uint64_t datacenter, worker;
+    struct sf_coord_version version;
+    uint64_t last_word;    /* nothing above it was minted */
+    int64_t not_before_ms; /* Unix ms: minted timestamps of the old process are surely below this */
+};
+
+struct sf_reservation_now {
+    int64_t mono_ms;
+    int64_t mint_ms;
+    int64_t trusted_ms; /* latest that true time can be, by trusted sources or the coordinator; -1:
+                           nobody has said yet */
+    bool clock_ok;
+    const char *clock_text; /* why not */
+    uint8_t random[16];     /* fresh for every step */
+};
+
+enum sf_reservation_event_kind {
+    SF_RES_TICK,  /* time has passed, or now->clock_ok changed */
+    SF_RES_COORD, /* coord is set */
+    SF_RES_LEAVE, /* release and stop; deadline_mono_ms is set */
+};
+
+struct sf_reservation_event {
+    enum sf_reservation_event_kind kind;
+    const struct sf_coord_event *coord; /* stays the caller's */
+    int64_t deadline_mono_ms;
+};
+
+/* A slot that is ours or may be: every write to it that has not been answered is remembered. All of
+ * them are conditional on `version`, so at most one of them can ever be applied. */
+struct sf_tenure {
+    bool active;
+    bool must_read; /* read the record before the next write */
+    uint64_t worker;
+    struct sf_coord_version version;
+    uint64_t fence; /* of the claim that was last written into the record */
+    char claim[SF_COORD_CLAIM_MAX];
+    int64_t floor_ms;    /* this owner started here: a release never writes less */
+    int64_t acked_ms;    /* last reserved_until_ms acknowledged; 0: none yet */
+    int64_t acked_at_ms; /* minting time of that */
+    struct {
+        char nonce[SF_HEX128_SIZE];
+        int64_t reserved_until_ms;
+        bool release;
+    } outstanding[SF_RES_OUTSTANDING_MAX];
+    unsigned outstanding_count;
+    unsigned regressions;
+    bool opened; /* the generator was opened for it: last minted + 1 counts in a release */
+};
+
+struct sf_census {
+    uint32_t free, held, quarantined, broken;
+    int64_t earliest_free_ms; /* when the first quarantined slot comes free; -1: none */
+    int64_t read_mono_ms;     /* -1: never read */
+};
+
+enum sf_claim_status { SF_CLAIM_NONE, SF_CLAIM_DOUBTFUL, SF_CLAIM_HAVE };
+
+struct sf_reservation_stats {
+    uint64_t renewals_ok, renewals_uncertain, renewals_lost;
+    uint64_t claims_ok, claims_refused, claims_lost, claims_unknown;
+    uint64_t session_losses, releases, slots_lost;
+};
+
+struct sf_reservation {
+    struct sf_reservation_params params;
+    struct sf_generator *gen; /* initialised once the layout is known */
+    _Atomic uint64_t *word;
+    uint64_t max_ahead_ms;
+    struct sf_prng prng;
+
+    enum sf_worker_state state;
+    char why[SF_COORD_TEXT_MAX]; /* for people: what it waits for */
+
+    /* The fleet. */
+    bool config_known, config_stale, generator_ready;
+    struct sf_coord_config config;
+
+    /* Our claim. */
+    enum sf_claim_status claim_status;
+    struct sf_coord_claim claim;
+    bool claim_bound; /* its content names a slot */
+    /* Claims whose making was never answered and that were given up: deleted when they turn up. */
+    char strays[SF_RES_STRAYS_MAX][SF_HEX128_SIZE];
+    unsigned stray_next;
+    char stray_name[SF_COORD_CLAIM_MAX]; /* one that turned up; "" when none */
+
+    /* Slots: hold is what we mint from; orphan means it is somebody else's by now and we only spend
+     * what was acknowledged. bid is one we are trying to get. */
+    struct sf_tenure hold, bid;
+    bool orphan;
+    bool doomed; /* the fleet's config no longer fits: spend what is left, then exit 78 */
+    bool bid_from_memory;
+    struct sf_reservation_memory memory;
+
+    struct sf_census census;
+    bool census_due_set;
+    int64_t census_due_mono_ms;
+    int64_t waiting_since_mono_ms;
+
+    /* The one request outstanding. */
+    uint64_t next_id, busy_id;
+    enum sf_coord_op busy_op;
+    bool busy, busy_on_bid, busy_on_stray;
+    int64_t busy_submit_mint_ms;
+
+    bool connected, watching;
+    int64_t heard_mono_ms, heard_mint_ms; /* last answer of the coordinator; 0 mono: none */
+    int64_t disconnected_mono_ms;
+    int64_t retry_at_mono_ms;
+    int64_t retry_wait_ms;
+
+    bool leaving, suspended, minted_once;
+    int64_t leave_deadline_mono_ms, suspend_deadline_mono_ms;
+    bool last_ready;
+
+    struct sf_reservation_stats stats;
+};
+
+#define SF_RES_LOGS_MAX 8
+
+struct sf_reservation_output {
+    bool has_request;
+    struct sf_coord_request request;
+    int64_t wake_mono_ms; /* step again no later than this */
+    bool save;     /* the slot, version or claim of `hold` changed: write the state file before
+                      answering anybody */
+    bool forget;   /* nothing is held: the state file must say so */
+    bool finished; /* stop the process with exit_code */
+    int exit_code;
+    unsigned log_count;
+    struct {
+        enum sf_log_level level;
+        const char *event;
+        char text[SF_COORD_TEXT_MAX * 2];
+    } logs[SF_RES_LOGS_MAX];
+};
+
+/* gen and word must outlive the machine; gen is initialised (over word) once the fleet's layout is
+ * known, and only then may be used by minters (sf_reservation.generator_ready). memory may be NULL.
+ * random: seeds the machine's jitter. */
+void sf_reservation_init(struct sf_reservation *res, const struct sf_reservation_params *params,
+                         struct sf_generator *gen, _Atomic uint64_t *word, uint64_t max_ahead_ms,
+                         const struct sf_reservation_memory *memory, const uint8_t random[16]);
+
+/* Takes one event and says what to do now. */
+void sf_reservation_step(struct sf_reservation *res, const struct sf_reservation_event *event,
+                         const struct sf_reservation_now *now, struct sf_reservation_output *ret);
+
+/* Milliseconds of the acknowledged reservation that are left; 0 or less when nothing may be minted.
+ */
+int64_t sf_reservation_left_ms(const struct sf_reservation *res, int64_t mint_ms);
+
+/* The window to reserve now: window_ms, or min_window_ms while the datacenter has fewer free slots
+ * than held ones. */
+int64_t sf_reservation_window_ms(const struct sf_reservation *res);
+
+/* --- the choice of a slot (reservation_choose.c), exposed for tests --- */
+
+/* Counts the slots. live claims are those of `claims`. */
+void sf_census_take(const struct sf_coord_slot *slots, size_t slot_count,
+                    const struct sf_coord_claim *claims, size_t claim_count, int64_t now_ms,
+                    struct sf_census *ret);
+
+/* The slot that this claim should try: the k-th free one, longest unused first, for the k-th
+ * waiting claim. patient: only that; otherwise a random free one when there are fewer free slots
+ * than claims before us. Returns the index, or -1. */
+int sf_choose_slot(const struct sf_coord_slot *slots, size_t slot_count,
+                   const struct sf_coord_claim *claims, size_t claim_count,
+                   const struct sf_coord_claim *self, int64_t pinned_worker, int64_t now_ms,
+                   bool patient, struct sf_prng *prng);
+
+#endif

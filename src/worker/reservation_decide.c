@@ -1,0 +1,329 @@
+/* What to ask the coordinator for next: looked at from scratch after every event. */
+#include <string.h>
+
+#include "base/assert.h"
+#include "worker/reservation_internal.h"
+
+void sf_res_orphan(struct sf_res_step *s, const char *because)
+{
+    struct sf_reservation *res = s->res;
+    res->orphan = true;
+    res->stats.slots_lost++;
+    res->waiting_since_mono_ms = s->now->mono_ms;
+    s->out->forget = true;
+    sf_res_log(s, SF_LOG_WARN, "slot.lost",
+               "slot %llu/%llu belongs to somebody else now (%s); %lld ms of its reservation were "
+               "acknowledged to us and "
+               "are still used while another slot is claimed",
+               (unsigned long long)res->params.datacenter, (unsigned long long)res->hold.worker,
+               because, (long long)sf_reservation_left_ms(res, s->now->mint_ms));
+}
+
+void sf_res_drop(struct sf_res_step *s, const char *because)
+{
+    struct sf_reservation *res = s->res;
+    if (!res->hold.active)
+        return;
+    sf_res_close(s, "%s", because);
+    res->hold.active = false;
+    res->orphan = false;
+    res->waiting_since_mono_ms = s->now->mono_ms;
+    s->out->forget = true;
+    sf_res_why(res, "%s", because);
+    sf_res_log(s, SF_LOG_ERROR, "slot.gone", "stopped minting at once: %s", because);
+}
+
+void sf_res_bid_dropped(struct sf_res_step *s, const char *because)
+{
+    struct sf_reservation *res = s->res;
+    sf_res_log(s, SF_LOG_DEBUG, "bid.dropped", "slot %llu/%llu not taken: %s",
+               (unsigned long long)res->params.datacenter, (unsigned long long)res->bid.worker,
+               because);
+    res->bid.active = false;
+    if (res->bid_from_memory) {
+        res->bid_from_memory = false;
+        res->memory.valid = false;
+        /* A stranger's counter: nobody has minted through it in this process. */
+        SF_ASSERT(!res->minted_once);
+        atomic_store(res->word, SF_GENERATOR_CLOSED);
+        sf_res_log(s, SF_LOG_INFO, "restart.forgotten",
+                   "the state file does not continue our slot: %s", because);
+    }
+    res->census_due_set = true;
+    res->census_due_mono_ms = s->now->mono_ms + (int64_t)sf_prng_below(&res->prng, 30);
+}
+
+void sf_res_bid_won(struct sf_res_step *s)
+{
+    struct sf_reservation *res = s->res;
+    if (!sf_generator_is_closed(res->gen))
+        sf_res_close(s, "moving to another slot");
+    int64_t start_ms = res->bid.floor_ms;
+    /* IDs of this process go on ascending, whatever the new slot's number is. */
+    if (res->minted_once && start_ms < sf_res_last_ms(res) + 1)
+        start_ms = sf_res_last_ms(res) + 1;
+    res->bid.floor_ms = start_ms;
+    res->hold = res->bid;
+    res->bid.active = false;
+    res->bid_from_memory = false;
+    res->memory.valid = false;
+    res->orphan = false;
+    s->out->save = true;
+    if (res->leaving || res->suspended)
+        return; /* it is given back next */
+    sf_res_open(s, start_ms);
+    sf_res_log(s, SF_LOG_INFO, "slot.claimed",
+               "slot %llu/%llu under claim %s, fence %llu, from %lld ms, reserved for %lld ms",
+               (unsigned long long)res->params.datacenter, (unsigned long long)res->hold.worker,
+               res->hold.claim, (unsigned long long)res->hold.fence, (long long)start_ms,
+               (long long)sf_reservation_left_ms(res, s->now->mint_ms));
+}
+
+static void ask_list(struct sf_res_step *s)
+{
+    s->res->census_due_set = false;
+    sf_res_request(s, SF_COORD_LIST);
+}
+
+static void ask_claim(struct sf_res_step *s)
+{
+    struct sf_reservation *res = s->res;
+    struct sf_coord_claim_request *claim = &sf_res_request(s, SF_COORD_CLAIM)->u.claim;
+    sf_hex128(s->now->random, claim->guid);
+    memcpy(claim->node, res->params.node, sizeof claim->node);
+    memcpy(claim->address, res->params.address, sizeof claim->address);
+    memcpy(claim->admin, res->params.admin, sizeof claim->admin);
+    memcpy(claim->version, res->params.version, sizeof claim->version);
+    memset(&res->claim, 0, sizeof res->claim);
+    memcpy(res->claim.guid, claim->guid, sizeof claim->guid);
+    res->claim.slot = -1;
+}
+
+/* Returns true when a claim is at hand; otherwise something was asked for. */
+static bool have_claim(struct sf_res_step *s)
+{
+    switch (s->res->claim_status) {
+    case SF_CLAIM_HAVE:
+        return true;
+    case SF_CLAIM_NONE:
+        ask_claim(s);
+        return false;
+    case SF_CLAIM_DOUBTFUL:
+        ask_list(s); /* its answer shows whether our guid is there */
+        return false;
+    }
+    return false;
+}
+
+static void ask_slot(struct sf_res_step *s, struct sf_tenure *tenure)
+{
+    sf_res_request(s, SF_COORD_READ_SLOT)->u.worker = tenure->worker;
+    s->res->busy_on_bid = tenure == &s->res->bid;
+}
+
+/* Is there room to remember one more write? If not, the slot is given up: what was granted stays
+ * ours to spend. */
+static bool room_for_write(struct sf_res_step *s, struct sf_tenure *tenure)
+{
+    if (tenure->outstanding_count < SF_RES_OUTSTANDING_MAX)
+        return true;
+    if (tenure == &s->res->bid)
+        sf_res_bid_dropped(s, "too many writes without an answer");
+    else
+        sf_res_orphan(s, "too many writes without an answer");
+    return false;
+}
+
+static bool renewal_due(const struct sf_res_step *s, int64_t *ret_target_ms)
+{
+    const struct sf_reservation *res = s->res;
+    const int64_t window_ms = sf_reservation_window_ms(res);
+    const int64_t granted_ms = sf_tenure_granted_ms(&res->hold);
+    const int64_t left_ms = granted_ms - s->now->mint_ms;
+    const int64_t target_ms = sf_tenure_target_ms(s, &res->hold);
+    if (target_ms < 0)
+        return false;
+    *ret_target_ms = target_ms;
+    if (sf_generator_is_closed(res->gen))
+        return true;
+    if (res->hold.outstanding_count > 0)
+        return true; /* only a write that is answered settles those that were not */
+    if (left_ms > window_ms + window_ms / 2)
+        return target_ms > sf_res_last_ms(res) + 1; /* too long for a crowded datacenter: shrink */
+    return left_ms <= window_ms - window_ms / 10 && target_ms >= granted_ms + window_ms / 20;
+}
+
+static void decide_hold(struct sf_res_step *s)
+{
+    struct sf_reservation *res = s->res;
+    struct sf_tenure *hold = &res->hold;
+    int64_t target_ms = 0;
+    if (hold->must_read) {
+        ask_slot(s, hold);
+        return;
+    }
+    const bool rebind = strcmp(res->claim.name, hold->claim) != 0 || !res->claim_bound;
+    if (rebind) {
+        target_ms = sf_tenure_target_ms(s, hold);
+        /* The clock forbids more: keep what there is, under the new claim. */
+        if (target_ms < sf_tenure_granted_ms(hold))
+            target_ms = sf_tenure_granted_ms(hold);
+        if (room_for_write(s, hold))
+            sf_tenure_write(s, SF_COORD_BIND, hold, target_ms);
+        return;
+    }
+    if (renewal_due(s, &target_ms)) {
+        if (room_for_write(s, hold))
+            sf_tenure_write(s, SF_COORD_RENEW, hold, target_ms);
+        return;
+    }
+    if (!res->watching) {
+        sf_res_request(s, SF_COORD_WATCH);
+        return;
+    }
+    const bool stale = res->census.read_mono_ms < 0 ||
+                       s->now->mono_ms - res->census.read_mono_ms >= SF_RES_CENSUS_MS ||
+                       (res->params.max_silence_ms > 0 &&
+                        s->now->mono_ms - res->heard_mono_ms >= res->params.max_silence_ms / 3);
+    if (stale || (res->census_due_set && s->now->mono_ms >= res->census_due_mono_ms))
+        ask_list(s);
+}
+
+/* The state file remembers a slot: try to continue it. */
+static bool bid_from_memory(struct sf_res_step *s)
+{
+    struct sf_reservation *res = s->res;
+    struct sf_reservation_memory *memory = &res->memory;
+    if (!memory->valid)
+        return false;
+    const bool ours =
+        strcmp(memory->fleet_id, res->config.fleet_id) == 0 &&
+        memory->datacenter == res->params.datacenter &&
+        memory->worker <= sf_layout_max_worker(&res->config.layout) &&
+        (res->params.pinned_worker < 0 || memory->worker == (uint64_t)res->params.pinned_worker);
+    memset(&res->bid, 0, sizeof res->bid);
+    res->bid.worker = memory->worker;
+    res->bid_from_memory = true;
+    if (!ours) {
+        sf_res_bid_dropped(s, "it was written for another fleet, datacenter or slot");
+        return false;
+    }
+    int64_t floor_ms =
+        (int64_t)(memory->last_word >> res->config.layout.sequence_bits) + 1 + res->config.epoch_ms;
+    if (floor_ms < memory->not_before_ms)
+        floor_ms = memory->not_before_ms;
+    if (floor_ms < res->config.floor_ms)
+        floor_ms = res->config.floor_ms;
+    if (floor_ms > s->now->mint_ms + res->params.max_behind_ms) {
+        res->bid_from_memory = false;
+        sf_res_why(res, "the clock is %lld ms behind the last ID minted here before the restart",
+                   (long long)(floor_ms - s->now->mint_ms));
+        res->retry_at_mono_ms = s->now->mono_ms + SF_RES_WAIT_LIST_MS;
+        return true; /* wait: going on elsewhere would mint below what this worker has given out */
+    }
+    res->bid.active = true;
+    res->bid.must_read = true;
+    res->bid.version = memory->version;
+    res->bid.floor_ms = floor_ms;
+    return true;
+}
+
+static void decide_bid(struct sf_res_step *s)
+{
+    struct sf_reservation *res = s->res;
+    if (res->bid.must_read) {
+        ask_slot(s, &res->bid);
+        return;
+    }
+    const int64_t target_ms = sf_tenure_target_ms(s, &res->bid);
+    if (target_ms < 0) {
+        sf_res_why(res, "the clock is ahead of the coordinator's by more than a window");
+        sf_res_log(s, SF_LOG_WARN, "reservation.clock", "no reservation is made: %s", res->why);
+        if (res->bid.outstanding_count == 0)
+            sf_res_bid_dropped(s, res->why);
+        res->retry_at_mono_ms = s->now->mono_ms + SF_RES_WAIT_LIST_MS;
+        return;
+    }
+    if (room_for_write(s, &res->bid))
+        sf_tenure_write(s, SF_COORD_BIND, &res->bid, target_ms);
+}
+
+static void decide_quest(struct sf_res_step *s)
+{
+    struct sf_reservation *res = s->res;
+    if (!res->bid.active && bid_from_memory(s) && !res->bid.active)
+        return;
+    if (res->bid.active) {
+        decide_bid(s);
+        return;
+    }
+    if (!res->census_due_set || s->now->mono_ms >= res->census_due_mono_ms)
+        ask_list(s);
+}
+
+/* Gives the slot back, then the claim. */
+static void decide_leave(struct sf_res_step *s)
+{
+    struct sf_reservation *res = s->res;
+    if (res->bid.active) {
+        const bool may_be_ours = res->bid.outstanding_count > 0;
+        if (may_be_ours && (!res->hold.active || res->orphan)) {
+            res->hold = res->bid; /* a release at its floor kills what is still under way */
+            res->orphan = false;
+        }
+        res->bid.active = false;
+        res->bid_from_memory = false;
+    }
+    if (res->orphan) {
+        res->hold.active = false;
+        res->orphan = false;
+    }
+    if (res->hold.active) {
+        if (!have_claim(s))
+            return;
+        if (res->hold.must_read)
+            ask_slot(s, &res->hold);
+        else if (res->hold.outstanding_count < SF_RES_OUTSTANDING_MAX)
+            sf_tenure_write(s, SF_COORD_RELEASE, &res->hold, 0);
+        return;
+    }
+    if (res->leaving)
+        return; /* nothing is held; the session's end takes the claim */
+    if (res->claim_status == SF_CLAIM_DOUBTFUL)
+        ask_list(s);
+    else if (res->claim_status == SF_CLAIM_HAVE)
+        memcpy(sf_res_request(s, SF_COORD_UNCLAIM)->u.claim_name, res->claim.name,
+               sizeof res->claim.name);
+}
+
+void sf_res_decide(struct sf_res_step *s)
+{
+    struct sf_reservation *res = s->res;
+    if (res->busy || !res->connected || res->state == SF_WORKER_STOPPED || s->out->finished)
+        return;
+    if (s->now->mono_ms < res->retry_at_mono_ms)
+        return;
+    if (res->doomed && !res->leaving)
+        return;
+    if (!res->config_known || (res->config_stale && !res->leaving)) {
+        if (!res->leaving)
+            sf_res_request(s, SF_COORD_READ_CONFIG);
+        return;
+    }
+    if (res->leaving || res->suspended) {
+        decide_leave(s);
+        return;
+    }
+    if (!have_claim(s))
+        return;
+    if (res->stray_name[0]) {
+        memcpy(sf_res_request(s, SF_COORD_UNCLAIM)->u.claim_name, res->stray_name,
+               sizeof res->stray_name);
+        res->busy_on_stray = true;
+        return;
+    }
+    if (res->hold.active && !res->orphan)
+        decide_hold(s);
+    else
+        decide_quest(s);
+}

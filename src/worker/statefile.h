@@ -1,0 +1,82 @@
+/* worker/statefile.h - the small mapped file that lets a process that was killed go on with its
+ * slot (fast restart).
+ *
+ * The block holds who we are (fleet, slot, claim, the last acknowledged version of the slot's
+ * record) twice, with a checksum each, so that a kill in the middle of an update leaves one whole;
+ * and the generator's word, which therefore survives the process up to the last ID minted. The next
+ * process may continue only if the record in the coordinator still has exactly that version
+ * (worker/reservation). The file is ignored when it is of another boot, copied to another inode,
+ * damaged, on a network file system, or locked by a living process.
+ *
+ * A file put back from a copy while the process was dead would bring an old word back under a
+ * version that still matches. Therefore the block also says how minting time ran against the
+ * monotonic clock, and a restart begins above every timestamp that could have been minted by now.
+ *
+ * Reading and writing a block is pure; open/close is the shell. One thread. The mapping is not
+ * inherited by children (MADV_DONTFORK).
+ */
+#ifndef SF_WORKER_STATEFILE_H
+#define SF_WORKER_STATEFILE_H
+
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/random.h"
+#include "clock/minttime.h"
+#include "coord/coord.h"
+#include "worker/reservation.h"
+
+#define SF_STATE_MAGIC UINT64_C(0x534e4f57464c4531) /* "SNOWFLE1" */
+
+struct sf_state_header {
+    uint64_t magic;
+    uint64_t generation; /* the larger of the two whole copies counts */
+    uint64_t held;       /* 1: a slot is held; 0: nothing to continue */
+    char fleet_id[SF_UUID_SIZE];
+    char boot_id[SF_UUID_SIZE];
+    char claim[SF_COORD_CLAIM_MAX];
+    uint64_t device, inode;
+    uint64_t datacenter, worker, fence;
+    struct sf_coord_version version;
+    struct sf_minttime mint; /* how minting time ran when this was written */
+    uint64_t checksum;       /* FNV-1a over all before */
+};
+
+struct sf_state_block {
+    struct sf_state_header copies[2];
+    alignas(64) _Atomic uint64_t word;
+};
+
+/* Writes the header over the older copy (generation and checksum are filled in). */
+void sf_state_put(struct sf_state_block *block, const struct sf_state_header *header);
+/* The newest whole copy. Returns 0, or -ENOENT when there is none. */
+int sf_state_get(const struct sf_state_block *block, struct sf_state_header *ret);
+
+/* What a restarted process may try to continue, given its boot, the file's identity and the clocks:
+ * fills ret (valid false if nothing) and a sentence about why not. max_ahead_ms: of the old process
+ * (options do not change across a kill; the larger is safe). */
+void sf_state_recall(const struct sf_state_block *block, const char *boot_id, uint64_t device,
+                     uint64_t inode, int64_t mono_ns, uint32_t max_ahead_ms,
+                     struct sf_reservation_memory *ret, struct sf_error *ret_why);
+
+struct sf_statefile {
+    int fd;
+    struct sf_state_block *block;
+    uint64_t device, inode;
+    char boot_id[SF_UUID_SIZE];
+};
+
+/* Opens or makes dir/name.state, locks it and maps it. Returns 0; -EBUSY when a living process has
+ * it; -EXDEV on a network file system; other negative errno codes. err tells what and where. On
+ * failure the worker runs without fast restart. */
+int sf_statefile_open(const char *dir, const char *name, struct sf_statefile *ret,
+                      struct sf_error *err);
+/* Unlocks and unmaps; the file stays. */
+void sf_statefile_close(struct sf_statefile *file);
+
+/* The kernel's boot id. Returns 0 or a negative errno code. */
+int sf_boot_id(char ret[SF_UUID_SIZE]);
+
+#endif
