@@ -71,9 +71,11 @@ void sf_clock_coordinator_time(struct sf_clock *clock, int64_t server_ms, int64_
  * is taken for it. */
 void sf_clock_minted(struct sf_clock *clock, int64_t minted_ms);
 
-/* The verdict as of the last look (at most 250 ms ago while the thread lives; a dead thread makes
- * it SUSPENDED after 5 s). */
+/* The verdict as of the last look (at most some 250 ms ago). */
 void sf_clock_verdict(struct sf_clock *clock, struct sf_clock_verdict *ret);
+
+/* Milliseconds since the thread last turned. For /livez. */
+int64_t sf_clock_stall_ms(struct sf_clock *clock);
 
 /* Unix nanoseconds between which true time surely lies now: earliest, latest. Without a
  * synchronised source, the wall clock +- 16 s (what the kernel calls unknown), with synchronized

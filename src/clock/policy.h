@@ -1,15 +1,17 @@
 /* clock/policy.h - may this worker mint with its clock, and where should minting time be. Pure:
  * times and readings in, verdict out.
  *
- *            first good look                 value > warn
- *   resyncing -----------> ok <------------------------------> warn
- *    ^   |  ^                \    below 80 %, held 3 s         /
- *    |   |  | good (75 % of   \                               /
- *    |   |  | max_offset)      +----------> suspended <------+      bad: |offset| + bound over
- * max_offset, sync required and not there, |   |  +----------------------------------+  ^ a step
- * that nobody confirms, IDs minted ahead of the clock | +----------------------------------------+
- *    |     bad again                                                resyncing -> ok, warn: good for
- * 2 s (at the start: at once) start
+ *   start --> resyncing --good--> ok <-----> warn
+ *               ^  |  +--------------------->^
+ *          good |  | bad           |         |
+ *               |  v               |         |
+ *             suspended <----------+---------+ bad
+ *
+ * ok -> warn: a reading over warn_offset, or a source that is silent or has no majority;
+ * warn -> ok: below 80 % of it for 3 s.
+ * bad: |offset| + bound over max_offset; no synchronised source where sync is required; a step that
+ * nobody confirms; IDs minted further ahead than max_offset. good: none of these, max_offset being
+ * counted at 75 % after a suspension. resyncing -> ok, warn: good for 2 s, at the start at once.
  *
  * Wall clock and minting time: differences within max_offset are slewed. A wall clock further ahead
  * of minting time is followed in one step once a source (or, without any, the coordinator's time)
@@ -69,6 +71,7 @@ struct sf_clock_verdict {
     int64_t offset_ns,
         error_ns; /* of the worst reading that has a time; 0 and the kernel's 16 s without any */
     bool trusted; /* the bounds below hold true time */
+    enum sf_clock_kind trusted_source; /* the most trusted of the sources behind them */
     int64_t trusted_low_ns, trusted_high_ns, trusted_mono_ns;
     char text[SF_CLOCK_TEXT_MAX]; /* "clock: offset +312 ms (ntp, ...), bound 4 ms" */
 };
@@ -76,11 +79,12 @@ struct sf_clock_verdict {
 struct sf_policy {
     struct sf_policy_options options;
     enum sf_clock_state state;
-    bool has_mint, settled; /* settled: was ok or warn once */
+    bool has_mint;
+    bool was_suspended; /* ever: resyncing then takes its time */
     struct sf_minttime mint;
     int64_t start_mono_ns;
-    int64_t calm_since_mono_ns; /* good (while resyncing) or below the warning (while warning) since
-                                   then; INT64_MIN: not */
+    bool calm; /* good (while resyncing) or below the warning (while warning) since then: */
+    int64_t calm_since_mono_ns;
     bool has_difference;
     int64_t difference_ns; /* wall clock minus monotonic clock at the last look */
     int64_t minted_ns;     /* minting time when minting stopped */
