@@ -1,5 +1,6 @@
 # How rooms become libraries. A room is src/<name>; every .c file in it belongs to it (new files need a re-configure,
-# which CONFIGURE_DEPENDS does). A backend is src/coord/<name>.c and src/coord/<name>_*.c.
+# which CONFIGURE_DEPENDS does). A backend is src/coord/<name>.c and src/coord/<name>_*.c. coord/open.c, which chooses among the
+# backends that were built, is the library sf_coord_open.
 
 function(sf_version_header)
   execute_process(COMMAND git -C ${CMAKE_SOURCE_DIR} rev-parse --short=12 HEAD OUTPUT_VARIABLE commit
@@ -15,7 +16,7 @@ function(sf_room name)
   cmake_parse_arguments(arg "" "" "LINKS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.c)
   if(name STREQUAL "coord")
-    list(FILTER sources EXCLUDE REGEX "/coord/(zookeeper|etcd)[^/]*\\.c$")
+    list(FILTER sources EXCLUDE REGEX "/coord/((zookeeper|etcd)[^/]*|open)\\.c$")
   endif()
   if(NOT sources)
     add_library(sf_${name} INTERFACE)
@@ -42,9 +43,11 @@ endfunction()
 
 function(sf_programs)
   get_property(backends GLOBAL PROPERTY SF_BACKENDS)
+  add_library(sf_coord_open STATIC ${CMAKE_SOURCE_DIR}/src/coord/open.c)
+  target_link_libraries(sf_coord_open PUBLIC ${backends} sf_coord)
   add_library(sf_all INTERFACE)
   target_link_libraries(sf_all INTERFACE sf_admin sf_server sf_worker sf_clock sf_config sf_metrics sf_client sf_wire
-    sf_id ${backends} sf_coord sf_base)
+    sf_id sf_coord_open sf_coord sf_base)
   foreach(pair "daemon:snowfleetd" "cli:snowfleet")
     string(REPLACE ":" ";" pair ${pair})
     list(GET pair 0 room)

@@ -35,7 +35,7 @@
 #define SF_COORD_WORKER_BITS_MAX 14   /* init refuses layouts with more slots per datacenter: it makes a record for each */
 #define SF_COORD_DATACENTER_BITS_MAX 10
 #define SF_COORD_RECORDS_MAX     16384 /* records that init makes in all */
-#define SF_COORD_RECORD_SIZE_MAX 4096  /* bytes of one JSON record; a larger one is garbage */
+#define SF_COORD_RECORD_SIZE_MAX 8192  /* bytes of one JSON record; a larger one is garbage. A config that lists 1024 datacenters fits */
 
 /* Identifies one state of one record. Equal tokens mean: nobody wrote in between. `incarnation` tells a record that was deleted and
  * made again (ZooKeeper czxid, etcd create_revision, a random number in local); `version` grows with every write to it. */
@@ -167,7 +167,7 @@ struct sf_coord_completion {
     enum sf_coord_op op;
     enum sf_coord_outcome outcome;
     enum sf_coord_reason reason;
-    char text[SF_COORD_TEXT_MAX]; /* for people; empty when DONE */
+    char text[SF_COORD_TEXT_MAX]; /* for people; empty when DONE, but for the first garbage that LIST or READ_SLOT met */
     int64_t duration_ns;
     /* The coordinator's own wall clock while it did the request, if it told: true time there was within
      * [server_ms - server_error_ms, server_ms + server_error_ms] at some moment between submit and completion. -1: not told. */
