@@ -1,0 +1,194 @@
+/* The configuration file: strict JSON (RFC 8259) in UTF-8, objects nested as the names of the
+ * options say. */
+#include "config/options.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FILE_SIZE_MAX (1 << 20)
+
+/* Reads the whole file. Returns its bytes (caller frees) or NULL after a complaint. */
+static char *read_whole(struct sf_config_loader *loader, size_t *ret_size)
+{
+    char reason[128];
+    char *bytes = NULL;
+    FILE *file = fopen(loader->file, "re");
+    if (file)
+        bytes = malloc(FILE_SIZE_MAX + 1);
+    if (!file || !bytes) {
+        sf_config_complain(loader, "config: cannot read %s: %s", loader->file,
+                           sf_errno_text(errno, reason, sizeof reason));
+        goto out;
+    }
+    *ret_size = fread(bytes, 1, FILE_SIZE_MAX + 1, file);
+    if (ferror(file)) {
+        sf_config_complain(loader, "config: cannot read %s: %s", loader->file,
+                           sf_errno_text(errno, reason, sizeof reason));
+    } else if (*ret_size > FILE_SIZE_MAX) {
+        sf_config_complain(loader, "config: %s is larger than %d bytes", loader->file,
+                           FILE_SIZE_MAX);
+    } else {
+        fclose(file);
+        return bytes;
+    }
+out:
+    if (file)
+        fclose(file);
+    free(bytes);
+    return NULL;
+}
+
+/* The elements of a list, separated by commas as elsewhere. False if one is no string or has a
+ * comma. */
+static bool join(const json_t *array, struct sf_strbuf *to)
+{
+    size_t i;
+    json_t *element;
+    json_array_foreach(array, i, element)
+    {
+        const char *text = json_string_value(element);
+        if (!text || strchr(text, ','))
+            return false;
+        sf_strbuf_addf(to, "%s%s", i ? "," : "", text);
+    }
+    return !to->failed;
+}
+
+/* The value as text, if it is of the JSON type that the option takes. */
+static bool value_text(const struct sf_option *option, const json_t *value, struct sf_strbuf *to)
+{
+    switch (option->type) {
+    case SF_OPTION_WORKER:
+        if (json_is_string(value))
+            break;
+        /* fall through */
+    case SF_OPTION_U32:
+    case SF_OPTION_U64:
+    case SF_OPTION_I64:
+        if (!json_is_integer(value))
+            return false;
+        sf_strbuf_addf(to, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+        return true;
+    case SF_OPTION_BOOL:
+        if (!json_is_boolean(value))
+            return false;
+        sf_strbuf_addf(to, json_is_true(value) ? "true" : "false");
+        return true;
+    case SF_OPTION_SOURCES:
+        return json_is_array(value) && join(value, to);
+    case SF_OPTION_FILE:
+        if (json_is_null(value)) {
+            sf_strbuf_add(to, "", 0);
+            return true;
+        }
+        break;
+    case SF_OPTION_TEXT:
+    case SF_OPTION_ADDRESS:
+    case SF_OPTION_LEVEL:
+    case SF_OPTION_FORMAT:
+        break;
+    }
+    if (!json_is_string(value))
+        return false;
+    sf_strbuf_add(to, json_string_value(value), json_string_length(value));
+    return !to->failed;
+}
+
+static void take_value(struct sf_config_loader *loader, int index, const json_t *value)
+{
+    const struct sf_option *option = &sf_options[index];
+    struct sf_strbuf text;
+    sf_strbuf_init(&text, 65536);
+    if (value_text(option, value, &text) && text.text) {
+        sf_config_take(loader, index, SF_FROM_FILE, text.text);
+    } else {
+        char *shown = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+        char allowed[160], typed[200];
+        const char *must_be = sf_option_allowed(option, allowed, sizeof allowed);
+        if (option->type == SF_OPTION_SOURCES) {
+            snprintf(typed, sizeof typed, "a JSON array: %s", must_be);
+            must_be = typed;
+        }
+        sf_config_refuse(loader, index, SF_FROM_FILE, shown ? shown : "?", must_be);
+        free(shown);
+    }
+    sf_strbuf_free(&text);
+}
+
+/* Does some option's name begin with this group? */
+static bool is_group(const char *name)
+{
+    size_t size = strlen(name);
+    for (unsigned i = 0; i < sf_option_count; i++)
+        if (strncmp(sf_options[i].name, name, size) == 0 && sf_options[i].name[size] == '.')
+            return true;
+    return false;
+}
+
+static void unknown(struct sf_config_loader *loader, const char *name)
+{
+    char suggestion[2 * SF_OPTION_NAME_MAX];
+    struct sf_strbuf quoted;
+    sf_strbuf_init(&quoted, 300);
+    sf_strbuf_add_json(&quoted, name);
+    sf_config_complain(loader, "%s (file %s) is no option%s", quoted.text ? quoted.text : "",
+                       loader->file, sf_config_suggest(name, SF_FROM_FILE, suggestion));
+    sf_strbuf_free(&quoted);
+}
+
+static void take_group(struct sf_config_loader *loader, const char *group, json_t *object)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach(object, key, value)
+    {
+        char name[SF_OPTION_NAME_MAX * 2];
+        if (snprintf(name, sizeof name, "%s.%s", group, key) >= (int)sizeof name) {
+            unknown(loader, key);
+            continue;
+        }
+        int index = sf_option_by_name(name);
+        if (index < 0)
+            unknown(loader, name);
+        else
+            take_value(loader, index, value);
+    }
+}
+
+void sf_config_read_file(struct sf_config_loader *loader)
+{
+    size_t size = 0;
+    char *bytes = read_whole(loader, &size);
+    if (!bytes)
+        return;
+    json_error_t error;
+    json_t *root = json_loadb(bytes, size, JSON_REJECT_DUPLICATES, &error);
+    free(bytes);
+    if (!root) {
+        sf_config_complain(loader, "config: %s is not valid JSON: line %d, column %d: %s",
+                           loader->file, error.line, error.column, error.text);
+        return;
+    }
+    if (!json_is_object(root)) {
+        sf_config_complain(loader, "config: %s must hold a JSON object", loader->file);
+        json_decref(root);
+        return;
+    }
+    const char *key;
+    json_t *value;
+    json_object_foreach(root, key, value)
+    {
+        if (!is_group(key))
+            unknown(loader, key);
+        else if (!json_is_object(value))
+            sf_config_complain(loader, "%s (file %s) must be a JSON object of options", key,
+                               loader->file);
+        else
+            take_group(loader, key, value);
+    }
+    json_decref(root);
+}

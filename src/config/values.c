@@ -1,0 +1,262 @@
+/* Values of options: text to field, field to JSON. */
+#include "config/options.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NTP_PORT        123
+#define CHRONY_PORT     323
+#define SOCKET_PATH_MAX 107 /* sun_path of unix(7), less its NUL */
+#define SOURCE_TEXT_MAX 512
+
+static void *field(const struct sf_option *option, struct sf_config *config)
+{
+    return (char *)config + option->offset;
+}
+
+static const void *field_const(const struct sf_option *option, const struct sf_config *config)
+{
+    return (const char *)config + option->offset;
+}
+
+const char *sf_option_allowed(const struct sf_option *option, char *buffer, size_t size)
+{
+    switch (option->type) {
+    case SF_OPTION_U32:
+    case SF_OPTION_U64:
+    case SF_OPTION_I64:
+        snprintf(buffer, size, "a whole number from %" PRId64 " to %" PRId64, option->min,
+                 option->max);
+        return buffer;
+    case SF_OPTION_WORKER:
+        snprintf(buffer, size, "any, or a whole number from 0 to %" PRId64, option->max);
+        return buffer;
+    case SF_OPTION_BOOL:
+        return "true or false";
+    case SF_OPTION_TEXT:
+        return option->allowed;
+    case SF_OPTION_FILE:
+        return option->allowed ? option->allowed : "the path of a file, or empty for none";
+    case SF_OPTION_ADDRESS:
+        return "HOST:PORT, [IPV6]:PORT or :PORT with a port from 0 to 65535";
+    case SF_OPTION_SOURCES:
+        return "a list of 1 to 16 different ones of kernel, ntp:HOST[:PORT], chrony:HOST[:PORT] "
+               "and "
+               "chrony:/PATH";
+    case SF_OPTION_LEVEL:
+        return "debug, info, warn or error";
+    case SF_OPTION_FORMAT:
+        return "text or json";
+    }
+    return "";
+}
+
+/* Puts a copy of text where a string was. */
+static int replace(char **where, const char *text)
+{
+    char *copy = strdup(text);
+    if (!copy)
+        return -ENOMEM;
+    free(*where);
+    *where = copy;
+    return 0;
+}
+
+/* One clock source in its full form, with the port that was left out. */
+static int normalize_source(const char *text, char to[SOURCE_TEXT_MAX])
+{
+    if (strcmp(text, "kernel") == 0) {
+        snprintf(to, SOURCE_TEXT_MAX, "kernel");
+        return 0;
+    }
+    bool chrony = strncmp(text, "chrony:", 7) == 0;
+    if (!chrony && strncmp(text, "ntp:", 4) != 0)
+        return -EINVAL;
+    const char *where = text + (chrony ? 7 : 4);
+    if (chrony && where[0] == '/') {
+        if (strlen(where) > SOCKET_PATH_MAX)
+            return -EINVAL;
+        snprintf(to, SOURCE_TEXT_MAX, "%s", text);
+        return 0;
+    }
+    struct sf_host_port parsed;
+    if (sf_parse_host_port(where, chrony ? CHRONY_PORT : NTP_PORT, false, &parsed) != 0 ||
+        parsed.port == 0)
+        return -EINVAL;
+    bool ipv6 = strchr(parsed.host, ':') != NULL;
+    snprintf(to, SOURCE_TEXT_MAX, "%s:%s%s%s:%u", chrony ? "chrony" : "ntp", ipv6 ? "[" : "",
+             parsed.host, ipv6 ? "]" : "", (unsigned)parsed.port);
+    return 0;
+}
+
+static void free_sources(char *sources[], unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        free(sources[i]);
+}
+
+static int set_sources(const char *text, struct sf_config *config)
+{
+    char *sources[SF_CONFIG_SOURCES_MAX];
+    unsigned count = 0;
+    int rc = 0;
+    for (const char *at = text; rc == 0;) {
+        char one[SOURCE_TEXT_MAX], full[SOURCE_TEXT_MAX];
+        size_t size = strcspn(at, ",");
+        if (count == SF_CONFIG_SOURCES_MAX || size >= sizeof one) {
+            rc = -EINVAL;
+            break;
+        }
+        memcpy(one, at, size);
+        one[size] = '\0';
+        rc = normalize_source(one, full);
+        for (unsigned i = 0; i < count && rc == 0; i++)
+            if (strcmp(sources[i], full) == 0)
+                rc = -EINVAL;
+        if (rc == 0) {
+            sources[count] = strdup(full);
+            rc = sources[count] ? 0 : -ENOMEM;
+            count += rc == 0;
+        }
+        if (at[size] == '\0')
+            break;
+        at += size + 1;
+    }
+    if (rc != 0) {
+        free_sources(sources, count);
+        return rc;
+    }
+    free_sources(config->clock_sources, config->clock_source_count);
+    memcpy(config->clock_sources, sources, count * sizeof *sources);
+    config->clock_source_count = count;
+    return 0;
+}
+
+static int set_number(const struct sf_option *option, const char *text, struct sf_config *config)
+{
+    int64_t value = -1;
+    if (option->type != SF_OPTION_WORKER || strcmp(text, "any") != 0)
+        if (sf_parse_i64(text, option->min, option->max, &value) != 0)
+            return -EINVAL;
+    void *to = field(option, config);
+    if (option->type == SF_OPTION_U32)
+        *(uint32_t *)to = (uint32_t)value;
+    else if (option->type == SF_OPTION_U64)
+        *(uint64_t *)to = (uint64_t)value;
+    else
+        *(int64_t *)to = value;
+    return 0;
+}
+
+int sf_option_set(const struct sf_option *option, const char *text, struct sf_config *config)
+{
+    void *to = field(option, config);
+    struct sf_host_port parsed;
+    int rc;
+    switch (option->type) {
+    case SF_OPTION_U32:
+    case SF_OPTION_U64:
+    case SF_OPTION_I64:
+    case SF_OPTION_WORKER:
+        return set_number(option, text, config);
+    case SF_OPTION_BOOL:
+        return sf_parse_bool(text, to);
+    case SF_OPTION_TEXT:
+        return option->check(text) ? replace(to, text) : -EINVAL;
+    case SF_OPTION_FILE:
+        if (option->check && !option->check(text))
+            return -EINVAL;
+        if (*text)
+            return replace(to, text);
+        free(*(char **)to);
+        *(char **)to = NULL;
+        return 0;
+    case SF_OPTION_ADDRESS:
+        if (sf_parse_host_port(text, -1, true, &parsed) != 0)
+            return -EINVAL;
+        rc = replace(to, text);
+        if (rc == 0)
+            memcpy((char *)config + option->offset_parsed, &parsed, sizeof parsed);
+        return rc;
+    case SF_OPTION_SOURCES:
+        return set_sources(text, config);
+    case SF_OPTION_LEVEL:
+        return sf_log_level_parse(text, to);
+    case SF_OPTION_FORMAT:
+        return sf_log_format_parse(text, to);
+    }
+    return -EINVAL;
+}
+
+static void text_or_null(const char *text, struct sf_strbuf *to)
+{
+    if (text)
+        sf_strbuf_add_json(to, text);
+    else
+        sf_strbuf_addf(to, "null");
+}
+
+void sf_option_json(const struct sf_option *option, const struct sf_config *config,
+                    struct sf_strbuf *to)
+{
+    static const char *const levels[] = {"debug", "info", "warn", "error"};
+    const void *from = field_const(option, config);
+    int64_t worker;
+    switch (option->type) {
+    case SF_OPTION_U32:
+        sf_strbuf_addf(to, "%" PRIu32, *(const uint32_t *)from);
+        break;
+    case SF_OPTION_U64:
+        sf_strbuf_addf(to, "%" PRIu64, *(const uint64_t *)from);
+        break;
+    case SF_OPTION_I64:
+        sf_strbuf_addf(to, "%" PRId64, *(const int64_t *)from);
+        break;
+    case SF_OPTION_WORKER:
+        worker = *(const int64_t *)from;
+        if (worker < 0)
+            sf_strbuf_addf(to, "\"any\"");
+        else
+            sf_strbuf_addf(to, "%" PRId64, worker);
+        break;
+    case SF_OPTION_BOOL:
+        sf_strbuf_addf(to, *(const bool *)from ? "true" : "false");
+        break;
+    case SF_OPTION_TEXT:
+    case SF_OPTION_FILE:
+    case SF_OPTION_ADDRESS:
+        text_or_null(*(char *const *)from, to);
+        break;
+    case SF_OPTION_SOURCES:
+        sf_strbuf_addf(to, "[");
+        for (unsigned i = 0; i < config->clock_source_count; i++) {
+            sf_strbuf_addf(to, i ? ", " : "");
+            sf_strbuf_add_json(to, config->clock_sources[i]);
+        }
+        sf_strbuf_addf(to, "]");
+        break;
+    case SF_OPTION_LEVEL:
+        sf_strbuf_add_json(to, levels[*(const enum sf_log_level *)from]);
+        break;
+    case SF_OPTION_FORMAT:
+        sf_strbuf_addf(to,
+                       *(const enum sf_log_format *)from == SF_LOG_JSON ? "\"json\"" : "\"text\"");
+        break;
+    }
+}
+
+void sf_config_free(struct sf_config *config)
+{
+    if (!config)
+        return;
+    for (unsigned i = 0; i < sf_option_count; i++) {
+        enum sf_option_type type = sf_options[i].type;
+        if (type == SF_OPTION_TEXT || type == SF_OPTION_FILE || type == SF_OPTION_ADDRESS)
+            free(*(char **)field(&sf_options[i], config));
+    }
+    free_sources(config->clock_sources, config->clock_source_count);
+    free(config);
+}
