@@ -43,7 +43,7 @@ static bool is_directory_or_empty(const char *text)
 static bool is_reachable_address(const char *text)
 {
     struct sf_host_port parsed;
-    return sf_parse_host_port(text, -1, false, &parsed) == 0 && parsed.port != 0;
+    return sf_parse_host_port(text, -1, false, &parsed) == 0;
 }
 
 static bool is_user_name(const char *text)
@@ -56,7 +56,7 @@ static bool is_user_name(const char *text)
 #define AN_HOUR_MS     3600000
 #define MOST_IDS_S     INT64_C(1000000000000)
 #define FILE_AT(field) SF_OPTION_FILE, AT(field), .fallback = ""
-#define ADDRESS_RULE   "a reachable HOST:PORT with a port from 1 to 65535"
+#define ADDRESS_RULE   "HOST:PORT; port 0 stands for the one that is listened on"
 
 const struct sf_option sf_options[] = {
     {"fleet.name", NULL, SF_OPTION_TEXT, AT(fleet_name), .check = is_fleet_name,

@@ -221,8 +221,8 @@ static void refused_values(void **state)
         {"--reservation-state-dir", "relative", "an absolute path"},
         {"--listen-address", "localhost", "HOST:PORT"},
         {"--listen-address", "1.2.3.4:70000", "HOST:PORT"},
-        {"--advertise-address", ":7450", "a reachable HOST:PORT"},
-        {"--advertise-address", "h:0", "a reachable HOST:PORT"},
+        {"--advertise-address", ":7450", "HOST:PORT; port 0"},
+        {"--advertise-address", "h", "HOST:PORT; port 0"},
         {"--clock-sources", "", "a list of 1 to 16"},
         {"--clock-sources", "kernel,", "a list of 1 to 16"},
         {"--clock-sources", "kernel,kernel", "a list of 1 to 16"},
@@ -467,8 +467,8 @@ static void json_goes_round(void **state)
     struct outcome out =
         load(ARGS("--fleet-worker=7", "--clock-sources=kernel,ntp:[::1]", "--log-format=json",
                   "--listen-tls-cert=/c\"\\", "--listen-tls-key=/k", "--log-level=debug",
-                  "--limit-worker-ids-per-s=1000000000000",
-                  "--reservation-state-dir=", "--clock-require-sync=true"),
+                  "--limit-worker-ids-per-s=1000000000000", "--reservation-state-dir=",
+                  "--clock-require-sync=true", "--listen-address=127.0.0.1:0"),
              ARGS("HOME=/"));
     assert_int_equal(out.rc, 0);
     struct sf_strbuf first, second;
