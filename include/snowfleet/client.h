@@ -1,0 +1,248 @@
+/* snowfleet/client.h - IDs from a fleet, as if it were one service that does not fail.
+ *
+ *     struct sf_client_options options = SF_CLIENT_OPTIONS;
+ *     options.servers = "ids-0:7450,ids-1:7450,ids-2:7450";
+ *     struct sf_client *client;
+ *     if (sf_client_create(&options, &client, NULL, 0) == SF_CLIENT_OK) {
+ *         uint64_t id;
+ *         enum sf_client_error error = sf_client_next(client, &id);
+ *         ...
+ *         sf_client_destroy(client);
+ *     }
+ *
+ * A call asks one worker and, when that one cannot serve (not ready, clock, draining, overloaded,
+ * lost, silent), the next, until its deadline. Repeating a request is always safe: IDs whose answer
+ * was lost are simply never used. The client keeps a warm connection to every worker it uses,
+ * learns from every answer which workers to leave alone, and probes those beside the calls.
+ *
+ * Thread safety: a client may be used by any number of threads at once. Blocking calls take an
+ * engine (epoll and connections) from a pool of options.pool; health, load and retry budget are
+ * shared by all of them. The asynchronous functions (sf_client_fd, submit, process) have an engine
+ * of their own and must be called by one thread at a time; blocking calls may go on beside them.
+ *
+ * fork(): a child may go on using the client. It notices by itself, closes the inherited sockets,
+ * holds none of the parent's prefetched IDs and connects anew. Only an asynchronous call under way
+ * in the parent is not continued in the child.
+ *
+ * Order: IDs from one worker ascend; IDs of a fleet are ordered as far as the workers' clocks
+ * agree. Who needs every ID to be later than the ones seen before sets options.causal, or
+ * request.after.
+ */
+#ifndef SNOWFLEET_CLIENT_H
+#define SNOWFLEET_CLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <snowfleet/id.h>
+#include <snowfleet/version.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SF_CLIENT_DEFAULT_PORT 7450
+#define SF_CLIENT_SERVERS_MAX  256     /* addresses, all names together */
+#define SF_CLIENT_NAMES_MAX    64      /* entries of options.servers */
+#define SF_CLIENT_POOL_MAX     256     /* options.pool */
+#define SF_CLIENT_COUNT_MAX    1048576 /* IDs of one call */
+#define SF_CLIENT_PREFETCH_MAX 65536
+#define SF_CLIENT_CALLS_MAX    65536 /* asynchronous calls under way at a time */
+#define SF_CLIENT_TIMEOUT_MAX  3600000
+#define SF_CLIENT_DETAIL_MAX   256
+
+/* What can go wrong with a call. Numbers never change; new ones are added before SF_CLIENT_ERRORS.
+ */
+enum sf_client_error {
+    SF_CLIENT_OK = 0,
+    SF_CLIENT_INVALID = 1,      /* an argument or option is not allowed; the detail says which */
+    SF_CLIENT_UNREACHABLE = 2,  /* no worker could be connected to by the deadline */
+    SF_CLIENT_TIMEOUT = 3,      /* connected and asked, but nothing answered by the deadline */
+    SF_CLIENT_NOT_READY = 4,    /* every worker said that it holds no slot or reservation */
+    SF_CLIENT_CLOCK = 5,        /* every worker said that its clock is not safe */
+    SF_CLIENT_OVERLOADED = 6,   /* queues full until the deadline */
+    SF_CLIENT_RATE_LIMITED = 7, /* over quota, and the wait is longer than the call may last */
+    SF_CLIENT_DRAINING = 8,     /* every worker is shutting down */
+    SF_CLIENT_DENIED = 9,       /* the token is missing or was refused */
+    SF_CLIENT_CAUSALITY = 10,   /* `after` lies further ahead than the call may wait */
+    SF_CLIENT_INTERNAL =
+        11, /* a worker reported a defect, or a status this library does not know */
+    SF_CLIENT_REFUSED =
+        12, /* the worker does not accept the request (BAD_REQUEST, UNSUPPORTED, TOO_LARGE) */
+    SF_CLIENT_PROTOCOL = 13, /* what answered does not speak the Snowfleet protocol */
+    SF_CLIENT_ORDER = 14, /* a worker gave an ID that repeats or goes back: page somebody, use none
+                             of these IDs */
+    SF_CLIENT_NAME = 15,  /* a server name has no address */
+    SF_CLIENT_TLS = 16,   /* certificate, key or handshake */
+    SF_CLIENT_WRONG_FLEET = 17, /* a worker belongs to another fleet than the ones before it */
+    SF_CLIENT_MEMORY = 18,      /* memory or descriptors are out */
+    SF_CLIENT_BUSY = 19, /* SF_CLIENT_CALLS_MAX asynchronous calls are under way, or no engine came
+                            free by the deadline */
+    SF_CLIENT_CANCELLED = 20, /* the client was destroyed */
+    SF_CLIENT_ERRORS
+};
+
+/* "NOT_READY" and a sentence for people. Static strings; "UNKNOWN" for numbers out of range. */
+SF_API const char *sf_client_error_name(enum sf_client_error error);
+SF_API const char *sf_client_error_text(enum sf_client_error error);
+
+/* Start from SF_CLIENT_OPTIONS. Strings are copied. A 0 in a time or count that has a default means
+ * the default. */
+struct sf_client_options {
+    /* "host:port,host:port": addresses, or names, which are resolved again every resolve_ms (+-20
+     * %) and after a connection was lost; every address of a name is a server (headless Service).
+     * Without a port: 7450. */
+    const char *servers;
+
+    uint32_t timeout_ms;         /* deadline of a call that names none: 2000 */
+    uint32_t attempt_timeout_ms; /* after this a silent worker is given up for another one: 100 */
+    uint32_t connect_timeout_ms; /* 1000 */
+    uint32_t
+        hedge_ms;  /* 0: never. Else a second worker is asked after this; the first answer counts */
+    uint32_t pool; /* blocking calls at one time; more wait: 16 */
+    uint32_t resolve_ms; /* 30000 */
+
+    /* Retries on another worker. A retry at once costs one token; each call brings
+     * retry_budget_percent of one, so that a fleet in trouble is not asked many times over. Without
+     * a token a retry waits backoff_max_ms at most (full jitter). */
+    uint32_t retry_budget_percent; /* 20 */
+    uint32_t retry_budget_max; /* tokens that can be saved up, and are there at the start: 100 */
+    uint32_t backoff_min_ms;   /* 2 */
+    uint32_t backoff_max_ms;   /* 100 */
+
+    /* Circuit breaker of each server. */
+    uint32_t breaker_failures; /* lost connections in a row that open it; a refusal or silence opens
+                                  it at once: 3 */
+    uint32_t breaker_open_min_ms; /* first wait before a probe, doubled by each failed one: 100 */
+    uint32_t breaker_open_max_ms; /* 1000 */
+    uint32_t breaker_idle_ms;     /* between probes of one server while no server works: 25 */
+
+    /* 0: none. Else sf_client_next takes from a buffer that one request of this many IDs fills.
+     * Gives up real-time order: an ID may be up to prefetch_max_age_ms old when it is handed out.
+     * Not together with causal. */
+    uint32_t prefetch;
+    uint32_t prefetch_max_age_ms; /* 100 */
+
+    bool causal; /* every ID handed out has a greater (timestamp, sequence) than every one handed
+                    out before by this client */
+
+    /* TLS 1.2 or later; used when tls is true. */
+    bool tls;
+    const char *tls_ca;   /* file of trusted certificates; NULL: the system's */
+    const char *tls_cert; /* own certificate chain and key, for mutual TLS; NULL: none */
+    const char *tls_key;
+    const char
+        *tls_server_name; /* the name the certificate must bear; NULL: the host of `servers` */
+    const char *token;    /* sent with AUTH on every connection; NULL: none */
+};
+
+/* clang-format off */
+#define SF_CLIENT_OPTIONS                                                                          \
+    { .servers = "127.0.0.1:7450" }
+/* clang-format on */
+
+struct sf_client;
+
+/* Makes a client. Does not connect yet, and does not wait for names. On failure ret_client is left
+ * alone and detail (may be NULL) gets a sentence that names the option, the value and what is
+ * allowed. Errors: INVALID, TLS, MEMORY. */
+SF_API enum sf_client_error sf_client_create(const struct sf_client_options *options,
+                                             struct sf_client **ret_client, char *detail,
+                                             size_t detail_size);
+
+/* Ends everything; asynchronous calls under way get CANCELLED. No other thread may be inside a
+ * function of this client. NULL is fine. */
+SF_API void sf_client_destroy(struct sf_client *client);
+
+/* One ID, within options.timeout_ms. */
+SF_API enum sf_client_error sf_client_next(struct sf_client *client, uint64_t *ret_id);
+
+/* count IDs (1 to SF_CLIENT_COUNT_MAX) into ret_ids, all of them or none. Up to the worker's
+ * max_batch they come from one worker and ascend; more are asked for in several requests, each of
+ * which ascends. */
+SF_API enum sf_client_error sf_client_next_many(struct sf_client *client, uint32_t count,
+                                                uint64_t *ret_ids);
+
+/* IDs first, first+1, ... first+count-1. */
+struct sf_client_run {
+    uint64_t first;
+    uint32_t count;
+};
+
+struct sf_client_request {
+    uint32_t count;      /* 1 to SF_CLIENT_COUNT_MAX */
+    uint32_t timeout_ms; /* 0: options.timeout_ms */
+    bool has_after;      /* every ID shall have a greater (timestamp, sequence) than `after` */
+    uint64_t after;
+};
+
+struct sf_client_reply {
+    enum sf_client_error error;
+    uint32_t count;     /* IDs in all */
+    uint32_t run_count; /* 0 when error is not OK */
+    struct sf_client_run *runs;
+    uint32_t attempts;       /* requests sent, retries included */
+    uint32_t retry_after_ms; /* RATE_LIMITED, CAUSALITY, OVERLOADED: what the worker asked for */
+    int64_t duration_ns;
+    char server[64];                   /* who answered last, "address:port" */
+    char detail[SF_CLIENT_DETAIL_MAX]; /* for people; empty when OK */
+};
+
+/* The whole of it: request in, reply out (always filled, also on failure). Give the reply to
+ * sf_client_reply_free. Prefetch is not used. Returns reply.error. */
+SF_API enum sf_client_error sf_client_ask(struct sf_client *client,
+                                          const struct sf_client_request *request,
+                                          struct sf_client_reply *ret_reply);
+SF_API void sf_client_reply_free(struct sf_client_reply *reply);
+
+/* --- from somebody else's event loop --- */
+
+/* Called from sf_client_process (or from sf_client_destroy) exactly once for each call submitted.
+ * The reply is valid until it returns. It may submit further calls; it must not destroy the client.
+ */
+typedef void sf_client_done(void *ctx, const struct sf_client_reply *reply);
+
+/* A descriptor that is readable whenever sf_client_process has something to do (timeouts included).
+ * It stays the same during the client's life (a child after fork asks again). -1 when memory or
+ * descriptors are out. */
+SF_API int sf_client_fd(struct sf_client *client);
+
+/* Starts a call. Errors at once: INVALID, BUSY, MEMORY; `done` is not called then. */
+SF_API enum sf_client_error sf_client_submit(struct sf_client *client,
+                                             const struct sf_client_request *request,
+                                             sf_client_done *done, void *ctx);
+
+/* Does what can be done now, never blocks; call it when sf_client_fd is readable. Returns the
+ * number of calls still under way. */
+SF_API uint32_t sf_client_process(struct sf_client *client);
+
+/* --- what happened so far --- */
+
+struct sf_client_stats {
+    uint64_t calls;                            /* ended */
+    uint64_t calls_by_error[SF_CLIENT_ERRORS]; /* [SF_CLIENT_OK]: succeeded */
+    uint64_t ids;                              /* handed out */
+    uint64_t attempts, retries, hedges; /* requests sent; of these after a failure; as a hedge */
+    uint64_t silences;                  /* attempts that got no answer within attempt_timeout_ms */
+    uint64_t late_answers; /* answers to calls that had ended or been answered by another worker */
+    uint64_t budget_waits; /* retries that had to wait for want of budget */
+    uint64_t connects, connect_failures, disconnects, goaways;
+    uint64_t breaker_opens, probes;
+    uint64_t order_errors; /* IDs that repeated or went back */
+    uint64_t protocol_errors, wrong_fleet;
+    uint64_t prefetch_hits, prefetch_fills, prefetch_expired;
+    uint64_t resolves, resolve_failures;
+    uint32_t servers, servers_usable; /* now */
+};
+SF_API void sf_client_stats(struct sf_client *client, struct sf_client_stats *ret_stats);
+
+/* The layout of the fleet as the workers told it. False while no worker has answered yet. */
+SF_API bool sf_client_layout(struct sf_client *client, struct sf_layout *ret_layout,
+                             int64_t *ret_epoch_ms);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

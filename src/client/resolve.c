@@ -1,0 +1,217 @@
+/* Names to servers: looks every name up again every resolve_ms, and soon after a connection was
+ * lost. A thread of its own, because getaddrinfo may take as long as it likes. Addresses that a
+ * lookup no longer gives are removed; a lookup that fails changes nothing. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/ticks.h"
+#include "client/shared.h"
+
+/* Between two lookups, however many connections are lost. */
+#define RESOLVE_MIN_MS 1000
+#define RETRY_MS       1000
+
+struct sf_resolver {
+    struct sf_shared *shared;
+    pthread_t thread;
+    bool stop; /* under shared->mutex */
+};
+
+static bool same_address(const struct sf_server *server, const struct addrinfo *info)
+{
+    return server->address_size == info->ai_addrlen &&
+           memcmp(&server->address, info->ai_addr, info->ai_addrlen) == 0;
+}
+
+/* Under the mutex. */
+static int find_server(const struct sf_shared *shared, const struct addrinfo *info)
+{
+    for (uint32_t i = 0; i < shared->policy.places; i++)
+        if (shared->policy.servers[i].in_use && same_address(&shared->servers[i], info))
+            return (int)i;
+    return -1;
+}
+
+static void add_server(struct sf_shared *shared, int name, const struct addrinfo *info)
+{
+    const int place = sf_policy_add(&shared->policy);
+    if (place < 0)
+        return; /* SF_CLIENT_SERVERS_MAX addresses are plenty to work with */
+    struct sf_server *server = &shared->servers[place];
+    memset(server, 0, sizeof *server);
+    memcpy(&server->address, info->ai_addr, info->ai_addrlen);
+    server->address_size = info->ai_addrlen;
+    server->name = name;
+    (void)snprintf(server->host, sizeof server->host, "%s", shared->names[name].at.host);
+    char host[INET6_ADDRSTRLEN + 1];
+    if (getnameinfo(info->ai_addr, info->ai_addrlen, host, sizeof host, NULL, 0, NI_NUMERICHOST) !=
+        0)
+        host[0] = '\0';
+    (void)snprintf(server->text, sizeof server->text,
+                   info->ai_family == AF_INET6 ? "[%s]:%u" : "%s:%u", host,
+                   shared->names[name].at.port);
+}
+
+static int look_up(const struct sf_host_port *at, int flags, struct addrinfo **ret)
+{
+    char port[8];
+    (void)snprintf(port, sizeof port, "%u", at->port);
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = flags | AI_NUMERICSERV};
+    return getaddrinfo(at->host, port, &hints, ret);
+}
+
+/* Under the mutex. */
+static void take_addresses(struct sf_shared *shared, int name, const struct addrinfo *list)
+{
+    for (const struct addrinfo *info = list; info != NULL; info = info->ai_next)
+        if (find_server(shared, info) < 0)
+            add_server(shared, name, info);
+    for (uint32_t i = 0; i < shared->policy.places; i++) {
+        if (!shared->policy.servers[i].in_use || shared->servers[i].name != name)
+            continue;
+        bool there = false;
+        for (const struct addrinfo *info = list; info != NULL && !there; info = info->ai_next)
+            there = same_address(&shared->servers[i], info);
+        if (!there)
+            sf_policy_remove(&shared->policy, (int)i);
+    }
+    shared->names[name].resolved = true;
+}
+
+enum sf_client_error sf_resolve_parse(struct sf_shared *shared, char *detail, size_t detail_size)
+{
+    const char *text = shared->options.servers;
+    while (*text != '\0') {
+        const size_t size = strcspn(text, ", ");
+        if (size > 0) {
+            char entry[SF_HOST_MAX + 16];
+            struct sf_name *name = &shared->names[shared->name_count];
+            if (shared->name_count == SF_CLIENT_NAMES_MAX) {
+                (void)snprintf(detail, detail_size, "servers: more than %d entries",
+                               SF_CLIENT_NAMES_MAX);
+                return SF_CLIENT_INVALID;
+            }
+            (void)snprintf(entry, sizeof entry, "%.*s", (int)(size < 512 ? size : 512), text);
+            if (sf_parse_host_port(entry, SF_CLIENT_DEFAULT_PORT, false, &name->at) != 0 ||
+                name->at.port == 0) {
+                (void)snprintf(detail, detail_size,
+                               "servers: \"%s\" is not a server; allowed are HOST, HOST:PORT, "
+                               "ADDRESS:PORT and [IPV6]:PORT",
+                               entry);
+                return SF_CLIENT_INVALID;
+            }
+            struct addrinfo *list = NULL;
+            if (look_up(&name->at, AI_NUMERICHOST, &list) == 0) {
+                name->numeric = true;
+                take_addresses(shared, (int)shared->name_count, list);
+                freeaddrinfo(list);
+            }
+            shared->name_count++;
+        }
+        text += size;
+        text += *text != '\0';
+    }
+    if (shared->name_count == 0) {
+        (void)snprintf(detail, detail_size, "servers: no server given; example: ids-0:7450,ids-1");
+        return SF_CLIENT_INVALID;
+    }
+    return SF_CLIENT_OK;
+}
+
+bool sf_resolver_needed(const struct sf_shared *shared)
+{
+    for (uint32_t i = 0; i < shared->name_count; i++)
+        if (!shared->names[i].numeric)
+            return true;
+    return false;
+}
+
+/* Returns false if a name has no address yet. */
+static bool resolve_all(struct sf_shared *shared)
+{
+    bool complete = true;
+    for (uint32_t i = 0; i < shared->name_count; i++) {
+        if (shared->names[i].numeric)
+            continue;
+        struct addrinfo *list = NULL;
+        const int r = look_up(&shared->names[i].at, 0, &list);
+        sf_count(shared, r == 0 ? SF_COUNT_RESOLVES : SF_COUNT_RESOLVE_FAILURES, 1);
+        pthread_mutex_lock(&shared->mutex);
+        if (r == 0)
+            take_addresses(shared, (int)i, list);
+        complete = complete && shared->names[i].resolved;
+        pthread_mutex_unlock(&shared->mutex);
+        if (r == 0)
+            freeaddrinfo(list);
+    }
+    return complete;
+}
+
+/* Sleeps under the mutex until the time is up, or until a lost connection asks for a lookup (not
+ * before min_ms). */
+static void rest(struct sf_resolver *resolver, int64_t min_ms, int64_t max_ms)
+{
+    struct sf_shared *shared = resolver->shared;
+    const int64_t begin = sf_mono_ns();
+    while (!resolver->stop) {
+        const int64_t gone_ms = (sf_mono_ns() - begin) / SF_NS_PER_MS;
+        const int64_t until = shared->resolve_now ? min_ms : max_ms;
+        if (gone_ms >= until)
+            break;
+        struct timespec at;
+        (void)clock_gettime(CLOCK_MONOTONIC, &at);
+        const int64_t ns = at.tv_nsec + (until - gone_ms) * SF_NS_PER_MS;
+        at.tv_sec += ns / SF_NS_PER_S;
+        at.tv_nsec = ns % SF_NS_PER_S;
+        (void)pthread_cond_timedwait(&shared->resolve_wake, &shared->mutex, &at);
+    }
+    shared->resolve_now = false;
+}
+
+static void *resolver_main(void *ctx)
+{
+    struct sf_resolver *resolver = ctx;
+    struct sf_shared *shared = resolver->shared;
+    pthread_mutex_lock(&shared->mutex);
+    while (!resolver->stop) {
+        pthread_mutex_unlock(&shared->mutex);
+        const bool complete = resolve_all(shared);
+        pthread_mutex_lock(&shared->mutex);
+        const int64_t period = shared->options.resolve_ms;
+        const int64_t jitter =
+            (int64_t)sf_prng_below(&shared->prng, (uint64_t)period * 2 / 5 + 1) - period / 5;
+        rest(resolver, RESOLVE_MIN_MS, complete ? period + jitter : RETRY_MS);
+    }
+    pthread_mutex_unlock(&shared->mutex);
+    return NULL;
+}
+
+struct sf_resolver *sf_resolver_start(struct sf_shared *shared)
+{
+    struct sf_resolver *resolver = calloc(1, sizeof *resolver);
+    if (resolver == NULL)
+        return NULL;
+    resolver->shared = shared;
+    if (pthread_create(&resolver->thread, NULL, resolver_main, resolver) != 0) {
+        free(resolver);
+        return NULL;
+    }
+    return resolver;
+}
+
+void sf_resolver_stop(struct sf_resolver *resolver)
+{
+    if (resolver == NULL)
+        return;
+    pthread_mutex_lock(&resolver->shared->mutex);
+    resolver->stop = true;
+    pthread_cond_signal(&resolver->shared->resolve_wake);
+    pthread_mutex_unlock(&resolver->shared->mutex);
+    pthread_join(resolver->thread, NULL);
+    free(resolver);
+}

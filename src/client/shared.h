@@ -1,0 +1,110 @@
+/* client/shared.h - what all engines of one client share: servers, policy, statistics, the layout.
+ * The mutex guards everything but the counters (atomic) and what is fixed at creation. */
+#ifndef SF_CLIENT_SHARED_H
+#define SF_CLIENT_SHARED_H
+
+#include <netinet/in.h>
+#include <openssl/ssl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include <snowfleet/client.h>
+
+#include "base/parse.h"
+#include "base/random.h"
+#include "client/policy.h"
+
+enum sf_client_counter {
+    SF_COUNT_IDS,
+    SF_COUNT_ATTEMPTS,
+    SF_COUNT_RETRIES,
+    SF_COUNT_HEDGES,
+    SF_COUNT_SILENCES,
+    SF_COUNT_LATE_ANSWERS,
+    SF_COUNT_BUDGET_WAITS,
+    SF_COUNT_CONNECTS,
+    SF_COUNT_CONNECT_FAILURES,
+    SF_COUNT_DISCONNECTS,
+    SF_COUNT_GOAWAYS,
+    SF_COUNT_PROBES,
+    SF_COUNT_ORDER_ERRORS,
+    SF_COUNT_PROTOCOL_ERRORS,
+    SF_COUNT_WRONG_FLEET,
+    SF_COUNT_PREFETCH_HITS,
+    SF_COUNT_PREFETCH_FILLS,
+    SF_COUNT_PREFETCH_EXPIRED,
+    SF_COUNT_RESOLVES,
+    SF_COUNT_RESOLVE_FAILURES,
+    SF_COUNTERS
+};
+
+/* One address. The place (index) is that of the policy's server. */
+struct sf_server {
+    struct sockaddr_storage address;
+    socklen_t address_size;
+    char text[64];          /* "127.0.0.1:7450" */
+    char host[SF_HOST_MAX]; /* as configured: for the certificate's name */
+    int name;               /* index of the configured name it came from */
+    uint64_t last_id;       /* largest ID received from it; 0: none */
+    uint32_t max_batch;     /* as INFO told; 0: unknown */
+};
+
+/* One entry of options.servers. */
+struct sf_name {
+    struct sf_host_port at;
+    bool numeric;  /* an address: never resolved again */
+    bool resolved; /* at least once */
+};
+
+struct sf_shared {
+    struct sf_client_options options; /* defaults filled in; strings owned */
+    SSL_CTX *tls;                     /* NULL: plain */
+    _Atomic uint64_t counters[SF_COUNTERS];
+    _Atomic uint64_t calls_by_error[SF_CLIENT_ERRORS];
+
+    pthread_mutex_t mutex;
+    struct sf_policy policy;
+    struct sf_server servers[SF_CLIENT_SERVERS_MAX];
+    struct sf_name names[SF_CLIENT_NAMES_MAX];
+    uint32_t name_count;
+    struct sf_prng prng;
+    bool has_layout;
+    struct sf_layout layout;
+    int64_t epoch_ms;
+    char fleet_id[SF_UUID_SIZE]; /* of the first worker that told; "" before */
+    uint64_t causal_id; /* the latest ID by (timestamp, sequence) that was handed out; 0: none */
+    bool resolve_now;   /* a connection was lost: look the names up again soon */
+    pthread_cond_t resolve_wake;
+};
+
+static inline void sf_count(struct sf_shared *shared, enum sf_client_counter counter, uint64_t n)
+{
+    atomic_fetch_add_explicit(&shared->counters[counter], n, memory_order_relaxed);
+}
+
+/* True when a comes after b by (timestamp, sequence), whichever worker made them. */
+bool sf_id_is_later(const struct sf_layout *layout, uint64_t a, uint64_t b);
+/* True when both were minted for the same slot. */
+bool sf_id_same_slot(const struct sf_layout *layout, uint64_t a, uint64_t b);
+
+/* client/info.c: what of an INFO answer concerns a client. Returns 0 or -EBADMSG. */
+struct sf_info {
+    char fleet_id[SF_UUID_SIZE];
+    struct sf_layout layout;
+    int64_t epoch_ms;
+    uint32_t max_batch;
+};
+int sf_info_parse(const uint8_t *json, size_t size, struct sf_info *ret);
+
+/* client/resolve.c: names to servers. sf_resolve_parse reads options.servers and adds the numeric
+ * addresses at once. The resolver is a thread that exists only when there is a name. */
+enum sf_client_error sf_resolve_parse(struct sf_shared *shared, char *detail, size_t detail_size);
+struct sf_resolver;
+struct sf_resolver *sf_resolver_start(struct sf_shared *shared);
+void sf_resolver_stop(struct sf_resolver *resolver);
+bool sf_resolver_needed(const struct sf_shared *shared);
+
+#endif
