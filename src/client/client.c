@@ -45,9 +45,9 @@ static int mutex_init(pthread_mutex_t *mutex, pthread_cond_t *cond)
     return r == 0 ? -pthread_mutex_init(mutex, NULL) : -r;
 }
 
-static struct sf_policy_options policy_options(const struct sf_client_options *options)
+static struct sf_client_policy_options policy_options(const struct sf_client_options *options)
 {
-    return (struct sf_policy_options){
+    return (struct sf_client_policy_options){
         .breaker_failures = options->breaker_failures,
         .open_min_ns = options->breaker_open_min_ms * SF_NS_PER_MS,
         .open_max_ns = options->breaker_open_max_ms * SF_NS_PER_MS,
@@ -66,8 +66,8 @@ static enum sf_client_error begin(struct sf_client *client, char *detail, size_t
     if (mutex_init(&shared->mutex, &shared->resolve_wake) != 0 ||
         mutex_init(&client->pool_mutex, &client->pool_free) != 0)
         return SF_CLIENT_MEMORY;
-    const struct sf_policy_options options = policy_options(&shared->options);
-    sf_policy_init(&shared->policy, &options);
+    const struct sf_client_policy_options options = policy_options(&shared->options);
+    sf_client_policy_init(&shared->policy, &options);
     shared->prng.state = sf_random_u64();
     shared->name_count = 0;
     shared->has_layout = false;
@@ -401,7 +401,7 @@ void sf_client_stats(struct sf_client *client, struct sf_client_stats *ret_stats
     stats.resolve_failures = c[SF_COUNT_RESOLVE_FAILURES];
     pthread_mutex_lock(&shared->mutex);
     stats.breaker_opens = shared->policy.opens;
-    stats.servers_usable = sf_policy_usable(&shared->policy, sf_mono_ns());
+    stats.servers_usable = sf_client_policy_usable(&shared->policy, sf_mono_ns());
     for (uint32_t i = 0; i < shared->policy.places; i++)
         stats.servers += shared->policy.servers[i].in_use;
     pthread_mutex_unlock(&shared->mutex);

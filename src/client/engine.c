@@ -131,8 +131,8 @@ static void report(struct sf_engine *engine, int server, uint32_t generation,
     struct sf_shared *shared = engine->shared;
     pthread_mutex_lock(&shared->mutex);
     if (shared->policy.servers[server].generation == generation)
-        sf_policy_report(&shared->policy, server, outcome, retry_after_ns, engine->now_ns,
-                         sf_prng_next(&shared->prng));
+        sf_client_policy_report(&shared->policy, server, outcome, retry_after_ns, engine->now_ns,
+                                sf_prng_next(&shared->prng));
     if (outcome == SF_OUTCOME_LOST || outcome == SF_OUTCOME_UNREACHED) {
         shared->resolve_now = true;
         pthread_cond_signal(&shared->resolve_wake);
@@ -146,7 +146,7 @@ static void end_load(struct sf_engine *engine, const struct sf_conn *conn, uint3
     pthread_mutex_lock(&shared->mutex);
     if (shared->policy.servers[conn->server].generation == conn->generation)
         while (count-- > 0)
-            sf_policy_end(&shared->policy, conn->server);
+            sf_client_policy_end(&shared->policy, conn->server);
     pthread_mutex_unlock(&shared->mutex);
 }
 
@@ -159,8 +159,8 @@ static void retry(struct sf_engine *engine, struct sf_call *call)
     bool no_budget;
     pthread_mutex_lock(&shared->mutex);
     const int64_t wait =
-        sf_policy_retry_wait_ns(&shared->policy, engine->now_ns, &call->tried, call->round,
-                                sf_prng_next(&shared->prng), &no_budget);
+        sf_client_policy_retry_wait_ns(&shared->policy, engine->now_ns, &call->tried, call->round,
+                                       sf_prng_next(&shared->prng), &no_budget);
     pthread_mutex_unlock(&shared->mutex);
     if (no_budget)
         sf_count(shared, SF_COUNT_BUDGET_WAITS, 1);
@@ -222,7 +222,7 @@ static void bury(struct sf_engine *engine, struct sf_conn *conn)
         if (conn->answered && outcome == SF_OUTCOME_LOST && call->round == 0)
             call->round++;
         else
-            sf_policy_tried_add(&call->tried, conn->server);
+            sf_client_policy_tried_add(&call->tried, conn->server);
         retry(engine, call);
     }
     end_load(engine, conn, load);
@@ -322,18 +322,18 @@ static void choose(struct sf_engine *engine, const struct sf_call *call, struct 
 {
     struct sf_shared *shared = engine->shared;
     pthread_mutex_lock(&shared->mutex);
-    struct sf_policy *policy = &shared->policy;
-    *ret = (struct choice){.server = sf_policy_choose(policy, engine->now_ns, &call->tried,
-                                                      sf_prng_next(&shared->prng)),
-                           .probe = sf_policy_probe(policy, engine->now_ns),
+    struct sf_client_policy *policy = &shared->policy;
+    *ret = (struct choice){.server = sf_client_policy_choose(policy, engine->now_ns, &call->tried,
+                                                             sf_prng_next(&shared->prng)),
+                           .probe = sf_client_policy_probe(policy, engine->now_ns),
                            .causal_id = shared->causal_id};
     if (ret->server >= 0) {
         ret->generation = policy->servers[ret->server].generation;
         ret->max_batch = shared->servers[ret->server].max_batch;
         ret->floor = shared->has_layout ? shared->servers[ret->server].last_id : 0;
-        sf_policy_begin(policy, ret->server);
+        sf_client_policy_begin(policy, ret->server);
     } else {
-        ret->wake_ns = sf_policy_wake_ns(policy, engine->now_ns);
+        ret->wake_ns = sf_client_policy_wake_ns(policy, engine->now_ns);
         ret->nothing = true;
         for (uint32_t i = 0; i < policy->places; i++)
             ret->nothing = ret->nothing && !policy->servers[i].in_use;
@@ -348,7 +348,7 @@ static void unbegin(struct sf_engine *engine, const struct choice *choice)
     struct sf_shared *shared = engine->shared;
     pthread_mutex_lock(&shared->mutex);
     if (shared->policy.servers[choice->server].generation == choice->generation)
-        sf_policy_end(&shared->policy, choice->server);
+        sf_client_policy_end(&shared->policy, choice->server);
     pthread_mutex_unlock(&shared->mutex);
 }
 
@@ -386,7 +386,7 @@ static bool ask(struct sf_engine *engine, struct sf_call *call, const struct cho
                                        .count = next.count};
     if (sf_conn_put_next(conn, &next, &pending) != 0) {
         note_failure(call, SF_CLIENT_OVERLOADED, "connection", "too much waits to be sent");
-        sf_policy_tried_add(&call->tried, choice->server);
+        sf_client_policy_tried_add(&call->tried, choice->server);
         return false;
     }
     call->in_flight++;
@@ -493,6 +493,19 @@ static bool in_order(struct sf_engine *engine, struct sf_conn *conn,
     return fine;
 }
 
+/* What came for the call (may be NULL) cannot be used: another server, and `why` for the connection. */
+static const char *nonsense(struct sf_engine *engine, const struct sf_conn *conn,
+                            struct sf_call *call, const char *why)
+{
+    if (call != NULL) {
+        call->in_flight--;
+        note_failure(call, SF_CLIENT_PROTOCOL, call->reply.server, why);
+        sf_client_policy_tried_add(&call->tried, conn->server);
+        retry(engine, call);
+    }
+    return why;
+}
+
 static const char *on_ids(struct sf_engine *engine, struct sf_conn *conn,
                           const struct sf_pending *pending, const uint8_t *body, size_t size)
 {
@@ -500,7 +513,7 @@ static const char *on_ids(struct sf_engine *engine, struct sf_conn *conn,
     uint32_t ids;
     struct sf_call *call = pending->owner;
     if (sf_wire_get_runs(body, size, &runs, &ids) != 0 || ids != pending->count)
-        return "an answer to NEXT is malformed";
+        return nonsense(engine, conn, call, "an answer to NEXT is malformed");
     const struct sf_wire_run end = sf_wire_run_at(body, runs - 1);
     if (!in_order(engine, conn, pending, sf_wire_run_at(body, 0).first, end.first + end.count - 1,
                   call != NULL)) {
@@ -584,7 +597,7 @@ static const char *on_refusal(struct sf_engine *engine, struct sf_conn *conn,
 {
     struct sf_wire_error told;
     if (sf_wire_get_error(body, size, &told) != 0)
-        return "an error answer is malformed";
+        return nonsense(engine, conn, pending->owner, "an error answer is malformed");
     const struct verdict verdict =
         status < SF_WIRE_STATUSES ? verdicts[status] : verdicts[SF_WIRE_INTERNAL];
     report(engine, conn->server, conn->generation, verdict.outcome, ms(told.retry_after_ms));
@@ -615,7 +628,7 @@ static const char *on_refusal(struct sf_engine *engine, struct sf_conn *conn,
         finish(engine, call, verdict.error);
         return NULL;
     }
-    sf_policy_tried_add(&call->tried, conn->server);
+    sf_client_policy_tried_add(&call->tried, conn->server);
     retry(engine, call);
     return NULL;
 }
@@ -665,10 +678,10 @@ static const char *on_answer(void *ctx, struct sf_conn *conn, const struct sf_pe
         memcpy(call->reply.server, shared->servers[conn->server].text, sizeof call->reply.server);
     if (shared->policy.servers[conn->server].generation == conn->generation) {
         if (pending->kind == SF_PENDING_CALL)
-            sf_policy_end(&shared->policy, conn->server);
+            sf_client_policy_end(&shared->policy, conn->server);
         if (header->code == SF_WIRE_OK)
-            sf_policy_report(&shared->policy, conn->server, SF_OUTCOME_OK, 0, engine->now_ns,
-                             sf_prng_next(&shared->prng));
+            sf_client_policy_report(&shared->policy, conn->server, SF_OUTCOME_OK, 0, engine->now_ns,
+                                    sf_prng_next(&shared->prng));
     }
     pthread_mutex_unlock(&shared->mutex);
     if (pending->kind == SF_PENDING_PROBE)
@@ -744,7 +757,7 @@ static void grow_impatient(struct sf_engine *engine, struct sf_call *call)
             call->last_error = SF_CLIENT_TIMEOUT;
         report(engine, call->last_server, call->last_generation, SF_OUTCOME_SILENT, 0);
     }
-    sf_policy_tried_add(&call->tried, call->last_server);
+    sf_client_policy_tried_add(&call->tried, call->last_server);
     if (call->in_flight < IN_FLIGHT_MAX)
         enqueue(engine, call);
     else
@@ -902,7 +915,7 @@ void sf_engine_start(struct sf_engine *engine, struct sf_call *call)
     engine->call_count++;
     want_timer(engine, call->deadline_ns);
     pthread_mutex_lock(&shared->mutex);
-    sf_policy_call(&shared->policy);
+    sf_client_policy_call(&shared->policy);
     pthread_mutex_unlock(&shared->mutex);
     enqueue(engine, call);
     if (!engine->turning) {

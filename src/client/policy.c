@@ -4,12 +4,12 @@
 
 #include "base/assert.h"
 
-static bool usable(const struct sf_policy_server *server, int64_t now_ns)
+static bool usable(const struct sf_client_policy_server *server, int64_t now_ns)
 {
     return server->in_use && server->state == SF_BREAKER_CLOSED && now_ns >= server->busy_until_ns;
 }
 
-static bool any_closed(const struct sf_policy *policy)
+static bool any_closed(const struct sf_client_policy *policy)
 {
     for (uint32_t i = 0; i < policy->places; i++)
         if (policy->servers[i].in_use && policy->servers[i].state == SF_BREAKER_CLOSED)
@@ -19,8 +19,8 @@ static bool any_closed(const struct sf_policy *policy)
 
 /* While nobody serves, every server is looked at often: the first one that is back shall be found
  * at once. A probe that its engine never looked after (no call came that way again) lapses. */
-static int64_t probe_due_ns(const struct sf_policy *policy, const struct sf_policy_server *server,
-                            bool closed_exists)
+static int64_t probe_due_ns(const struct sf_client_policy *policy,
+                            const struct sf_client_policy_server *server, bool closed_exists)
 {
     if (server->state == SF_BREAKER_PROBING)
         return server->probing_since_ns + policy->options.open_max_ns;
@@ -28,37 +28,38 @@ static int64_t probe_due_ns(const struct sf_policy *policy, const struct sf_poli
     return !closed_exists && idle < server->probe_at_ns ? idle : server->probe_at_ns;
 }
 
-void sf_policy_init(struct sf_policy *policy, const struct sf_policy_options *options)
+void sf_client_policy_init(struct sf_client_policy *policy,
+                           const struct sf_client_policy_options *options)
 {
     memset(policy, 0, sizeof *policy);
     policy->options = *options;
     policy->budget_milli = (int64_t)options->budget_max * 1000;
 }
 
-int sf_policy_add(struct sf_policy *policy)
+int sf_client_policy_add(struct sf_client_policy *policy)
 {
     uint32_t place = 0;
     while (place < policy->places && policy->servers[place].in_use)
         place++;
-    if (place == SF_POLICY_SERVERS_MAX)
+    if (place == SF_CLIENT_POLICY_SERVERS_MAX)
         return -1;
     if (place == policy->places)
         policy->places++;
-    struct sf_policy_server *server = &policy->servers[place];
-    *server = (struct sf_policy_server){.in_use = true,
-                                        .generation = server->generation + 1,
-                                        .state = SF_BREAKER_CLOSED,
-                                        .open_ns = policy->options.open_min_ns};
+    struct sf_client_policy_server *server = &policy->servers[place];
+    *server = (struct sf_client_policy_server){.in_use = true,
+                                               .generation = server->generation + 1,
+                                               .state = SF_BREAKER_CLOSED,
+                                               .open_ns = policy->options.open_min_ns};
     return (int)place;
 }
 
-void sf_policy_remove(struct sf_policy *policy, int server)
+void sf_client_policy_remove(struct sf_client_policy *policy, int server)
 {
     SF_ASSERT(server >= 0 && (uint32_t)server < policy->places);
     policy->servers[server].in_use = false;
 }
 
-void sf_policy_call(struct sf_policy *policy)
+void sf_client_policy_call(struct sf_client_policy *policy)
 {
     const int64_t max = (int64_t)policy->options.budget_max * 1000;
     policy->budget_milli += (int64_t)policy->options.budget_percent * 10;
@@ -66,34 +67,34 @@ void sf_policy_call(struct sf_policy *policy)
         policy->budget_milli = max;
 }
 
-static int nth_usable(const struct sf_policy *policy, int64_t now_ns,
-                      const struct sf_policy_tried *tried, uint32_t nth)
+static int nth_usable(const struct sf_client_policy *policy, int64_t now_ns,
+                      const struct sf_client_policy_tried *tried, uint32_t nth)
 {
     for (uint32_t i = 0; i < policy->places; i++)
-        if (usable(&policy->servers[i], now_ns) && !sf_policy_tried_has(tried, (int)i) &&
+        if (usable(&policy->servers[i], now_ns) && !sf_client_policy_tried_has(tried, (int)i) &&
             nth-- == 0)
             return (int)i;
     return -1;
 }
 
-static uint32_t count_usable(const struct sf_policy *policy, int64_t now_ns,
-                             const struct sf_policy_tried *tried)
+static uint32_t count_usable(const struct sf_client_policy *policy, int64_t now_ns,
+                             const struct sf_client_policy_tried *tried)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < policy->places; i++)
-        count += usable(&policy->servers[i], now_ns) && !sf_policy_tried_has(tried, (int)i);
+        count += usable(&policy->servers[i], now_ns) && !sf_client_policy_tried_has(tried, (int)i);
     return count;
 }
 
-static int start_probe(struct sf_policy_server *server, int64_t now_ns, int index)
+static int start_probe(struct sf_client_policy_server *server, int64_t now_ns, int index)
 {
     server->state = SF_BREAKER_PROBING;
     server->probing_since_ns = now_ns;
     return index;
 }
 
-int sf_policy_choose(struct sf_policy *policy, int64_t now_ns, const struct sf_policy_tried *tried,
-                     uint64_t random)
+int sf_client_policy_choose(struct sf_client_policy *policy, int64_t now_ns,
+                            const struct sf_client_policy_tried *tried, uint64_t random)
 {
     const uint32_t count = count_usable(policy, now_ns, tried);
     if (count > 0) {
@@ -110,19 +111,19 @@ int sf_policy_choose(struct sf_policy *policy, int64_t now_ns, const struct sf_p
     /* Start at a random place, so that many clients do not all probe the same server first. */
     for (uint32_t i = 0; i < policy->places; i++) {
         const uint32_t place = (uint32_t)((random + i) % policy->places);
-        struct sf_policy_server *server = &policy->servers[place];
+        struct sf_client_policy_server *server = &policy->servers[place];
         if (server->in_use && now_ns >= probe_due_ns(policy, server, false))
             return start_probe(server, now_ns, (int)place);
     }
     return -1;
 }
 
-int sf_policy_probe(struct sf_policy *policy, int64_t now_ns)
+int sf_client_policy_probe(struct sf_client_policy *policy, int64_t now_ns)
 {
     int due = -1;
     bool closed_exists = false;
     for (uint32_t i = 0; i < policy->places; i++) {
-        const struct sf_policy_server *server = &policy->servers[i];
+        const struct sf_client_policy_server *server = &policy->servers[i];
         if (!server->in_use)
             continue;
         if (server->state == SF_BREAKER_CLOSED)
@@ -135,12 +136,12 @@ int sf_policy_probe(struct sf_policy *policy, int64_t now_ns)
     return start_probe(&policy->servers[due], now_ns, due);
 }
 
-int64_t sf_policy_wake_ns(const struct sf_policy *policy, int64_t now_ns)
+int64_t sf_client_policy_wake_ns(const struct sf_client_policy *policy, int64_t now_ns)
 {
     const bool closed_exists = any_closed(policy);
     int64_t wake = now_ns + policy->options.idle_probe_ns;
     for (uint32_t i = 0; i < policy->places; i++) {
-        const struct sf_policy_server *server = &policy->servers[i];
+        const struct sf_client_policy_server *server = &policy->servers[i];
         if (!server->in_use)
             continue;
         const int64_t at = server->state == SF_BREAKER_CLOSED
@@ -152,19 +153,19 @@ int64_t sf_policy_wake_ns(const struct sf_policy *policy, int64_t now_ns)
     return wake;
 }
 
-void sf_policy_begin(struct sf_policy *policy, int server)
+void sf_client_policy_begin(struct sf_client_policy *policy, int server)
 {
     policy->servers[server].load++;
 }
 
-void sf_policy_end(struct sf_policy *policy, int server)
+void sf_client_policy_end(struct sf_client_policy *policy, int server)
 {
     SF_ASSERT(policy->servers[server].load > 0);
     policy->servers[server].load--;
 }
 
 /* The only function that moves a breaker, but for the start of a probe above. */
-static void breaker_move(struct sf_policy *policy, struct sf_policy_server *server,
+static void breaker_move(struct sf_client_policy *policy, struct sf_client_policy_server *server,
                          enum sf_breaker to, int64_t now_ns, uint64_t random)
 {
     const enum sf_breaker from = server->state;
@@ -188,10 +189,10 @@ static void breaker_move(struct sf_policy *policy, struct sf_policy_server *serv
     server->probe_at_ns = now_ns + half + (int64_t)(random % (uint64_t)(half + 1));
 }
 
-void sf_policy_report(struct sf_policy *policy, int index, enum sf_outcome outcome,
-                      int64_t retry_after_ns, int64_t now_ns, uint64_t random)
+void sf_client_policy_report(struct sf_client_policy *policy, int index, enum sf_outcome outcome,
+                             int64_t retry_after_ns, int64_t now_ns, uint64_t random)
 {
-    struct sf_policy_server *server = &policy->servers[index];
+    struct sf_client_policy_server *server = &policy->servers[index];
     if (!server->in_use)
         return;
     if (outcome == SF_OUTCOME_OK || outcome == SF_OUTCOME_OVERLOADED) {
@@ -218,7 +219,7 @@ void sf_policy_report(struct sf_policy *policy, int index, enum sf_outcome outco
 }
 
 /* Exponential backoff with full jitter: uniform in (0, min(max, min << round)]. */
-static int64_t backoff_ns(const struct sf_policy *policy, uint32_t round, uint64_t random)
+static int64_t backoff_ns(const struct sf_client_policy *policy, uint32_t round, uint64_t random)
 {
     int64_t top = policy->options.backoff_min_ns;
     for (uint32_t i = 0; i < round && top < policy->options.backoff_max_ns; i++)
@@ -228,9 +229,9 @@ static int64_t backoff_ns(const struct sf_policy *policy, uint32_t round, uint64
     return 1 + (int64_t)(random % (uint64_t)top);
 }
 
-int64_t sf_policy_retry_wait_ns(struct sf_policy *policy, int64_t now_ns,
-                                const struct sf_policy_tried *tried, uint32_t round,
-                                uint64_t random, bool *ret_no_budget)
+int64_t sf_client_policy_retry_wait_ns(struct sf_client_policy *policy, int64_t now_ns,
+                                       const struct sf_client_policy_tried *tried, uint32_t round,
+                                       uint64_t random, bool *ret_no_budget)
 {
     *ret_no_budget = false;
     if (count_usable(policy, now_ns, tried) == 0)
@@ -243,8 +244,8 @@ int64_t sf_policy_retry_wait_ns(struct sf_policy *policy, int64_t now_ns,
     return 1 + (int64_t)(random % (uint64_t)policy->options.backoff_max_ns);
 }
 
-uint32_t sf_policy_usable(const struct sf_policy *policy, int64_t now_ns)
+uint32_t sf_client_policy_usable(const struct sf_client_policy *policy, int64_t now_ns)
 {
-    const struct sf_policy_tried none = {0};
+    const struct sf_client_policy_tried none = {0};
     return count_usable(policy, now_ns, &none);
 }

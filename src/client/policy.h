@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SF_POLICY_SERVERS_MAX 256
+#define SF_CLIENT_POLICY_SERVERS_MAX 256
 
 /* The circuit breaker of one server.
  *
@@ -39,14 +39,14 @@ enum sf_outcome {
     SF_OUTCOMES
 };
 
-struct sf_policy_options {
+struct sf_client_policy_options {
     uint32_t breaker_failures;
     int64_t open_min_ns, open_max_ns, idle_probe_ns;
     int64_t backoff_min_ns, backoff_max_ns;
     uint32_t budget_percent, budget_max;
 };
 
-struct sf_policy_server {
+struct sf_client_policy_server {
     bool in_use;
     uint32_t generation; /* grows when the place is given to another server */
     enum sf_breaker state;
@@ -59,64 +59,66 @@ struct sf_policy_server {
     int64_t busy_until_ns; /* OVERLOADED: not before this */
 };
 
-struct sf_policy {
-    struct sf_policy_options options;
-    struct sf_policy_server servers[SF_POLICY_SERVERS_MAX];
+struct sf_client_policy {
+    struct sf_client_policy_options options;
+    struct sf_client_policy_server servers[SF_CLIENT_POLICY_SERVERS_MAX];
     uint32_t places; /* servers[0 .. places-1] have ever been used */
     int64_t budget_milli;
     uint64_t opens; /* counts transitions to OPEN from CLOSED */
 };
 
 /* The servers that a call has asked already in this round. */
-struct sf_policy_tried {
-    uint64_t bits[SF_POLICY_SERVERS_MAX / 64];
+struct sf_client_policy_tried {
+    uint64_t bits[SF_CLIENT_POLICY_SERVERS_MAX / 64];
 };
 
-void sf_policy_init(struct sf_policy *policy, const struct sf_policy_options *options);
+void sf_client_policy_init(struct sf_client_policy *policy,
+                           const struct sf_client_policy_options *options);
 
-/* A place for a server: 0 to SF_POLICY_SERVERS_MAX - 1, or -1 when all are taken. */
-int sf_policy_add(struct sf_policy *policy);
-void sf_policy_remove(struct sf_policy *policy, int server);
+/* A place for a server: 0 to SF_CLIENT_POLICY_SERVERS_MAX - 1, or -1 when all are taken. */
+int sf_client_policy_add(struct sf_client_policy *policy);
+void sf_client_policy_remove(struct sf_client_policy *policy, int server);
 
 /* A call begins: its share of a retry token is added. */
-void sf_policy_call(struct sf_policy *policy);
+void sf_client_policy_call(struct sf_client_policy *policy);
 
 /* Picks a server that has not been tried: of two random usable ones the less loaded. When no server
  * at all is usable, one that is due for a probe, which then is PROBING. -1: nobody can be asked
  * now. */
-int sf_policy_choose(struct sf_policy *policy, int64_t now_ns, const struct sf_policy_tried *tried,
-                     uint64_t random);
+int sf_client_policy_choose(struct sf_client_policy *policy, int64_t now_ns,
+                            const struct sf_client_policy_tried *tried, uint64_t random);
 
 /* A server to be probed beside the calls (it is PROBING from now on), or -1. Only while some server
  * is CLOSED. */
-int sf_policy_probe(struct sf_policy *policy, int64_t now_ns);
+int sf_client_policy_probe(struct sf_client_policy *policy, int64_t now_ns);
 
 /* When asking again makes sense if choose found nobody: later than now_ns, at most one idle probe
  * interval away. */
-int64_t sf_policy_wake_ns(const struct sf_policy *policy, int64_t now_ns);
+int64_t sf_client_policy_wake_ns(const struct sf_client_policy *policy, int64_t now_ns);
 
 /* A request is in flight; it has ended. */
-void sf_policy_begin(struct sf_policy *policy, int server);
-void sf_policy_end(struct sf_policy *policy, int server);
+void sf_client_policy_begin(struct sf_client_policy *policy, int server);
+void sf_client_policy_end(struct sf_client_policy *policy, int server);
 
 /* What came of it. retry_after_ns: for OVERLOADED. */
-void sf_policy_report(struct sf_policy *policy, int server, enum sf_outcome outcome,
-                      int64_t retry_after_ns, int64_t now_ns, uint64_t random);
+void sf_client_policy_report(struct sf_client_policy *policy, int server, enum sf_outcome outcome,
+                             int64_t retry_after_ns, int64_t now_ns, uint64_t random);
 
 /* How long a call waits before it tries again after its `round`-th fruitless round (0, 1, ...). 0:
  * another server can be asked at once and the budget allows it (a token is taken). */
-int64_t sf_policy_retry_wait_ns(struct sf_policy *policy, int64_t now_ns,
-                                const struct sf_policy_tried *tried, uint32_t round,
-                                uint64_t random, bool *ret_no_budget);
+int64_t sf_client_policy_retry_wait_ns(struct sf_client_policy *policy, int64_t now_ns,
+                                       const struct sf_client_policy_tried *tried, uint32_t round,
+                                       uint64_t random, bool *ret_no_budget);
 
-uint32_t sf_policy_usable(const struct sf_policy *policy, int64_t now_ns);
+uint32_t sf_client_policy_usable(const struct sf_client_policy *policy, int64_t now_ns);
 
-static inline void sf_policy_tried_add(struct sf_policy_tried *tried, int server)
+static inline void sf_client_policy_tried_add(struct sf_client_policy_tried *tried, int server)
 {
     tried->bits[server / 64] |= UINT64_C(1) << (server % 64);
 }
 
-static inline bool sf_policy_tried_has(const struct sf_policy_tried *tried, int server)
+static inline bool sf_client_policy_tried_has(const struct sf_client_policy_tried *tried,
+                                              int server)
 {
     return (tried->bits[server / 64] >> (server % 64)) & 1;
 }

@@ -39,7 +39,7 @@ static int find_server(const struct sf_shared *shared, const struct addrinfo *in
 
 static void add_server(struct sf_shared *shared, int name, const struct addrinfo *info)
 {
-    const int place = sf_policy_add(&shared->policy);
+    const int place = sf_client_policy_add(&shared->policy);
     if (place < 0)
         return; /* SF_CLIENT_SERVERS_MAX addresses are plenty to work with */
     struct sf_server *server = &shared->servers[place];
@@ -78,7 +78,7 @@ static void take_addresses(struct sf_shared *shared, int name, const struct addr
         for (const struct addrinfo *info = list; info != NULL && !there; info = info->ai_next)
             there = same_address(&shared->servers[i], info);
         if (!there)
-            sf_policy_remove(&shared->policy, (int)i);
+            sf_client_policy_remove(&shared->policy, (int)i);
     }
     shared->names[name].resolved = true;
 }

@@ -66,7 +66,7 @@ struct sf_shared {
     _Atomic uint64_t calls_by_error[SF_CLIENT_ERRORS];
 
     pthread_mutex_t mutex;
-    struct sf_policy policy;
+    struct sf_client_policy policy;
     struct sf_server servers[SF_CLIENT_SERVERS_MAX];
     struct sf_name names[SF_CLIENT_NAMES_MAX];
     uint32_t name_count;

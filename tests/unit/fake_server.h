@@ -1,0 +1,253 @@
+/* A small Snowfleet server in a thread, for tests of the client: it answers NEXT and INFO, or
+ * misbehaves as told. Its IDs are of the default layout, of worker `worker`, from one counter, so
+ * that the tests can tell servers apart. */
+#ifndef TEST_FAKE_SERVER_H
+#define TEST_FAKE_SERVER_H
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "wire/frame.h"
+
+enum fake_mode {
+    FAKE_SERVE,
+    FAKE_SILENT,   /* reads, never answers */
+    FAKE_DROP,     /* closes the connection on a NEXT */
+    FAKE_GARBAGE,  /* answers with bytes that are no frame */
+    FAKE_STATUS,   /* answers NEXT with `status` */
+    FAKE_GOAWAY,   /* answers, then says GOAWAY */
+    FAKE_BACKWARD, /* IDs go back */
+    FAKE_WRONG_ID, /* answers with another request_id */
+    FAKE_SHORT     /* gives one ID too few */
+};
+
+#define FAKE_CONNS_MAX 64
+
+struct fake_conn {
+    int fd;
+    uint8_t in[4096];
+    size_t size;
+};
+
+struct fake_server {
+    pthread_t thread;
+    int listen_fd, stop_fd[2];
+    uint16_t port;
+    uint64_t worker;
+    uint32_t max_batch;
+    const char *fleet_id;
+    const char *token;
+    _Atomic int mode;
+    _Atomic int status;
+    _Atomic uint32_t retry_after_ms;
+    _Atomic uint32_t delay_ms; /* before every answer */
+    _Atomic uint64_t served;
+    _Atomic uint64_t asked;
+    _Atomic uint64_t accepted;
+    _Atomic uint64_t after_seen;
+    uint64_t word;
+    struct fake_conn conns[FAKE_CONNS_MAX];
+    uint32_t conn_count;
+};
+
+static inline uint64_t fake_id(const struct fake_server *server, uint64_t word)
+{
+    return (word >> 12) << 22 | server->worker << 12 | (word & 4095);
+}
+
+static inline void fake_send(int fd, const void *from, size_t size)
+{
+    if (size > 0 && send(fd, from, size, MSG_NOSIGNAL) != (ssize_t)size && errno != EPIPE &&
+        errno != ECONNRESET)
+        abort();
+}
+
+static inline void fake_ids(struct fake_server *server, int fd, const struct sf_wire_header *header,
+                            const struct sf_wire_next *next)
+{
+    static _Thread_local uint8_t out[SF_WIRE_FRAME_MAX];
+    const int mode = server->mode;
+    uint32_t left = mode == FAKE_SHORT ? next->count - 1 : next->count;
+    size_t runs = 0;
+    if (next->has_after) {
+        server->after_seen = next->after;
+        const uint64_t word = (next->after >> 22) << 12 | (next->after & 4095);
+        if (server->word <= word)
+            server->word = word + 1;
+    }
+    if (mode == FAKE_BACKWARD)
+        server->word -= 5000;
+    while (left > 0) {
+        const uint32_t room = 4096 - (uint32_t)(server->word & 4095);
+        const uint32_t count = left < room ? left : room;
+        sf_wire_put_run(out + SF_WIRE_HEADER_SIZE + runs++ * SF_WIRE_RUN_SIZE,
+                        fake_id(server, server->word), count);
+        server->word += count;
+        left -= count;
+    }
+    const size_t body = runs * SF_WIRE_RUN_SIZE;
+    sf_wire_put_header(out, SF_WIRE_NEXT | SF_WIRE_RESPONSE, SF_WIRE_OK,
+                       header->request_id + (mode == FAKE_WRONG_ID), body);
+    server->served++;
+    fake_send(fd, out, SF_WIRE_HEADER_SIZE + body);
+    if (mode == FAKE_GOAWAY)
+        fake_send(fd, out, sf_wire_put_goaway(out, sizeof out, 1000, "max age"));
+}
+
+static inline void fake_info(struct fake_server *server, int fd, uint32_t request_id)
+{
+    uint8_t out[1024];
+    const int size = snprintf((char *)out + SF_WIRE_HEADER_SIZE, sizeof out - SF_WIRE_HEADER_SIZE,
+                              "{\"protocol\":1,\"fleet\":\"x\\\"layout\\\":{\",\"fleet_id\":\"%s\","
+                              "\"epoch_ms\":1704067200000,"
+                              "\"layout\":{\"timestamp\":41,\"datacenter\":5,\"worker\":5,"
+                              "\"sequence\":12},\"max_batch\":%u}",
+                              server->fleet_id, server->max_batch);
+    sf_wire_put_header(out, SF_WIRE_INFO | SF_WIRE_RESPONSE, SF_WIRE_OK, request_id, (size_t)size);
+    fake_send(fd, out, SF_WIRE_HEADER_SIZE + (size_t)size);
+}
+
+/* Returns false to have the connection closed. */
+static inline bool fake_request(struct fake_server *server, int fd,
+                                const struct sf_wire_header *header, const uint8_t *body)
+{
+    uint8_t out[512];
+    struct sf_wire_next next;
+    const char *reason;
+    if (server->mode == FAKE_SILENT)
+        return true;
+    if (header->type == SF_WIRE_INFO) {
+        fake_info(server, fd, header->request_id);
+        return true;
+    }
+    if (header->type == SF_WIRE_AUTH) {
+        sf_wire_put_header(out, SF_WIRE_AUTH | SF_WIRE_RESPONSE, SF_WIRE_OK, header->request_id, 0);
+        fake_send(fd, out, SF_WIRE_HEADER_SIZE);
+        return true;
+    }
+    if (header->type != SF_WIRE_NEXT || sf_wire_get_next(header, body, &next, &reason) != 0)
+        abort();
+    server->asked++;
+    if (server->delay_ms > 0)
+        usleep(server->delay_ms * 1000);
+    int status = server->status;
+    switch (server->mode) {
+    case FAKE_DROP:
+        return false;
+    case FAKE_GARBAGE:
+        fake_send(fd, "HTTP/1.1 400 Bad Request\r\n\r\n", 28);
+        return true;
+    case FAKE_STATUS:
+        break;
+    default:
+        if (next.count <= server->max_batch) {
+            fake_ids(server, fd, header, &next);
+            return true;
+        }
+        status = SF_WIRE_TOO_LARGE;
+    }
+    fake_send(fd, out,
+              sf_wire_put_error(out, sizeof out, SF_WIRE_NEXT | SF_WIRE_RESPONSE,
+                                (enum sf_wire_status)status, header->request_id,
+                                server->retry_after_ms, "told to"));
+    return true;
+}
+
+static inline bool fake_read(struct fake_server *server, struct fake_conn *conn)
+{
+    const ssize_t got = recv(conn->fd, conn->in + conn->size, sizeof conn->in - conn->size, 0);
+    if (got <= 0)
+        return false;
+    conn->size += (size_t)got;
+    struct sf_wire_header header;
+    size_t at = 0;
+    while (sf_wire_scan(conn->in + at, conn->size - at, &header) == SF_WIRE_COMPLETE) {
+        if (!fake_request(server, conn->fd, &header, conn->in + at + SF_WIRE_HEADER_SIZE))
+            return false;
+        at += 4 + header.length;
+    }
+    memmove(conn->in, conn->in + at, conn->size - at);
+    conn->size -= at;
+    return true;
+}
+
+static inline void *fake_main(void *ctx)
+{
+    struct fake_server *server = ctx;
+    for (;;) {
+        struct pollfd fds[FAKE_CONNS_MAX + 2] = {{.fd = server->stop_fd[0], .events = POLLIN},
+                                                 {.fd = server->listen_fd, .events = POLLIN}};
+        const uint32_t count = server->conn_count;
+        for (uint32_t i = 0; i < count; i++)
+            fds[i + 2] = (struct pollfd){.fd = server->conns[i].fd, .events = POLLIN};
+        if (poll(fds, count + 2, -1) < 0)
+            continue;
+        if (fds[0].revents)
+            break;
+        for (uint32_t i = count; i-- > 0;) {
+            if (fds[i + 2].revents == 0 || fake_read(server, &server->conns[i]))
+                continue;
+            close(server->conns[i].fd);
+            server->conns[i] = server->conns[--server->conn_count];
+        }
+        if (fds[1].revents && server->conn_count < FAKE_CONNS_MAX) {
+            const int fd = accept(server->listen_fd, NULL, NULL);
+            server->accepted += fd >= 0;
+            if (fd >= 0)
+                server->conns[server->conn_count++] = (struct fake_conn){.fd = fd};
+        }
+    }
+    for (uint32_t i = 0; i < server->conn_count; i++)
+        close(server->conns[i].fd);
+    server->conn_count = 0;
+    close(server->listen_fd);
+    return NULL;
+}
+
+/* port 0: any. The counter goes on where it stood, so that a restarted server gives fresh IDs. */
+static inline void fake_start(struct fake_server *server, uint16_t port)
+{
+    const int on = 1;
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    server->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    setsockopt(server->listen_fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (bind(server->listen_fd, (struct sockaddr *)&address, size) != 0 ||
+        listen(server->listen_fd, 64) != 0 ||
+        getsockname(server->listen_fd, (struct sockaddr *)&address, &size) != 0 ||
+        pipe(server->stop_fd) != 0) {
+        perror("fake server");
+        abort();
+    }
+    server->port = ntohs(address.sin_port);
+    if (server->word == 0)
+        server->word = UINT64_C(1000000) << 12;
+    if (server->max_batch == 0)
+        server->max_batch = 65536;
+    if (server->fleet_id == NULL)
+        server->fleet_id = "11111111-2222-4333-8444-555555555555";
+    if (pthread_create(&server->thread, NULL, fake_main, server) != 0)
+        abort();
+}
+
+static inline void fake_stop(struct fake_server *server)
+{
+    if (write(server->stop_fd[1], "x", 1) != 1)
+        abort();
+    pthread_join(server->thread, NULL);
+    close(server->stop_fd[0]);
+    close(server->stop_fd[1]);
+}
+
+#endif

@@ -1,0 +1,256 @@
+/* Whom the client asks, and when it asks again: the pure part, by tables and by a small simulation
+ * of a fleet. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/random.h"
+#include "client/policy.h"
+
+#define MS INT64_C(1000000)
+
+static const struct sf_client_policy_options standard = {.breaker_failures = 3,
+                                                         .open_min_ns = 100 * MS,
+                                                         .open_max_ns = 1000 * MS,
+                                                         .idle_probe_ns = 25 * MS,
+                                                         .backoff_min_ns = 2 * MS,
+                                                         .backoff_max_ns = 100 * MS,
+                                                         .budget_percent = 20,
+                                                         .budget_max = 10};
+
+static const struct sf_client_policy_tried none;
+
+static struct sf_client_policy *fleet(int servers)
+{
+    static struct sf_client_policy policy;
+    sf_client_policy_init(&policy, &standard);
+    for (int i = 0; i < servers; i++)
+        assert_int_equal(sf_client_policy_add(&policy), i);
+    return &policy;
+}
+
+static void test_outcomes_move_the_breaker(void **state)
+{
+    static const struct {
+        enum sf_outcome outcome;
+        int times;
+        enum sf_breaker expected;
+    } rows[] = {
+        {SF_OUTCOME_OK, 1, SF_BREAKER_CLOSED},         {SF_OUTCOME_UNUSABLE, 1, SF_BREAKER_OPEN},
+        {SF_OUTCOME_OVERLOADED, 9, SF_BREAKER_CLOSED}, {SF_OUTCOME_FAULT, 2, SF_BREAKER_CLOSED},
+        {SF_OUTCOME_FAULT, 3, SF_BREAKER_OPEN},        {SF_OUTCOME_UNREACHED, 1, SF_BREAKER_OPEN},
+        {SF_OUTCOME_LOST, 2, SF_BREAKER_CLOSED},       {SF_OUTCOME_LOST, 3, SF_BREAKER_OPEN},
+        {SF_OUTCOME_SILENT, 1, SF_BREAKER_OPEN},       {SF_OUTCOME_BROKEN, 1, SF_BREAKER_OPEN},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct sf_client_policy *policy = fleet(1);
+        for (int k = 0; k < rows[i].times; k++)
+            sf_client_policy_report(policy, 0, rows[i].outcome, 0, 1000, 7);
+        assert_int_equal(policy->servers[0].state, rows[i].expected);
+    }
+}
+
+static void test_a_success_forgets_losses(void **state)
+{
+    (void)state;
+    struct sf_client_policy *policy = fleet(1);
+    for (int k = 0; k < 10; k++) {
+        sf_client_policy_report(policy, 0, SF_OUTCOME_LOST, 0, 0, 0);
+        sf_client_policy_report(policy, 0, SF_OUTCOME_LOST, 0, 0, 0);
+        sf_client_policy_report(policy, 0, SF_OUTCOME_OK, 0, 0, 0);
+    }
+    assert_int_equal(policy->servers[0].state, SF_BREAKER_CLOSED);
+}
+
+static void test_failed_probes_double_the_wait(void **state)
+{
+    (void)state;
+    struct sf_client_policy *policy = fleet(2);
+    sf_client_policy_report(policy, 1, SF_OUTCOME_SILENT, 0, 0, 0);
+    int64_t now = 0;
+    static const int64_t waits_ms[] = {100, 200, 400, 800, 1000, 1000};
+    for (size_t i = 0; i < sizeof waits_ms / sizeof *waits_ms; i++) {
+        assert_true(policy->servers[1].open_ns == waits_ms[i] * MS);
+        const int64_t due = policy->servers[1].probe_at_ns;
+        assert_true(due >= now + waits_ms[i] * MS / 2 && due <= now + waits_ms[i] * MS);
+        assert_int_equal(sf_client_policy_probe(policy, due - 1), -1);
+        assert_int_equal(sf_client_policy_probe(policy, due), 1);
+        assert_int_equal(sf_client_policy_probe(policy, due), -1); /* one at a time */
+        now = due + 5 * MS;
+        sf_client_policy_report(policy, 1, SF_OUTCOME_SILENT, 0, now, i * 7919);
+    }
+    sf_client_policy_report(policy, 1, SF_OUTCOME_OK, 0, now, 0); /* late answer */
+    assert_int_equal(policy->servers[1].state, SF_BREAKER_CLOSED);
+}
+
+static void test_a_probe_nobody_looks_after_lapses(void **state)
+{
+    (void)state;
+    struct sf_client_policy *policy = fleet(2);
+    sf_client_policy_report(policy, 1, SF_OUTCOME_SILENT, 0, 0, 0);
+    assert_int_equal(sf_client_policy_probe(policy, 200 * MS), 1);
+    assert_int_equal(sf_client_policy_probe(policy, 1199 * MS), -1);
+    assert_int_equal(sf_client_policy_probe(policy, 1200 * MS), 1);
+}
+
+static void test_without_a_usable_server_calls_probe(void **state)
+{
+    (void)state;
+    struct sf_client_policy *policy = fleet(3);
+    for (int i = 0; i < 3; i++)
+        sf_client_policy_report(policy, i, SF_OUTCOME_UNREACHED, 0, 0, 99);
+    assert_int_equal(sf_client_policy_probe(policy, 3600000 * MS),
+                     -1); /* nobody serves: no probes beside calls */
+    assert_int_equal(sf_client_policy_choose(policy, 24 * MS, &none, 1), -1);
+    assert_true(sf_client_policy_wake_ns(policy, 10 * MS) == 25 * MS);
+    bool seen[3] = {0};
+    for (int i = 0; i < 3; i++) {
+        const int server = sf_client_policy_choose(policy, 25 * MS, &none, 1);
+        assert_in_range(server, 0, 2);
+        assert_false(seen[server]);
+        seen[server] = true;
+    }
+    assert_int_equal(sf_client_policy_choose(policy, 25 * MS, &none, 1), -1);
+}
+
+static void test_choice_of_two_prefers_the_less_loaded(void **state)
+{
+    (void)state;
+    struct sf_client_policy *policy = fleet(3);
+    struct sf_prng prng = {.state = 42};
+    for (int i = 0; i < 50; i++)
+        sf_client_policy_begin(policy, 1);
+    int counts[3] = {0};
+    for (int i = 0; i < 3000; i++)
+        counts[sf_client_policy_choose(policy, 0, &none, sf_prng_next(&prng))]++;
+    assert_int_equal(counts[1], 0); /* it always meets a less loaded one */
+    assert_in_range(counts[0], 1300, 1700);
+    struct sf_client_policy_tried tried = {0};
+    sf_client_policy_tried_add(&tried, 0);
+    sf_client_policy_tried_add(&tried, 2);
+    assert_int_equal(sf_client_policy_choose(policy, 0, &tried, 5), 1);
+    sf_client_policy_tried_add(&tried, 1);
+    assert_int_equal(sf_client_policy_choose(policy, 0, &tried, 5), -1);
+}
+
+static void test_overloaded_is_left_alone_as_long_as_it_asked(void **state)
+{
+    (void)state;
+    struct sf_client_policy *policy = fleet(1);
+    sf_client_policy_report(policy, 0, SF_OUTCOME_OVERLOADED, 80 * MS, 0, 0);
+    assert_int_equal(sf_client_policy_choose(policy, 80 * MS - 1, &none, 0), -1);
+    assert_int_equal(sf_client_policy_choose(policy, 80 * MS, &none, 0), 0);
+}
+
+static void test_budget_bounds_retries(void **state)
+{
+    (void)state;
+    struct sf_client_policy *policy = fleet(3);
+    bool no_budget;
+    int at_once = 0;
+    for (int i = 0; i < 1000; i++) {
+        sf_client_policy_call(policy);
+        at_once += sf_client_policy_retry_wait_ns(policy, 0, &none, 0, (uint64_t)i * 7919,
+                                                  &no_budget) == 0;
+    }
+    assert_in_range(at_once, 200, 212); /* 20 % and what was saved up */
+    const int64_t wait = sf_client_policy_retry_wait_ns(policy, 0, &none, 0, 12345, &no_budget);
+    assert_true(no_budget && wait > 0 && wait <= 100 * MS);
+}
+
+static void test_backoff_grows_with_full_jitter(void **state)
+{
+    (void)state;
+    struct sf_client_policy *policy = fleet(1);
+    struct sf_client_policy_tried tried = {0};
+    sf_client_policy_tried_add(&tried, 0);
+    struct sf_prng prng = {.state = 1};
+    for (uint32_t round = 0; round < 40; round++) {
+        int64_t most = 0, top = round < 6 ? (2 * MS) << round : 100 * MS;
+        for (int i = 0; i < 400; i++) {
+            bool no_budget;
+            const int64_t wait = sf_client_policy_retry_wait_ns(policy, 0, &tried, round,
+                                                                sf_prng_next(&prng), &no_budget);
+            assert_true(wait > 0 && wait <= (top < 100 * MS ? top : 100 * MS));
+            most = wait > most ? wait : most;
+        }
+        assert_true(most > (top < 100 * MS ? top : 100 * MS) * 9 / 10);
+    }
+}
+
+static void test_places_run_out_and_come_back(void **state)
+{
+    (void)state;
+    struct sf_client_policy *policy = fleet(SF_CLIENT_POLICY_SERVERS_MAX);
+    assert_int_equal(sf_client_policy_add(policy), -1);
+    const uint32_t generation = policy->servers[77].generation;
+    sf_client_policy_remove(policy, 77);
+    assert_int_equal(sf_client_policy_usable(policy, 0), SF_CLIENT_POLICY_SERVERS_MAX - 1);
+    assert_int_equal(sf_client_policy_add(policy), 77);
+    assert_int_equal(policy->servers[77].generation, generation + 1);
+}
+
+/* A fleet of five in which servers go up and down at random: a call is never without a usable
+ * server for longer than one probe wait while one is up, and a server that is down is not asked by
+ * calls over and over. */
+static void test_simulated_fleet(void **state)
+{
+    (void)state;
+    const uint64_t seed = sf_random_u64();
+    print_message("seed %llu\n", (unsigned long long)seed);
+    struct sf_prng prng = {.state = seed};
+    struct sf_client_policy *policy = fleet(5);
+    bool up[5] = {true, true, true, true, true};
+    int64_t failed_in_a_row = 0, blind_ns = 0, last_ns = 0;
+    uint64_t wrong = 0, calls = 0;
+    for (int64_t now = 0; now < 600000 * MS; now += MS) {
+        if (sf_prng_below(&prng, 200) == 0) {
+            const uint64_t s = sf_prng_below(&prng, 5);
+            up[s] = !up[s];
+        }
+        bool any_up = false;
+        for (int i = 0; i < 5; i++)
+            any_up = any_up || up[i];
+        const int probe = sf_client_policy_probe(policy, now);
+        if (probe >= 0)
+            sf_client_policy_report(policy, probe, up[probe] ? SF_OUTCOME_OK : SF_OUTCOME_UNREACHED,
+                                    0, now, sf_prng_next(&prng));
+        const int server = sf_client_policy_choose(policy, now, &none, sf_prng_next(&prng));
+        calls++;
+        if (server >= 0) {
+            sf_client_policy_report(policy, server,
+                                    up[server] ? SF_OUTCOME_OK : SF_OUTCOME_UNREACHED, 0, now,
+                                    sf_prng_next(&prng));
+            wrong += !up[server];
+        }
+        failed_in_a_row = server >= 0 && up[server] ? 0 : failed_in_a_row + 1;
+        blind_ns = failed_in_a_row > 0 && any_up ? blind_ns + (now - last_ns) : 0;
+        last_ns = now;
+        assert_true(blind_ns <= 60 * MS);
+    }
+    assert_true(wrong < calls / 20);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_outcomes_move_the_breaker),
+        cmocka_unit_test(test_a_success_forgets_losses),
+        cmocka_unit_test(test_failed_probes_double_the_wait),
+        cmocka_unit_test(test_a_probe_nobody_looks_after_lapses),
+        cmocka_unit_test(test_without_a_usable_server_calls_probe),
+        cmocka_unit_test(test_choice_of_two_prefers_the_less_loaded),
+        cmocka_unit_test(test_overloaded_is_left_alone_as_long_as_it_asked),
+        cmocka_unit_test(test_budget_bounds_retries),
+        cmocka_unit_test(test_backoff_grows_with_full_jitter),
+        cmocka_unit_test(test_places_run_out_and_come_back),
+        cmocka_unit_test(test_simulated_fleet),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
