@@ -1,0 +1,22 @@
+# Puts a file into a library as bytes: sf_embed(target file symbol) gives `const unsigned char symbol[]` (with a NUL behind its end) and
+# `const size_t symbol_size`. The array is made again whenever the file changes. Run with -P, this file is the tool that makes it.
+
+if(CMAKE_SCRIPT_MODE_FILE AND INPUT)
+  file(READ "${INPUT}" hex HEX)
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${hex}")
+  string(REGEX REPLACE "(0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,)" "\\1\n" bytes "${bytes}")
+  get_filename_component(name "${INPUT}" NAME)
+  file(WRITE "${OUTPUT}" "/* Made by CMake from ${name}. */\n#include <stddef.h>\n\nextern const unsigned char ${SYMBOL}[];\n"
+    "extern const size_t ${SYMBOL}_size;\nconst unsigned char ${SYMBOL}[] = {\n${bytes}0x00};\n"
+    "const size_t ${SYMBOL}_size = sizeof ${SYMBOL} - 1;\n")
+  return()
+endif()
+
+set(SF_EMBED_TOOL ${CMAKE_CURRENT_LIST_FILE})
+function(sf_embed target file symbol)
+  set(made ${CMAKE_BINARY_DIR}/generated/${symbol}.c)
+  add_custom_command(OUTPUT ${made}
+    COMMAND ${CMAKE_COMMAND} -DINPUT=${CMAKE_SOURCE_DIR}/${file} -DOUTPUT=${made} -DSYMBOL=${symbol} -P ${SF_EMBED_TOOL}
+    DEPENDS ${CMAKE_SOURCE_DIR}/${file} ${SF_EMBED_TOOL} VERBATIM)
+  target_sources(${target} PRIVATE ${made})
+endfunction()

@@ -1,0 +1,331 @@
+/* The HTTP daemon: its socket, its threads, and how many connections it keeps. */
+#include "admin/admin.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "admin/answer.h"
+#include "base/assert.h"
+#include "base/ticks.h"
+
+#define CONNECTIONS_MAX     64
+#define THREADS             2
+#define CONNECTION_MEMORY   8192 /* request line, headers and reading, of one connection */
+#define IDLE_TIMEOUT_S      10
+#define REQUEST_MAX_MS      60000
+#define LISTEN_BACKLOG      128
+#define LOG_INTERVAL_MS     10000
+#define MHD_CONNECTIONS_MAX (CONNECTIONS_MAX * 2) /* ours comes first: MHD would stop accepting */
+
+/* An open connection, in the order in which they last began something. */
+struct connection {
+    struct connection *before, *after;
+    int fd;
+    int64_t since_mono_ms;
+    bool ended; /* shut down by us, not yet noticed by MHD */
+};
+
+struct sf_admin {
+    struct sf_admin_pages pages;
+    struct sf_log *log;
+    struct sf_log_limiter crowded;
+    struct MHD_Daemon *daemon;
+    uint16_t port;
+
+    pthread_mutex_t lock; /* guards what follows */
+    struct connection *oldest, *newest;
+    unsigned open; /* those not ended */
+};
+
+static int64_t now_ms(void)
+{
+    return sf_mono_ns() / SF_NS_PER_MS;
+}
+
+static void unlink_connection(struct sf_admin *admin, struct connection *connection)
+{
+    if (connection->before != NULL)
+        connection->before->after = connection->after;
+    else
+        admin->oldest = connection->after;
+    if (connection->after != NULL)
+        connection->after->before = connection->before;
+    else
+        admin->newest = connection->before;
+}
+
+static void append_connection(struct sf_admin *admin, struct connection *connection)
+{
+    connection->since_mono_ms = now_ms();
+    connection->after = NULL;
+    connection->before = admin->newest;
+    if (admin->newest != NULL)
+        admin->newest->after = connection;
+    else
+        admin->oldest = connection;
+    admin->newest = connection;
+}
+
+/* Ends the oldest connections while there are too many, and those that have been at one request for
+ * too long. Only shuts the socket down: MHD owns it, notices, and tells us. */
+static unsigned end_old(struct sf_admin *admin)
+{
+    unsigned ended = 0;
+    const int64_t limit = now_ms() - REQUEST_MAX_MS;
+    for (struct connection *c = admin->oldest; c != NULL; c = c->after) {
+        if (c->ended)
+            continue;
+        if (admin->open <= CONNECTIONS_MAX && c->since_mono_ms > limit)
+            break;
+        c->ended = true;
+        admin->open--;
+        ended++;
+        (void)shutdown(c->fd, SHUT_RDWR); /* fails only where the peer was faster */
+    }
+    return ended;
+}
+
+static void on_connection(void *ctx, struct MHD_Connection *mhd, void **socket_ctx,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    struct sf_admin *admin = ctx;
+    if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+        struct connection *connection = *socket_ctx;
+        if (connection == NULL)
+            return;
+        pthread_mutex_lock(&admin->lock);
+        unlink_connection(admin, connection);
+        if (!connection->ended)
+            admin->open--;
+        pthread_mutex_unlock(&admin->lock);
+        free(connection);
+        *socket_ctx = NULL;
+        return;
+    }
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct connection *connection = calloc(1, sizeof *connection);
+    if (connection == NULL || info == NULL) {
+        if (info != NULL)
+            (void)shutdown(info->connect_fd, SHUT_RDWR);
+        free(connection);
+        *socket_ctx = NULL;
+        return;
+    }
+    connection->fd = info->connect_fd;
+    pthread_mutex_lock(&admin->lock);
+    append_connection(admin, connection);
+    admin->open++;
+    const unsigned ended = end_old(admin);
+    pthread_mutex_unlock(&admin->lock);
+    *socket_ctx = connection;
+    if (ended > 0)
+        sf_log_limited(admin->log, &admin->crowded, LOG_INTERVAL_MS, SF_LOG_WARN, "admin.crowded",
+                       "admin port: ended %u connections, more than %d are open or one request "
+                       "took over %d ms",
+                       ended, CONNECTIONS_MAX, REQUEST_MAX_MS);
+}
+
+/* Called before the headers of a request are read: its result is the context of the request. */
+static void *on_request(void *ctx, const char *uri, struct MHD_Connection *mhd)
+{
+    struct sf_admin *admin = ctx;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    struct connection *connection = info != NULL ? info->socket_context : NULL;
+    if (connection != NULL) {
+        pthread_mutex_lock(&admin->lock);
+        unlink_connection(admin, connection);
+        append_connection(admin, connection);
+        pthread_mutex_unlock(&admin->lock);
+    }
+    struct sf_admin_request *request = calloc(1, sizeof *request);
+    if (request != NULL)
+        request->uri_length = strlen(uri);
+    return request;
+}
+
+static void on_completed(void *ctx, struct MHD_Connection *mhd, void **request_ctx,
+                         enum MHD_RequestTerminationCode code)
+{
+    (void)ctx;
+    (void)mhd;
+    (void)code;
+    free(*request_ctx);
+    *request_ctx = NULL;
+}
+
+/* MHD calls this with the headers, once for each part of a body, and once more at the end. */
+static enum MHD_Result on_handle(void *ctx, struct MHD_Connection *mhd, const char *path,
+                                 const char *method, const char *version, const char *body,
+                                 size_t *body_size, void **request_ctx)
+{
+    (void)version;
+    (void)body;
+    struct sf_admin *admin = ctx;
+    struct sf_admin_request *request = *request_ctx;
+    if (request == NULL)
+        return MHD_NO; /* memory was out */
+    if (!request->seen) {
+        request->seen = true;
+        if (request->uri_length > SF_ADMIN_URI_MAX)
+            return sf_admin_answer_text(mhd, MHD_HTTP_URI_TOO_LONG,
+                                        "path and query: at most 1024 bytes\n");
+        const char *length =
+            MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
+        uint64_t announced;
+        if (length != NULL && sf_parse_u64(length, 0, SF_ADMIN_BODY_MAX, &announced) != 0)
+            return sf_admin_answer_text(mhd, MHD_HTTP_CONTENT_TOO_LARGE,
+                                        "body: at most 4096 bytes; none is needed\n");
+        return MHD_YES;
+    }
+    if (*body_size > 0) {
+        request->body_length += *body_size;
+        *body_size = 0;
+        return request->body_length <= SF_ADMIN_BODY_MAX ? MHD_YES : MHD_NO;
+    }
+    return sf_admin_answer(&admin->pages, mhd, request, path, method);
+}
+
+static void on_mhd_error(void *ctx, const char *format, va_list arguments)
+{
+    struct sf_admin *admin = ctx;
+    char text[256];
+    (void)vsnprintf(text, sizeof text, format, arguments);
+    text[strcspn(text, "\r\n")] = '\0';
+    sf_log_write(admin->log, SF_LOG_DEBUG, "admin.http", "%s", text);
+}
+
+static int listen_on(const struct addrinfo *address, int *ret_fd)
+{
+    const int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -errno;
+    const int on = 1, off = 0;
+    int rc = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (rc == 0 && address->ai_family == AF_INET6)
+        rc = setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+    if (rc == 0)
+        rc = bind(fd, address->ai_addr, address->ai_addrlen);
+    if (rc == 0)
+        rc = listen(fd, LISTEN_BACKLOG);
+    if (rc != 0) {
+        rc = -errno;
+        (void)close(fd);
+        return rc;
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
+/* IPv6 first where any address is meant: one such socket takes both families. */
+static int open_socket(const struct sf_host_port *at, int *ret_fd, struct sf_error *err)
+{
+    char service[8];
+    (void)snprintf(service, sizeof service, "%" PRIu16, at->port);
+    const bool any = at->host[0] == '\0';
+    const struct addrinfo hints = {.ai_family = AF_UNSPEC,
+                                   .ai_socktype = SOCK_STREAM,
+                                   .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+    struct addrinfo *found = NULL;
+    const int failed = getaddrinfo(any ? NULL : at->host, service, &hints, &found);
+    if (failed != 0)
+        return sf_error_set(err, -EADDRNOTAVAIL, "admin.address: %s: %s", at->host,
+                            gai_strerror(failed));
+    int rc = -EADDRNOTAVAIL;
+    for (int pass = 0; rc != 0 && pass < 2; pass++) {
+        for (const struct addrinfo *a = found; rc != 0 && a != NULL; a = a->ai_next) {
+            if (any && (a->ai_family == AF_INET6) != (pass == 0))
+                continue;
+            rc = listen_on(a, ret_fd);
+        }
+    }
+    freeaddrinfo(found);
+    if (rc == 0)
+        return 0;
+    char text[128];
+    return sf_error_set(err, rc, "admin.address %s:%s: cannot listen: %s", any ? "*" : at->host,
+                        service, sf_errno_text(rc, text, sizeof text));
+}
+
+static uint16_t port_of(int fd)
+{
+    struct sockaddr_storage address;
+    socklen_t size = sizeof address;
+    SF_ASSERT(getsockname(fd, (struct sockaddr *)&address, &size) == 0);
+    return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
+                                               : ((struct sockaddr_in *)&address)->sin_port);
+}
+
+/* Signals belong to the daemon's main thread: the HTTP threads inherit a mask that blocks them all.
+ */
+static struct MHD_Daemon *start(struct sf_admin *admin, int fd)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    struct MHD_Daemon *daemon = MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_handle, admin,
+        MHD_OPTION_EXTERNAL_LOGGER, on_mhd_error, admin, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_OPTION_THREAD_POOL_SIZE, (unsigned)THREADS, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)MHD_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_NOTIFY_CONNECTION,
+        on_connection, admin, MHD_OPTION_NOTIFY_COMPLETED, on_completed, admin,
+        MHD_OPTION_URI_LOG_CALLBACK, on_request, admin, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_END);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return daemon;
+}
+
+int sf_admin_create(const struct sf_admin_options *options, struct sf_admin **ret_admin,
+                    struct sf_error *err)
+{
+    int fd;
+    const int rc = open_socket(&options->address, &fd, err);
+    if (rc != 0)
+        return rc;
+    struct sf_admin *admin = calloc(1, sizeof *admin);
+    if (admin == NULL) {
+        (void)close(fd);
+        return sf_error_set(err, -ENOMEM, "admin: out of memory");
+    }
+    admin->pages.host = options->host;
+    admin->pages.metrics = options->metrics;
+    admin->log = options->log;
+    admin->port = port_of(fd);
+    pthread_mutex_init(&admin->lock, NULL);
+    admin->daemon = start(admin, fd);
+    if (admin->daemon == NULL) {
+        (void)close(fd);
+        pthread_mutex_destroy(&admin->lock);
+        free(admin);
+        return sf_error_set(err, -EIO, "admin.address %s:%u: the HTTP daemon does not start",
+                            options->address.host, (unsigned)options->address.port);
+    }
+    *ret_admin = admin;
+    return 0;
+}
+
+uint16_t sf_admin_port(const struct sf_admin *admin)
+{
+    return admin->port;
+}
+
+void sf_admin_destroy(struct sf_admin *admin)
+{
+    if (admin == NULL)
+        return;
+    MHD_stop_daemon(admin->daemon); /* joins the threads and closes every socket */
+    SF_ASSERT(admin->oldest == NULL && admin->pages.unsent == 0);
+    pthread_mutex_destroy(&admin->lock);
+    free(admin);
+}

@@ -1,0 +1,482 @@
+/* Paths, methods, arguments, headers: from a request to an answer. */
+#include "admin/answer.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include <jansson.h>
+
+#include "base/assert.h"
+
+extern const unsigned char sf_admin_console[];
+extern const size_t sf_admin_console_size;
+
+#define TEXT_TYPE       "text/plain; charset=utf-8"
+#define JSON_TYPE       "application/json"
+#define METRICS_TYPE    "text/plain; version=0.0.4; charset=utf-8"
+#define OPENMETRICS     "application/openmetrics-text"
+#define REASON_TEXT_MAX 256
+#define SHOWN_MAX       40 /* bytes of bad input that an error repeats */
+
+/* Inline script and style are the page itself; it may only talk to workers. */
+#define CONSOLE_POLICY                                                                             \
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; "   \
+    "connect-src 'self' http:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+struct call {
+    struct sf_admin_pages *pages;
+    struct MHD_Connection *connection;
+};
+
+typedef enum MHD_Result page(const struct call *call);
+
+/* --- sending --- */
+
+static enum MHD_Result queue(struct MHD_Connection *connection, unsigned status, const char *type,
+                             struct MHD_Response *response)
+{
+    if (response == NULL)
+        return MHD_NO;
+    enum MHD_Result ok = MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+    if (MHD_get_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL) == NULL && ok == MHD_YES)
+        ok = MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    if (ok == MHD_YES)
+        ok = MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    if (ok == MHD_YES)
+        ok = MHD_queue_response(connection, status, response);
+    MHD_destroy_response(response);
+    return ok;
+}
+
+static struct MHD_Response *copied(const char *text, size_t length)
+{
+    return MHD_create_response_from_buffer(length, (void *)(uintptr_t)text, MHD_RESPMEM_MUST_COPY);
+}
+
+enum MHD_Result sf_admin_answer_text(struct MHD_Connection *connection, unsigned status,
+                                     const char *text)
+{
+    return queue(connection, status, TEXT_TYPE, copied(text, strlen(text)));
+}
+
+/* A long answer that MHD holds until its peer has read it. */
+struct held {
+    struct sf_admin_pages *pages;
+    char *text;
+    size_t size;
+};
+
+static void release_held(void *ctx)
+{
+    struct held *held = ctx;
+    atomic_fetch_sub(&held->pages->unsent, held->size);
+    free(held->text);
+    free(held);
+}
+
+/* Takes the buffer's text. Returns NULL when it failed to be written. */
+static struct MHD_Response *hold(struct sf_admin_pages *pages, struct sf_strbuf *buf)
+{
+    if (buf->failed || buf->text == NULL)
+        return NULL;
+    struct held *held = malloc(sizeof *held);
+    if (held == NULL)
+        return NULL;
+    *held = (struct held){.pages = pages, .text = buf->text, .size = buf->capacity};
+    struct MHD_Response *response = MHD_create_response_from_buffer_with_free_callback_cls(
+        buf->length, buf->text, release_held, held);
+    if (response == NULL) {
+        free(held);
+        return NULL;
+    }
+    atomic_fetch_add(&pages->unsent, held->size);
+    buf->text = NULL;
+    return response;
+}
+
+/* --- who may read it from a browser --- */
+
+/* Is http://<authority> the admin address of a live worker of our fleet? localhost stands for
+ * 127.0.0.1. */
+static bool is_fleet_admin(const struct sf_admin_host *host, const char *authority)
+{
+    char local[32];
+    static const char localhost[] = "localhost:";
+    if (strncmp(authority, localhost, sizeof localhost - 1) == 0 &&
+        strlen(authority) < sizeof localhost + 5) {
+        (void)snprintf(local, sizeof local, "127.0.0.1:%.5s", authority + sizeof localhost - 1);
+        authority = local;
+    }
+    struct sf_strbuf text;
+    sf_strbuf_init(&text, SF_ADMIN_PAGE_MAX);
+    host->fleet(host->ctx, &text);
+    json_t *fleet = text.failed || text.text == NULL ? NULL : json_loads(text.text, 0, NULL);
+    sf_strbuf_free(&text);
+    bool found = false;
+    size_t i;
+    json_t *worker;
+    json_array_foreach(json_object_get(fleet, "workers"), i, worker)
+    {
+        const char *admin = json_string_value(json_object_get(worker, "admin"));
+        found = found || (admin != NULL && strcmp(admin, authority) == 0);
+    }
+    json_decref(fleet);
+    return found;
+}
+
+/* Returns false when memory is out. */
+static bool allow_origin(const struct call *call, struct MHD_Response *response)
+{
+    static const char scheme[] = "http://";
+    const char *origin = MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND, "Origin");
+    if (MHD_add_response_header(response, "Vary", "Origin") != MHD_YES)
+        return false;
+    if (origin == NULL || strncmp(origin, scheme, sizeof scheme - 1) != 0 ||
+        !is_fleet_admin(&call->pages->host, origin + sizeof scheme - 1))
+        return true;
+    return MHD_add_response_header(response, "Access-Control-Allow-Origin", origin) == MHD_YES;
+}
+
+/* --- pages --- */
+
+static enum MHD_Result long_page(const struct call *call, const char *type, struct sf_strbuf *buf)
+{
+    struct MHD_Response *response = hold(call->pages, buf);
+    sf_strbuf_free(buf);
+    if (response == NULL)
+        return sf_admin_answer_text(call->connection, MHD_HTTP_INTERNAL_SERVER_ERROR,
+                                    "the answer does not fit into 8 MiB, or memory is out\n");
+    if (!allow_origin(call, response)) {
+        MHD_destroy_response(response);
+        return MHD_NO;
+    }
+    return queue(call->connection, MHD_HTTP_OK, type, response);
+}
+
+/* Health answers are small and always allowed; these are not. */
+static bool too_much_unsent(const struct call *call)
+{
+    return atomic_load(&call->pages->unsent) > SF_ADMIN_UNSENT_MAX;
+}
+
+static enum MHD_Result busy(const struct call *call)
+{
+    return sf_admin_answer_text(call->connection, MHD_HTTP_SERVICE_UNAVAILABLE,
+                                "too many long answers wait for slow readers; try again\n");
+}
+
+static enum MHD_Result short_page(const struct call *call, unsigned status, struct sf_strbuf *buf)
+{
+    const enum MHD_Result result =
+        buf->failed || buf->text == NULL
+            ? sf_admin_answer_text(call->connection, MHD_HTTP_INTERNAL_SERVER_ERROR,
+                                   "out of memory\n")
+            : sf_admin_answer_text(call->connection, status, buf->text);
+    sf_strbuf_free(buf);
+    return result;
+}
+
+static enum MHD_Result page_livez(const struct call *call)
+{
+    const struct sf_admin_host *host = &call->pages->host;
+    struct sf_strbuf buf;
+    sf_strbuf_init(&buf, SF_ADMIN_PAGE_MAX);
+    const bool live = host->live(host->ctx, &buf);
+    if (!live && buf.length == 0)
+        sf_strbuf_addf(&buf, "a loop stalled\n");
+    if (!live)
+        return short_page(call, MHD_HTTP_SERVICE_UNAVAILABLE, &buf);
+    sf_strbuf_free(&buf);
+    return sf_admin_answer_text(call->connection, MHD_HTTP_OK, "ok\n");
+}
+
+static void add_check(struct sf_strbuf *buf, const struct sf_readiness *readiness, unsigned check)
+{
+    const char *name = sf_check_name((enum sf_check)check);
+    const char *text = readiness->checks[check].text;
+    /* A reason may come with the check's name in front: it is said once. */
+    const size_t length = strlen(name);
+    if (strncmp(text, name, length) == 0 && text[length] == ':')
+        text += length + 1 + strspn(text + length + 1, " ");
+    const bool ok = readiness->checks[check].ok;
+    sf_strbuf_addf(buf, "[%c]%s %s%s%s\n", ok ? '+' : '-', name, ok ? "ok" : "failed",
+                   text[0] != '\0' ? ": " : "", text);
+}
+
+static void add_reasons(struct sf_strbuf *buf, const struct sf_readiness *readiness)
+{
+    for (unsigned i = 0; i < SF_CHECKS; i++) {
+        const char *name = sf_check_name((enum sf_check)i);
+        const char *text = readiness->checks[i].text;
+        if (readiness->checks[i].ok)
+            continue;
+        const bool named = strncmp(text, name, strlen(name)) == 0 && text[strlen(name)] == ':';
+        sf_strbuf_addf(buf, "%s%s%s\n", named ? "" : name, named ? "" : ": ", text);
+    }
+}
+
+struct arguments {
+    const char *known; /* the one argument that is allowed; NULL: none */
+    const char *value; /* its value; "" without one */
+    size_t seen;
+    bool broken; /* unknown or holding a NUL byte */
+    char unknown[SHOWN_MAX + 1];
+};
+
+static enum MHD_Result see_argument(void *ctx, enum MHD_ValueKind kind, const char *key,
+                                    size_t key_size, const char *value, size_t value_size)
+{
+    (void)kind;
+    struct arguments *arguments = ctx;
+    if (strlen(key) != key_size || strcmp(key, arguments->known) != 0) {
+        if (!arguments->broken)
+            (void)snprintf(arguments->unknown, sizeof arguments->unknown, "%s", key);
+        arguments->broken = true;
+        return MHD_YES;
+    }
+    arguments->seen++;
+    arguments->value = value != NULL && strlen(value) == value_size ? value : "";
+    return MHD_YES;
+}
+
+/* Bad input comes back only as printable ASCII. */
+static const char *shown(const char *text, char buffer[SHOWN_MAX + 1])
+{
+    size_t i = 0;
+    for (; text[i] != '\0' && i < SHOWN_MAX; i++)
+        buffer[i] = (char)(text[i] >= ' ' && text[i] <= '~' ? text[i] : '?');
+    buffer[i] = '\0';
+    return buffer;
+}
+
+static enum MHD_Result refuse_argument(const struct call *call, const struct arguments *arguments)
+{
+    char text[REASON_TEXT_MAX], name[SHOWN_MAX + 1];
+    if (arguments->broken)
+        (void)snprintf(text, sizeof text, "unknown argument \"%s\"; known: %s\n",
+                       shown(arguments->unknown, name), arguments->known);
+    else
+        (void)snprintf(text, sizeof text, "argument %s is given %zu times; give it once\n",
+                       arguments->known, arguments->seen);
+    return sf_admin_answer_text(call->connection, MHD_HTTP_BAD_REQUEST, text);
+}
+
+static bool read_arguments(const struct call *call, const char *known, struct arguments *ret)
+{
+    *ret = (struct arguments){.known = known, .value = ""};
+    (void)MHD_get_connection_values_n(call->connection, MHD_GET_ARGUMENT_KIND, see_argument, ret);
+    return !ret->broken && ret->seen <= 1;
+}
+
+static enum MHD_Result page_readyz(const struct call *call)
+{
+    struct arguments arguments;
+    if (!read_arguments(call, "verbose", &arguments))
+        return refuse_argument(call, &arguments);
+    const struct sf_admin_host *host = &call->pages->host;
+    struct sf_readiness readiness = {0};
+    host->readiness(host->ctx, &readiness);
+    struct sf_strbuf buf;
+    sf_strbuf_init(&buf, SF_ADMIN_PAGE_MAX);
+    if (arguments.seen > 0) {
+        for (unsigned i = 0; i < SF_CHECKS; i++)
+            add_check(&buf, &readiness, i);
+    } else if (readiness.ready) {
+        sf_strbuf_addf(&buf, "ready\n");
+    } else {
+        add_reasons(&buf, &readiness);
+    }
+    return short_page(call, readiness.ready ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE, &buf);
+}
+
+static enum MHD_Result page_startupz(const struct call *call)
+{
+    const struct sf_admin_host *host = &call->pages->host;
+    if (host->started(host->ctx))
+        return sf_admin_answer_text(call->connection, MHD_HTTP_OK, "started\n");
+    struct sf_readiness readiness = {0};
+    host->readiness(host->ctx, &readiness);
+    struct sf_strbuf buf;
+    sf_strbuf_init(&buf, SF_ADMIN_PAGE_MAX);
+    sf_strbuf_addf(&buf, "not ready yet\n");
+    add_reasons(&buf, &readiness);
+    return short_page(call, MHD_HTTP_SERVICE_UNAVAILABLE, &buf);
+}
+
+/* The weight (0 to 1) that an Accept header gives exactly this type; -1 where it does not name it
+ * (RFC 9110, 12.5.1). */
+static double accept_weight(const char *accept, const char *type)
+{
+    double best = -1;
+    const size_t length = strlen(type);
+    while (accept != NULL && *accept != '\0') {
+        accept += strspn(accept, " \t,");
+        const size_t item = strcspn(accept, ",");
+        if (item >= length && strncasecmp(accept, type, length) == 0 &&
+            (item == length || strchr("; \t", accept[length]) != NULL)) {
+            double weight = 1;
+            for (const char *p = accept;
+                 (p = memchr(p, ';', (size_t)(accept + item - p))) != NULL;) {
+                p++;
+                p += strspn(p, " \t");
+                if (p + 2 < accept + item && (p[0] == 'q' || p[0] == 'Q') && p[1] == '=')
+                    weight = strtod(p + 2, NULL);
+            }
+            if (weight > best)
+                best = weight;
+        }
+        accept += item;
+    }
+    return best;
+}
+
+static enum MHD_Result page_metrics(const struct call *call)
+{
+    if (too_much_unsent(call))
+        return busy(call);
+    const char *accept =
+        MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_ACCEPT);
+    const double weight = accept_weight(accept, OPENMETRICS);
+    const bool openmetrics = weight > 0 && weight >= accept_weight(accept, "text/plain");
+    struct sf_strbuf buf;
+    sf_strbuf_init(&buf, SF_ADMIN_PAGE_MAX);
+    sf_metrics_scrape(call->pages->metrics, openmetrics, &buf);
+    return long_page(
+        call, openmetrics ? OPENMETRICS "; version=1.0.0; charset=utf-8" : METRICS_TYPE, &buf);
+}
+
+static enum MHD_Result json_page(const struct call *call,
+                                 void (*fill)(void *ctx, struct sf_strbuf *to))
+{
+    if (too_much_unsent(call))
+        return busy(call);
+    struct sf_strbuf buf;
+    sf_strbuf_init(&buf, SF_ADMIN_PAGE_MAX);
+    fill(call->pages->host.ctx, &buf);
+    return long_page(call, JSON_TYPE, &buf);
+}
+
+static enum MHD_Result page_status(const struct call *call)
+{
+    return json_page(call, call->pages->host.status);
+}
+
+static enum MHD_Result page_fleet(const struct call *call)
+{
+    return json_page(call, call->pages->host.fleet);
+}
+
+static enum MHD_Result page_ids(const struct call *call)
+{
+    struct arguments arguments;
+    char text[REASON_TEXT_MAX] = "", value[SHOWN_MAX + 1];
+    if (!read_arguments(call, "count", &arguments))
+        return refuse_argument(call, &arguments);
+    uint64_t count = 1;
+    if (arguments.seen == 1 && sf_parse_u64(arguments.value, 1, SF_ADMIN_IDS_MAX, &count) != 0) {
+        (void)snprintf(text, sizeof text, "count \"%s\": a whole number from 1 to %d\n",
+                       shown(arguments.value, value), SF_ADMIN_IDS_MAX);
+        return sf_admin_answer_text(call->connection, MHD_HTTP_BAD_REQUEST, text);
+    }
+    uint64_t ids[SF_ADMIN_IDS_MAX];
+    const struct sf_admin_host *host = &call->pages->host;
+    if (host->mint(host->ctx, (uint32_t)count, ids, text, sizeof text - 1) != 0) {
+        struct sf_strbuf reason;
+        sf_strbuf_init(&reason, SF_ADMIN_PAGE_MAX);
+        sf_strbuf_addf(&reason, "%s\n", text[0] != '\0' ? text : "no IDs can be minted now");
+        return short_page(call, MHD_HTTP_SERVICE_UNAVAILABLE, &reason);
+    }
+    struct sf_strbuf buf;
+    sf_strbuf_init(&buf, SF_ADMIN_PAGE_MAX);
+    for (size_t i = 0; i < count; i++)
+        sf_strbuf_addf(&buf, "%s\"%" PRIu64 "\"", i == 0 ? "{\"ids\":[" : ",", ids[i]);
+    sf_strbuf_addf(&buf, "]}\n");
+    if (buf.failed)
+        return short_page(call, MHD_HTTP_INTERNAL_SERVER_ERROR, &buf);
+    struct MHD_Response *response = copied(buf.text, buf.length);
+    sf_strbuf_free(&buf);
+    return queue(call->connection, MHD_HTTP_OK, JSON_TYPE, response);
+}
+
+static enum MHD_Result page_drain(const struct call *call)
+{
+    const struct sf_admin_host *host = &call->pages->host;
+    if (MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND, "Origin") != NULL)
+        return sf_admin_answer_text(call->connection, MHD_HTTP_FORBIDDEN,
+                                    "a web page may not drain a worker: use snowfleet drain\n");
+    host->drain(host->ctx);
+    return sf_admin_answer_text(call->connection, MHD_HTTP_ACCEPTED, "draining\n");
+}
+
+static enum MHD_Result page_console(const struct call *call)
+{
+    struct MHD_Response *response = MHD_create_response_from_buffer(
+        sf_admin_console_size, (void *)(uintptr_t)sf_admin_console, MHD_RESPMEM_PERSISTENT);
+    if (response == NULL)
+        return MHD_NO;
+    if (MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-cache") != MHD_YES ||
+        MHD_add_response_header(response, "Content-Security-Policy", CONSOLE_POLICY) != MHD_YES ||
+        MHD_add_response_header(response, "Referrer-Policy", "no-referrer") != MHD_YES) {
+        MHD_destroy_response(response);
+        return MHD_NO;
+    }
+    return queue(call->connection, MHD_HTTP_OK, "text/html; charset=utf-8", response);
+}
+
+/* --- which page --- */
+
+static const struct route {
+    const char *path;
+    const char *allow; /* the first one decides; "GET, HEAD" pages change nothing */
+    page *page;
+} routes[] = {
+    {"/livez", "GET, HEAD", page_livez},     {"/readyz", "GET, HEAD", page_readyz},
+    {"/healthz", "GET, HEAD", page_readyz},  {"/startupz", "GET, HEAD", page_startupz},
+    {"/metrics", "GET, HEAD", page_metrics}, {"/status", "GET, HEAD", page_status},
+    {"/fleet", "GET, HEAD", page_fleet},     {"/v1/ids", "GET", page_ids},
+    {"/drain", "POST", page_drain},          {"/", "GET, HEAD", page_console},
+};
+
+static bool allows(const char *allow, const char *method)
+{
+    const size_t length = strlen(method);
+    const char *p = length > 0 ? strstr(allow, method) : NULL;
+    return p != NULL && (p == allow || p[-1] == ' ') && (p[length] == ',' || p[length] == '\0');
+}
+
+static enum MHD_Result refuse_method(struct MHD_Connection *connection, const struct route *route)
+{
+    char text[REASON_TEXT_MAX];
+    const int length =
+        snprintf(text, sizeof text, "%s: allowed is %s\n", route->path, route->allow);
+    struct MHD_Response *response = copied(text, (size_t)length);
+    if (response == NULL)
+        return MHD_NO;
+    if (MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, route->allow) != MHD_YES) {
+        MHD_destroy_response(response);
+        return MHD_NO;
+    }
+    return queue(connection, MHD_HTTP_METHOD_NOT_ALLOWED, TEXT_TYPE, response);
+}
+
+enum MHD_Result sf_admin_answer(struct sf_admin_pages *pages, struct MHD_Connection *connection,
+                                const struct sf_admin_request *request, const char *path,
+                                const char *method)
+{
+    SF_ASSERT(request->seen);
+    const struct call call = {.pages = pages, .connection = connection};
+    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
+        if (strcmp(routes[i].path, path) != 0)
+            continue;
+        return allows(routes[i].allow, method) ? routes[i].page(&call)
+                                               : refuse_method(connection, &routes[i]);
+    }
+    return sf_admin_answer_text(
+        connection, MHD_HTTP_NOT_FOUND,
+        "no such page; there are /livez /readyz /healthz /startupz /metrics "
+        "/status /fleet /v1/ids / and, for POST, /drain\n");
+}

@@ -1,0 +1,47 @@
+/* admin/answer.h - what the admin port answers to one request; the sockets are admin.c's.
+ *
+ * Threads: called on any of the HTTP threads, for different requests at the same time. Source of
+ * the rules: docs/http.md.
+ */
+#ifndef SF_ADMIN_ANSWER_H
+#define SF_ADMIN_ANSWER_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <microhttpd.h>
+
+#include "admin/admin.h"
+
+#define SF_ADMIN_URI_MAX    1024
+#define SF_ADMIN_BODY_MAX   4096
+#define SF_ADMIN_IDS_MAX    1000
+#define SF_ADMIN_PAGE_MAX   (8u << 20)  /* one answer */
+#define SF_ADMIN_UNSENT_MAX (32u << 20) /* all answers not yet sent */
+
+/* What answering needs of the daemon. */
+struct sf_admin_pages {
+    struct sf_admin_host host;
+    struct sf_metrics *metrics;
+    _Atomic size_t unsent; /* bytes of answers that MHD still holds */
+};
+
+/* One request: made before its headers are read, freed when it is over. */
+struct sf_admin_request {
+    size_t uri_length;
+    size_t body_length;
+    bool seen; /* the first call of the handler came by */
+};
+
+/* Queues the answer to a complete request. Returns MHD_NO when the connection has to be closed
+ * without one. */
+enum MHD_Result sf_admin_answer(struct sf_admin_pages *pages, struct MHD_Connection *connection,
+                                const struct sf_admin_request *request, const char *path,
+                                const char *method);
+
+/* Queues a plain-text answer. */
+enum MHD_Result sf_admin_answer_text(struct MHD_Connection *connection, unsigned status,
+                                     const char *text);
+
+#endif

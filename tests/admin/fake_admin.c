@@ -1,0 +1,133 @@
+/* The admin port on a host that a test steers through files in one directory, over real sockets:
+ *   fake_admin DIR [PORT]   prints the port, runs until its standard input ends
+ * DIR/status.json and DIR/fleet.json are what /status and /fleet answer; DIR/slot, DIR/clock ...
+ * hold why that check fails (no file: it passes); DIR/stalled what /livez names; DIR/unready why
+ * nothing is minted; DIR/started makes /startupz pass; POST /drain makes DIR/drained. /v1/ids
+ * counts from 2^62. */
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "admin/admin.h"
+
+struct fake {
+    const char *dir;
+    _Atomic uint64_t next;
+};
+
+static bool read_into(const struct fake *fake, const char *name, struct sf_strbuf *to)
+{
+    char path[512], chunk[4096];
+    (void)snprintf(path, sizeof path, "%s/%s", fake->dir, name);
+    FILE *file = fopen(path, "r");
+    if (file == NULL)
+        return false;
+    for (size_t n; (n = fread(chunk, 1, sizeof chunk, file)) > 0;)
+        sf_strbuf_add(to, chunk, n);
+    (void)fclose(file);
+    return true;
+}
+
+static bool read_text(const struct fake *fake, const char *name, char *to, size_t size)
+{
+    struct sf_strbuf buf;
+    sf_strbuf_init(&buf, size - 1);
+    const bool found = read_into(fake, name, &buf);
+    (void)snprintf(to, size, "%s", buf.text != NULL ? buf.text : "");
+    sf_strbuf_free(&buf);
+    return found;
+}
+
+static void fake_readiness(void *ctx, struct sf_readiness *ret)
+{
+    ret->ready = true;
+    for (unsigned i = 0; i < SF_CHECKS; i++) {
+        const char *name = sf_check_name((enum sf_check)i);
+        ret->checks[i].ok = !read_text(ctx, name, ret->checks[i].text, SF_CHECK_TEXT_MAX);
+        if (ret->checks[i].ok)
+            (void)snprintf(ret->checks[i].text, SF_CHECK_TEXT_MAX, "%s: fine", name);
+        ret->ready = ret->ready && ret->checks[i].ok;
+    }
+}
+
+static bool fake_live(void *ctx, struct sf_strbuf *to)
+{
+    return !read_into(ctx, "stalled", to);
+}
+
+static bool fake_started(void *ctx)
+{
+    char text[8];
+    return read_text(ctx, "started", text, sizeof text);
+}
+
+static void fake_status(void *ctx, struct sf_strbuf *to)
+{
+    if (!read_into(ctx, "status.json", to))
+        sf_strbuf_addf(to, "{}");
+}
+
+static void fake_fleet(void *ctx, struct sf_strbuf *to)
+{
+    if (!read_into(ctx, "fleet.json", to))
+        sf_strbuf_addf(to, "{}");
+}
+
+static int fake_mint(void *ctx, uint32_t n, uint64_t *ids, char *reason, size_t reason_size)
+{
+    struct fake *fake = ctx;
+    if (read_text(fake, "unready", reason, reason_size))
+        return -EAGAIN;
+    const uint64_t first = atomic_fetch_add(&fake->next, n);
+    for (uint32_t i = 0; i < n; i++)
+        ids[i] = first + i;
+    return 0;
+}
+
+static void fake_drain(void *ctx)
+{
+    const struct fake *fake = ctx;
+    char path[512];
+    (void)snprintf(path, sizeof path, "%s/drained", fake->dir);
+    FILE *file = fopen(path, "w");
+    if (file != NULL)
+        (void)fclose(file);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2 || argc > 3)
+        return 64;
+    struct fake fake = {.dir = argv[1], .next = UINT64_C(1) << 62};
+    struct sf_log *log = sf_log_create(STDERR_FILENO, SF_LOG_WARN, SF_LOG_TEXT);
+    struct sf_metrics *metrics = sf_metrics_create();
+    if (log == NULL || metrics == NULL)
+        return 70;
+    struct sf_metrics_block *block = sf_metrics_block(metrics);
+    sf_metrics_add(block, SF_METRIC_IDS_MINTED, 0, 7);
+    struct sf_admin_options options = {
+        .address = {.host = "127.0.0.1", .port = argc == 3 ? (uint16_t)atoi(argv[2]) : 0},
+        .host = {&fake, fake_readiness, fake_live, fake_started, fake_status, fake_fleet, fake_mint,
+                 fake_drain},
+        .metrics = metrics,
+        .log = log};
+    struct sf_admin *admin = NULL;
+    struct sf_error err = {0};
+    if (sf_admin_create(&options, &admin, &err) != 0) {
+        (void)fprintf(stderr, "%s\n", err.text);
+        return 78;
+    }
+    (void)printf("%u\n", (unsigned)sf_admin_port(admin));
+    (void)fflush(stdout);
+    while (getchar() != EOF)
+        continue;
+    sf_admin_destroy(admin);
+    sf_metrics_destroy(metrics);
+    sf_log_destroy(log);
+    return 0;
+}

@@ -1,0 +1,263 @@
+#!/usr/bin/env python3
+"""The admin port over real sockets: paths, methods, arguments, limits, browsers. usage: http_test.py FAKE_ADMIN"""
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+PROGRAM = sys.argv.pop(1)
+WAIT_S = 30
+
+
+class Admin:
+    def __init__(self):
+        self.dir = tempfile.mkdtemp(prefix="sf-admin-")
+        self.process = subprocess.Popen([PROGRAM, self.dir], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.port = int(self.process.stdout.readline())
+
+    def close(self):
+        self.process.stdin.close()
+        code = self.process.wait(WAIT_S)
+        self.process.stdout.close()
+        shutil.rmtree(self.dir)
+        return code
+
+    def put(self, name, text=""):
+        with open(os.path.join(self.dir, name), "w", encoding="utf-8") as f:
+            f.write(text)
+
+    def connect(self):
+        return socket.create_connection(("127.0.0.1", self.port), WAIT_S)
+
+    def raw(self, data):
+        """Sends bytes, reads until the peer closes."""
+        with self.connect() as s:
+            s.sendall(data)
+            got = b""
+            while True:
+                try:
+                    part = s.recv(65536)
+                except ConnectionResetError:
+                    break
+                if not part:
+                    break
+                got += part
+        return got
+
+    def ask(self, path, method="GET", headers=(), version="1.1", body=b""):
+        lines = [f"{method} {path} HTTP/{version}", "Host: x", "Connection: close", *headers]
+        if body:
+            lines.append(f"Content-Length: {len(body)}")
+        got = self.raw("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+        head, _, payload = got.partition(b"\r\n\r\n")
+        first, *rest = head.decode().split("\r\n")
+        fields = {k.lower(): v for k, v in (line.split(": ", 1) for line in rest)}
+        return int(first.split(" ")[1]), fields, payload.decode()
+
+
+class AdminTest(unittest.TestCase):
+    def setUp(self):
+        self.admin = Admin()
+        self.closed = False
+
+    def tearDown(self):
+        if not self.closed:
+            self.assertEqual(self.admin.close(), 0)
+
+    def check(self, path, status, text=None, **how):
+        got = self.admin.ask(path, **how)
+        self.assertEqual(got[0], status, got)
+        if text is not None:
+            self.assertEqual(got[2], text)
+        return got
+
+    def test_readiness(self):
+        for path in ("/readyz", "/healthz"):
+            self.check(path, 200, "ready\n")
+        self.admin.put("clock", "clock: offset 1.2s, over 1000 ms")
+        self.admin.put("drain", "someone asked")
+        for path in ("/readyz", "/healthz"):
+            self.check(path, 503, "clock: offset 1.2s, over 1000 ms\ndrain: someone asked\n")
+        self.check("/readyz?verbose", 503, "[+]slot ok: fine\n[+]reservation ok: fine\n"
+                   "[-]clock failed: offset 1.2s, over 1000 ms\n[-]drain failed: someone asked\n[+]shards ok: fine\n")
+        self.check("/readyz?verbose=1", 503)
+        status, _, text = self.check("/readyz?verbos", 400)
+        self.assertEqual(text, 'unknown argument "verbos"; known: verbose\n')
+
+    def test_live_and_started(self):
+        self.check("/livez", 200, "ok\n")
+        self.admin.put("stalled", "shard 1: no turn for 12s\n")
+        self.check("/livez", 503, "shard 1: no turn for 12s\n")
+        self.admin.put("slot", "slot: every slot is held")
+        self.check("/startupz", 503, "not ready yet\nslot: every slot is held\n")
+        self.admin.put("started")
+        self.check("/startupz", 200, "started\n")
+
+    def test_ids(self):
+        _, fields, text = self.check("/v1/ids", 200)
+        self.assertEqual(json.loads(text), {"ids": [str(2**62)]})
+        self.assertEqual(fields["cache-control"], "no-store")
+        self.assertEqual(fields["content-type"], "application/json")
+        _, _, text = self.check("/v1/ids?count=1000", 200)
+        ids = json.loads(text)["ids"]
+        self.assertEqual([int(i) for i in ids], list(range(2**62 + 1, 2**62 + 1001)))
+        for query, say in {
+            "count=0": 'count "0": a whole number from 1 to 1000\n',
+            "count=1001": 'count "1001": a whole number from 1 to 1000\n',
+            "count=": 'count "": a whole number from 1 to 1000\n',
+            "count": 'count "": a whole number from 1 to 1000\n',
+            "count=-1": 'count "-1": a whole number from 1 to 1000\n',
+            "count=%31%00": 'count "": a whole number from 1 to 1000\n',
+            "count=1&count=2": "argument count is given 2 times; give it once\n",
+            "n=3": 'unknown argument "n"; known: count\n',
+            "count=%0d%0aX": 'count "??X": a whole number from 1 to 1000\n',
+            "count=" + "9" * 500: 'count "' + "9" * 40 + '": a whole number from 1 to 1000\n',
+        }.items():
+            with self.subTest(query=query):
+                self.check("/v1/ids?" + query, 400, say)
+        self.admin.put("unready", "no slot is held: starting")
+        self.check("/v1/ids", 503, "no slot is held: starting\n")
+
+    def test_metrics(self):
+        _, fields, text = self.check("/metrics", 200)
+        self.assertEqual(fields["content-type"], "text/plain; version=0.0.4; charset=utf-8")
+        self.assertIn("\nsnowfleet_ids_minted_total 7\n", text)
+        self.assertNotIn("# EOF", text)
+        opens = {
+            "application/openmetrics-text; version=1.0.0; charset=utf-8": True,
+            "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
+            "text/plain;version=0.0.4;q=0.5,*/*;q=0.1": True,
+            "text/plain, application/openmetrics-text;q=0.2": False,
+            "application/openmetrics-text;q=0": False, "application/openmetrics-texts": False, "*/*": False, ",;q=,": False,
+        }
+        for accept, yes in opens.items():
+            with self.subTest(accept=accept):
+                _, fields, text = self.check("/metrics", 200, headers=["Accept: " + accept])
+                self.assertEqual(text.endswith("# EOF\n"), yes)
+                self.assertEqual(fields["content-type"].startswith("application/openmetrics-text"), yes)
+
+    def test_paths_and_methods(self):
+        self.check("/nothing", 404)
+        self.check("/readyz/", 404)
+        self.check("//", 404)
+        _, fields, _ = self.check("/readyz", 405, "/readyz: allowed is GET, HEAD\n", method="POST")
+        self.assertEqual(fields["allow"], "GET, HEAD")
+        for method in ("GET", "HEAD", "PUT"):
+            _, fields, _ = self.check("/drain", 405, method=method)
+            self.assertEqual(fields["allow"], "POST")
+        _, fields, _ = self.check("/v1/ids", 405, method="HEAD")
+        self.assertEqual(fields["allow"], "GET")
+        for path in ("/livez", "/readyz", "/metrics", "/status", "/fleet", "/"):
+            with self.subTest(path=path):
+                _, want, body = self.check(path, 200)
+                _, got, none = self.check(path, 200, "", method="HEAD")
+                self.assertEqual(got["content-type"], want["content-type"])
+                self.assertEqual(want["content-length"], str(len(body.encode())))
+                self.assertEqual(self.check(path, 200, version="1.0")[2], body)
+        got = self.admin.raw(b"GET /readyz HTTP/1.0\r\n\r\n")
+        self.assertTrue(got.startswith(b"HTTP/1.0 200") or got.startswith(b"HTTP/1.1 200"), got)
+
+    def test_keep_alive(self):
+        with self.admin.connect() as s:
+            for _ in range(3):
+                s.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+                got = b""
+                while not got.endswith(b"\r\n\r\nok\n"):
+                    part = s.recv(4096)
+                    self.assertTrue(part)
+                    got += part
+
+    def test_drain(self):
+        self.check("/drain", 403, method="POST", headers=["Origin: http://127.0.0.1:%d" % self.admin.port])
+        self.check("/drain", 403, method="POST", headers=["Origin: null"])
+        self.assertFalse(os.path.exists(self.admin.dir + "/drained"))
+        self.check("/drain", 202, "draining\n", method="POST", body=b"{}")
+        self.assertTrue(os.path.exists(self.admin.dir + "/drained"))
+        self.check("/drain", 202, method="POST")
+
+    def test_limits(self):
+        self.check("/v1/ids?count=" + "1" * (1024 - len("/v1/ids?count=")), 400)
+        self.check("/v1/ids?count=" + "1" * (1025 - len("/v1/ids?count=")), 414)
+        self.check("/drain", 202, method="POST", body=b"x" * 4096)
+        self.check("/drain", 413, method="POST", headers=["Content-Length: 4097"])
+        self.check("/drain", 413, method="POST", headers=["Content-Length: 99999999999999999999"])
+        got = self.admin.raw(b"GET /livez HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 20000 + b"\r\n\r\n")
+        self.assertRegex(got[:40], rb"^(HTTP/1\.[01] 431|)")
+        self.assertNotIn(b"200 OK", got)
+        self.admin.raw(b"\x00\xff\r\n\r\n" * 10)
+        self.check("/livez", 200)
+
+    def test_crowd(self):
+        """More silent connections than are kept: the oldest go, a probe still gets its answer."""
+        crowd = [self.admin.connect() for _ in range(200)]
+        for s in crowd:
+            s.sendall(b"GET /liv")
+        start = time.monotonic()
+        self.check("/livez", 200, "ok\n")
+        self.assertLess(time.monotonic() - start, 5)
+        crowd[0].settimeout(5)
+        self.assertEqual(crowd[0].recv(1), b"")
+        for s in crowd:
+            s.close()
+        self.check("/livez", 200, "ok\n")
+
+    def test_slow_reader_does_not_stop_health(self):
+        self.admin.put("status.json", '{"x":"' + "y" * 6_000_000 + '"}')
+        slow = []
+        for _ in range(10):
+            s = self.admin.connect()
+            s.sendall(b"GET /status HTTP/1.1\r\nHost: x\r\n\r\n")
+            slow.append(s)
+        deadline = time.monotonic() + WAIT_S
+        while self.admin.ask("/fleet")[0] != 503:  # 32 MiB are out
+            self.assertLess(time.monotonic(), deadline)
+        start = time.monotonic()
+        self.check("/readyz", 200, "ready\n")
+        self.assertLess(time.monotonic() - start, 1)
+        for s in slow:
+            s.close()
+        while self.admin.ask("/fleet")[0] != 200:
+            self.assertLess(time.monotonic(), deadline)
+
+    def test_browsers(self):
+        self.admin.put("fleet.json", json.dumps({"workers": [{"admin": "10.0.0.7:7451"}, {"admin": "127.0.0.1:7551"}, {"admin": None}]}))
+        for origin, allowed in {
+            "http://10.0.0.7:7451": True, "http://localhost:7551": True, "http://127.0.0.1:7551": True, "http://localhost:7552": False,
+            "https://10.0.0.7:7451": False, "http://10.0.0.7:7451.evil.example": False, "http://evil.example": False, "null": False,
+        }.items():
+            with self.subTest(origin=origin):
+                _, fields, _ = self.check("/status", 200, headers=["Origin: " + origin])
+                self.assertEqual(fields.get("access-control-allow-origin"), origin if allowed else None)
+                self.assertEqual(fields["vary"], "Origin")
+        _, fields, _ = self.check("/v1/ids", 200, headers=["Origin: http://10.0.0.7:7451"])
+        self.assertNotIn("access-control-allow-origin", fields)
+
+    def test_console(self):
+        _, fields, text = self.check("/", 200)
+        self.assertEqual(fields["content-type"], "text/html; charset=utf-8")
+        self.assertIn("default-src 'none'", fields["content-security-policy"])
+        with open(os.path.join(os.path.dirname(__file__), "../../src/admin/console.html"), encoding="utf-8") as f:
+            self.assertEqual(text, f.read())
+
+    def test_stops_with_open_connections(self):
+        crowd = [self.admin.connect() for _ in range(10)]
+        self.check("/livez", 200)
+        self.closed = True
+        self.assertEqual(self.admin.close(), 0)
+        for s in crowd:
+            s.close()
+
+    def test_taken_port(self):
+        second = subprocess.run([PROGRAM, self.admin.dir, str(self.admin.port)], stdin=subprocess.DEVNULL, capture_output=True,
+                                timeout=WAIT_S, check=False)
+        self.assertEqual(second.returncode, 78)
+        self.assertIn(b"EADDRINUSE", second.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
