@@ -247,7 +247,7 @@ enum sf_client_error sf_client_ask(struct sf_client *client,
     struct sf_call call = {.request = *request};
     if (call.request.timeout_ms == 0)
         call.request.timeout_ms = client->shared.options.timeout_ms;
-    enum sf_client_error error;
+    enum sf_client_error error = SF_CLIENT_BUSY;
     struct sf_engine *engine = take_engine(client, call.request.timeout_ms, &error);
     if (engine == NULL)
         return fail(client, ret_reply, error, NULL);

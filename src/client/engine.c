@@ -493,7 +493,8 @@ static bool in_order(struct sf_engine *engine, struct sf_conn *conn,
     return fine;
 }
 
-/* What came for the call (may be NULL) cannot be used: another server, and `why` for the connection. */
+/* What came for the call (may be NULL) cannot be used: another server, and `why` for the
+ * connection. */
 static const char *nonsense(struct sf_engine *engine, const struct sf_conn *conn,
                             struct sf_call *call, const char *why)
 {

@@ -383,7 +383,7 @@ static void fill_text(const struct look *look, struct sf_clock_verdict *verdict)
                      sf_clock_kind_name(verdict->source), servers,
                      duration(verdict->error_ns, false, error));
     if (look->reason[0])
-        n += snprintf(verdict->text + n, sizeof verdict->text - (size_t)n, "; %s", look->reason);
+        snprintf(verdict->text + n, sizeof verdict->text - (size_t)n, "; %s", look->reason);
     else if (verdict->state == SF_CLOCK_RESYNCING && !look->waiting)
         snprintf(verdict->text + n, sizeof verdict->text - (size_t)n, "; resyncing");
 }

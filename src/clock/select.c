@@ -53,7 +53,7 @@ static bool sweep(const struct edge *edges, size_t n, int need, int64_t *ret_low
 enum sf_select_verdict sf_select(struct sf_select_interval *intervals, size_t count,
                                  int64_t *ret_low, int64_t *ret_high)
 {
-    struct edge edges[2 * SF_SELECT_MAX];
+    struct edge edges[2 * SF_SELECT_MAX] = {{0, 0}};
     int64_t low = 0, high = 0;
     SF_ASSERT(count <= SF_SELECT_MAX);
     const size_t n = collect_edges(intervals, count, edges);

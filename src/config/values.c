@@ -100,7 +100,7 @@ static void free_sources(char *sources[], unsigned count)
 
 static int set_sources(const char *text, struct sf_config *config)
 {
-    char *sources[SF_CONFIG_SOURCES_MAX];
+    char *sources[SF_CONFIG_SOURCES_MAX] = {NULL};
     unsigned count = 0;
     int rc = 0;
     for (const char *at = text; rc == 0;) {

@@ -35,8 +35,10 @@ struct sf_local_claim *sf_local_claim_held(struct sf_local_store *store,
 void sf_local_claim_drop(struct sf_local_store *store, struct sf_local_claim *claim)
 {
     struct sf_local_claim **at = &store->claims;
-    while (*at != claim)
+    while (*at != claim) {
+        SF_ASSERT(*at != NULL);
         at = &(*at)->next;
+    }
     *at = claim->next;
     close(claim->fd);
     free(claim);

@@ -80,7 +80,7 @@ int sf_disk_directory_check(const char *path, struct sf_error *err)
     if (strlen(path) >= sizeof parent)
         return sf_error_set(err, -EINVAL, "directory name of %zu bytes, at most %zu are allowed",
                             strlen(path), sizeof parent - 1);
-    strcpy(parent, path);
+    memcpy(parent, path, strlen(path) + 1);
     for (;;) {
         int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (fd >= 0) {

@@ -64,7 +64,7 @@ static int make_root(struct sf_local_store *store, struct sf_local_job *job)
 {
     char path[PATH_MAX];
     SF_ASSERT(strlen(store->root) < sizeof path);
-    strcpy(path, store->root);
+    memcpy(path, store->root, strlen(store->root) + 1);
     for (char *at = path + 1;; at++) {
         if (*at != '/' && *at != '\0')
             continue;

@@ -51,7 +51,7 @@ void sf_local_store_init(struct sf_local_store *store, const char *root, const c
     *store = (struct sf_local_store){.ticks = ticks, .ending = ending};
     store->root = strdup(root);
     SF_ASSERT(store->root != NULL && strlen(fleet) < sizeof store->fleet);
-    strcpy(store->fleet, fleet);
+    memcpy(store->fleet, fleet, strlen(fleet) + 1);
 }
 
 uint64_t sf_local_fresh_incarnation(void)

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "coord/local_claims.h"
 #include "coord/records.h"
 
@@ -111,6 +112,7 @@ static int replace_record(struct sf_local_store *store, struct sf_local_job *job
 static int bind_slot(struct sf_local_store *store, struct sf_local_job *job,
                      const struct sf_local_dc *dc, struct sf_local_claim *claim)
 {
+    SF_ASSERT(claim != NULL);
     const struct sf_coord_write *write = &job->request->u.write;
     struct sf_coord_claim content = {.slot = (int64_t)write->slot.worker,
                                      .since_ms = write->since_ms};

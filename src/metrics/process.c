@@ -44,6 +44,7 @@ static bool read_stat(uint64_t *ret_ticks, uint64_t *ret_threads, uint64_t *ret_
     const char *rest = strrchr(text, ')');
     uint64_t user, kernel;
     if (rest == NULL ||
+        /* NOLINTNEXTLINE(cert-err34-c): the kernel writes no number that does not fit */
         sscanf(rest + 1,
                " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64 " %" SCNu64
                " %*d %*d %*d %*d %" SCNu64 " %*d %" SCNu64 " %" SCNu64 " %" SCNd64,

@@ -216,7 +216,11 @@ static void test_promtool(void **state)
     }
     struct sf_strbuf page;
     make_page(false, &page);
-    FILE *promtool = popen("/usr/bin/promtool check metrics >&2", "w");
+    /* Now and then, as its maps fall, promtool takes the "bits" in timestamp_bits_exhausted_seconds
+     * for a unit; grep gives 1 when nothing else was said. */
+    FILE *promtool = popen("/usr/bin/promtool check metrics 2>&1 |"
+                           " grep -v timestamp_bits_exhausted_seconds >&2; test $? -eq 1",
+                           "w");
     assert_non_null(promtool);
     assert_int_equal(fwrite(page.text, 1, page.length, promtool), page.length);
     assert_int_equal(pclose(promtool), 0);
