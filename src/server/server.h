@@ -76,6 +76,10 @@ int sf_server_start(struct sf_server *server, struct sf_error *err);
 /* The port that is bound. */
 uint16_t sf_server_port(const struct sf_server *server);
 
+/* Largest count that NEXT is given: limits.max_batch, or less where a response of so many IDs would not fit a frame (layouts with a
+ * handful of sequence numbers a millisecond). This is what INFO should say. */
+uint32_t sf_server_max_batch(const struct sf_server *server);
+
 /* Answers NEXT with DRAINING from now on where the generators are closed, sends GOAWAY on every connection, stops accepting.
  * What was sent before is still answered; connections end when they are idle, at the latest after deadline_ms. Returns at once. */
 void sf_server_drain(struct sf_server *server, uint32_t deadline_ms, const char *reason);

@@ -1,0 +1,166 @@
+/* One listening socket for all shards. Whoever wakes for a connection gives it to the shard that
+ * has the fewest, so that a handful of connections is spread evenly, which the kernel's hashing
+ * over several listeners would not do. */
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "server/internal.h"
+
+#define BACKLOG 4096
+
+static int open_one(const struct addrinfo *info, int *ret_fd)
+{
+    const int on = 1;
+    const int fd = socket(info->ai_family, info->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK,
+                          info->ai_protocol);
+    if (fd < 0)
+        return -errno;
+    /* Accepted sockets inherit TCP_NODELAY. */
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on) != 0 ||
+        bind(fd, info->ai_addr, info->ai_addrlen) != 0 || listen(fd, BACKLOG) != 0) {
+        const int code = -errno;
+        close(fd);
+        return code;
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
+static uint16_t port_of(int fd)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t size = sizeof address;
+    if (getsockname(fd, (struct sockaddr *)&address, &size) != 0)
+        return 0;
+    if (address.ss_family == AF_INET6)
+        return ntohs(((const struct sockaddr_in6 *)&address)->sin6_port);
+    return ntohs(((const struct sockaddr_in *)&address)->sin_port);
+}
+
+int sf_listener_open(const struct sf_host_port *address, int *ret_fd, uint16_t *ret_port,
+                     struct sf_error *err)
+{
+    char port[8], text[128];
+    snprintf(port, sizeof port, "%u", address->port);
+    const struct addrinfo hints = {.ai_family = AF_UNSPEC,
+                                   .ai_socktype = SOCK_STREAM,
+                                   .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+    struct addrinfo *list = NULL;
+    const int found =
+        getaddrinfo(address->host[0] != '\0' ? address->host : NULL, port, &hints, &list);
+    if (found != 0)
+        return sf_error_set(err, -EADDRNOTAVAIL, "listen.address: %s cannot be resolved: %s",
+                            address->host, gai_strerror(found));
+    int rc = -EADDRNOTAVAIL;
+    for (const struct addrinfo *info = list; info != NULL && rc != 0; info = info->ai_next)
+        rc = open_one(info, ret_fd);
+    freeaddrinfo(list);
+    if (rc != 0)
+        return sf_error_set(err, rc, "listen.address: cannot listen on %s port %u: %s",
+                            address->host, address->port, sf_errno_text(rc, text, sizeof text));
+    *ret_port = port_of(*ret_fd);
+    return 0;
+}
+
+void sf_listener_watch(struct sf_shard *shard, bool on)
+{
+    struct sf_server *server = shard->server;
+    if (on == shard->accepting)
+        return;
+    struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.ptr = server};
+    if (epoll_ctl(shard->epoll, on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, server->listener, &event) ==
+        0) {
+        shard->accepting = on;
+        return;
+    }
+    sf_log_write(server->options.log, SF_LOG_ERROR, "server.listen-failed",
+                 "shard %u cannot watch the listening socket: errno %d", shard->number, errno);
+}
+
+/* Too many: one answer, and out. */
+static void refuse(struct sf_shard *shard, int fd)
+{
+    uint8_t answer[128], sink[512];
+    const size_t size = sf_wire_put_error(answer, sizeof answer, SF_WIRE_ERROR, SF_WIRE_OVERLOADED,
+                                          0, 1000, "this worker has as many connections as it may");
+    if (send(fd, answer, size, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)size &&
+        shutdown(fd, SHUT_WR) == 0)
+        while (recv(fd, sink, sizeof sink, MSG_DONTWAIT) == (ssize_t)sizeof sink)
+            ; /* unread bytes would turn the close into a reset */
+    close(fd);
+    sf_metrics_add(shard->metrics, SF_METRIC_CONNECTION_REFUSED, SF_CONN_REFUSED_LIMIT, 1);
+    sf_metrics_add(shard->metrics, SF_METRIC_OVERLOADED, SF_OVERLOAD_CONNECTIONS, 1);
+}
+
+static void place(struct sf_shard *shard, int fd)
+{
+    struct sf_server *server = shard->server;
+    const uint32_t before =
+        atomic_fetch_add_explicit(&server->connections, 1, memory_order_relaxed);
+    struct sf_session *session = NULL;
+    if (before >= shard->settings.limits.max_connections) {
+        refuse(shard, fd);
+    } else if ((session = sf_session_create(server, fd)) == NULL) {
+        close(fd);
+        sf_metrics_add(shard->metrics, SF_METRIC_CONNECTION_REFUSED, SF_CONN_REFUSED_MEMORY, 1);
+    }
+    if (session == NULL) {
+        atomic_fetch_sub_explicit(&server->connections, 1, memory_order_relaxed);
+        return;
+    }
+    struct sf_shard *target = shard;
+    uint32_t fewest = atomic_load_explicit(&shard->connections, memory_order_relaxed);
+    for (unsigned i = 0; i < server->shard_count; i++) {
+        const uint32_t here =
+            atomic_load_explicit(&server->shards[i]->connections, memory_order_relaxed);
+        if (here < fewest) {
+            fewest = here;
+            target = server->shards[i];
+        }
+    }
+    atomic_fetch_add_explicit(&target->connections, 1, memory_order_relaxed);
+    sf_metrics_add(shard->metrics, SF_METRIC_CONNECTIONS_TOTAL, 0, 1);
+    if (target == shard)
+        sf_session_adopt(shard, session);
+    else
+        sf_inbox_post(target->inbox, &session->message);
+}
+
+void sf_listener_accept(struct sf_shard *shard)
+{
+    struct sf_server *server = shard->server;
+    for (int i = 0; i < SF_ACCEPTS_PER_TURN; i++) {
+        const int fd = accept4(server->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            place(shard, fd);
+            continue;
+        }
+        if (errno == EINTR || errno == ECONNABORTED)
+            continue;
+        if (errno == EAGAIN || (errno == EINVAL && shard->draining)) /* shut by another shard */
+            return;
+        const int code = errno;
+        char text[128];
+        sf_log_limited(server->options.log, &server->accept_limiter, 10000, SF_LOG_ERROR,
+                       "server.accept-failed",
+                       "no connection can be accepted (%s); trying again in %d ms. Raise the limit "
+                       "of open files "
+                       "or lower listen.max_connections",
+                       sf_errno_text(code, text, sizeof text), SF_ACCEPT_PAUSE_MS);
+        sf_metrics_add(shard->metrics, SF_METRIC_CONNECTION_REFUSED, SF_CONN_REFUSED_DESCRIPTORS,
+                       1);
+        sf_listener_watch(shard, false);
+        shard->accept_again_ms = shard->now_ms + SF_ACCEPT_PAUSE_MS;
+        return;
+    }
+}

@@ -1,0 +1,247 @@
+/* Frames: finding them, refusing the bad ones, answering all but NEXT. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/bytes.h"
+#include "server/internal.h"
+
+uint8_t *sf_response_room(struct sf_session *session, size_t room)
+{
+    struct sf_shard *shard = session->shard;
+    if (shard->output_size >= SF_OUTPUT_LIMIT || shard->output_size + room > SF_OUTPUT_MAX) {
+        if (!sf_session_flush(session))
+            return NULL;
+    }
+    SF_ASSERT(shard->output_size + room <= SF_OUTPUT_MAX);
+    return shard->output + shard->output_size;
+}
+
+static void count_answer(struct sf_shard *shard, uint8_t type, unsigned status)
+{
+    const enum sf_request_label label = sf_request_label_of(type);
+    sf_metrics_add(shard->metrics, SF_METRIC_REQUESTS, sf_series_request(label, status), 1);
+    shard->answered[label]++;
+}
+
+bool sf_answer_error(struct sf_session *session, uint8_t request_type, enum sf_wire_status status,
+                     uint32_t request_id, uint32_t retry_after_ms, const char *reason)
+{
+    struct sf_shard *shard = session->shard;
+    const size_t room = SF_WIRE_HEADER_SIZE + 4 + 256;
+    uint8_t *to = sf_response_room(session, room);
+    if (to == NULL)
+        return false;
+    const bool is_request = request_type >= SF_WIRE_NEXT && request_type <= SF_WIRE_REQUEST_LAST;
+    const uint8_t type = is_request ? request_type | SF_WIRE_RESPONSE : SF_WIRE_ERROR;
+    shard->output_size +=
+        (uint32_t)sf_wire_put_error(to, room, type, status, request_id, retry_after_ms, reason);
+    count_answer(shard, request_type, status);
+    return true;
+}
+
+static bool answer_ok(struct sf_session *session, const struct sf_wire_header *header,
+                      const void *body, size_t size)
+{
+    struct sf_shard *shard = session->shard;
+    uint8_t *to = sf_response_room(session, SF_WIRE_HEADER_SIZE + size);
+    if (to == NULL)
+        return false;
+    sf_wire_put_header(to, header->type | SF_WIRE_RESPONSE, SF_WIRE_OK, header->request_id, size);
+    if (size > 0)
+        memcpy(to + SF_WIRE_HEADER_SIZE, body, size);
+    shard->output_size += (uint32_t)(SF_WIRE_HEADER_SIZE + size);
+    count_answer(shard, header->type, SF_WIRE_OK);
+    return true;
+}
+
+static void bad_frame(struct sf_session *session, unsigned part)
+{
+    sf_metrics_add(session->shard->metrics, SF_METRIC_BAD_FRAMES, part, 1);
+}
+
+static bool serve_info(struct sf_session *session, const struct sf_wire_header *header)
+{
+    const struct sf_server_host *host = &session->shard->server->options.host;
+    char text[SF_INFO_MAX];
+    const size_t size = host->info(host->ctx, text, sizeof text);
+    SF_ASSERT(size <= sizeof text);
+    return answer_ok(session, header, text, size);
+}
+
+static bool serve_time(struct sf_session *session, const struct sf_wire_header *header)
+{
+    const struct sf_server_host *host = &session->shard->server->options.host;
+    struct sf_wire_time time;
+    uint8_t body[SF_WIRE_TIME_SIZE];
+    if (!host->time(host->ctx, &time))
+        return sf_answer_error(session, header->type, SF_WIRE_UNSUPPORTED, header->request_id, 0,
+                               "this worker has no bound for its clock");
+    sf_wire_put_time_body(body, &time);
+    return answer_ok(session, header, body, sizeof body);
+}
+
+static bool serve_auth(struct sf_session *session, const struct sf_wire_header *header,
+                       const uint8_t *body)
+{
+    struct sf_shard *shard = session->shard;
+    /* Without a token file there is nothing to prove: clients may send tokens before workers ask
+     * for them. */
+    if (shard->settings.tokens == NULL ||
+        sf_tokens_check(shard->settings.tokens, body, header->length - 8) != NULL) {
+        if (!answer_ok(session, header, NULL, 0))
+            return false;
+        session->authenticated = true;
+        return true;
+    }
+    if (!sf_answer_error(session, header->type, SF_WIRE_DENIED, header->request_id, 0,
+                         "the token is not known here"))
+        return false;
+    session->authenticated = false;
+    if (++session->auth_tries >= SF_AUTH_TRIES_MAX)
+        sf_session_end(session, SF_CONN_CLOSED_PROTOCOL);
+    return true;
+}
+
+/* A complete frame of the right version that is no NEXT. False: stalled, serve it again later. */
+static bool serve_other(struct sf_session *session, const struct sf_wire_header *header,
+                        const uint8_t *body)
+{
+    const char *reason;
+    if (header->type < SF_WIRE_NEXT || header->type > SF_WIRE_AUTH) {
+        bad_frame(session, SF_BAD_FRAME_TYPE);
+        return sf_answer_error(session, header->type, SF_WIRE_UNSUPPORTED, header->request_id, 0,
+                               "no such request type");
+    }
+    if (sf_wire_check_request(header, &reason) != 0) {
+        bad_frame(session, header->code != 0 ? SF_BAD_FRAME_FLAGS : SF_BAD_FRAME_BODY);
+        return sf_answer_error(session, header->type, SF_WIRE_BAD_REQUEST, header->request_id, 0,
+                               reason);
+    }
+    switch (header->type) {
+    case SF_WIRE_PING:
+        return answer_ok(session, header, body, header->length - 8);
+    case SF_WIRE_INFO:
+        return serve_info(session, header);
+    case SF_WIRE_TIME:
+        return serve_time(session, header);
+    default:
+        return serve_auth(session, header, body);
+    }
+}
+
+static bool needs_auth(const struct sf_session *session, uint8_t type)
+{
+    return session->shard->settings.tokens != NULL && !session->authenticated &&
+           (type == SF_WIRE_NEXT || type == SF_WIRE_INFO || type == SF_WIRE_TIME);
+}
+
+/* What can be said from the header alone. Returns 1 when the frame is fine so far, 0 when it was
+ * answered, -1 when stalled. */
+static int check_header(struct sf_session *session, const struct sf_wire_header *header)
+{
+    if (header->version != SF_WIRE_VERSION) {
+        if (!sf_answer_error(session, header->type, SF_WIRE_UNSUPPORTED, header->request_id, 0,
+                             "this worker speaks version 1"))
+            return -1;
+        bad_frame(session, SF_BAD_FRAME_VERSION);
+        sf_session_end(session, SF_CONN_CLOSED_PROTOCOL);
+        return 0;
+    }
+    if (needs_auth(session, header->type))
+        return sf_answer_error(session, header->type, SF_WIRE_DENIED, header->request_id, 0,
+                               "AUTH with a token must come first")
+                   ? 0
+                   : -1;
+    return 1;
+}
+
+/* A frame that is longer than any request: its bytes are thrown away as they come. */
+static bool refuse_long(struct sf_session *session, const struct sf_wire_header *header)
+{
+    const bool known = header->type >= SF_WIRE_NEXT && header->type <= SF_WIRE_AUTH;
+    bad_frame(session, known ? SF_BAD_FRAME_BODY : SF_BAD_FRAME_TYPE);
+    return sf_answer_error(session, header->type, known ? SF_WIRE_BAD_REQUEST : SF_WIRE_UNSUPPORTED,
+                           header->request_id, 0,
+                           known ? "the body is longer than this request allows"
+                                 : "no such request type");
+}
+
+static bool refuse_length(struct sf_session *session, uint32_t length)
+{
+    char text[96];
+    snprintf(text, sizeof text, "a frame's length is %u; allowed are %d to %d", length,
+             SF_WIRE_LENGTH_MIN, SF_WIRE_LENGTH_MAX);
+    if (!sf_answer_error(session, SF_WIRE_ERROR, SF_WIRE_BAD_REQUEST, 0, 0, text))
+        return false;
+    bad_frame(session, SF_BAD_FRAME_LENGTH);
+    sf_session_end(session, SF_CONN_CLOSED_PROTOCOL);
+    return true;
+}
+
+static struct sf_wire_header read_header(const uint8_t *bytes)
+{
+    return (struct sf_wire_header){.length = sf_load_be32(bytes),
+                                   .version = bytes[4],
+                                   .type = bytes[5],
+                                   .code = sf_load_be16(bytes + 6),
+                                   .request_id = sf_load_be32(bytes + 8)};
+}
+
+/* Serves what is at the front; returns the bytes used, 0 when more are needed or the session cannot
+ * go on now. */
+static size_t serve_front(struct sf_session *session, const uint8_t *bytes, size_t size,
+                          uint64_t *id_budget)
+{
+    if (session->skip > 0) {
+        const uint32_t used = size < session->skip ? (uint32_t)size : session->skip;
+        session->skip -= used;
+        return used;
+    }
+    if (size < 4)
+        return 0;
+    const uint32_t length = sf_load_be32(bytes);
+    if (length < SF_WIRE_LENGTH_MIN || length > SF_WIRE_LENGTH_MAX)
+        return refuse_length(session, length) ? size : 0;
+    if (size < SF_WIRE_HEADER_SIZE)
+        return 0;
+    const struct sf_wire_header header = read_header(bytes);
+    const bool is_long = length - 8 > SF_BODY_KEPT_MAX;
+    const size_t frame = 4 + (size_t)length;
+    if (!is_long && size < frame)
+        return 0;
+    const int checked = check_header(session, &header);
+    if (checked < 0)
+        return 0;
+    if (checked > 0 && !is_long && header.type == SF_WIRE_NEXT)
+        return sf_next_serve(session, bytes, size, id_budget);
+    if (checked > 0 && !(is_long ? refuse_long(session, &header)
+                                 : serve_other(session, &header, bytes + SF_WIRE_HEADER_SIZE)))
+        return 0;
+    if (is_long) {
+        session->skip = (uint32_t)frame - SF_WIRE_HEADER_SIZE;
+        return SF_WIRE_HEADER_SIZE;
+    }
+    return frame;
+}
+
+size_t sf_requests_serve(struct sf_session *session, const uint8_t *bytes, size_t size,
+                         uint64_t id_budget)
+{
+    size_t at = 0;
+    while (session->state == SF_SERVING && !session->ending) {
+        if (session->partial.frame != NULL) {
+            sf_next_resume(session, bytes + at, size - at, &id_budget);
+            continue;
+        }
+        if (at == size)
+            break;
+        const uint32_t refuse_before = session->refuse_next;
+        const size_t used = serve_front(session, bytes + at, size - at, &id_budget);
+        /* Nothing used and nothing changed: the rest of the frame is not there yet. */
+        if (used == 0 && session->refuse_next == refuse_before)
+            break;
+        at += used;
+    }
+    return at;
+}

@@ -1,0 +1,205 @@
+#include "server/server.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/ticks.h"
+#include "server/internal.h"
+
+static void collect(void *ctx, struct sf_metrics_page *page)
+{
+    const struct sf_server *server = ctx;
+    sf_metrics_emit(page, SF_METRIC_CONNECTIONS, "", sf_server_connections(server));
+    sf_metrics_emit(page, SF_METRIC_WAITING_REQUESTS, "", sf_server_waiting(server));
+}
+
+static int check_options(const struct sf_server_options *options, struct sf_error *err)
+{
+    if (options->threads < 1 || options->threads > SF_SERVER_THREADS_MAX)
+        return sf_error_set(err, -EINVAL, "listen.threads is %u; allowed are 1 to %d",
+                            options->threads, SF_SERVER_THREADS_MAX);
+    SF_ASSERT(options->generator_count >= 1 &&
+              options->generator_count <= SF_SERVER_GENERATORS_MAX);
+    for (size_t i = 1; i < options->generator_count; i++)
+        SF_ASSERT(memcmp(&options->generators[i]->layout, &options->generators[0]->layout,
+                         sizeof(struct sf_layout)) == 0);
+    if (options->tls_cert != NULL || options->tls_key != NULL || options->tls_client_ca != NULL)
+        return sf_error_set(
+            err, -ENOTSUP,
+            "listen.tls_cert, .tls_key and .tls_client_ca: this build has no TLS on the data port");
+    return 0;
+}
+
+/* Reads the files and makes the settings that shards take over. */
+static int make_settings(const struct sf_server *server, const struct sf_server_options *options,
+                         struct sf_settings *ret, struct sf_error *err)
+{
+    struct sf_settings settings = {.limits = options->limits};
+    settings.limits.max_batch =
+        sf_effective_max_batch(options->limits.max_batch, server->sequence_bits);
+    if (options->token_file != NULL) {
+        const int rc = sf_tokens_read(options->token_file, &settings.tokens, err);
+        if (rc != 0) {
+            sf_error_prefix(err, "listen.token_file");
+            return rc;
+        }
+    }
+    *ret = settings;
+    return 0;
+}
+
+static int create_shards(struct sf_server *server, struct sf_error *err)
+{
+    for (unsigned i = 0; i < server->options.threads; i++) {
+        server->shards[i] = sf_shard_create(server, i);
+        if (server->shards[i] == NULL)
+            return sf_error_set(err, -ENOMEM, "shard %u: no memory or no descriptors", i);
+        server->shard_count++;
+    }
+    return 0;
+}
+
+int sf_server_create(const struct sf_server_options *options, struct sf_server **ret_server,
+                     struct sf_error *err)
+{
+    int rc = check_options(options, err);
+    if (rc != 0)
+        return rc;
+    struct sf_server *server = calloc(1, sizeof *server);
+    if (server == NULL)
+        return sf_error_set(err, -ENOMEM, "no memory for the server");
+    server->options = *options;
+    server->options.tls_cert = server->options.tls_key = server->options.tls_client_ca = NULL;
+    server->options.token_file = NULL;
+    server->listener = -1;
+    server->sequence_bits = options->generators[0]->layout.sequence_bits;
+    server->max_ahead_ms = options->generators[0]->max_ahead_ms;
+    pthread_mutex_init(&server->lock, NULL);
+    sf_metrics_register(options->metrics, collect, server);
+    rc = make_settings(server, options, &server->settings, err);
+    if (rc == 0)
+        rc = sf_listener_open(&options->address, &server->listener, &server->port, err);
+    if (rc == 0)
+        rc = create_shards(server, err);
+    if (rc != 0) {
+        sf_server_destroy(server);
+        return rc;
+    }
+    *ret_server = server;
+    return 0;
+}
+
+static void stop(struct sf_server *server)
+{
+    atomic_store_explicit(&server->stopping, true, memory_order_release);
+    for (unsigned i = 0; i < server->shard_count; i++)
+        sf_inbox_wake(server->shards[i]->inbox);
+    for (unsigned i = 0; i < server->shard_count && server->started; i++)
+        pthread_join(server->shards[i]->thread, NULL);
+    server->started = false;
+}
+
+int sf_server_start(struct sf_server *server, struct sf_error *err)
+{
+    SF_ASSERT(!server->started);
+    const unsigned count = server->shard_count;
+    for (unsigned i = 0; i < count; i++) {
+        const int code =
+            pthread_create(&server->shards[i]->thread, NULL, sf_shard_main, server->shards[i]);
+        if (code != 0) {
+            server->shard_count = i; /* those that run are stopped */
+            server->started = true;
+            stop(server);
+            server->shard_count = count;
+            return sf_error_set(err, -code, "thread %u of the data port cannot be started", i);
+        }
+        char name[24]; /* the kernel takes 15 */
+        snprintf(name, sizeof name, "sf-shard-%u", i % SF_SERVER_THREADS_MAX);
+        pthread_setname_np(server->shards[i]->thread, name);
+    }
+    server->started = true;
+    return 0;
+}
+
+uint16_t sf_server_port(const struct sf_server *server)
+{
+    return server->port;
+}
+
+uint32_t sf_server_max_batch(const struct sf_server *server)
+{
+    return server->settings.limits.max_batch;
+}
+
+void sf_server_drain(struct sf_server *server, uint32_t deadline_ms, const char *reason)
+{
+    pthread_mutex_lock(&server->lock);
+    if (!atomic_load(&server->draining)) {
+        server->goaway_end_ms = sf_mono_ns() / SF_NS_PER_MS + deadline_ms;
+        snprintf(server->goaway_reason, sizeof server->goaway_reason, "%s", reason);
+        atomic_store_explicit(&server->draining, true, memory_order_release);
+    }
+    pthread_mutex_unlock(&server->lock);
+    for (unsigned i = 0; i < server->shard_count; i++)
+        sf_inbox_wake(server->shards[i]->inbox);
+}
+
+uint32_t sf_server_connections(const struct sf_server *server)
+{
+    return atomic_load_explicit(&server->connections, memory_order_relaxed);
+}
+
+uint32_t sf_server_waiting(const struct sf_server *server)
+{
+    return atomic_load_explicit(&server->waiting, memory_order_relaxed);
+}
+
+int sf_server_reload(struct sf_server *server, const struct sf_server_options *options,
+                     struct sf_error *err)
+{
+    int rc = check_options(options, err);
+    struct sf_settings settings;
+    if (rc == 0)
+        rc = make_settings(server, options, &settings, err);
+    if (rc != 0)
+        return rc;
+    pthread_mutex_lock(&server->lock);
+    struct sf_tokens *old = server->settings.tokens;
+    server->settings = settings;
+    atomic_fetch_add_explicit(&server->generation, 1, memory_order_release);
+    pthread_mutex_unlock(&server->lock);
+    sf_tokens_unref(old);
+    for (unsigned i = 0; i < server->shard_count; i++)
+        sf_inbox_wake(server->shards[i]->inbox);
+    return 0;
+}
+
+size_t sf_server_stalls_ms(const struct sf_server *server, uint32_t ret_ms[SF_SERVER_THREADS_MAX])
+{
+    const int64_t now_ms = sf_mono_ns() / SF_NS_PER_MS;
+    for (unsigned i = 0; i < server->shard_count; i++) {
+        const int64_t ms =
+            now_ms - atomic_load_explicit(&server->shards[i]->beat_ms, memory_order_relaxed);
+        ret_ms[i] = ms < 0 ? 0 : ms > UINT32_MAX ? UINT32_MAX : (uint32_t)ms;
+    }
+    return server->shard_count;
+}
+
+void sf_server_destroy(struct sf_server *server)
+{
+    if (server == NULL)
+        return;
+    sf_metrics_unregister(server->options.metrics, collect, server);
+    stop(server);
+    for (unsigned i = 0; i < server->shard_count; i++)
+        sf_shard_destroy(server->shards[i]);
+    if (server->listener >= 0)
+        close(server->listener);
+    sf_tokens_unref(server->settings.tokens);
+    pthread_mutex_destroy(&server->lock);
+    free(server);
+}

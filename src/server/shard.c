@@ -1,0 +1,301 @@
+/* The loop of one thread. Sockets are watched edge-triggered and registered once; a session with
+ * something to do stands in the ready list and is served once a turn, so that each gets its share.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/ticks.h"
+#include "server/internal.h"
+
+/* Sessions served between two readings of the clocks in one turn. */
+#define SERVED_PER_READING 32
+
+struct sf_shard *sf_shard_create(struct sf_server *server, unsigned number)
+{
+    struct sf_shard *shard = calloc(1, sizeof *shard);
+    if (shard == NULL)
+        return NULL;
+    shard->server = server;
+    shard->number = number;
+    shard->epoll = epoll_create1(EPOLL_CLOEXEC);
+    shard->inbox = sf_inbox_create();
+    shard->metrics = sf_metrics_block(server->options.metrics);
+    shard->prng.state = sf_random_u64();
+    shard->settings_generation = UINT32_MAX;
+    sf_link_init(&shard->ready);
+    sf_link_init(&shard->dead);
+    sf_link_init(&shard->waiting_after);
+    for (unsigned i = 0; i < SF_SERVER_GENERATORS_MAX; i++)
+        sf_link_init(&shard->waiting[i]);
+    shard->now_ns = sf_mono_ns();
+    shard->now_ms = shard->now_ns / SF_NS_PER_MS;
+    atomic_store(&shard->beat_ms, shard->now_ms);
+    sf_wheel_init(shard);
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = shard};
+    if (shard->epoll < 0 || shard->inbox == NULL || shard->metrics == NULL ||
+        epoll_ctl(shard->epoll, EPOLL_CTL_ADD, sf_inbox_fd(shard->inbox), &event) != 0) {
+        sf_shard_destroy(shard);
+        return NULL;
+    }
+    return shard;
+}
+
+static void free_dead(struct sf_shard *shard)
+{
+    while (shard->dead.next != &shard->dead) {
+        struct sf_session *session = SF_CONTAINER(shard->dead.next, struct sf_session, queue);
+        sf_link_remove(&session->queue);
+        sf_session_free(session);
+    }
+}
+
+static void close_for_stop(struct sf_session *session)
+{
+    sf_session_close(session, SF_CONN_CLOSED_STOP);
+}
+
+static void drop_unadopted(void *ctx, struct sf_inbox_message *message)
+{
+    (void)ctx;
+    struct sf_session *session = (struct sf_session *)(void *)message;
+    close(session->fd);
+    sf_session_free(session);
+}
+
+void sf_shard_destroy(struct sf_shard *shard)
+{
+    if (shard == NULL)
+        return;
+    sf_wheel_each(shard, close_for_stop);
+    free_dead(shard);
+    sf_inbox_destroy(shard->inbox, drop_unadopted, NULL);
+    if (shard->epoll >= 0)
+        close(shard->epoll);
+    sf_tokens_unref(shard->settings.tokens);
+    sf_pool_free(&shard->pool);
+    free(shard);
+}
+
+/* --- time --- */
+
+/* phase_ns is the largest (minting time - monotonic time) seen, each taken as the beginning of its
+ * millisecond, so it is at most the true difference and close to it once a reading fell right
+ * behind the turn of a millisecond. Minting time is slewed, so old readings fade. */
+void sf_shard_read_clocks(struct sf_shard *shard)
+{
+    const struct sf_server_host *host = &shard->server->options.host;
+    const int64_t before_ns = shard->now_ns;
+    shard->mint_ms = host->mint_now_ms(host->ctx);
+    shard->now_ns = sf_mono_ns();
+    shard->now_ms = shard->now_ns / SF_NS_PER_MS;
+    const int64_t seen = (int64_t)shard->mint_ms * SF_NS_PER_MS - shard->now_ns;
+    const int64_t faded = shard->phase_ns - (shard->now_ns - before_ns) / 1000;
+    shard->phase_ns =
+        !shard->phase_known || seen > faded || faded > seen + SF_NS_PER_MS ? seen : faded;
+    shard->phase_known = true;
+}
+
+/* Until the next millisecond of minting time has begun. */
+static int64_t next_ms_wait_ns(const struct sf_shard *shard)
+{
+    const int64_t wait =
+        (int64_t)(shard->mint_ms + 1) * SF_NS_PER_MS - shard->phase_ns - shard->now_ns;
+    return wait < 20000 ? 20000 : wait > SF_NS_PER_MS ? SF_NS_PER_MS : wait;
+}
+
+static int64_t wait_ns(const struct sf_shard *shard)
+{
+    if (shard->ready.next != &shard->ready)
+        return 0;
+    if (shard->waiting_sessions > 0)
+        return next_ms_wait_ns(shard);
+    int64_t most = SF_HEARTBEAT_MS;
+    if (shard->accept_again_ms != 0) {
+        most = shard->accept_again_ms - shard->now_ms;
+        most = most < 0 ? 0 : most > SF_HEARTBEAT_MS ? SF_HEARTBEAT_MS : most;
+    }
+    return sf_wheel_wait_ms(shard, most) * SF_NS_PER_MS;
+}
+
+static int wait_for_events(struct sf_shard *shard, struct epoll_event *events, int64_t ns)
+{
+    const struct timespec timeout = {.tv_sec = ns / SF_NS_PER_S, .tv_nsec = ns % SF_NS_PER_S};
+    int count = epoll_pwait2(shard->epoll, events, SF_EVENTS_MAX, &timeout, NULL);
+    if (count < 0 && errno == ENOSYS)
+        count = epoll_wait(shard->epoll, events, SF_EVENTS_MAX,
+                           (int)((ns + SF_NS_PER_MS - 1) / SF_NS_PER_MS));
+    SF_ASSERT(count >= 0 || errno == EINTR);
+    return count < 0 ? 0 : count;
+}
+
+/* --- sessions --- */
+
+void sf_shard_make_ready(struct sf_session *session)
+{
+    if (session->queued_ready || session->state == SF_WAITING || session->state == SF_CLOSED)
+        return;
+    session->queued_ready = true;
+    sf_link_append(&session->shard->ready, &session->queue);
+}
+
+void sf_session_adopt(struct sf_shard *shard, struct sf_session *session)
+{
+    session->shard = shard;
+    session->active_ms = shard->now_ms;
+    const int64_t age = shard->settings.limits.max_connection_age_ms;
+    if (age > 0) /* 90 to 110 % */
+        session->age_ms = shard->now_ms + age - age / 10 +
+                          (int64_t)sf_prng_below(&shard->prng, (uint64_t)(age / 5 + 1));
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+                                .data.ptr = session};
+    if (epoll_ctl(shard->epoll, EPOLL_CTL_ADD, session->fd, &event) != 0) {
+        sf_log_write(shard->server->options.log, SF_LOG_WARN, "server.watch-failed",
+                     "a connection cannot be watched and is closed: errno %d", errno);
+        sf_session_close(session, SF_CONN_CLOSED_ERROR);
+        return;
+    }
+    sf_wheel_arm(session);
+    if (shard->draining)
+        sf_session_goaway(session);
+}
+
+static void take_settings(struct sf_shard *shard)
+{
+    struct sf_server *server = shard->server;
+    const uint32_t generation = atomic_load_explicit(&server->generation, memory_order_acquire);
+    if (generation == shard->settings_generation)
+        return;
+    pthread_mutex_lock(&server->lock);
+    struct sf_tokens *old = shard->settings.tokens;
+    shard->settings = server->settings;
+    sf_tokens_ref(shard->settings.tokens);
+    pthread_mutex_unlock(&server->lock);
+    sf_tokens_unref(old);
+    shard->settings_generation = generation;
+}
+
+static void begin_draining(struct sf_shard *shard)
+{
+    shard->draining = true;
+    shard->accept_again_ms = 0;
+    /* Who is connected already, but not accepted, may have sent something. */
+    sf_listener_accept(shard);
+    sf_listener_watch(shard, false);
+    shard->accept_again_ms = 0;
+    if (atomic_fetch_add(&shard->server->shards_draining, 1) + 1 == shard->server->shard_count)
+        shutdown(shard->server->listener, SHUT_RDWR);
+    sf_wheel_each(shard, sf_session_goaway);
+}
+
+static void take_messages(struct sf_shard *shard)
+{
+    struct sf_inbox_message *message = sf_inbox_take(shard->inbox);
+    while (message != NULL) {
+        struct sf_session *session = (struct sf_session *)(void *)message;
+        message = message->next;
+        sf_session_adopt(shard, session);
+    }
+}
+
+static void take_event(struct sf_shard *shard, const struct epoll_event *event, bool *ret_accept)
+{
+    if (event->data.ptr == shard) {
+        take_messages(shard);
+        return;
+    }
+    if (event->data.ptr == shard->server) {
+        *ret_accept = true;
+        return;
+    }
+    struct sf_session *session = event->data.ptr;
+    if (event->events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        session->readable = true;
+    if (event->events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
+        sf_session_writable(session);
+    if (session->readable)
+        sf_shard_make_ready(session);
+}
+
+static void serve_ready(struct sf_shard *shard)
+{
+    /* Who gets ready again meanwhile stands behind this mark and has its turn next time. */
+    struct sf_link batch;
+    sf_link_init(&batch);
+    if (shard->ready.next != &shard->ready) {
+        batch = shard->ready;
+        batch.next->prev = &batch;
+        batch.prev->next = &batch;
+        sf_link_init(&shard->ready);
+    }
+    for (unsigned served = 1; batch.next != &batch; served++) {
+        struct sf_session *session = SF_CONTAINER(batch.next, struct sf_session, queue);
+        sf_link_remove(&session->queue);
+        session->queued_ready = false;
+        sf_session_run(session, true);
+        if (served % SERVED_PER_READING == 0)
+            sf_shard_read_clocks(shard);
+    }
+}
+
+static void count_turn(struct sf_shard *shard, int64_t began_ns)
+{
+    const int64_t took = sf_mono_ns() - began_ns;
+    sf_metrics_observe(shard->metrics, SF_METRIC_SHARD_LOOP, shard->number, took, 1);
+    for (unsigned i = 0; i < SF_REQUESTS; i++) {
+        if (shard->answered[i] == 0)
+            continue;
+        sf_metrics_observe(shard->metrics, SF_METRIC_REQUEST_DURATION, i, took, shard->answered[i]);
+        shard->answered[i] = 0;
+    }
+    if (shard->bytes_in > 0)
+        sf_metrics_add(shard->metrics, SF_METRIC_BYTES, SF_BYTES_IN, shard->bytes_in);
+    if (shard->bytes_out > 0)
+        sf_metrics_add(shard->metrics, SF_METRIC_BYTES, SF_BYTES_OUT, shard->bytes_out);
+    if (shard->ids > 0)
+        sf_metrics_add(shard->metrics, SF_METRIC_IDS_MINTED, 0, shard->ids);
+    shard->bytes_in = shard->bytes_out = shard->ids = 0;
+}
+
+static void turn(struct sf_shard *shard)
+{
+    struct epoll_event events[SF_EVENTS_MAX];
+    bool accept_now = false;
+    const int count = wait_for_events(shard, events, wait_ns(shard));
+    sf_shard_read_clocks(shard);
+    const int64_t began_ns = shard->now_ns;
+    atomic_store_explicit(&shard->beat_ms, shard->now_ms, memory_order_relaxed);
+    take_settings(shard);
+    if (!shard->draining && atomic_load_explicit(&shard->server->draining, memory_order_acquire))
+        begin_draining(shard);
+    sf_next_serve_waiting(shard);
+    for (int i = 0; i < count; i++)
+        take_event(shard, &events[i], &accept_now);
+    serve_ready(shard);
+    sf_wheel_turn(shard, sf_session_due);
+    if (shard->accept_again_ms != 0 && shard->now_ms >= shard->accept_again_ms) {
+        shard->accept_again_ms = 0;
+        sf_listener_watch(shard, true);
+    }
+    if (accept_now && shard->accepting)
+        sf_listener_accept(shard);
+    free_dead(shard);
+    count_turn(shard, began_ns);
+}
+
+void *sf_shard_main(void *arg)
+{
+    struct sf_shard *shard = arg;
+    /* Waits for the next millisecond should end with it, not 50 us later. */
+    prctl(PR_SET_TIMERSLACK, 1000UL, 0, 0, 0);
+    take_settings(shard);
+    sf_listener_watch(shard, true);
+    while (!atomic_load_explicit(&shard->server->stopping, memory_order_acquire))
+        turn(shard);
+    return NULL;
+}

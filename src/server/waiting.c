@@ -1,0 +1,125 @@
+/* Sessions whose NEXT needs a later millisecond: how many may wait, in which order they are served.
+ */
+#include "base/assert.h"
+#include "base/bytes.h"
+#include "server/internal.h"
+
+/* NEXT requests (and their IDs) that lie complete at the front of the bytes. */
+static void count_complete(const uint8_t *bytes, size_t size, uint32_t max_batch,
+                           uint32_t *requests, uint64_t *ids)
+{
+    while (size >= SF_NEXT_FRAME && sf_load_be64(bytes) == SF_NEXT_HEAD) {
+        const uint32_t count = sf_load_be32(bytes + 12);
+        (*requests)++;
+        *ids += count <= max_batch ? count : 0;
+        bytes += SF_NEXT_FRAME;
+        size -= SF_NEXT_FRAME;
+    }
+}
+
+uint64_t sf_next_queue_ms(const struct sf_server *server, uint64_t more_ids)
+{
+    const uint64_t ids =
+        atomic_load_explicit(&server->waiting_ids, memory_order_relaxed) + more_ids;
+    return (ids >> server->sequence_bits) / server->options.generator_count + 1;
+}
+
+/* Whether the request at the front waits for a time that lies ahead for its own sake (AFTER), not
+ * for lack of IDs. */
+static bool waits_for_after(const struct sf_session *session)
+{
+    const struct sf_shard *shard = session->shard;
+    const struct sf_partial *partial = &session->partial;
+    return partial->frame != NULL && partial->at_least >> shard->server->sequence_bits >
+                                         shard->mint_ms + shard->server->max_ahead_ms;
+}
+
+/* Queues the session for the next millisecond, or, where the queue is full, marks requests at its
+ * front to be refused. */
+void sf_next_park(struct sf_session *session, const uint8_t *bytes, size_t size)
+{
+    struct sf_shard *shard = session->shard;
+    struct sf_server *server = shard->server;
+    const struct sf_server_limits *limits = &shard->settings.limits;
+    uint32_t requests = session->partial.frame != NULL;
+    uint64_t ids = session->partial.remaining;
+    count_complete(bytes, size, limits->max_batch, &requests, &ids);
+    if (requests == 0)
+        requests = 1; /* the first is a NEXT with AFTER */
+    if (session->wait_ns == 0) {
+        const uint32_t before = atomic_load_explicit(&server->waiting, memory_order_relaxed);
+        const uint32_t room = before < limits->max_waiting ? limits->max_waiting - before : 0;
+        if (requests > room) {
+            session->refuse_next = requests - room;
+            return;
+        }
+        if (sf_next_queue_ms(server, ids) > (uint64_t)limits->max_wait_ms + server->max_ahead_ms) {
+            session->refuse_next = requests;
+            return;
+        }
+        session->wait_ns = shard->now_ns;
+    }
+    atomic_fetch_add_explicit(&server->waiting, requests, memory_order_relaxed);
+    atomic_fetch_add_explicit(&server->waiting_ids, ids, memory_order_relaxed);
+    session->waiting_requests = requests;
+    session->waiting_ids = ids;
+    sf_session_move(session, SF_WAITING);
+    sf_link_append(waits_for_after(session) ? &shard->waiting_after
+                                            : &shard->waiting[session->generator],
+                   &session->queue);
+    shard->waiting_sessions++;
+    sf_wheel_arm(session);
+}
+
+void sf_next_unpark(struct sf_session *session)
+{
+    struct sf_server *server = session->shard->server;
+    SF_ASSERT(session->state == SF_WAITING);
+    atomic_fetch_sub_explicit(&server->waiting, session->waiting_requests, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&server->waiting_ids, session->waiting_ids, memory_order_relaxed);
+    session->waiting_requests = 0;
+    session->waiting_ids = 0;
+    sf_link_remove(&session->queue);
+    session->shard->waiting_sessions--;
+    sf_session_move(session, SF_SERVING);
+}
+
+bool sf_next_others_wait(const struct sf_session *session)
+{
+    const struct sf_link *queue = &session->shard->waiting[session->generator];
+    return queue->next != queue;
+}
+
+static void serve_queue(struct sf_shard *shard, struct sf_link *queue)
+{
+    unsigned most =
+        shard->waiting_sessions * 4 + SF_EVENTS_MAX; /* then the sockets have their turn */
+    while (queue->next != queue && most-- > 0) {
+        struct sf_session *session = SF_CONTAINER(queue->next, struct sf_session, queue);
+        const uint64_t ids_before = shard->ids;
+        sf_next_unpark(session);
+        sf_session_run(session, false);
+        if (session->state == SF_WAITING && shard->ids == ids_before) {
+            /* It got nothing: nobody behind it would. It keeps its place. */
+            sf_link_remove(&session->queue);
+            sf_link_append(queue->next, &session->queue);
+            break;
+        }
+    }
+}
+
+void sf_next_serve_waiting(struct sf_shard *shard)
+{
+    if (shard->waiting_sessions == 0)
+        return;
+    for (struct sf_link *link = shard->waiting_after.next; link != &shard->waiting_after;) {
+        struct sf_session *session = SF_CONTAINER(link, struct sf_session, queue);
+        link = link->next;
+        if (waits_for_after(session))
+            continue;
+        sf_link_remove(&session->queue);
+        sf_link_append(&shard->waiting[session->generator], &session->queue);
+    }
+    for (size_t i = 0; i < shard->server->options.generator_count; i++)
+        serve_queue(shard, &shard->waiting[i]);
+}

@@ -1,0 +1,382 @@
+/* A load generator for servers of the protocol (and for bench_echo): many connections, many
+ * requests on the way on each.
+ *
+ *   bench_load --port P [--host H] [-c CONNS] [-d DEPTH] [-b BATCH] [-t SECONDS] [-w
+ * WARMUP_SECONDS] [-T THREADS]
+ *              [--rate REQUESTS_PER_S] [--json]
+ *
+ * Closed loop: each connection keeps DEPTH requests on the way. With --rate the loop is open:
+ * requests are due at fixed times whatever the answers do, and latency counts from when a request
+ * was due, so a server that stalls cannot hide it (no coordinated omission). DEPTH then bounds what
+ * one connection has on the way; what is due meanwhile is sent later and counted from its due time.
+ *
+ * Every answer is checked: request_id in order, IDs ascending on a connection (not for bench_echo,
+ * whose IDs are zero). */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/bytes.h"
+#include "base/parse.h"
+#include "base/ticks.h"
+#include "wire/frame.h"
+
+#define IN_MAX      (1U << 17)
+#define DEPTH_MAX   65536
+#define THREADS_MAX 16
+/* Latencies: 32 steps in each power of two of nanoseconds, so within 3 %. */
+#define STEPS   32
+#define BUCKETS (STEPS * 40)
+
+struct options {
+    const char *host;
+    uint64_t port, connections, depth, batch, seconds, warmup, threads, rate;
+    bool json;
+};
+
+struct connection {
+    int fd;
+    bool writable;
+    uint32_t sent, answered; /* requests; their difference is on the way */
+    uint64_t last_id;
+    int64_t *due_ns; /* of each request on the way, a ring of depth */
+    int64_t next_due_ns;
+    size_t in_size, out_at, out_size;
+    uint8_t *in, *out;
+};
+
+struct load {
+    const struct options *options;
+    unsigned number;
+    unsigned connection_count;
+    struct connection *connections;
+    int epoll;
+    int64_t begin_ns, end_ns; /* of what is counted */
+    int64_t period_ns;        /* open loop: of one connection */
+    uint64_t requests, ids, errors, order_errors;
+    uint64_t statuses[16];
+    uint64_t latencies[BUCKETS];
+    uint64_t max_ns;
+};
+
+static unsigned bucket_of(uint64_t ns)
+{
+    if (ns < STEPS)
+        return (unsigned)ns;
+    const unsigned power = 63 - (unsigned)__builtin_clzll(ns);
+    const unsigned bucket = (power - 4) * STEPS + (unsigned)((ns >> (power - 5)) & (STEPS - 1));
+    return bucket < BUCKETS ? bucket : BUCKETS - 1;
+}
+
+static double bucket_ns(unsigned bucket)
+{
+    if (bucket < STEPS)
+        return bucket;
+    const unsigned power = bucket / STEPS + 4;
+    return (double)((uint64_t)(STEPS + bucket % STEPS) << (power - 5)) * (1 + 0.5 / STEPS);
+}
+
+static void connect_one(struct load *load, struct connection *c)
+{
+    const struct options *o = load->options;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)o->port)};
+    const int on = 1;
+    if (inet_pton(AF_INET, o->host, &address.sin_addr) != 1) {
+        fprintf(stderr, "bench_load: --host must be an IPv4 address\n");
+        exit(64);
+    }
+    c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&address, sizeof address) != 0) {
+        perror("bench_load: connect");
+        exit(1);
+    }
+    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    c->due_ns = calloc(o->depth, sizeof *c->due_ns);
+    c->in = malloc(IN_MAX);
+    c->out = malloc(o->depth * 16);
+    SF_ASSERT(c->due_ns != NULL && c->in != NULL && c->out != NULL);
+    c->writable = true;
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = c};
+    SF_ASSERT(epoll_ctl(load->epoll, EPOLL_CTL_ADD, c->fd, &event) == 0);
+}
+
+/* Sends what may be on the way and is due. */
+static void fill(struct load *load, struct connection *c, int64_t now_ns)
+{
+    const struct options *o = load->options;
+    if (c->out_at == c->out_size) {
+        c->out_at = c->out_size = 0;
+        const struct sf_wire_next next = {.count = (uint32_t)o->batch};
+        while (c->sent - c->answered < o->depth) {
+            if (load->period_ns > 0 && c->next_due_ns > now_ns)
+                break;
+            c->due_ns[c->sent % o->depth] = load->period_ns > 0 ? c->next_due_ns : now_ns;
+            c->next_due_ns += load->period_ns;
+            c->out_size += sf_wire_put_next(c->out + c->out_size, 16, c->sent++, &next);
+        }
+    }
+    while (c->writable && c->out_at < c->out_size) {
+        const ssize_t n =
+            send(c->fd, c->out + c->out_at, c->out_size - c->out_at, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n > 0) {
+            c->out_at += (size_t)n;
+        } else if (errno == EAGAIN) {
+            c->writable = false;
+        } else {
+            perror("bench_load: send");
+            exit(1);
+        }
+    }
+}
+
+static void take_answer(struct load *load, struct connection *c, const uint8_t *frame, size_t size,
+                        int64_t now_ns)
+{
+    const unsigned status = sf_load_be16(frame + 6);
+    const uint32_t request_id = sf_load_be32(frame + 8);
+    const bool counted = now_ns >= load->begin_ns && now_ns < load->end_ns;
+    uint64_t ids = 0;
+    if (request_id != c->answered)
+        load->order_errors++;
+    if (status == SF_WIRE_OK) {
+        for (size_t at = 12; at + 12 <= size; at += 12) {
+            const uint64_t first = sf_load_be64(frame + at);
+            const uint32_t count = sf_load_be32(frame + at + 8);
+            if (first <= c->last_id && first != 0)
+                load->order_errors++;
+            c->last_id = first + count - 1;
+            ids += count;
+        }
+        if (ids != load->options->batch)
+            load->order_errors++;
+    }
+    const uint64_t took_ns = (uint64_t)(now_ns - c->due_ns[c->answered % load->options->depth]);
+    c->answered++;
+    if (!counted)
+        return;
+    load->statuses[status % 16]++;
+    if (status != SF_WIRE_OK) {
+        load->errors++;
+        return;
+    }
+    load->requests++;
+    load->ids += ids;
+    load->latencies[bucket_of(took_ns)]++;
+    if (took_ns > load->max_ns)
+        load->max_ns = took_ns;
+}
+
+static void drain_socket(struct load *load, struct connection *c)
+{
+    for (;;) {
+        const size_t room = IN_MAX - c->in_size;
+        const ssize_t n = recv(c->fd, c->in + c->in_size, room, MSG_DONTWAIT);
+        if (n < 0 && errno == EAGAIN)
+            return;
+        if (n <= 0) {
+            fprintf(stderr, "bench_load: the server closed a connection\n");
+            exit(1);
+        }
+        const int64_t now_ns = sf_mono_ns();
+        c->in_size += (size_t)n;
+        size_t at = 0;
+        while (c->in_size - at >= 4) {
+            const size_t size = 4 + (size_t)sf_load_be32(c->in + at);
+            if (c->in_size - at < size)
+                break;
+            if (c->in[at + 5] < 0xC0)
+                take_answer(load, c, c->in + at, size, now_ns);
+            at += size;
+        }
+        memmove(c->in, c->in + at, c->in_size - at);
+        c->in_size -= at;
+        if ((size_t)n < room)
+            return;
+    }
+}
+
+static void *run(void *arg)
+{
+    struct load *load = arg;
+    prctl(PR_SET_TIMERSLACK, 1000UL, 0, 0, 0);
+    const int64_t start_ns = sf_mono_ns();
+    for (unsigned i = 0; i < load->connection_count; i++) {
+        load->connections[i].next_due_ns = start_ns + load->period_ns * i / load->connection_count;
+        fill(load, &load->connections[i], start_ns);
+    }
+    for (int64_t now_ns = start_ns; now_ns < load->end_ns; now_ns = sf_mono_ns()) {
+        struct epoll_event events[256];
+        const struct timespec wait = {.tv_nsec = load->period_ns > 0 ? 200000 : 50000000};
+        int count = epoll_pwait2(load->epoll, events, 256, &wait, NULL);
+        if (count < 0 && errno == ENOSYS)
+            count = epoll_wait(load->epoll, events, 256, 1);
+        for (int i = 0; i < count; i++) {
+            struct connection *c = events[i].data.ptr;
+            if (events[i].events & EPOLLOUT)
+                c->writable = true;
+            drain_socket(load, c);
+            fill(load, c, load->period_ns > 0 ? sf_mono_ns() : now_ns);
+        }
+        /* Closed loop: the send time of what was filled above is that of the wake-up, at most one
+         * batch of events early. */
+        now_ns = sf_mono_ns();
+        for (unsigned i = 0; load->period_ns > 0 && i < load->connection_count; i++)
+            if (load->connections[i].next_due_ns <= now_ns)
+                fill(load, &load->connections[i], now_ns);
+    }
+    return NULL;
+}
+
+static double quantile_us(const struct load *sum, double q)
+{
+    uint64_t upto = 0;
+    const double rank = q * (double)sum->requests;
+    for (unsigned i = 0; i < BUCKETS; i++) {
+        upto += sum->latencies[i];
+        if (upto > 0 && (double)upto >= rank)
+            return bucket_ns(i) / 1000;
+    }
+    return 0;
+}
+
+static void report_text(const struct load *sum, const double *latencies, double seconds,
+                        double cpu_s)
+{
+    printf("%.0f requests/s, %.0f IDs/s, %" PRIu64 " refused, %" PRIu64
+           " out of order, client CPU %.2f s\n",
+           (double)sum->requests / seconds, (double)sum->ids / seconds, sum->errors,
+           sum->order_errors, cpu_s);
+    printf("latency us: p50 %.1f p90 %.1f p95 %.1f p99 %.1f p99.9 %.1f max %.1f\n", latencies[0],
+           latencies[1], latencies[2], latencies[3], latencies[4], (double)sum->max_ns / 1000);
+    for (uint16_t i = 0; i < 16; i++)
+        if (sum->statuses[i] > 0)
+            printf("%s %" PRIu64 "\n", sf_wire_status_name(i), sum->statuses[i]);
+}
+
+static void report_json(const struct load *sum, const double *latencies, double seconds,
+                        double cpu_s)
+{
+    printf("{\"requests_per_s\":%.0f,\"ids_per_s\":%.0f,\"errors\":%" PRIu64
+           ",\"order_errors\":%" PRIu64 ",\"client_cpu_s\":%.2f,",
+           (double)sum->requests / seconds, (double)sum->ids / seconds, sum->errors,
+           sum->order_errors, cpu_s);
+    printf("\"latency_us\":{\"p50\":%.1f,\"p90\":%.1f,\"p95\":%.1f,\"p99\":%.1f,\"p999\":%.1f,"
+           "\"max\":%.1f},"
+           "\"statuses\":{",
+           latencies[0], latencies[1], latencies[2], latencies[3], latencies[4],
+           (double)sum->max_ns / 1000);
+    const char *comma = "";
+    for (uint16_t i = 0; i < 16; i++) {
+        if (sum->statuses[i] == 0)
+            continue;
+        printf("%s\"%s\":%" PRIu64, comma, sf_wire_status_name(i), sum->statuses[i]);
+        comma = ",";
+    }
+    puts("}}");
+}
+
+static void report(const struct load *sum, const struct options *o, double cpu_s)
+{
+    static const double quantiles[] = {0.5, 0.9, 0.95, 0.99, 0.999};
+    double latencies[5];
+    for (int i = 0; i < 5; i++)
+        latencies[i] = quantile_us(sum, quantiles[i]);
+    (o->json ? report_json : report_text)(sum, latencies, (double)o->seconds, cpu_s);
+}
+
+static bool parse(int argc, char **argv, struct options *o)
+{
+    for (int i = 1; i < argc; i++) {
+        const struct {
+            const char *name;
+            uint64_t *value, max;
+        } numbers[] = {{"--port", &o->port, 65535},      {"-c", &o->connections, 60000},
+                       {"-d", &o->depth, DEPTH_MAX},     {"-b", &o->batch, 65536},
+                       {"-t", &o->seconds, 86400},       {"-w", &o->warmup, 3600},
+                       {"-T", &o->threads, THREADS_MAX}, {"--rate", &o->rate, 100000000}};
+        if (strcmp(argv[i], "--json") == 0) {
+            o->json = true;
+            continue;
+        }
+        if (strcmp(argv[i], "--host") == 0 && i + 1 < argc) {
+            o->host = argv[++i];
+            continue;
+        }
+        size_t n = 0;
+        while (n < sizeof numbers / sizeof numbers[0] && strcmp(argv[i], numbers[n].name) != 0)
+            n++;
+        if (n == sizeof numbers / sizeof numbers[0] || ++i == argc ||
+            sf_parse_u64(argv[i], 0, numbers[n].max, numbers[n].value) != 0)
+            return false;
+    }
+    return o->port > 0 && o->connections > 0 && o->depth > 0 && o->batch > 0 && o->seconds > 0 &&
+           o->threads > 0 && o->threads <= o->connections;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = {.host = "127.0.0.1",
+                        .connections = 8,
+                        .depth = 64,
+                        .batch = 1,
+                        .seconds = 5,
+                        .warmup = 1,
+                        .threads = 1};
+    if (!parse(argc, argv, &o)) {
+        fprintf(stderr, "usage: bench_load --port P [--host H] [-c CONNS] [-d DEPTH] [-b BATCH] "
+                        "[-t SECONDS] [-w WARMUP]\n"
+                        "                  [-T THREADS] [--rate REQUESTS_PER_S] [--json]\n");
+        return 64;
+    }
+    static struct load loads[THREADS_MAX], sum;
+    pthread_t handles[THREADS_MAX];
+    for (unsigned t = 0; t < o.threads; t++) {
+        struct load *load = &loads[t];
+        load->options = &o;
+        load->number = t;
+        load->connection_count =
+            (unsigned)(o.connections / o.threads + (t < o.connections % o.threads));
+        load->connections = calloc(load->connection_count, sizeof *load->connections);
+        load->epoll = epoll_create1(EPOLL_CLOEXEC);
+        SF_ASSERT(load->connections != NULL && load->epoll >= 0);
+        if (o.rate > 0)
+            load->period_ns = (int64_t)(1e9 * (double)o.connections / (double)o.rate);
+        for (unsigned i = 0; i < load->connection_count; i++)
+            connect_one(load, &load->connections[i]);
+    }
+    const int64_t start_ns = sf_mono_ns();
+    for (unsigned t = 0; t < o.threads; t++) {
+        loads[t].begin_ns = start_ns + (int64_t)o.warmup * SF_NS_PER_S;
+        loads[t].end_ns = loads[t].begin_ns + (int64_t)o.seconds * SF_NS_PER_S;
+        SF_ASSERT(pthread_create(&handles[t], NULL, run, &loads[t]) == 0);
+    }
+    for (unsigned t = 0; t < o.threads; t++) {
+        pthread_join(handles[t], NULL);
+        sum.requests += loads[t].requests;
+        sum.ids += loads[t].ids;
+        sum.errors += loads[t].errors;
+        sum.order_errors += loads[t].order_errors;
+        sum.max_ns = loads[t].max_ns > sum.max_ns ? loads[t].max_ns : sum.max_ns;
+        for (unsigned i = 0; i < BUCKETS; i++)
+            sum.latencies[i] += loads[t].latencies[i];
+        for (unsigned i = 0; i < 16; i++)
+            sum.statuses[i] += loads[t].statuses[i];
+    }
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    report(&sum, &o,
+           (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+               (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);
+    return sum.order_errors == 0 && sum.requests > 0 ? 0 : 1;
+}

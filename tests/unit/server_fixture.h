@@ -1,0 +1,218 @@
+/* A server with generators and a clock that the test holds in its hands, and a blocking client that
+ * speaks frames. */
+#ifndef SF_TESTS_SERVER_FIXTURE_H
+#define SF_TESTS_SERVER_FIXTURE_H
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/bytes.h"
+#include "base/ticks.h"
+#include "server/server.h"
+
+#define EPOCH_MS    INT64_C(1704067200000)
+#define PATIENCE_MS 20000
+
+struct fixture {
+    struct sf_server *server;
+    struct sf_server_options options;
+    struct sf_metrics *metrics;
+    struct sf_generator generators[4];
+    _Atomic uint64_t words[4];
+    _Atomic uint64_t fixed_ms; /* minting time; 0: the real one */
+    _Atomic int refusal_status;
+    uint64_t start_ms;
+};
+
+static uint64_t fixture_now(void *ctx)
+{
+    struct fixture *f = ctx;
+    const uint64_t fixed = atomic_load(&f->fixed_ms);
+    return fixed != 0 ? fixed : (uint64_t)(sf_real_ns() / 1000000 - EPOCH_MS);
+}
+
+static void fixture_refusal(void *ctx, bool exhausted, struct sf_server_refusal *ret)
+{
+    struct fixture *f = ctx;
+    ret->status = (enum sf_wire_status)atomic_load(&f->refusal_status);
+    ret->retry_after_ms = 77;
+    snprintf(ret->reason, sizeof ret->reason, "%s", exhausted ? "exhausted" : "closed");
+}
+
+static size_t fixture_info(void *ctx, char *to, size_t size)
+{
+    (void)ctx;
+    const int length = snprintf(to, size, "{\"protocol\":1}");
+    return (size_t)length;
+}
+
+static bool fixture_time(void *ctx, struct sf_wire_time *ret)
+{
+    (void)ctx;
+    *ret = (struct sf_wire_time){
+        .earliest_us = 5, .latest_us = 9, .offset_ns = -3, .error_ns = 2, .source = 1};
+    return true;
+}
+
+/* Change f->options between prepare and start. */
+static void fixture_prepare(struct fixture *f, struct sf_layout layout, uint64_t max_ahead_ms,
+                            unsigned generators)
+{
+    memset(f, 0, sizeof *f);
+    atomic_store(&f->refusal_status, SF_WIRE_NOT_READY);
+    f->metrics = sf_metrics_create();
+    f->start_ms = fixture_now(f);
+    f->options = (struct sf_server_options){
+        .address = {.host = "127.0.0.1", .port = 0},
+        .threads = 2,
+        .limits = {.max_connections = 1000,
+                   .max_batch = 65536,
+                   .max_waiting = 65536,
+                   .max_wait_ms = 10000,
+                   .sequence_jitter = 16,
+                   .idle_timeout_ms = 300000,
+                   .frame_timeout_ms = 10000,
+                   .write_timeout_ms = 10000},
+        .host = {f, fixture_now, fixture_refusal, fixture_info, fixture_time},
+        .metrics = f->metrics,
+    };
+    for (unsigned i = 0; i < generators; i++) {
+        sf_generator_init(&f->generators[i], &layout, max_ahead_ms, &f->words[i]);
+        assert_int_equal(sf_generator_open(&f->generators[i], 1, i, f->start_ms, UINT64_MAX >> 22),
+                         0);
+        f->options.generators[f->options.generator_count++] = &f->generators[i];
+    }
+}
+
+static void fixture_start(struct fixture *f)
+{
+    struct sf_error err = {0};
+    if (sf_server_create(&f->options, &f->server, &err) != 0 ||
+        sf_server_start(f->server, &err) != 0)
+        fail_msg("%s", err.text);
+}
+
+static void fixture_stop(struct fixture *f)
+{
+    sf_server_destroy(f->server);
+    assert_int_equal(sf_metrics_sum(f->metrics, SF_METRIC_CONNECTIONS_TOTAL, 0) > 0, true);
+    sf_metrics_destroy(f->metrics);
+}
+
+static int client_connect(const struct fixture *f)
+{
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons(sf_server_port(f->server))};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_true(fd >= 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    const struct timeval patience = {.tv_sec = PATIENCE_MS / 1000};
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    return fd;
+}
+
+static void client_send(int fd, const void *bytes, size_t size)
+{
+    const uint8_t *at = bytes;
+    while (size > 0) {
+        const ssize_t sent = send(fd, at, size, MSG_NOSIGNAL);
+        assert_true(sent > 0);
+        at += sent;
+        size -= (size_t)sent;
+    }
+}
+
+static void client_next(int fd, uint32_t request_id, uint32_t count)
+{
+    uint8_t frame[32];
+    const struct sf_wire_next next = {.count = count};
+    client_send(fd, frame, sf_wire_put_next(frame, sizeof frame, request_id, &next));
+}
+
+/* Reads one frame; false at the end of the stream. A reset counts as the end. */
+static bool client_read(int fd, struct sf_wire_header *header, uint8_t *body)
+{
+    uint8_t head[SF_WIRE_HEADER_SIZE];
+    ssize_t got = recv(fd, head, sizeof head, MSG_WAITALL);
+    if (got == 0 || (got < 0 && errno == ECONNRESET))
+        return false;
+    assert_int_equal(got, sizeof head);
+    header->length = sf_load_be32(head);
+    header->version = head[4];
+    header->type = head[5];
+    header->code = sf_load_be16(head + 6);
+    header->request_id = sf_load_be32(head + 8);
+    assert_int_equal(header->version, 1);
+    assert_in_range(header->length, 8, 65536);
+    if (header->length > 8)
+        assert_int_equal(recv(fd, body, header->length - 8, MSG_WAITALL), header->length - 8);
+    return true;
+}
+
+static void expect_status(int fd, uint8_t type, uint32_t request_id, unsigned status)
+{
+    static _Thread_local uint8_t body[65536];
+    struct sf_wire_header header;
+    assert_true(client_read(fd, &header, body));
+    assert_int_equal(header.type, type);
+    assert_int_equal(header.request_id, request_id);
+    assert_int_equal(header.code, status);
+    if (status != SF_WIRE_OK) {
+        struct sf_wire_error error;
+        assert_int_equal(sf_wire_get_error(body, header.length - 8, &error), 0);
+        assert_true(error.reason_size > 0);
+    }
+}
+
+/* An OK answer to NEXT: checks that IDs ascend from *last on; returns how many there are. */
+static uint32_t expect_ids(int fd, uint32_t request_id, uint64_t *last)
+{
+    static _Thread_local uint8_t body[65536];
+    struct sf_wire_header header;
+    assert_true(client_read(fd, &header, body));
+    assert_int_equal(header.type, SF_WIRE_NEXT | SF_WIRE_RESPONSE);
+    assert_int_equal(header.code, SF_WIRE_OK);
+    assert_int_equal(header.request_id, request_id);
+    size_t runs;
+    uint32_t ids;
+    assert_int_equal(sf_wire_get_runs(body, header.length - 8, &runs, &ids), 0);
+    for (size_t i = 0; i < runs; i++) {
+        const struct sf_wire_run run = sf_wire_run_at(body, i);
+        assert_true(run.first > *last);
+        *last = run.first + run.count - 1;
+    }
+    return ids;
+}
+
+static void expect_end(int fd)
+{
+    struct sf_wire_header header;
+    uint8_t body[65536];
+    assert_false(client_read(fd, &header, body));
+    close(fd);
+}
+
+/* Polls until the condition holds. */
+#define EVENTUALLY(condition)                                                                      \
+    do {                                                                                           \
+        const int64_t end_ = sf_mono_ns() + PATIENCE_MS * SF_NS_PER_MS;                            \
+        while (!(condition) && sf_mono_ns() < end_)                                                \
+            sf_sleep_ms(2);                                                                        \
+        assert_true(condition);                                                                    \
+    } while (0)
+
+#endif
