@@ -17,6 +17,11 @@ void sf_config_complain(struct sf_config_loader *loader, const char *format, ...
     va_start(args, format);
     vsnprintf(line, sizeof line, format, args);
     va_end(args);
+    /* The JSON library quotes what it stumbled over as it is, and a file's name may hold anything.
+     */
+    for (char *at = line; *at; at++)
+        if ((unsigned char)*at < ' ' || *at == 0x7F)
+            *at = '?';
     loader->bad = true;
     sf_strbuf_addf(loader->errors, "%s\n", line);
 }

@@ -54,6 +54,13 @@ static void has(const struct outcome *out, const char *text)
         fail_msg("no \"%s\" in:\n%s", text, out->errors.text ? out->errors.text : "(nothing)");
 }
 
+/* No input makes a line that is not ours or reaches the terminal. */
+static void is_plain(const struct outcome *out)
+{
+    for (const char *at = out->errors.text; at && *at; at++)
+        assert_true((unsigned char)*at >= ' ' || (*at == '\n' && at > out->errors.text));
+}
+
 static unsigned lines(const struct outcome *out)
 {
     unsigned n = 0;
@@ -296,6 +303,7 @@ static void bad_files(void **state)
         {"{\"fleet\": {\"name\": \"a\", \"name\": \"b\"}}", "duplicate"},
         {"{\"fleet\": {}, \"fleet\": {}}", "duplicate"},
         {"{} {}", "is not valid JSON"},
+        {"{\"drain\": {\"delay_ms\": 6\n\x1b[2J 5}}", "near"},
         {"{\"fleet\": {\"name\": \"a\"},}", "line 1"},
         {"{\"fleet\": {\"name\": \"\xff\"}}", "is not valid JSON"},
         {"{\"drain\": {\"delay_ms\": 99999999999999999999}}", "is not valid JSON"},
@@ -311,6 +319,8 @@ static void bad_files(void **state)
         assert_int_equal(out.rc, -EINVAL);
         has(&out, cases[i].error);
         has(&out, file);
+        is_plain(&out);
+        assert_int_equal(lines(&out), 1);
         done(&out);
         unlink(file);
     }
