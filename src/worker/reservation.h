@@ -69,7 +69,8 @@ const char *sf_worker_state_name(enum sf_worker_state state);
 #define SF_RES_REGRESS_MAX                                                                         \
     3 /* reads older than what was acknowledged before we call it lost state */
 #define SF_RES_SUSPEND_RELEASE_MS                                                                  \
-    15000                             /* how long a suspended worker tries to give its slot back */
+    15000                         /* how long a suspended worker tries to give its slot back */
+#define SF_RES_PROBE_MS      2000 /* resyncing: how often the coordinator is asked for its time */
 #define SF_RES_FAR_FUTURE_MS 86400000 /* a reservation this far ahead is a poisoned slot */
 
 struct sf_reservation_params {
@@ -110,6 +111,8 @@ struct sf_reservation_now {
                            nobody has said yet */
     bool clock_ok;
     const char *clock_text; /* why not */
+    bool wants_server_time; /* no source but the coordinator can tell that the clock is right again
+                             */
     uint8_t random[16];     /* fresh for every step */
 };
 
@@ -157,7 +160,9 @@ enum sf_claim_status { SF_CLAIM_NONE, SF_CLAIM_DOUBTFUL, SF_CLAIM_HAVE };
 
 struct sf_reservation_stats {
     uint64_t renewals_ok, renewals_uncertain, renewals_lost;
-    uint64_t claims_ok, claims_refused, claims_lost, claims_unknown;
+    uint64_t claims_failed; /* claims that were not made, or not answered */
+    uint64_t bids_won, bids_lost,
+        bids_full; /* slots got, slots taken by others first, looks that found none free */
     uint64_t session_losses, releases, slots_lost;
 };
 
@@ -211,6 +216,7 @@ struct sf_reservation {
 
     bool leaving, suspended, minted_once;
     int64_t leave_deadline_mono_ms, suspend_deadline_mono_ms;
+    int64_t probe_mono_ms; /* resyncing: when to ask the coordinator for its time again */
     bool last_ready;
 
     struct sf_reservation_stats stats;

@@ -40,6 +40,7 @@ void sf_res_bid_dropped(struct sf_res_step *s, const char *because)
                (unsigned long long)res->params.datacenter, (unsigned long long)res->bid.worker,
                because);
     res->bid.active = false;
+    res->stats.bids_lost++;
     if (res->bid_from_memory) {
         res->bid_from_memory = false;
         res->memory.valid = false;
@@ -68,6 +69,10 @@ void sf_res_bid_won(struct sf_res_step *s)
     res->bid_from_memory = false;
     res->memory.valid = false;
     res->orphan = false;
+    res->stats.bids_won++;
+    /* The list that showed the slot as free is out of date now. */
+    res->census_due_set = true;
+    res->census_due_mono_ms = s->now->mono_ms + 50 + (int64_t)sf_prng_below(&res->prng, 500);
     s->out->save = true;
     if (res->leaving || res->suspended)
         return; /* it is given back next */
@@ -294,6 +299,13 @@ static void decide_leave(struct sf_res_step *s)
     else if (res->claim_status == SF_CLAIM_HAVE)
         memcpy(sf_res_request(s, SF_COORD_UNCLAIM)->u.claim_name, res->claim.name,
                sizeof res->claim.name);
+    else if (s->now->wants_server_time && s->now->mono_ms >= res->probe_mono_ms) {
+        /* Only what is written carries the coordinator's time everywhere: a claim, deleted at once.
+         */
+        res->probe_mono_ms = s->now->mono_ms + SF_RES_PROBE_MS +
+                             (int64_t)sf_prng_below(&res->prng, SF_RES_PROBE_MS / 4);
+        ask_claim(s);
+    }
 }
 
 void sf_res_decide(struct sf_res_step *s)

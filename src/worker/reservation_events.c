@@ -175,22 +175,21 @@ static void on_claim(struct sf_res_step *s, const struct sf_coord_completion *c)
         res->claim = c->claims[0];
         res->claim_status = SF_CLAIM_HAVE;
         res->claim_bound = false;
-        res->stats.claims_ok++;
         if (!res->waiting_since_mono_ms)
             res->waiting_since_mono_ms = s->now->mono_ms;
         sf_res_progress(s);
         return;
     case SF_COORD_UNKNOWN:
         res->claim_status = SF_CLAIM_DOUBTFUL;
-        res->stats.claims_unknown++;
+        res->stats.claims_failed++;
         break;
     case SF_COORD_REFUSED:
-        res->stats.claims_refused++;
+        res->stats.claims_failed++;
         if (c->reason == SF_COORD_MISSING)
             res->config_stale = true;
         break;
     case SF_COORD_LOST:
-        res->stats.claims_lost++;
+        res->stats.claims_failed++;
         break;
     }
     failed(s, c);
@@ -241,6 +240,7 @@ static void no_free_slot(struct sf_res_step *s)
 {
     struct sf_reservation *res = s->res;
     const struct sf_census *census = &res->census;
+    res->stats.bids_full++;
     int64_t wait_ms = SF_RES_WAIT_LIST_MS;
     const enum sf_worker_state before = res->state;
     if (census->quarantined > 0) {

@@ -1,0 +1,327 @@
+/* The generator: overflow, limit, borrowing, closing, moving, and closing under concurrent minting.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "base/random.h"
+#include "id/generator.h"
+
+static const struct sf_layout tiny = {45, 8, 4, 6}; /* 64 sequences */
+
+struct fixture {
+    struct sf_generator gen;
+    _Atomic uint64_t word;
+};
+
+static void set_up(struct fixture *f, const struct sf_layout *layout, uint64_t max_ahead_ms)
+{
+    atomic_init(&f->word, 0);
+    sf_generator_init(&f->gen, layout, max_ahead_ms, &f->word);
+}
+
+static void starts_closed(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct sf_mint mint;
+    set_up(&f, &SF_DEFAULT_LAYOUT, 10);
+    assert_true(sf_generator_is_closed(&f.gen));
+    assert_int_equal(sf_generator_mint(&f.gen, 1000, 0, 0, 1, &mint), SF_MINT_CLOSED);
+}
+
+static void first_id_is_at_start(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct sf_mint mint;
+    struct sf_id_parts parts;
+    set_up(&f, &SF_DEFAULT_LAYOUT, 10);
+    assert_int_equal(sf_generator_open(&f.gen, 3, 7, 1000, 2000), 0);
+    /* The clock is behind the start: IDs come from the start as soon as borrowing reaches it. */
+    assert_int_equal(sf_generator_mint(&f.gen, 989, 0, 0, 1, &mint), SF_MINT_WAIT);
+    assert_int_equal(sf_generator_mint(&f.gen, 990, 0, 0, 1, &mint), SF_MINT_OK);
+    const uint64_t id = sf_generator_id(&f.gen, mint.first_word, mint.slot_bits);
+    assert_int_equal(sf_id_decode(&SF_DEFAULT_LAYOUT, id, &parts), 0);
+    assert_int_equal(parts.timestamp_ms, 1000);
+    assert_int_equal(parts.datacenter, 3);
+    assert_int_equal(parts.worker, 7);
+    assert_int_equal(parts.sequence, 0);
+    assert_int_equal(sf_generator_word_of(&f.gen, id), mint.first_word);
+}
+
+static void overflow_carries_into_the_timestamp(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct sf_mint mint;
+    struct sf_run run;
+    set_up(&f, &tiny, 2);
+    assert_int_equal(sf_generator_open(&f.gen, 0, 0, 100, 1000), 0);
+    assert_int_equal(sf_generator_mint(&f.gen, 100, 0, 0, 1000, &mint), SF_MINT_OK);
+    assert_int_equal(mint.count, 3 * 64); /* this ms and two borrowed */
+    uint64_t expect_ms = 100;
+    uint32_t total = 0;
+    while (sf_run_take(&f.gen, &mint, 1000, &run)) {
+        struct sf_id_parts parts;
+        assert_int_equal(run.count, 64);
+        assert_int_equal(sf_id_decode(&tiny, run.first, &parts), 0);
+        assert_int_equal(parts.timestamp_ms, expect_ms++);
+        assert_int_equal(parts.sequence, 0);
+        total += run.count;
+    }
+    assert_int_equal(total, 192);
+    assert_int_equal(sf_generator_mint(&f.gen, 100, 0, 0, 1, &mint), SF_MINT_WAIT);
+    assert_int_equal(sf_generator_mint(&f.gen, 101, 0, 0, 100, &mint), SF_MINT_OK);
+    assert_int_equal(mint.count, 64);
+}
+
+static void limit_is_exclusive(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct sf_mint mint;
+    set_up(&f, &tiny, 10);
+    assert_int_equal(sf_generator_open(&f.gen, 0, 0, 100, 102), 0);
+    assert_int_equal(sf_generator_mint(&f.gen, 100, 0, 0, 1000, &mint), SF_MINT_OK);
+    assert_int_equal(mint.count, 128); /* 100 and 101, never 102 */
+    assert_int_equal(sf_generator_last_ms(&f.gen), 101);
+    assert_int_equal(sf_generator_mint(&f.gen, 100, 0, 0, 1, &mint), SF_MINT_EXHAUSTED);
+    assert_int_equal(sf_generator_mint(&f.gen, 5000, 0, 0, 1, &mint), SF_MINT_EXHAUSTED);
+    sf_generator_raise(&f.gen, 103);
+    assert_int_equal(sf_generator_mint(&f.gen, 100, 0, 0, 1000, &mint), SF_MINT_OK);
+    assert_int_equal(mint.count, 64);
+}
+
+static void lowering_moves_the_word(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct sf_mint mint;
+    set_up(&f, &tiny, 10);
+    assert_int_equal(sf_generator_open(&f.gen, 0, 0, 100, 100000), 0);
+    assert_int_equal(sf_generator_mint(&f.gen, 100, 0, 0, 1, &mint), SF_MINT_OK);
+    const uint64_t before = atomic_load(&f.word);
+    sf_generator_lower(&f.gen, 105);
+    assert_int_equal(atomic_load(&f.word), before + 1);
+    assert_int_equal(sf_generator_limit_ms(&f.gen), 105);
+    assert_int_equal(sf_generator_mint(&f.gen, 105, 0, 0, 1, &mint), SF_MINT_EXHAUSTED);
+}
+
+static void at_least_and_jitter(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct sf_mint mint;
+    set_up(&f, &tiny, 10);
+    assert_int_equal(sf_generator_open(&f.gen, 0, 0, 100, 100000), 0);
+    assert_int_equal(sf_generator_mint(&f.gen, 200, 0, 5, 1, &mint), SF_MINT_OK);
+    assert_int_equal(mint.first_word, (200u << 6) + 5);
+    assert_int_equal(sf_generator_mint(&f.gen, 200, 0, 9, 1, &mint), SF_MINT_OK);
+    assert_int_equal(mint.first_word, (200u << 6) + 9);
+    assert_int_equal(sf_generator_mint(&f.gen, 200, 0, 5, 1, &mint), SF_MINT_OK);
+    assert_int_equal(mint.first_word, (200u << 6) + 10); /* never back */
+    assert_int_equal(sf_generator_mint(&f.gen, 200, (210u << 6) + 1, 0, 1, &mint), SF_MINT_OK);
+    assert_int_equal(mint.first_word, (210u << 6) + 1);
+    assert_int_equal(sf_generator_mint(&f.gen, 200, 211u << 6, 0, 1, &mint), SF_MINT_WAIT);
+}
+
+static void reopening_never_goes_back(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct sf_mint mint;
+    set_up(&f, &tiny, 10);
+    assert_int_equal(sf_generator_open(&f.gen, 0, 1, 100, 100000), 0);
+    assert_int_equal(sf_generator_open(&f.gen, 0, 1, 100, 100000), -EALREADY);
+    assert_int_equal(sf_generator_mint(&f.gen, 500, 0, 0, 1, &mint), SF_MINT_OK);
+    const uint64_t last = mint.first_word;
+    sf_generator_close(&f.gen);
+    sf_generator_close(&f.gen);
+    assert_int_equal(sf_generator_last_ms(&f.gen), 500);
+    assert_int_equal(sf_generator_open(&f.gen, 0, 2, 100, 100000), 0);
+    assert_int_equal(sf_generator_mint(&f.gen, 500, 0, 0, 1, &mint), SF_MINT_OK);
+    assert_true(mint.first_word > last);
+    assert_int_equal(mint.slot_bits, 2u << 6);
+}
+
+static void what_does_not_fit_is_refused(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct sf_mint mint;
+    const struct sf_layout small = {10, 1, 1, 51};
+    set_up(&f, &small, 10);
+    assert_int_equal(sf_generator_open(&f.gen, 2, 0, 0, 10), -ERANGE);
+    assert_int_equal(sf_generator_open(&f.gen, 0, 2, 0, 10), -ERANGE);
+    assert_int_equal(sf_generator_open(&f.gen, 0, 0, 1024, 2000), -ERANGE);
+    assert_int_equal(sf_generator_open(&f.gen, 1, 1, 1023, UINT64_MAX), 0);
+    assert_int_equal(sf_generator_mint(&f.gen, 1023, 0, 0, 1, &mint), SF_MINT_OK);
+    assert_true(sf_generator_id(&f.gen, mint.first_word, mint.slot_bits) < UINT64_C(1) << 63);
+    /* The last millisecond of the layout ends minting. */
+    assert_int_equal(sf_generator_mint(&f.gen, 1024, 0, 0, 1, &mint), SF_MINT_EXHAUSTED);
+}
+
+static void widths_at_the_edges(void **state)
+{
+    (void)state;
+    static const struct sf_layout layouts[] = {
+        {63, 0, 0, 0}, {41, 22, 0, 0}, {41, 0, 0, 22}, {3, 60, 0, 0}};
+    for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++) {
+        struct fixture f;
+        struct sf_mint mint;
+        struct sf_run run;
+        set_up(&f, &layouts[i], 0);
+        assert_int_equal(sf_generator_open(&f.gen, 0, 0, 5, 6), 0);
+        assert_int_equal(sf_generator_mint(&f.gen, 5, 0, 0, 1, &mint), SF_MINT_OK);
+        assert_true(sf_run_take(&f.gen, &mint, 1, &run));
+        assert_int_equal(run.first >> 63, 0);
+        assert_false(sf_run_take(&f.gen, &mint, 1, &run));
+    }
+}
+
+/* Four threads mint while control closes, opens for other slots, lowers and raises. Every ID is
+ * checked: unique, below the limit in force, and none after a close returned. */
+#define THREADS   4
+#define PER_CLOSE 200
+
+struct minter {
+    struct sf_generator *gen;
+    _Atomic uint64_t *now_ms;
+    _Atomic bool *stop;
+    uint64_t count, last;
+    bool ascending;
+    _Atomic uint64_t highest; /* word */
+};
+
+static void *mint_until_stopped(void *arg)
+{
+    struct minter *m = arg;
+    struct sf_mint mint;
+    while (!atomic_load(m->stop)) {
+        const uint64_t now_ms = atomic_load(m->now_ms);
+        if (sf_generator_mint(m->gen, now_ms, 0, 0, 3, &mint) != SF_MINT_OK)
+            continue;
+        m->ascending = m->ascending && mint.first_word > m->last;
+        m->last = mint.first_word + mint.count - 1;
+        atomic_store(&m->highest, m->last);
+        m->count += mint.count;
+    }
+    return NULL;
+}
+
+static void closing_under_concurrent_minting(void **state)
+{
+    (void)state;
+    static struct fixture f;
+    _Atomic uint64_t now_ms;
+    _Atomic bool stop;
+    struct minter minters[THREADS];
+    pthread_t threads[THREADS];
+    atomic_init(&now_ms, 1000);
+    atomic_init(&stop, false);
+    set_up(&f, &SF_DEFAULT_LAYOUT, 10);
+    for (int i = 0; i < THREADS; i++) {
+        minters[i] =
+            (struct minter){.gen = &f.gen, .now_ms = &now_ms, .stop = &stop, .ascending = true};
+        assert_int_equal(pthread_create(&threads[i], NULL, mint_until_stopped, &minters[i]), 0);
+    }
+    for (uint64_t round = 0; round < PER_CLOSE; round++) {
+        const uint64_t start_ms = atomic_load(&now_ms);
+        assert_int_equal(sf_generator_open(&f.gen, 0, round % 32, start_ms, start_ms + 50), 0);
+        for (int i = 0; i < 20; i++)
+            atomic_fetch_add(&now_ms, 1);
+        sf_generator_lower(&f.gen, start_ms + 40);
+        sf_generator_close(&f.gen);
+        const uint64_t mark = sf_generator_last_ms(&f.gen);
+        assert_true(mark < start_ms + 50);
+        for (int i = 0; i < THREADS; i++)
+            assert_true(atomic_load(&minters[i].highest) <=
+                        (atomic_load(&f.word) & ~SF_GENERATOR_CLOSED));
+        assert_int_equal(sf_generator_last_ms(&f.gen), mark);
+        atomic_store(&now_ms, start_ms + 60);
+    }
+    atomic_store(&stop, true);
+    uint64_t total = 0;
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+        assert_true(minters[i].ascending);
+        total += minters[i].count;
+    }
+    assert_true(total > 0);
+}
+
+/* Uniqueness of the words over threads: each word is a claim on one bit of a map. */
+#define MAP_MS 2000
+
+struct mapper {
+    struct sf_generator *gen;
+    _Atomic uint64_t *map;
+    uint64_t doubles, minted;
+};
+
+static void *mint_into_map(void *arg)
+{
+    struct mapper *m = arg;
+    struct sf_prng prng = {.state = (uint64_t)(uintptr_t)m};
+    for (uint64_t now_ms = 1; now_ms < MAP_MS; now_ms++) {
+        struct sf_mint mint;
+        while (sf_generator_mint(m->gen, now_ms, 0, sf_prng_below(&prng, 16),
+                                 (uint32_t)sf_prng_below(&prng, 100) + 1, &mint) == SF_MINT_OK) {
+            for (uint64_t w = mint.first_word; w < mint.first_word + mint.count; w++)
+                m->doubles +=
+                    (atomic_fetch_or(&m->map[w / 64], UINT64_C(1) << (w % 64)) >> (w % 64)) & 1;
+            m->minted += mint.count;
+        }
+    }
+    return NULL;
+}
+
+static void no_word_twice_over_threads(void **state)
+{
+    (void)state;
+    static struct fixture f;
+    struct mapper mappers[THREADS];
+    pthread_t threads[THREADS];
+    _Atomic uint64_t *map = calloc((MAP_MS + 16) * 64, sizeof *map);
+    assert_non_null(map);
+    set_up(&f, &SF_DEFAULT_LAYOUT, 5);
+    assert_int_equal(sf_generator_open(&f.gen, 0, 0, 0, MAP_MS), 0);
+    for (int i = 0; i < THREADS; i++) {
+        mappers[i] = (struct mapper){.gen = &f.gen, .map = map};
+        assert_int_equal(pthread_create(&threads[i], NULL, mint_into_map, &mappers[i]), 0);
+    }
+    uint64_t doubles = 0, minted = 0;
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+        doubles += mappers[i].doubles;
+        minted += mappers[i].minted;
+    }
+    assert_int_equal(doubles, 0);
+    assert_true(minted > (MAP_MS - 100) * 4096ull);
+    free(map);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(starts_closed),
+        cmocka_unit_test(first_id_is_at_start),
+        cmocka_unit_test(overflow_carries_into_the_timestamp),
+        cmocka_unit_test(limit_is_exclusive),
+        cmocka_unit_test(lowering_moves_the_word),
+        cmocka_unit_test(at_least_and_jitter),
+        cmocka_unit_test(reopening_never_goes_back),
+        cmocka_unit_test(what_does_not_fit_is_refused),
+        cmocka_unit_test(widths_at_the_edges),
+        cmocka_unit_test(closing_under_concurrent_minting),
+        cmocka_unit_test(no_word_twice_over_threads),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,152 @@
+/* The state file: two copies, checksum, boot, inode, lock, and what a restart may believe. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "worker/statefile.h"
+
+#define BOOT "11111111-2222-3333-4444-555555555555"
+
+static struct sf_state_header held_header(void)
+{
+    struct sf_state_header header;
+    memset(&header, 0, sizeof header);
+    header.held = 1;
+    strcpy(header.fleet_id, "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee");
+    strcpy(header.boot_id, BOOT);
+    header.device = 1;
+    header.inode = 2;
+    header.worker = 5;
+    header.version = (struct sf_coord_version){7, 9};
+    header.mint = (struct sf_minttime){.anchor_mono_ns = 1000,
+                                       .anchor_mint_ns = INT64_C(1700000000000000000)};
+    return header;
+}
+
+static struct sf_reservation_memory recall(const struct sf_state_block *block, const char *boot,
+                                           uint64_t inode, int64_t mono_ns)
+{
+    struct sf_reservation_memory memory;
+    struct sf_error why;
+    sf_state_recall(block, boot, 1, inode, mono_ns, 10, &memory, &why);
+    return memory;
+}
+
+static void remembers(void **state)
+{
+    (void)state;
+    struct sf_state_block block = {0};
+    struct sf_state_header header = held_header();
+    sf_state_put(&block, &header);
+    atomic_store(&block.word, 12345 | SF_GENERATOR_CLOSED);
+    const struct sf_reservation_memory memory = recall(&block, BOOT, 2, 1000 + 10 * SF_NS_PER_S);
+    assert_true(memory.valid);
+    assert_int_equal(memory.worker, 5);
+    assert_int_equal(memory.version.version, 9);
+    assert_int_equal(memory.last_word, 12345);
+    /* Ten seconds on, slewed by 500 ppm at most, and what may be borrowed. */
+    assert_int_equal(memory.not_before_ms, INT64_C(1700000000000) + 10000 + 5 + 1 + 10);
+}
+
+static void ignores_what_is_not_this_process_on_this_boot(void **state)
+{
+    (void)state;
+    struct sf_state_block block = {0};
+    assert_false(recall(&block, BOOT, 2, 2000).valid); /* new file */
+    struct sf_state_header header = held_header();
+    sf_state_put(&block, &header);
+    assert_false(recall(&block, "99999999-2222-3333-4444-555555555555", 2, 2000).valid);
+    assert_false(recall(&block, BOOT, 3, 2000).valid); /* copied */
+    assert_false(recall(&block, BOOT, 2, 999).valid);  /* clock of another boot */
+    assert_true(recall(&block, BOOT, 2, 2000).valid);
+    header.held = 0;
+    sf_state_put(&block, &header);
+    assert_false(recall(&block, BOOT, 2, 2000).valid);
+}
+
+/* A kill at any byte of an update leaves the copy before or the copy after. */
+static void every_torn_update_leaves_a_whole_copy(void **state)
+{
+    (void)state;
+    struct sf_state_block before = {0};
+    struct sf_state_header header = held_header();
+    header.version.version = 1;
+    sf_state_put(&before, &header);
+    header.version.version = 2;
+    sf_state_put(&before, &header);
+    struct sf_state_block after;
+    memcpy(&after, &before, sizeof after);
+    header.version.version = 3;
+    sf_state_put(&after, &header);
+    for (size_t cut = 0; cut <= sizeof before.copies; cut++) {
+        struct sf_state_block torn;
+        memcpy(&torn, &before, sizeof torn);
+        memcpy(&torn, &after, cut);
+        struct sf_state_header got;
+        assert_int_equal(sf_state_get(&torn, &got), 0);
+        assert_true(got.version.version == 2 || got.version.version == 3);
+    }
+}
+
+static void a_flipped_bit_is_noticed(void **state)
+{
+    (void)state;
+    struct sf_state_block block = {0};
+    struct sf_state_header header = held_header(), got;
+    sf_state_put(&block, &header);
+    for (size_t i = 0; i < sizeof block.copies; i += 7) {
+        struct sf_state_block bad;
+        memcpy(&bad, &block, sizeof bad);
+        ((unsigned char *)&bad)[i] ^= 0x10;
+        if (sf_state_get(&bad, &got) == 0)
+            assert_memory_equal(&got.version, &header.version, sizeof got.version);
+    }
+}
+
+static void one_process_at_a_time(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/sf-state-XXXXXX", path[256];
+    struct sf_statefile first, second;
+    struct sf_error err = {0};
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(sf_statefile_open(dir, "w", &first, &err), 0);
+    assert_int_equal(sf_statefile_open(dir, "w", &second, &err), -EBUSY);
+    assert_non_null(strstr(err.text, "another living process"));
+    atomic_store(&first.block->word, 77);
+    const uint64_t inode = first.inode;
+    sf_statefile_close(&first);
+    sf_statefile_close(&first);
+    assert_int_equal(sf_statefile_open(dir, "w", &second, &err), 0);
+    assert_int_equal(second.inode, inode);
+    assert_int_equal(atomic_load(&second.block->word), 77); /* it survives the process */
+    sf_statefile_close(&second);
+    snprintf(path, sizeof path, "%s/w.state", dir);
+    unlink(path);
+    assert_int_equal(symlink("/dev/null", path), 0);
+    assert_true(sf_statefile_open(dir, "w", &second, &err) < 0); /* no links */
+    unlink(path);
+    rmdir(dir);
+    assert_true(sf_statefile_open("/proc/none/dir", "w", &second, &err) < 0);
+    assert_non_null(strstr(err.text, "/proc/none/dir"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(remembers),
+        cmocka_unit_test(ignores_what_is_not_this_process_on_this_boot),
+        cmocka_unit_test(every_torn_update_leaves_a_whole_copy),
+        cmocka_unit_test(a_flipped_bit_is_noticed),
+        cmocka_unit_test(one_process_at_a_time),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
