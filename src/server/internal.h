@@ -161,8 +161,9 @@ struct sf_server {
     unsigned shard_count;
     struct sf_shard *shards[SF_SERVER_THREADS_MAX];
     bool started;
-    uint8_t sequence_bits;
-    uint64_t max_ahead_ms;
+    /* Written once by control, before minting time is given. */
+    _Atomic uint8_t sequence_bits;
+    _Atomic uint64_t max_ahead_ms;
     struct sf_log_limiter accept_limiter, frame_limiter;
 
     pthread_mutex_t

@@ -52,6 +52,8 @@ static enum sf_mint_result mint_from(struct sf_session *session, unsigned index,
 {
     struct sf_shard *shard = session->shard;
     struct sf_generator *gen = shard->server->options.generators[index];
+    if (shard->mint_ms == 0)
+        return SF_MINT_CLOSED; /* no fleet yet: the generator is not set up */
     uint32_t jitter = shard->settings.limits.sequence_jitter;
     if (jitter > 1) {
         const uint64_t size = UINT64_C(1) << shard->server->sequence_bits;

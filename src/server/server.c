@@ -63,6 +63,26 @@ static int create_shards(struct sf_server *server, struct sf_error *err)
     return 0;
 }
 
+/* Generators without a word are not set up yet: a width that serves any request until then. */
+static void take_layout(struct sf_server *server)
+{
+    const struct sf_generator *gen = server->options.generators[0];
+    const struct sf_layout fallback = SF_DEFAULT_LAYOUT;
+    atomic_store(&server->sequence_bits,
+                 gen->word != NULL ? gen->layout.sequence_bits : fallback.sequence_bits);
+    atomic_store(&server->max_ahead_ms, gen->word != NULL ? gen->max_ahead_ms : 0);
+}
+
+void sf_server_layout_known(struct sf_server *server)
+{
+    take_layout(server);
+    pthread_mutex_lock(&server->lock);
+    server->settings.limits.max_batch =
+        sf_effective_max_batch(server->options.limits.max_batch, server->sequence_bits);
+    atomic_fetch_add_explicit(&server->generation, 1, memory_order_release);
+    pthread_mutex_unlock(&server->lock);
+}
+
 int sf_server_create(const struct sf_server_options *options, struct sf_server **ret_server,
                      struct sf_error *err)
 {
@@ -76,8 +96,7 @@ int sf_server_create(const struct sf_server_options *options, struct sf_server *
     server->options.tls_cert = server->options.tls_key = server->options.tls_client_ca = NULL;
     server->options.token_file = NULL;
     server->listener = -1;
-    server->sequence_bits = options->generators[0]->layout.sequence_bits;
-    server->max_ahead_ms = options->generators[0]->max_ahead_ms;
+    take_layout(server);
     pthread_mutex_init(&server->lock, NULL);
     sf_metrics_register(options->metrics, collect, server);
     rc = make_settings(server, options, &server->settings, err);

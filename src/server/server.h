@@ -1,10 +1,13 @@
-/* server/server.h - the data plane: N shards, one epoll loop and thread each, that turn request frames into response frames.
+/* server/server.h - the data plane: N shards, one epoll loop and thread each, that turn request
+ * frames into response frames.
  *
- * The server knows neither worker nor coordinator: what it may mint comes from generators, what it must say when it may not comes
- * from struct sf_server_host. Shards share nothing but the generators and the worker-wide limits; no locks and no allocation per request.
+ * The server knows neither worker nor coordinator: what it may mint comes from generators, what it
+ * must say when it may not comes from struct sf_server_host. Shards share nothing but the
+ * generators and the worker-wide limits; no locks and no allocation per request.
  *
- * Threads: create/start/drain/stop/destroy and set_* from the control thread. host callbacks run on shard threads, must not block, and
- * must be safe to call from several of them. Metrics cells are written by shards and summed by whoever scrapes (metrics/metrics.h).
+ * Threads: create/start/drain/stop/destroy and set_* from the control thread. host callbacks run on
+ * shard threads, must not block, and must be safe to call from several of them. Metrics cells are
+ * written by shards and summed by whoever scrapes (metrics/metrics.h).
  */
 #ifndef SF_SERVER_SERVER_H
 #define SF_SERVER_SERVER_H
@@ -32,7 +35,8 @@ struct sf_server_refusal {
 
 struct sf_server_host {
     void *ctx;
-    /* Minting time now, in ms since the fleet's epoch (0 while there is no epoch yet). One clock read. */
+    /* Minting time now, in ms since the fleet's epoch (0 while there is no epoch yet). One clock
+     * read. */
     uint64_t (*mint_now_ms)(void *ctx);
     /* Asked when every generator is closed or its reservation used up (exhausted says which). */
     void (*refusal)(void *ctx, bool exhausted, struct sf_server_refusal *ret);
@@ -49,7 +53,7 @@ struct sf_server_limits {
     uint32_t max_wait_ms;
     uint32_t sequence_jitter;
     uint32_t idle_timeout_ms, frame_timeout_ms, write_timeout_ms;
-    uint32_t max_connection_age_ms;                /* 0: never */
+    uint32_t max_connection_age_ms;                  /* 0: never */
     uint64_t connection_ids_per_s, connection_burst; /* 0: none */
     uint64_t worker_ids_per_s, worker_burst;         /* 0: none */
 };
@@ -64,32 +68,42 @@ struct sf_server_options {
     struct sf_metrics *metrics;
     struct sf_log *log;
     const char *tls_cert, *tls_key, *tls_client_ca; /* NULL: plain TCP */
-    const char *token_file;                          /* NULL: no AUTH */
+    const char *token_file;                         /* NULL: no AUTH */
 };
 
 struct sf_server;
 
-/* Binds and listens, so that errors of addresses and files come at once (err names them); serves nothing yet. */
-int sf_server_create(const struct sf_server_options *options, struct sf_server **ret_server, struct sf_error *err);
+/* Binds and listens, so that errors of addresses and files come at once (err names them); serves
+ * nothing yet. */
+int sf_server_create(const struct sf_server_options *options, struct sf_server **ret_server,
+                     struct sf_error *err);
+/* The fleet's layout and mint.max_ahead_ms, once they are known: the generators are set up by then.
+ * Until then (when generators[0] has no word at create) nothing is minted and host.mint_now_ms must
+ * give 0; call this before it gives anything else. */
+void sf_server_layout_known(struct sf_server *server);
 /* Starts the shard threads. */
 int sf_server_start(struct sf_server *server, struct sf_error *err);
 /* The port that is bound. */
 uint16_t sf_server_port(const struct sf_server *server);
 
-/* Largest count that NEXT is given: limits.max_batch, or less where a response of so many IDs would not fit a frame (layouts with a
- * handful of sequence numbers a millisecond). This is what INFO should say. */
+/* Largest count that NEXT is given: limits.max_batch, or less where a response of so many IDs would
+ * not fit a frame (layouts with a handful of sequence numbers a millisecond). This is what INFO
+ * should say. */
 uint32_t sf_server_max_batch(const struct sf_server *server);
 
-/* Answers NEXT with DRAINING from now on where the generators are closed, sends GOAWAY on every connection, stops accepting.
- * What was sent before is still answered; connections end when they are idle, at the latest after deadline_ms. Returns at once. */
+/* Answers NEXT with DRAINING from now on where the generators are closed, sends GOAWAY on every
+ * connection, stops accepting. What was sent before is still answered; connections end when they
+ * are idle, at the latest after deadline_ms. Returns at once. */
 void sf_server_drain(struct sf_server *server, uint32_t deadline_ms, const char *reason);
 /* Connections still open. */
 uint32_t sf_server_connections(const struct sf_server *server);
 /* Requests that wait for a timestamp. */
 uint32_t sf_server_waiting(const struct sf_server *server);
 
-/* New limits (SIGHUP); bind address, threads and generators stay. TLS and token files are read again; on error nothing changes. */
-int sf_server_reload(struct sf_server *server, const struct sf_server_options *options, struct sf_error *err);
+/* New limits (SIGHUP); bind address, threads and generators stay. TLS and token files are read
+ * again; on error nothing changes. */
+int sf_server_reload(struct sf_server *server, const struct sf_server_options *options,
+                     struct sf_error *err);
 
 /* Milliseconds since each shard's loop last turned; the count of shards is returned. For /livez. */
 size_t sf_server_stalls_ms(const struct sf_server *server, uint32_t ret_ms[SF_SERVER_THREADS_MAX]);

@@ -1,0 +1,506 @@
+#include "clock/clock.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "clock/kernel.h"
+#include "clock/source.h"
+
+#define LOOK_NS        (SF_NS_PER_S / 4)
+#define START_GRACE_NS (3 * SF_NS_PER_S)
+#define UNKNOWN_NS     (16 * SF_NS_PER_S)
+#define FAR_AHEAD_S    (100LL * 365 * 86400)
+
+/* What others may read, and what they have told us: under the mutex. */
+struct shared {
+    pthread_mutex_t mutex;
+    struct sf_clock_snapshot snapshot;
+    int64_t turned_mono_ns;
+    struct sf_coordinator_time coordinator;
+    int64_t minted_ns;
+    bool stop;
+};
+
+struct sf_clock {
+    struct sf_minttime_cell cell; /* written by the clock thread, read by all */
+    struct shared shared;
+    /* Set by create, then constant. */
+    struct sf_ticks ticks;
+    struct sf_log *log;
+    sf_clock_notify *notify;
+    void *notify_ctx;
+    bool started;
+    pthread_t thread;
+    int wake_fd;
+    /* The clock thread only (start before it runs, destroy after). */
+    int step_fd; /* a timer that is cancelled when the wall clock is set; -1: none */
+    struct sf_source_env env;
+    struct sf_policy policy;
+    bool has_kernel;
+    struct sf_kernel kernel;
+    struct sf_reading kernel_reading, ntp_reading;
+    size_t ntp_count, chrony_count;
+    struct sf_ntp_server *ntp;       /* ntp_count */
+    struct sf_chrony_daemon *chrony; /* chrony_count */
+};
+
+static int check_options(const struct sf_clock_options *options, struct sf_error *err)
+{
+    if (options->source_count > SF_CLOCK_SOURCES_MAX)
+        return sf_error_set(err, -EINVAL, "clock.sources: %zu sources; allowed: up to %d",
+                            options->source_count, SF_CLOCK_SOURCES_MAX);
+    if (options->poll_ms == 0)
+        return sf_error_set(err, -EINVAL, "clock.poll_ms: 0; allowed: 1 or more");
+    if (options->warn_offset_ms == 0 || options->warn_offset_ms > options->max_offset_ms)
+        return sf_error_set(err, -EINVAL,
+                            "clock.warn_offset_ms: %u; allowed: 1 to clock.max_offset_ms (%u)",
+                            options->warn_offset_ms, options->max_offset_ms);
+    if (options->require_sync && options->source_count == 0)
+        return sf_error_set(err, -EINVAL,
+                            "clock.require_sync: true, but clock.sources names no source");
+    return 0;
+}
+
+static int add_source(struct sf_clock *clock, const struct sf_clock_options *options, size_t i,
+                      struct sf_error *err)
+{
+    struct sf_clock_spec spec;
+    const int result = sf_clock_spec_parse(options->sources[i], &spec, err);
+    if (result < 0)
+        return result;
+    /* One server named twice would count as two witnesses. */
+    for (size_t k = 0; k < i; k++)
+        if (strcmp(options->sources[k], spec.text) == 0)
+            return sf_error_set(err, -EINVAL, "clock.sources: '%s' stands there twice", spec.text);
+    switch (spec.kind) {
+    case SF_CLOCK_KERNEL:
+        clock->has_kernel = true;
+        break;
+    case SF_CLOCK_NTP:
+        sf_ntp_server_init(&clock->ntp[clock->ntp_count++], &spec);
+        break;
+    case SF_CLOCK_CHRONY:
+        sf_chrony_daemon_init(&clock->chrony[clock->chrony_count++], &spec);
+        break;
+    case SF_CLOCK_NONE:
+    case SF_CLOCK_COORDINATOR:
+        SF_ASSERT(false);
+    }
+    return 0;
+}
+
+static int add_sources(struct sf_clock *clock, const struct sf_clock_options *options,
+                       struct sf_error *err)
+{
+    const size_t room = options->source_count ? options->source_count : 1;
+    clock->ntp = calloc(room, sizeof *clock->ntp);
+    clock->chrony = calloc(room, sizeof *clock->chrony);
+    if (!clock->ntp || !clock->chrony)
+        return sf_error_set(err, -ENOMEM, "clock: out of memory");
+    for (size_t i = 0; i < options->source_count; i++) {
+        const int result = add_source(clock, options, i, err);
+        if (result < 0)
+            return result;
+    }
+    return 0;
+}
+
+int sf_clock_create(const struct sf_clock_options *options, struct sf_clock **ret_clock,
+                    struct sf_error *err)
+{
+    int result = check_options(options, err);
+    if (result < 0)
+        return result;
+    struct sf_clock *clock = calloc(1, sizeof *clock);
+    if (!clock)
+        return sf_error_set(err, -ENOMEM, "clock: out of memory");
+    pthread_mutex_init(&clock->shared.mutex, NULL);
+    clock->shared.minted_ns = INT64_MIN;
+    clock->step_fd = -1;
+    clock->ticks = options->ticks ? *options->ticks : sf_ticks_system;
+    clock->log = options->log;
+    clock->notify = options->notify;
+    clock->notify_ctx = options->notify_ctx;
+    clock->ntp_reading.kind = SF_CLOCK_NTP;
+    clock->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (clock->wake_fd < 0)
+        result = sf_error_set(err, -errno, "clock: no eventfd: %s", strerrordesc_np(errno));
+    else
+        result = add_sources(clock, options, err);
+    if (result < 0) {
+        sf_clock_destroy(clock);
+        return result;
+    }
+    clock->env = (struct sf_source_env){.ticks = &clock->ticks,
+                                        .log = clock->log,
+                                        .prng = {.state = sf_random_u64()},
+                                        .poll_ns = options->poll_ms * SF_NS_PER_MS,
+                                        .wake_fd = clock->wake_fd,
+                                        .fast = true};
+    const struct sf_policy_options policy = {.warn_ns = options->warn_offset_ms * SF_NS_PER_MS,
+                                             .max_ns = options->max_offset_ms * SF_NS_PER_MS,
+                                             .require_sync = options->require_sync,
+                                             .start_grace_ns = START_GRACE_NS};
+    sf_policy_init(&clock->policy, &policy, clock->ticks.mono_ns(clock->ticks.ctx));
+    *ret_clock = clock;
+    return 0;
+}
+
+/* --- the clock thread: looking --- */
+
+static void read_kernel(struct sf_clock *clock)
+{
+    struct sf_kernel_sample sample;
+    sf_kernel_read(clock->ticks.real_ns, clock->ticks.mono_ns, clock->ticks.ctx, &sample);
+    sf_kernel_interpret(&clock->kernel, &sample, &clock->kernel_reading);
+}
+
+/* One reading for each kind, for each chronyd its own. */
+static size_t collect_readings(struct sf_clock *clock, int64_t mono_ns,
+                               struct sf_reading readings[SF_CLOCK_SOURCES_MAX])
+{
+    size_t n = 0;
+    if (clock->has_kernel)
+        readings[n++] = clock->kernel_reading;
+    if (clock->ntp_count > 0) {
+        const struct sf_reading last = clock->ntp_reading;
+        sf_ntp_group_read(clock->ntp, clock->ntp_count, &clock->env, mono_ns, &last,
+                          &clock->ntp_reading);
+        readings[n++] = clock->ntp_reading;
+    }
+    for (size_t i = 0; i < clock->chrony_count; i++)
+        readings[n++] = clock->chrony[i].reading;
+    return n;
+}
+
+static void name_source(const struct sf_clock *clock, const struct sf_reading *reading,
+                        size_t chrony, struct sf_clock_source *ret)
+{
+    if (reading->kind == SF_CLOCK_CHRONY && clock->chrony_count > 1)
+        snprintf(ret->name, sizeof ret->name, "%s", clock->chrony[chrony].peer.spec.text);
+    else
+        snprintf(ret->name, sizeof ret->name, "%s", sf_clock_kind_name(reading->kind));
+}
+
+static void fill_sources(const struct sf_clock *clock, struct sf_clock_now now,
+                         const struct sf_reading *readings, size_t count,
+                         struct sf_clock_snapshot *snapshot)
+{
+    size_t chrony = 0;
+    snapshot->source_count = count;
+    for (size_t i = 0; i < count; i++) {
+        const struct sf_reading *reading = &readings[i];
+        struct sf_clock_source *out = &snapshot->sources[i];
+        memset(out, 0, sizeof *out);
+        out->kind = reading->kind;
+        name_source(clock, reading, chrony, out);
+        chrony += reading->kind == SF_CLOCK_CHRONY;
+        out->status = sf_reading_status_at(reading, now.mono_ns);
+        out->up = out->status == SF_READING_SYNCED;
+        out->has_time = reading->has_time;
+        memcpy(out->text, reading->text, sizeof out->text);
+        if (!reading->has_time)
+            continue;
+        out->offset_ns = sf_reading_offset_ns(reading, now.real_ns, now.mono_ns);
+        out->error_ns = sf_reading_error_ns(reading, now.mono_ns);
+        out->age_ns = now.mono_ns - reading->as_of_mono_ns;
+    }
+}
+
+static void fill_servers(const struct sf_clock *clock, struct sf_clock_now now,
+                         struct sf_clock_snapshot *snapshot)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < clock->ntp_count && n < SF_CLOCK_SERVERS_MAX; i++)
+        sf_ntp_server_describe(&clock->ntp[i], now, &snapshot->servers[n++]);
+    for (size_t i = 0; i < clock->chrony_count; i++)
+        n += sf_chrony_daemon_describe(&clock->chrony[i], now, snapshot->servers + n,
+                                       SF_CLOCK_SERVERS_MAX - n);
+    snapshot->server_count = n;
+}
+
+static void log_look(struct sf_clock *clock, const struct sf_policy_output *out)
+{
+    const bool fine = out->verdict.state == SF_CLOCK_OK || out->verdict.state == SF_CLOCK_RESYNCING;
+    if (out->step_ns != 0)
+        sf_log_write(clock->log, SF_LOG_WARN, "clock.step",
+                     "the wall clock was set %s by %" PRId64 " us",
+                     out->step_ns > 0 ? "forward" : "back", sf_clock_abs_ns(out->step_ns) / 1000);
+    if (out->state_changed)
+        sf_log_write(clock->log, fine ? SF_LOG_INFO : SF_LOG_WARN, "clock.state", "%s: %s",
+                     sf_clock_state_name(out->verdict.state), out->verdict.text);
+}
+
+static void publish(struct sf_clock *clock, struct sf_clock_now now,
+                    const struct sf_reading *readings, size_t count,
+                    const struct sf_policy_input *in, const struct sf_policy_output *out)
+{
+    struct sf_clock_snapshot *snapshot = &clock->shared.snapshot;
+    if (out->mint_changed)
+        sf_minttime_publish(&clock->cell, &clock->policy.mint);
+    pthread_mutex_lock(&clock->shared.mutex);
+    snapshot->verdict = out->verdict;
+    fill_sources(clock, now, readings, count, snapshot);
+    fill_servers(clock, now, snapshot);
+    snapshot->steps_forward = clock->policy.steps_forward;
+    snapshot->steps_backward = clock->policy.steps_backward;
+    snapshot->slew_left_ns =
+        clock->policy.has_mint ? sf_minttime_pending(&clock->policy.mint, now.mono_ns) : 0;
+    snapshot->slewing = snapshot->slew_left_ns != 0;
+    snapshot->coordinator_known = in->coordinator.known;
+    snapshot->coordinator_offset_ns =
+        in->coordinator.known
+            ? in->coordinator.server_ns + (now.mono_ns - in->coordinator.mono_ns) - now.real_ns
+            : 0;
+    clock->shared.turned_mono_ns = now.mono_ns;
+    pthread_mutex_unlock(&clock->shared.mutex);
+}
+
+static void look(struct sf_clock *clock)
+{
+    struct sf_reading readings[SF_CLOCK_SOURCES_MAX];
+    struct sf_policy_output out;
+    if (clock->has_kernel)
+        read_kernel(clock);
+    const struct sf_clock_now now = sf_clock_read_now(&clock->ticks);
+    const size_t count = collect_readings(clock, now.mono_ns, readings);
+    struct sf_policy_input in = {.real_ns = now.real_ns,
+                                 .mono_ns = now.mono_ns,
+                                 .readings = readings,
+                                 .reading_count = count};
+    pthread_mutex_lock(&clock->shared.mutex);
+    in.coordinator = clock->shared.coordinator;
+    in.minted_ns = clock->shared.minted_ns;
+    pthread_mutex_unlock(&clock->shared.mutex);
+    sf_policy_evaluate(&clock->policy, &in, &out);
+    clock->env.fast = !out.verdict.may_mint;
+    publish(clock, now, readings, count, &in, &out);
+    log_look(clock, &out);
+    if (out.state_changed && clock->notify)
+        clock->notify(clock->notify_ctx, &out.verdict);
+}
+
+/* --- the clock thread: waiting --- */
+
+/* Absolute on the wall clock, but never meant to go off: setting the wall clock cancels it, which
+ * makes it readable. */
+static void arm_step_timer(struct sf_clock *clock)
+{
+    const struct itimerspec far = {.it_value = {.tv_sec = time(NULL) + FAR_AHEAD_S}};
+    if (clock->step_fd < 0)
+        return;
+    if (timerfd_settime(clock->step_fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &far, NULL) <
+        0) {
+        close(
+            clock
+                ->step_fd); /* the difference of the two clocks still shows steps, a little later */
+        clock->step_fd = -1;
+    }
+}
+
+static void drain_wake_ups(struct sf_clock *clock)
+{
+    uint64_t count;
+    while (read(clock->wake_fd, &count, sizeof count) > 0)
+        ;
+    if (clock->step_fd >= 0 && read(clock->step_fd, &count, sizeof count) < 0 && errno == ECANCELED)
+        arm_step_timer(clock);
+}
+
+static void turn_sources(struct sf_clock *clock)
+{
+    for (size_t i = 0; i < clock->ntp_count; i++)
+        sf_ntp_server_turn(&clock->ntp[i], &clock->env);
+    for (size_t i = 0; i < clock->chrony_count; i++)
+        sf_chrony_daemon_turn(&clock->chrony[i], &clock->env);
+}
+
+/* Sources that want a turn before the next look; at least 1 ms, so that nothing spins. */
+static int wait_ms(const struct sf_clock *clock)
+{
+    const int64_t mono_ns = clock->ticks.mono_ns(clock->ticks.ctx);
+    int64_t wait_ns = LOOK_NS;
+    for (size_t i = 0; i < clock->ntp_count; i++) {
+        const int64_t left = sf_clock_sub_ns(sf_ntp_server_due_mono_ns(&clock->ntp[i]), mono_ns);
+        wait_ns = left < wait_ns ? left : wait_ns;
+    }
+    for (size_t i = 0; i < clock->chrony_count; i++) {
+        const int64_t left =
+            sf_clock_sub_ns(sf_chrony_daemon_due_mono_ns(&clock->chrony[i]), mono_ns);
+        wait_ns = left < wait_ns ? left : wait_ns;
+    }
+    return wait_ns < SF_NS_PER_MS ? 1 : (int)(wait_ns / SF_NS_PER_MS) + 1;
+}
+
+static void wait_for_something(struct sf_clock *clock)
+{
+    struct pollfd fds[2 + SF_CLOCK_SOURCES_MAX];
+    const size_t ntp = 2, chrony = ntp + clock->ntp_count, count = chrony + clock->chrony_count;
+    fds[0] = (struct pollfd){.fd = clock->wake_fd, .events = POLLIN};
+    fds[1] = (struct pollfd){.fd = clock->step_fd, .events = POLLIN};
+    for (size_t i = 0; i < clock->ntp_count; i++)
+        fds[ntp + i] = (struct pollfd){.fd = clock->ntp[i].fd, .events = POLLIN};
+    for (size_t i = 0; i < clock->chrony_count; i++)
+        fds[chrony + i] = (struct pollfd){.fd = clock->chrony[i].fd, .events = POLLIN};
+    if (poll(fds, count, wait_ms(clock)) <= 0)
+        return;
+    for (size_t i = 0; i < clock->ntp_count; i++)
+        if (fds[ntp + i].revents)
+            sf_ntp_server_readable(&clock->ntp[i], &clock->env);
+    for (size_t i = 0; i < clock->chrony_count; i++)
+        if (fds[chrony + i].revents)
+            sf_chrony_daemon_readable(&clock->chrony[i], &clock->env);
+    if (fds[0].revents || fds[1].revents)
+        drain_wake_ups(clock);
+}
+
+static bool stopping(struct sf_clock *clock)
+{
+    pthread_mutex_lock(&clock->shared.mutex);
+    const bool stop = clock->shared.stop;
+    pthread_mutex_unlock(&clock->shared.mutex);
+    return stop;
+}
+
+static void *clock_thread(void *ctx)
+{
+    struct sf_clock *clock = ctx;
+    while (!stopping(clock)) {
+        turn_sources(clock);
+        wait_for_something(clock);
+        look(clock);
+    }
+    return NULL;
+}
+
+int sf_clock_start(struct sf_clock *clock, struct sf_error *err)
+{
+    sigset_t all, before;
+    SF_ASSERT(!clock->started);
+    clock->step_fd = timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK | TFD_CLOEXEC);
+    arm_step_timer(clock);
+    look(clock);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    const int error = pthread_create(&clock->thread, NULL, clock_thread, clock);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error != 0)
+        return sf_error_set(err, -error, "clock: no thread: %s", strerrordesc_np(error));
+    clock->started = true;
+    return 0;
+}
+
+static void wake(struct sf_clock *clock)
+{
+    const uint64_t one = 1;
+    const ssize_t written = write(clock->wake_fd, &one, sizeof one);
+    (void)written; /* full means readable */
+}
+
+void sf_clock_destroy(struct sf_clock *clock)
+{
+    if (!clock)
+        return;
+    if (clock->started) {
+        pthread_mutex_lock(&clock->shared.mutex);
+        clock->shared.stop = true;
+        pthread_mutex_unlock(&clock->shared.mutex);
+        wake(clock);
+        pthread_join(clock->thread, NULL);
+    }
+    for (size_t i = 0; i < clock->ntp_count; i++)
+        sf_ntp_server_end(&clock->ntp[i]);
+    for (size_t i = 0; i < clock->chrony_count; i++)
+        sf_chrony_daemon_end(&clock->chrony[i]);
+    if (clock->step_fd >= 0)
+        close(clock->step_fd);
+    if (clock->wake_fd >= 0)
+        close(clock->wake_fd);
+    pthread_mutex_destroy(&clock->shared.mutex);
+    free(clock->ntp);
+    free(clock->chrony);
+    free(clock);
+}
+
+/* --- for everybody --- */
+
+const struct sf_minttime_cell *sf_clock_cell(const struct sf_clock *clock)
+{
+    return &clock->cell;
+}
+
+void sf_clock_coordinator_time(struct sf_clock *clock, int64_t server_ms, int64_t error_ms,
+                               int64_t mono_ns)
+{
+    const struct sf_coordinator_time time = {.known = true,
+                                             .server_ns = server_ms * SF_NS_PER_MS,
+                                             .error_ns = error_ms * SF_NS_PER_MS,
+                                             .mono_ns = mono_ns};
+    pthread_mutex_lock(&clock->shared.mutex);
+    clock->shared.coordinator = time;
+    pthread_mutex_unlock(&clock->shared.mutex);
+    wake(clock);
+}
+
+void sf_clock_minted(struct sf_clock *clock, int64_t minted_ms)
+{
+    pthread_mutex_lock(&clock->shared.mutex);
+    clock->shared.minted_ns = minted_ms * SF_NS_PER_MS;
+    pthread_mutex_unlock(&clock->shared.mutex);
+}
+
+void sf_clock_verdict(struct sf_clock *clock, struct sf_clock_verdict *ret)
+{
+    pthread_mutex_lock(&clock->shared.mutex);
+    *ret = clock->shared.snapshot.verdict;
+    pthread_mutex_unlock(&clock->shared.mutex);
+}
+
+int64_t sf_clock_stall_ms(struct sf_clock *clock)
+{
+    pthread_mutex_lock(&clock->shared.mutex);
+    const int64_t turned_ns = clock->shared.turned_mono_ns;
+    pthread_mutex_unlock(&clock->shared.mutex);
+    return (clock->ticks.mono_ns(clock->ticks.ctx) - turned_ns) / SF_NS_PER_MS;
+}
+
+void sf_clock_snapshot(struct sf_clock *clock, struct sf_clock_snapshot *ret)
+{
+    pthread_mutex_lock(&clock->shared.mutex);
+    *ret = clock->shared.snapshot;
+    pthread_mutex_unlock(&clock->shared.mutex);
+}
+
+void sf_clock_interval(struct sf_clock *clock, struct sf_clock_interval *ret)
+{
+    struct sf_clock_verdict verdict;
+    struct sf_clock_interval interval = {.source = SF_CLOCK_NONE};
+    sf_clock_verdict(clock, &verdict);
+    const struct sf_clock_now now = sf_clock_read_now(&clock->ticks);
+    if (verdict.trusted) {
+        const int64_t age_ns = now.mono_ns - verdict.trusted_mono_ns;
+        const int64_t drift_ns = sf_clock_drift_ns(age_ns);
+        interval.earliest_ns = verdict.trusted_low_ns + age_ns - drift_ns;
+        interval.latest_ns = verdict.trusted_high_ns + age_ns + drift_ns;
+        interval.source = verdict.trusted_source;
+        interval.synchronized = verdict.synchronized;
+    } else {
+        interval.earliest_ns = now.real_ns - UNKNOWN_NS;
+        interval.latest_ns = now.real_ns + UNKNOWN_NS;
+    }
+    interval.error_ns = (interval.latest_ns - interval.earliest_ns + 1) / 2;
+    interval.offset_ns = interval.earliest_ns + interval.error_ns - now.real_ns;
+    *ret = interval;
+}
