@@ -1,11 +1,12 @@
 /* snowfleet/id.h - the layout of an ID: which bits mean what, and how to take an ID apart.
  *
- * An ID is a positive 64-bit integer: sign bit 0, then timestamp, datacenter, worker, sequence, most significant first
- * (the Snowflake format). The widths and the epoch belong to a fleet and never change during its life.
- * The timestamp counts milliseconds since the fleet's epoch, which is given in Unix milliseconds.
+ * An ID is a positive 64-bit integer: sign bit 0, then timestamp, datacenter, worker, sequence,
+ * most significant first (the Snowflake format). The widths and the epoch belong to a fleet and
+ * never change during its life. The timestamp counts milliseconds since the fleet's epoch, which is
+ * given in Unix milliseconds.
  *
- * All functions are pure: no I/O, no state, safe from any thread. Fallible ones return 0 or a negative errno code and
- * leave their ret_ parameters alone on failure.
+ * All functions are pure: no I/O, no state, safe from any thread. Fallible ones return 0 or a
+ * negative errno code and leave their ret_ parameters alone on failure.
  */
 #ifndef SNOWFLEET_ID_H
 #define SNOWFLEET_ID_H
@@ -59,15 +60,19 @@ SF_API uint64_t sf_layout_max_datacenter(const struct sf_layout *layout);
 SF_API uint64_t sf_layout_max_worker(const struct sf_layout *layout);
 SF_API uint64_t sf_layout_max_sequence(const struct sf_layout *layout);
 
-/* Packs the parts into an ID. Returns 0, -EINVAL for a bad layout, -ERANGE if a part does not fit its field. */
-SF_API int sf_id_encode(const struct sf_layout *layout, const struct sf_id_parts *parts, uint64_t *ret_id);
+/* Packs the parts into an ID. Returns 0, -EINVAL for a bad layout, -ERANGE if a part does not fit
+ * its field. */
+SF_API int sf_id_encode(const struct sf_layout *layout, const struct sf_id_parts *parts,
+                        uint64_t *ret_id);
 
-/* Takes an ID apart. Returns 0, -EINVAL for a bad layout, -ERANGE for an ID with the sign bit set. */
+/* Takes an ID apart. Returns 0, -EINVAL for a bad layout, -ERANGE for an ID with the sign bit set.
+ */
 SF_API int sf_id_decode(const struct sf_layout *layout, uint64_t id, struct sf_id_parts *ret_parts);
 
-/* The Unix time in milliseconds of an ID of a fleet with this epoch. Returns 0, -EINVAL, or -ERANGE as sf_id_decode,
- * or -EOVERFLOW where the sum does not fit. */
-SF_API int sf_id_unix_ms(const struct sf_layout *layout, int64_t epoch_ms, uint64_t id, int64_t *ret_unix_ms);
+/* The Unix time in milliseconds of an ID of a fleet with this epoch. Returns 0, -EINVAL, or -ERANGE
+ * as sf_id_decode, or -EOVERFLOW where the sum does not fit. */
+SF_API int sf_id_unix_ms(const struct sf_layout *layout, int64_t epoch_ms, uint64_t id,
+                         int64_t *ret_unix_ms);
 
 #ifdef __cplusplus
 }

@@ -1,8 +1,10 @@
-/* admin/admin.h - HTTP on the admin port: health, metrics, status, fleet, a few IDs, drain, the console.
+/* admin/admin.h - HTTP on the admin port: health, metrics, status, fleet, a few IDs, drain, the
+ * console.
  *
- * A libmicrohttpd daemon with its own thread (two at most serve slow readers), bounded in connections and time. What it says comes from
- * struct sf_admin_host; callbacks run on admin threads and take their own locks. Health answers are under 100 ms and never wait for
- * control, coordinator or clock.
+ * A libmicrohttpd daemon with its own thread (two at most serve slow readers), bounded in
+ * connections and time. What it says comes from struct sf_admin_host; callbacks run on admin
+ * threads and take their own locks. Health answers are under 100 ms and never wait for control,
+ * coordinator or clock.
  */
 #ifndef SF_ADMIN_ADMIN_H
 #define SF_ADMIN_ADMIN_H
@@ -24,9 +26,9 @@ struct sf_admin_host {
     void (*readiness)(void *ctx, struct sf_readiness *ret);
     /* Names what stalled into `to`, one a line; returns true when every loop turns. */
     bool (*live)(void *ctx, struct sf_strbuf *to);
-    bool (*started)(void *ctx);                       /* has been ready once */
-    void (*status)(void *ctx, struct sf_strbuf *to);  /* JSON object */
-    void (*fleet)(void *ctx, struct sf_strbuf *to);   /* JSON object */
+    bool (*started)(void *ctx);                      /* has been ready once */
+    void (*status)(void *ctx, struct sf_strbuf *to); /* JSON object */
+    void (*fleet)(void *ctx, struct sf_strbuf *to);  /* JSON object */
     /* Mints up to n IDs into ids; returns 0 or -EAGAIN with a reason for people (503). */
     int (*mint)(void *ctx, uint32_t n, uint64_t *ids, char *reason, size_t reason_size);
     void (*drain)(void *ctx);
@@ -40,7 +42,8 @@ struct sf_admin_options {
 };
 
 struct sf_admin;
-int sf_admin_create(const struct sf_admin_options *options, struct sf_admin **ret_admin, struct sf_error *err);
+int sf_admin_create(const struct sf_admin_options *options, struct sf_admin **ret_admin,
+                    struct sf_error *err);
 uint16_t sf_admin_port(const struct sf_admin *admin);
 void sf_admin_destroy(struct sf_admin *admin);
 

@@ -1,8 +1,9 @@
 /* base/log.h - one line per event that matters, as text or JSON, to a file descriptor.
  *
- * A line has a time, a level, an event name (lower case, dots; listed in docs/logs.md) and a sentence. Control
- * characters and invalid UTF-8 in the sentence are escaped, so that no input can forge a line. One write(2) per line.
- * Thread safety: every function may be called from any thread. A log outlives everything that was given its pointer.
+ * A line has a time, a level, an event name (lower case, dots; listed in docs/logs.md) and a
+ * sentence. Control characters and invalid UTF-8 in the sentence are escaped, so that no input can
+ * forge a line. One write(2) per line. Thread safety: every function may be called from any thread.
+ * A log outlives everything that was given its pointer.
  */
 #ifndef SF_BASE_LOG_H
 #define SF_BASE_LOG_H
@@ -24,17 +25,19 @@ void sf_log_set_level(struct sf_log *log, enum sf_log_level level);
 bool sf_log_enabled(const struct sf_log *log, enum sf_log_level level);
 
 /* Writes a line. log may be NULL (nothing is written). */
-void sf_log_write(struct sf_log *log, enum sf_log_level level, const char *event, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+void sf_log_write(struct sf_log *log, enum sf_log_level level, const char *event,
+                  const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-/* At most one line in interval_ms for this limiter; the next line that passes says how many were held back.
- * A limiter starts zeroed, belongs to one cause, and may be used from several threads. */
+/* At most one line in interval_ms for this limiter; the next line that passes says how many were
+ * held back. A limiter starts zeroed, belongs to one cause, and may be used from several threads.
+ */
 struct sf_log_limiter {
     _Atomic int64_t next_mono_ms;
     _Atomic uint64_t held_back;
 };
-void sf_log_limited(struct sf_log *log, struct sf_log_limiter *limiter, int64_t interval_ms, enum sf_log_level level,
-                    const char *event, const char *format, ...) __attribute__((format(printf, 6, 7)));
+void sf_log_limited(struct sf_log *log, struct sf_log_limiter *limiter, int64_t interval_ms,
+                    enum sf_log_level level, const char *event, const char *format, ...)
+    __attribute__((format(printf, 6, 7)));
 
 /* Names for options: "debug", "info", "warn", "error"; "text", "json". Return 0 or -EINVAL. */
 int sf_log_level_parse(const char *text, enum sf_log_level *ret_level);

@@ -1,5 +1,6 @@
 /* base/random.h - the kernel's random source, and a small generator that is given its state.
- * sf_random_*: thread-safe, abort if the kernel gives no randomness (nothing sensible can follow). sf_prng: one thread. */
+ * sf_random_*: thread-safe, abort if the kernel gives no randomness (nothing sensible can follow).
+ * sf_prng: one thread. */
 #ifndef SF_BASE_RANDOM_H
 #define SF_BASE_RANDOM_H
 

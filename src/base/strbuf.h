@@ -1,5 +1,6 @@
-/* base/strbuf.h - text that grows up to a bound. One thread. After an overflow or lack of memory the buffer keeps what fitted,
- * `failed` is set, and further appends do nothing: check once at the end. */
+/* base/strbuf.h - text that grows up to a bound. One thread. After an overflow or lack of memory
+ * the buffer keeps what fitted, `failed` is set, and further appends do nothing: check once at the
+ * end. */
 #ifndef SF_BASE_STRBUF_H
 #define SF_BASE_STRBUF_H
 
@@ -17,7 +18,8 @@ struct sf_strbuf {
 void sf_strbuf_init(struct sf_strbuf *buf, size_t max);
 void sf_strbuf_free(struct sf_strbuf *buf);
 void sf_strbuf_add(struct sf_strbuf *buf, const char *text, size_t length);
-void sf_strbuf_addf(struct sf_strbuf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void sf_strbuf_addf(struct sf_strbuf *buf, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 /* The text as a JSON string with its quotes; invalid UTF-8 becomes U+FFFD. */
 void sf_strbuf_add_json(struct sf_strbuf *buf, const char *text);
 

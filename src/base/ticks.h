@@ -1,5 +1,6 @@
 /* base/ticks.h - the clocks behind an interface, so that tests and the simulation bring their own.
- * real_ns: CLOCK_REALTIME, Unix nanoseconds, may step. mono_ns: CLOCK_MONOTONIC, never steps. Thread-safe. */
+ * real_ns: CLOCK_REALTIME, Unix nanoseconds, may step. mono_ns: CLOCK_MONOTONIC, never steps.
+ * Thread-safe. */
 #ifndef SF_BASE_TICKS_H
 #define SF_BASE_TICKS_H
 

@@ -1,4 +1,5 @@
-/* coord/local_claims.h - the claims that this handle holds: names and the open files whose locks keep them alive. I/O thread only. */
+/* coord/local_claims.h - the claims that this handle holds: names and the open files whose locks
+ * keep them alive. I/O thread only. */
 #ifndef SF_COORD_LOCAL_CLAIMS_H
 #define SF_COORD_LOCAL_CLAIMS_H
 
@@ -12,12 +13,13 @@ struct sf_local_claim {
 };
 
 /* NULL when it is not ours, or not in the directory any more (then we have let go of it). */
-struct sf_local_claim *sf_local_claim_held(struct sf_local_store *store, const struct sf_local_dc *dc,
-                                           const char *name);
+struct sf_local_claim *sf_local_claim_held(struct sf_local_store *store,
+                                           const struct sf_local_dc *dc, const char *name);
 /* Lets go of a claim: closes its file, frees it. */
 void sf_local_claim_drop(struct sf_local_store *store, struct sf_local_claim *claim);
 /* Makes a locked file with this content under a temporary name in dc's claims. */
-int sf_local_claim_prepare(struct sf_local_store *store, const struct sf_local_dc *dc, const struct sf_coord_claim *content,
-                           char ret_name[SF_DISK_NAME_MAX], int *ret_fd, int64_t *ret_mtime_ms);
+int sf_local_claim_prepare(struct sf_local_store *store, const struct sf_local_dc *dc,
+                           const struct sf_coord_claim *content, char ret_name[SF_DISK_NAME_MAX],
+                           int *ret_fd, int64_t *ret_mtime_ms);
 
 #endif

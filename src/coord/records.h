@@ -1,8 +1,10 @@
-/* coord/records.h - the JSON documents that the coordinator keeps (docs/uniqueness.md, "Names in the coordinator"), for every backend.
+/* coord/records.h - the JSON documents that the coordinator keeps (docs/uniqueness.md, "Names in
+ * the coordinator"), for every backend.
  *
- * Decoders take bytes from outside: any size up to SF_COORD_RECORD_SIZE_MAX, any content; unknown members are ignored, missing or
- * ill-typed ones, numbers out of range and duplicate keys are refused with a precise text. They leave `version` alone. Encoders give
- * memory that the caller frees. Pure and thread-safe. Return 0 or -EBADMSG.
+ * Decoders take bytes from outside: any size up to SF_COORD_RECORD_SIZE_MAX, any content; unknown
+ * members are ignored, missing or ill-typed ones, numbers out of range and duplicate keys are
+ * refused with a precise text. They leave `version` alone. Encoders give memory that the caller
+ * frees. Pure and thread-safe. Return 0 or -EBADMSG.
  */
 #ifndef SF_COORD_RECORDS_H
 #define SF_COORD_RECORDS_H
@@ -10,16 +12,20 @@
 #include "coord/coord.h"
 
 char *sf_record_config_encode(const struct sf_coord_config *config);
-int sf_record_config_decode(const char *bytes, size_t size, struct sf_coord_config *ret, struct sf_error *err);
+int sf_record_config_decode(const char *bytes, size_t size, struct sf_coord_config *ret,
+                            struct sf_error *err);
 
 char *sf_record_slot_encode(const struct sf_coord_slot *slot);
 /* worker comes from the path, not from the document. */
-int sf_record_slot_decode(const char *bytes, size_t size, uint64_t worker, struct sf_coord_slot *ret, struct sf_error *err);
+int sf_record_slot_decode(const char *bytes, size_t size, uint64_t worker,
+                          struct sf_coord_slot *ret, struct sf_error *err);
 
 char *sf_record_claim_encode(const struct sf_coord_claim *claim);
-int sf_record_claim_decode(const char *bytes, size_t size, struct sf_coord_claim *ret, struct sf_error *err);
+int sf_record_claim_decode(const char *bytes, size_t size, struct sf_coord_claim *ret,
+                           struct sf_error *err);
 
-/* "claim-<guid>-<sequence>": at least ten digits, as ZooKeeper writes them. Returns 0 or -EBADMSG. */
+/* "claim-<guid>-<sequence>": at least ten digits, as ZooKeeper writes them. Returns 0 or -EBADMSG.
+ */
 int sf_claim_name_parse(const char *name, char ret_guid[SF_HEX128_SIZE], uint64_t *ret_sequence);
 void sf_claim_name_format(const char *guid, uint64_t sequence, char to[SF_COORD_CLAIM_MAX]);
 
@@ -27,6 +33,7 @@ void sf_claim_name_format(const char *guid, uint64_t sequence, char to[SF_COORD_
 int sf_fleet_name_check(const char *name, struct sf_error *err);
 
 /* The slot record of a fresh fleet: never held, reserved until floor_ms. */
-void sf_record_slot_fresh(uint64_t worker, int64_t floor_ms, int64_t now_ms, struct sf_coord_slot *ret);
+void sf_record_slot_fresh(uint64_t worker, int64_t floor_ms, int64_t now_ms,
+                          struct sf_coord_slot *ret);
 
 #endif

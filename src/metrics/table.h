@@ -1,8 +1,10 @@
-/* metrics/table.h - every metric, once: exposition, docs/metrics.md and the cells of a block derive from SF_METRICS.
+/* metrics/table.h - every metric, once: exposition, docs/metrics.md and the cells of a block derive
+ * from SF_METRICS.
  *
- * A counter's name is given without `_total`, which the exposition adds. `series` is how many combinations of label values are counted
- * in cells; 0 means that the values come from a collector at scrape time. The numbers of the series are made by the sf_series_*
- * functions below; the label values that belong to them are written by sf_metrics_series_labels. Pure; any thread.
+ * A counter's name is given without `_total`, which the exposition adds. `series` is how many
+ * combinations of label values are counted in cells; 0 means that the values come from a collector
+ * at scrape time. The numbers of the series are made by the sf_series_* functions below; the label
+ * values that belong to them are written by sf_metrics_series_labels. Pure; any thread.
  */
 #ifndef SF_METRICS_TABLE_H
 #define SF_METRICS_TABLE_H
@@ -171,12 +173,12 @@ static inline unsigned sf_series_request(enum sf_request_label type, unsigned st
 /* The label of a type as on the wire (0x01 to 0x05; everything else is "other"). */
 static inline enum sf_request_label sf_request_label_of(uint8_t wire_type)
 {
-    return wire_type >= 1 && wire_type <= SF_REQUEST_OTHER
-               ? (enum sf_request_label)(wire_type - 1)
-               : SF_REQUEST_OTHER;
+    return wire_type >= 1 && wire_type <= SF_REQUEST_OTHER ? (enum sf_request_label)(wire_type - 1)
+                                                           : SF_REQUEST_OTHER;
 }
 
-/* coordinator_operations_total; op and outcome in the order of coord/coord.h. For coordinator_operation_seconds the op alone. */
+/* coordinator_operations_total; op and outcome in the order of coord/coord.h. For
+ * coordinator_operation_seconds the op alone. */
 static inline unsigned sf_series_coord(unsigned op, unsigned outcome)
 {
     return op * SF_OUTCOMES + outcome;

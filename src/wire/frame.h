@@ -1,7 +1,9 @@
-/* wire/frame.h - the frames of the Snowfleet protocol, version 1 (docs/protocol.md): bytes <-> structs, no sockets.
+/* wire/frame.h - the frames of the Snowfleet protocol, version 1 (docs/protocol.md): bytes <->
+ * structs, no sockets.
  *
- * Pure and thread-safe. Decoders check every bound and never read past the length given; encoders never write past the room given and
- * return the number of bytes written, or 0 if it does not fit. Integers on the wire are big-endian.
+ * Pure and thread-safe. Decoders check every bound and never read past the length given; encoders
+ * never write past the room given and return the number of bytes written, or 0 if it does not fit.
+ * Integers on the wire are big-endian.
  */
 #ifndef SF_WIRE_FRAME_H
 #define SF_WIRE_FRAME_H
@@ -69,12 +71,16 @@ enum sf_wire_scan {
     SF_WIRE_BAD_LENGTH /* the length field is under 8 or over 65,536: the stream cannot go on */
 };
 
-/* Looks at the front of a byte stream. The header is filled for COMPLETE (all fields) and BAD_LENGTH (length only).
- * A bad length is reported as soon as its four bytes are there. The frame is 4 + length bytes; its body starts at 12. */
-enum sf_wire_scan sf_wire_scan(const uint8_t *bytes, size_t size, struct sf_wire_header *ret_header);
+/* Looks at the front of a byte stream. The header is filled for COMPLETE (all fields) and
+ * BAD_LENGTH (length only). A bad length is reported as soon as its four bytes are there. The frame
+ * is 4 + length bytes; its body starts at 12. */
+enum sf_wire_scan sf_wire_scan(const uint8_t *bytes, size_t size,
+                               struct sf_wire_header *ret_header);
 
-/* The header of a frame with a body of this size (at most SF_WIRE_BODY_MAX); to has SF_WIRE_HEADER_SIZE bytes. */
-void sf_wire_put_header(uint8_t *to, uint8_t type, uint16_t code, uint32_t request_id, size_t body_size);
+/* The header of a frame with a body of this size (at most SF_WIRE_BODY_MAX); to has
+ * SF_WIRE_HEADER_SIZE bytes. */
+void sf_wire_put_header(uint8_t *to, uint8_t type, uint16_t code, uint32_t request_id,
+                        size_t body_size);
 
 /* --- requests --- */
 struct sf_wire_next {
@@ -84,16 +90,20 @@ struct sf_wire_next {
 };
 
 /* Each returns the frame's size, or 0 if room is too small (or the argument too long). */
-size_t sf_wire_put_next(uint8_t *to, size_t room, uint32_t request_id, const struct sf_wire_next *next);
-size_t sf_wire_put_ping(uint8_t *to, size_t room, uint32_t request_id, const void *body, size_t size);
+size_t sf_wire_put_next(uint8_t *to, size_t room, uint32_t request_id,
+                        const struct sf_wire_next *next);
+size_t sf_wire_put_ping(uint8_t *to, size_t room, uint32_t request_id, const void *body,
+                        size_t size);
 size_t sf_wire_put_info(uint8_t *to, size_t room, uint32_t request_id);
 size_t sf_wire_put_time(uint8_t *to, size_t room, uint32_t request_id);
-size_t sf_wire_put_auth(uint8_t *to, size_t room, uint32_t request_id, const void *token, size_t size);
+size_t sf_wire_put_auth(uint8_t *to, size_t room, uint32_t request_id, const void *token,
+                        size_t size);
 
 /* Body and flags of a NEXT request. Returns 0 or -EINVAL with a static sentence in ret_reason. */
-int sf_wire_get_next(const struct sf_wire_header *header, const uint8_t *body, struct sf_wire_next *ret,
-                     const char **ret_reason);
-/* PING, INFO, TIME, AUTH: checks flags and body size. Returns 0 or -EINVAL with a static sentence. */
+int sf_wire_get_next(const struct sf_wire_header *header, const uint8_t *body,
+                     struct sf_wire_next *ret, const char **ret_reason);
+/* PING, INFO, TIME, AUTH: checks flags and body size. Returns 0 or -EINVAL with a static sentence.
+ */
 int sf_wire_check_request(const struct sf_wire_header *header, const char **ret_reason);
 
 /* --- responses --- */
@@ -102,8 +112,9 @@ struct sf_wire_run {
     uint32_t count;
 };
 void sf_wire_put_run(uint8_t *to, uint64_t first, uint32_t count); /* 12 bytes */
-/* Number of runs in an OK response to NEXT and the sum of their counts. Returns 0 or -EBADMSG (size not a multiple of 12, no run,
- * a count of 0, a run past 2^63, IDs that do not ascend, a sum over SF_WIRE_COUNT_MAX). */
+/* Number of runs in an OK response to NEXT and the sum of their counts. Returns 0 or -EBADMSG (size
+ * not a multiple of 12, no run, a count of 0, a run past 2^63, IDs that do not ascend, a sum over
+ * SF_WIRE_COUNT_MAX). */
 int sf_wire_get_runs(const uint8_t *body, size_t size, size_t *ret_runs, uint32_t *ret_ids);
 struct sf_wire_run sf_wire_run_at(const uint8_t *body, size_t index);
 
@@ -113,8 +124,8 @@ struct sf_wire_error {
     size_t reason_size;
 };
 /* A response of any status but OK. The reason is cut to what fits. */
-size_t sf_wire_put_error(uint8_t *to, size_t room, uint8_t type, enum sf_wire_status status, uint32_t request_id,
-                         uint32_t retry_after_ms, const char *reason);
+size_t sf_wire_put_error(uint8_t *to, size_t room, uint8_t type, enum sf_wire_status status,
+                         uint32_t request_id, uint32_t retry_after_ms, const char *reason);
 int sf_wire_get_error(const uint8_t *body, size_t size, struct sf_wire_error *ret);
 
 struct sf_wire_time {

@@ -1,5 +1,5 @@
-/* contract/harness.h - one world for every backend: opening handles, calling, waiting, and reaching past the contract to damage what
- * is kept. A failed wait fails the test. */
+/* contract/harness.h - one world for every backend: opening handles, calling, waiting, and reaching
+ * past the contract to damage what is kept. A failed wait fails the test. */
 #ifndef CONTRACT_HARNESS_H
 #define CONTRACT_HARNESS_H
 
@@ -44,12 +44,14 @@ struct sf_coord_completion *ct_expect(struct ct_handle *handle, struct sf_coord_
 /* Notices seen so far; a wait for one more than `seen`. */
 unsigned ct_notices(struct ct_handle *handle, enum sf_coord_event_kind kind);
 bool ct_wait_notice(struct ct_handle *handle, enum sf_coord_event_kind kind, unsigned seen);
-/* Completions that this handle has delivered, and whether one id came twice. Valid after ct_close, until teardown. */
+/* Completions that this handle has delivered, and whether one id came twice. Valid after ct_close,
+ * until teardown. */
 unsigned ct_completions(struct ct_handle *handle, bool *ret_twice);
 /* Works for the fake's pump and nothing else; others just wait. */
 void ct_pass_ms(int64_t ms);
 
-/* Below the contract. Paths are those below /snowfleet/<fleet>: "/config". False: this backend's data cannot be reached, skip. */
+/* Below the contract. Paths are those below /snowfleet/<fleet>: "/config". False: this backend's
+ * data cannot be reached, skip. */
 bool ct_raw_put(const char *path, const char *bytes, size_t size);
 bool ct_raw_delete(const char *path);
 /* The coordinator stops answering writes (datacenter 0), and goes on. False: not possible here. */
@@ -60,7 +62,8 @@ void ct_resume(void);
 struct sf_coord_request ct_request(enum sf_coord_op op);
 void ct_guid(char to[SF_HEX128_SIZE]);
 
-/* INIT with 4 slots (worker_bits 2) or more in datacenters 0 and 1; floor 1000 ms. Returns the config. */
+/* INIT with 4 slots (worker_bits 2) or more in datacenters 0 and 1; floor 1000 ms. Returns the
+ * config. */
 struct sf_coord_config ct_init(struct ct_handle *handle, uint8_t worker_bits);
 struct sf_coord_request ct_init_request(uint8_t worker_bits);
 struct sf_coord_claim ct_claim(struct ct_handle *handle);
@@ -68,7 +71,8 @@ struct sf_coord_slot ct_read_slot(struct ct_handle *handle, uint64_t worker);
 struct sf_coord_completion *ct_list(struct ct_handle *handle);
 /* A BIND, RENEW or RELEASE of the slot as it was read, for this claim, with a fresh nonce. */
 struct sf_coord_request ct_write(enum sf_coord_op op, const struct sf_coord_slot *slot,
-                                 const struct sf_coord_claim *claim, const struct sf_coord_config *config);
+                                 const struct sf_coord_claim *claim,
+                                 const struct sf_coord_config *config);
 
 bool ct_same_version(const struct sf_coord_version *a, const struct sf_coord_version *b);
 
