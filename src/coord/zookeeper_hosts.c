@@ -133,13 +133,14 @@ void sf_zk_resolve(const struct sf_zk_url *url, struct sf_zk_addresses *ret)
 
 char *sf_zk_address_list(const struct sf_zk_addresses *addresses)
 {
-    SF_ASSERT(addresses->count > 0);
+    const size_t count = addresses->count;
+    SF_ASSERT(count > 0);
     struct sf_strbuf buf;
     sf_strbuf_init(&buf, (SF_ZK_ADDRESSES_MAX + 1) * sizeof addresses->text[0]);
     for (size_t i = 0; i < addresses->count; i++)
         sf_strbuf_addf(&buf, "%s%s", i > 0 ? "," : "", addresses->text[i]);
-    if (addresses->count % 2 == 0) /* one of them twice, at random so that load stays even */
-        sf_strbuf_addf(&buf, ",%s", addresses->text[sf_random_u64() % addresses->count]);
+    if (count % 2 == 0) /* one of them twice, at random so that load stays even */
+        sf_strbuf_addf(&buf, ",%s", addresses->text[sf_random_u64() % count]);
     SF_ASSERT(!buf.failed);
     return buf.text;
 }

@@ -44,6 +44,7 @@ static uint16_t port_of(int fd)
         return 0;
     if (address.ss_family == AF_INET6)
         return ntohs(((const struct sockaddr_in6 *)&address)->sin6_port);
+    /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): getsockname filled it */
     return ntohs(((const struct sockaddr_in *)&address)->sin_port);
 }
 
