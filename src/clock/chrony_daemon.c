@@ -294,7 +294,8 @@ size_t sf_chrony_daemon_describe(const struct sf_chrony_daemon *daemon, struct s
         snprintf(out.address, sizeof out.address, "%s", source->address);
         snprintf(out.state, sizeof out.state, "%s", sf_chrony_state_name(source->state));
         out.has_time = source->since_s != UINT32_MAX;
-        out.offset_ns = source->offset_ns;
+        /* chronyd measures its sources against the clock as it would be after the correction. */
+        out.offset_ns = own.offset_ns + source->offset_ns;
         out.error_ns = source->error_ns;
         out.age_ns = out.has_time ? source->since_s * SF_NS_PER_S : 0;
         ret[n++] = out;

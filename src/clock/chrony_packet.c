@@ -68,7 +68,7 @@ static bool seconds_ns(uint32_t wire, int64_t *ret)
     const double seconds = sf_chrony_float(wire);
     if (fabs(seconds) > 315360000.0)
         return false;
-    *ret = llrint(seconds * 1e9);
+    *ret = (int64_t)(seconds * 1e9 + (seconds < 0 ? -0.5 : 0.5));
     return true;
 }
 

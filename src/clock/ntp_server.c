@@ -7,10 +7,10 @@
 #include "base/assert.h"
 #include "clock/source.h"
 
-#define SLOWER_MAX 6 /* RATE kisses that count: 64 times the interval */
-#define ANSWERS_PER_WAKE_UP                                                                        \
-    16 /* datagrams looked at in one go: a flood must not hold the thread                          \
-        */
+/* RATE kisses that count: 64 times the interval. */
+#define SLOWER_MAX 6
+/* Datagrams looked at in one go: a flood must not hold the thread. */
+#define ANSWERS_PER_WAKE_UP 16
 
 void sf_ntp_server_init(struct sf_ntp_server *server, const struct sf_clock_spec *spec)
 {
