@@ -82,6 +82,7 @@ struct sf_session {
     int fd;
     uint8_t state;
     bool queued_ready, readable, writable, eof;
+    bool hung_up; /* the peer has said that it ends, or the connection is broken */
     bool ending; /* no more input is taken; close after the answers */
     uint8_t close_reason;
     bool authenticated, goaway_due, goaway_sent;

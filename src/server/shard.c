@@ -214,6 +214,8 @@ static void take_event(struct sf_shard *shard, const struct epoll_event *event, 
         return;
     }
     struct sf_session *session = event->data.ptr;
+    if (event->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        session->hung_up = true;
     if (event->events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
         session->readable = true;
     if (event->events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
