@@ -123,7 +123,7 @@ struct sf_shard {
     struct sf_server *server;
     unsigned number;
     pthread_t thread;
-    int epoll;
+    int epoll, heartbeat;
     struct sf_inbox *inbox;
     struct sf_metrics_block *metrics;
     _Atomic int64_t beat_ms;      /* read by any thread */
