@@ -56,7 +56,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]', re.M)
 FILE_LINES_MAX = 600
 FUNCTION_LINES_MAX = 90
 # Files that are too long and must not grow; the right end of this list is empty.
-FILE_LINES_GRANDFATHERED = {"src/client/engine.c": 1000, "src/coord/zookeeper.c": 710}
+FILE_LINES_GRANDFATHERED = {"src/coord/zookeeper.c": 710}
 
 
 def blank_comments_and_strings(text):
