@@ -1,0 +1,111 @@
+/* cli/cli.h - what the subcommands of `snowfleet` share: exit codes, options from a table, results
+ * and errors. One thread. */
+#ifndef SF_CLI_CLI_H
+#define SF_CLI_CLI_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <snowfleet/client.h>
+#include <snowfleet/id.h>
+
+/* Exit codes, after sysexits.h. */
+enum sf_cli_exit {
+    SF_CLI_DONE = 0,
+    SF_CLI_FAILED =
+        1, /* it worked, and the answer is no: a duplicate was found, the fleet exists */
+    SF_CLI_USAGE = 64,
+    SF_CLI_UNREACHABLE = 69,
+    SF_CLI_BUG = 70,
+    SF_CLI_CONFIG = 78
+};
+
+#define SF_CLI_DEFAULT_SERVER "127.0.0.1:7450"
+#define SF_CLI_DEFAULT_ADMIN  "http://127.0.0.1:7451"
+#define SF_CLI_LIST_MAX       64
+
+enum sf_cli_kind {
+    SF_CLI_FLAG,   /* bool */
+    SF_CLI_TEXT,   /* const char * */
+    SF_CLI_LIST,   /* struct sf_cli_list: may be repeated, or hold commas */
+    SF_CLI_NUMBER, /* uint64_t, within min and max */
+    SF_CLI_LAYOUT, /* struct sf_layout */
+    SF_CLI_ID,     /* struct sf_cli_id */
+    SF_CLI_SIGNED  /* int64_t */
+};
+
+struct sf_cli_list {
+    char *items[SF_CLI_LIST_MAX];
+    size_t count;
+};
+
+struct sf_cli_id {
+    bool given;
+    uint64_t value;
+};
+
+struct sf_cli_option {
+    const char *name; /* without "--" */
+    char letter;      /* 0: none */
+    enum sf_cli_kind kind;
+    void *to;          /* holds the default before parsing */
+    const char *value; /* its name in the help; NULL for flags */
+    const char *help;
+    uint64_t min, max; /* NUMBER; max 0: none */
+};
+
+struct sf_cli_command {
+    const char *name;
+    const char *summary; /* one line */
+    int (*run)(int argc, char **argv);
+};
+
+struct sf_cli_usage {
+    const char *line; /* "snowfleet id [-n N] ..." */
+    const char *text; /* what it does, paragraphs; then examples */
+    const struct sf_cli_option *options;
+    size_t option_count;
+    size_t max_words; /* arguments that are no options */
+};
+
+/* Parses argv[1..]. Words are left in argv[0..*ret_words-1]. Returns -1 to go on, or the exit code:
+ * 0 after --help, 64 after an error, which has been written to stderr. */
+int sf_cli_parse(const struct sf_cli_usage *usage, int argc, char **argv, size_t *ret_words);
+void sf_cli_list_free(struct sf_cli_list *list);
+/* "a,b,c"; fallback when the list is empty. The caller frees. */
+char *sf_cli_list_join(const struct sf_cli_list *list, const char *fallback);
+
+/* "snowfleet: ..." to stderr; returns code. */
+int sf_cli_fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The exit code for an error of the client library, after a line that says what to do next. */
+int sf_cli_client_failed(enum sf_client_error error, const char *detail, const char *servers);
+
+/* Writes an object as one line to stdout and releases it. */
+void sf_cli_print_json(json_t *object);
+/* The members of an ID: id (text), time, unix_ms, timestamp_ms, datacenter, worker, sequence. NULL
+ * when it cannot be decoded. */
+json_t *sf_cli_id_json(const struct sf_layout *layout, int64_t epoch_ms, uint64_t id);
+json_t *sf_cli_layout_json(const struct sf_layout *layout);
+
+/* Flushes stdout; 0, or SF_CLI_FAILED when the results could not be written. */
+int sf_cli_end(void);
+
+/* For options that several commands share. */
+extern const char *const sf_cli_coordinator_help;
+/* Where snowfleetd looks by default; "" when there is no such place. */
+const char *sf_cli_default_coordinator(char *buffer, size_t size);
+
+int sf_cli_id(int argc, char **argv);
+int sf_cli_decode(int argc, char **argv);
+int sf_cli_encode(int argc, char **argv);
+int sf_cli_init(int argc, char **argv);
+int sf_cli_slots(int argc, char **argv);
+int sf_cli_status(int argc, char **argv);
+int sf_cli_top(int argc, char **argv);
+int sf_cli_bench(int argc, char **argv);
+int sf_cli_verify(int argc, char **argv);
+int sf_cli_drain(int argc, char **argv);
+
+#endif

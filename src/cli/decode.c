@@ -1,0 +1,64 @@
+#include <stdio.h>
+
+#include "base/parse.h"
+#include "cli/cli.h"
+
+static int print_text(const struct sf_layout *layout, int64_t epoch_ms, uint64_t id, bool first)
+{
+    struct sf_id_parts parts;
+    int64_t unix_ms;
+    char time[SF_TIME_TEXT_MAX];
+    if (sf_id_decode(layout, id, &parts) != 0 || sf_id_unix_ms(layout, epoch_ms, id, &unix_ms) != 0)
+        return -1;
+    (void)printf("%sid          %llu\ntime        %s\ndatacenter  %llu\nworker      %llu\nsequence "
+                 "   %llu\n",
+                 first ? "" : "\n", (unsigned long long)id,
+                 sf_format_time_ms(unix_ms, time, sizeof time),
+                 (unsigned long long)parts.datacenter, (unsigned long long)parts.worker,
+                 (unsigned long long)parts.sequence);
+    return 0;
+}
+
+int sf_cli_decode(int argc, char **argv)
+{
+    bool as_json = false;
+    int64_t epoch_ms = SF_DEFAULT_EPOCH_MS;
+    struct sf_layout layout = SF_DEFAULT_LAYOUT;
+    const struct sf_cli_option options[] = {
+        {"json", 0, SF_CLI_FLAG, &as_json, NULL, "one JSON object a line", 0, 0},
+        {"epoch-ms", 0, SF_CLI_SIGNED, &epoch_ms, "MS",
+         "the fleet's epoch in Unix milliseconds [1704067200000, 2024-01-01]", 0, 0},
+        {"layout", 0, SF_CLI_LAYOUT, &layout, "T,D,W,S", "the fleet's layout [41,5,5,12]", 0, 0},
+    };
+    const struct sf_cli_usage usage = {
+        .line = "snowfleet decode ID... [--json] [--epoch-ms E] [--layout T,D,W,S]",
+        .text = "Takes IDs apart, without asking a fleet: time, datacenter, worker, sequence.\n"
+                "IDs are decimal, or hexadecimal behind 0x.\n\n"
+                "example: snowfleet decode 381741927817609216\n",
+        .options = options,
+        .option_count = sizeof options / sizeof *options,
+        .max_words = SIZE_MAX,
+    };
+    size_t words = 0;
+    const int code = sf_cli_parse(&usage, argc, argv, &words);
+    if (code >= 0)
+        return code;
+    if (words == 0)
+        return sf_cli_fail(SF_CLI_USAGE, "no ID given; usage: %s", usage.line);
+    for (size_t i = 0; i < words; i++) {
+        uint64_t id;
+        if (sf_parse_id(argv[i], &id) != 0 || id >> 63 != 0)
+            return sf_cli_fail(
+                SF_CLI_USAGE,
+                "\"%s\" is not an ID; allowed are 0 to 9223372036854775807, decimal or "
+                "hexadecimal behind 0x",
+                argv[i]);
+        json_t *object = as_json ? sf_cli_id_json(&layout, epoch_ms, id) : NULL;
+        if (as_json ? object == NULL : print_text(&layout, epoch_ms, id, i == 0) != 0)
+            return sf_cli_fail(SF_CLI_USAGE, "%s: its time with this epoch is out of range",
+                               argv[i]);
+        if (as_json)
+            sf_cli_print_json(object);
+    }
+    return sf_cli_end();
+}

@@ -1,0 +1,66 @@
+#include <stdio.h>
+
+#include "base/parse.h"
+#include "cli/cli.h"
+
+int sf_cli_encode(int argc, char **argv)
+{
+    bool as_json = false, hex = false;
+    const char *time = NULL;
+    int64_t epoch_ms = SF_DEFAULT_EPOCH_MS, unix_ms;
+    struct sf_layout layout = SF_DEFAULT_LAYOUT;
+    struct sf_id_parts parts = {0};
+    const struct sf_cli_option options[] = {
+        {"time", 0, SF_CLI_TEXT, &time, "TIME",
+         "RFC 3339 (2026-11-20T12:00:00Z) or Unix milliseconds", 0, 0},
+        {"datacenter", 0, SF_CLI_NUMBER, &parts.datacenter, "D", "[0]", 0, 0},
+        {"worker", 0, SF_CLI_NUMBER, &parts.worker, "W", "[0]", 0, 0},
+        {"sequence", 0, SF_CLI_NUMBER, &parts.sequence, "S", "[0]", 0, 0},
+        {"hex", 0, SF_CLI_FLAG, &hex, NULL, "hexadecimal behind 0x", 0, 0},
+        {"json", 0, SF_CLI_FLAG, &as_json, NULL, "a JSON object", 0, 0},
+        {"epoch-ms", 0, SF_CLI_SIGNED, &epoch_ms, "MS",
+         "the fleet's epoch in Unix milliseconds [1704067200000, 2024-01-01]", 0, 0},
+        {"layout", 0, SF_CLI_LAYOUT, &layout, "T,D,W,S", "the fleet's layout [41,5,5,12]", 0, 0},
+    };
+    const struct sf_cli_usage usage = {
+        .line = "snowfleet encode --time TIME [--datacenter D --worker W --sequence S] [OPTION]...",
+        .text = "Makes the ID of a time. With the other fields 0 it is the smallest ID of that "
+                "millisecond:\n"
+                "the lower bound of a query by time.\n\n"
+                "example: SELECT ... WHERE id >= $(snowfleet encode --time 2026-11-20T00:00:00Z)\n",
+        .options = options,
+        .option_count = sizeof options / sizeof *options,
+    };
+    const int code = sf_cli_parse(&usage, argc, argv, NULL);
+    if (code >= 0)
+        return code;
+    if (time == NULL)
+        return sf_cli_fail(SF_CLI_USAGE, "--time is missing; usage: %s", usage.line);
+    if (sf_parse_time_ms(time, &unix_ms) != 0)
+        return sf_cli_fail(
+            SF_CLI_USAGE,
+            "--time: \"%s\" is no time; allowed are 2026-11-20T12:00:00Z, with fractions and "
+            "offsets, and Unix milliseconds",
+            time);
+    int64_t timestamp_ms;
+    if (__builtin_sub_overflow(unix_ms, epoch_ms, &timestamp_ms) || timestamp_ms < 0 ||
+        (uint64_t)timestamp_ms > sf_layout_max_timestamp(&layout))
+        return sf_cli_fail(
+            SF_CLI_USAGE,
+            "--time: %s lies outside the layout's timestamps (0 to %llu ms from the epoch)", time,
+            (unsigned long long)sf_layout_max_timestamp(&layout));
+    parts.timestamp_ms = (uint64_t)timestamp_ms;
+    uint64_t id;
+    if (sf_id_encode(&layout, &parts, &id) != 0)
+        return sf_cli_fail(SF_CLI_USAGE,
+                           "--datacenter, --worker, --sequence: out of range; the layout allows up "
+                           "to %llu, %llu, %llu",
+                           (unsigned long long)sf_layout_max_datacenter(&layout),
+                           (unsigned long long)sf_layout_max_worker(&layout),
+                           (unsigned long long)sf_layout_max_sequence(&layout));
+    if (as_json)
+        sf_cli_print_json(sf_cli_id_json(&layout, epoch_ms, id));
+    else
+        (void)printf(hex ? "0x%llx\n" : "%llu\n", (unsigned long long)id);
+    return sf_cli_end();
+}

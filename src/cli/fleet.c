@@ -1,0 +1,153 @@
+#include "cli/fleet.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int sf_cli_fleet_open(const struct sf_cli_fleet_options *options, struct sf_cli_fleet *ret)
+{
+    struct sf_error err = {0};
+    memset(ret, 0, sizeof *ret);
+    if (options->coordinator != NULL)
+        (void)snprintf(ret->url, sizeof ret->url, "%s", options->coordinator);
+    else if (sf_cli_default_coordinator(ret->url, sizeof ret->url)[0] == '\0')
+        return sf_cli_fail(SF_CLI_USAGE, "--coordinator: there is no default place; give a URL");
+    ret->timeout_ms = (uint32_t)options->timeout_ms;
+    ret->calls = sf_coord_calls_create();
+    if (ret->calls == NULL)
+        abort();
+    const struct sf_coord_options coord_options = {
+        .url = ret->url,
+        .fleet = options->fleet,
+        .session_timeout_ms = 10000,
+        .username = options->username,
+        .password_file = options->password_file,
+        .tls_ca = options->ca,
+        .tls_cert = options->cert,
+        .tls_key = options->key,
+        .ticks = &sf_ticks_system,
+        .sink = sf_coord_call_sink,
+        .sink_ctx = ret->calls,
+    };
+    if (sf_coord_open(&coord_options, &ret->coord, &err) == 0)
+        return -1;
+    sf_cli_fleet_close(ret);
+    return sf_cli_fail(SF_CLI_CONFIG, "%s", err.text);
+}
+
+void sf_cli_fleet_close(struct sf_cli_fleet *fleet)
+{
+    if (fleet->coord != NULL)
+        sf_coord_destroy(fleet->coord);
+    if (fleet->calls != NULL)
+        sf_coord_calls_destroy(fleet->calls);
+    fleet->coord = NULL;
+    fleet->calls = NULL;
+}
+
+struct sf_coord_event *sf_cli_fleet_ask(struct sf_cli_fleet *fleet,
+                                        struct sf_coord_request *request)
+{
+    request->id = 1;
+    request->deadline_ms = fleet->timeout_ms;
+    return sf_coord_call(fleet->coord, fleet->calls, request);
+}
+
+int sf_cli_fleet_failed(const struct sf_cli_fleet *fleet, const struct sf_coord_event *event)
+{
+    const struct sf_coord_completion *completion = &event->completion;
+    const char *text = completion->text;
+    switch (completion->reason) {
+    case SF_COORD_MISSING:
+        return sf_cli_fail(SF_CLI_CONFIG, "%s: no such fleet (%s); snowfleet init makes one",
+                           fleet->url, text);
+    case SF_COORD_AUTH:
+        return sf_cli_fail(SF_CLI_CONFIG,
+                           "%s: refused: %s; see --username, --password-file, --coordinator-cert",
+                           fleet->url, text);
+    case SF_COORD_GARBAGE:
+        return sf_cli_fail(SF_CLI_CONFIG, "%s: what is there is not a fleet's: %s", fleet->url,
+                           text);
+    case SF_COORD_EXISTS:
+        return sf_cli_fail(SF_CLI_FAILED, "%s: the fleet exists already", fleet->url);
+    default:
+        return sf_cli_fail(
+            SF_CLI_UNREACHABLE, "%s: %s %s (%s)%s%s; is the coordinator running there?", fleet->url,
+            sf_coord_op_name(completion->op), sf_coord_outcome_name(completion->outcome),
+            sf_coord_reason_name(completion->reason), text[0] != '\0' ? ": " : "", text);
+    }
+}
+
+int sf_cli_fleet_config(struct sf_cli_fleet *fleet, struct sf_coord_config *ret)
+{
+    struct sf_coord_request request = {.op = SF_COORD_READ_CONFIG};
+    struct sf_coord_event *event = sf_cli_fleet_ask(fleet, &request);
+    int code = -1;
+    if (event->completion.outcome == SF_COORD_DONE)
+        *ret = *event->completion.config;
+    else
+        code = sf_cli_fleet_failed(fleet, event);
+    sf_coord_event_free(event);
+    return code;
+}
+
+static int list_one(struct sf_cli_fleet *fleet, uint64_t datacenter, bool may_miss,
+                    int (*each)(void *ctx, uint64_t datacenter,
+                                const struct sf_coord_completion *found),
+                    void *ctx)
+{
+    struct sf_coord_request request = {.op = SF_COORD_LIST, .datacenter = datacenter};
+    struct sf_coord_event *event = sf_cli_fleet_ask(fleet, &request);
+    int code = -1;
+    if (event->completion.outcome == SF_COORD_DONE) {
+        bool there = !may_miss || event->completion.claim_count > 0;
+        for (size_t i = 0; i < event->completion.slot_count; i++)
+            there = there || event->completion.slots[i].state != SF_COORD_RECORD_MISSING;
+        if (there)
+            code = each(ctx, datacenter, &event->completion);
+    } else if (!may_miss || event->completion.reason != SF_COORD_MISSING) {
+        code = sf_cli_fleet_failed(fleet, event);
+    }
+    sf_coord_event_free(event);
+    return code;
+}
+
+int sf_cli_fleet_list(
+    struct sf_cli_fleet *fleet, const struct sf_coord_config *config, const uint64_t *only,
+    int (*each)(void *ctx, uint64_t datacenter, const struct sf_coord_completion *found), void *ctx)
+{
+    if (only != NULL) {
+        if (*only > sf_layout_max_datacenter(&config->layout))
+            return sf_cli_fail(
+                SF_CLI_USAGE,
+                "--datacenter: %llu is not allowed; 0 to %llu is in this fleet's layout",
+                (unsigned long long)*only,
+                (unsigned long long)sf_layout_max_datacenter(&config->layout));
+        return list_one(fleet, *only, false, each, ctx);
+    }
+    int code = -1;
+    if (!config->any_datacenter) {
+        for (uint16_t i = 0; i < config->datacenter_count && code < 0; i++)
+            code = list_one(fleet, config->datacenters[i], true, each, ctx);
+        return code;
+    }
+    for (uint64_t d = 0; d <= sf_layout_max_datacenter(&config->layout) && code < 0; d++)
+        code = list_one(fleet, d, true, each, ctx);
+    return code;
+}
+
+const char *sf_cli_slot_state(const struct sf_coord_completion *found,
+                              const struct sf_coord_slot *slot, int64_t now_ms,
+                              const struct sf_coord_claim **ret_holder)
+{
+    *ret_holder = NULL;
+    if (slot->state != SF_COORD_RECORD_OK)
+        return "broken";
+    for (size_t i = 0; i < found->claim_count; i++)
+        if (strcmp(found->claims[i].name, slot->claim) == 0)
+            *ret_holder = &found->claims[i];
+    if (*ret_holder != NULL)
+        return "held";
+    return slot->reserved_until_ms > now_ms ? "quarantined" : "free";
+}

@@ -1,0 +1,63 @@
+/* cli/fleet.h - a fleet as its coordinator knows it, for init, slots, status and top. One thread,
+ * blocking. */
+#ifndef SF_CLI_FLEET_H
+#define SF_CLI_FLEET_H
+
+#include "cli/cli.h"
+#include "coord/coord.h"
+
+struct sf_cli_fleet_options {
+    const char *coordinator; /* NULL: where snowfleetd looks by default */
+    const char *fleet;
+    uint64_t timeout_ms;
+    const char *username, *password_file, *ca, *cert, *key;
+};
+
+#define SF_CLI_FLEET ((struct sf_cli_fleet_options){.fleet = "default", .timeout_ms = 10000})
+
+#define SF_CLI_FLEET_OPTIONS(f)                                                                    \
+    {"coordinator", 0, SF_CLI_TEXT, &(f).coordinator, "URL", sf_cli_coordinator_help, 0, 0},       \
+        {"fleet", 0, SF_CLI_TEXT, &(f).fleet, "NAME", "the fleet's name [default]", 0, 0},         \
+        {"timeout-ms", 0, SF_CLI_NUMBER, &(f).timeout_ms, "MS", "for each question [10000]", 1,    \
+         3600000},                                                                                 \
+        {"username", 0, SF_CLI_TEXT, &(f).username, "NAME", "for the coordinator", 0, 0},          \
+        {"password-file", 0, SF_CLI_TEXT, &(f).password_file, "FILE", "its password", 0, 0},       \
+        {"coordinator-ca", 0, SF_CLI_TEXT, &(f).ca, "FILE", "certificates to trust", 0, 0},        \
+        {"coordinator-cert", 0, SF_CLI_TEXT, &(f).cert, "FILE", "own certificate", 0, 0},          \
+    {                                                                                              \
+        "coordinator-key", 0, SF_CLI_TEXT, &(f).key, "FILE", "its key", 0, 0                       \
+    }
+
+struct sf_cli_fleet {
+    struct sf_coord *coord;
+    struct sf_coord_calls *calls;
+    uint32_t timeout_ms;
+    char url[4096];
+};
+
+/* Return -1 to go on, or the exit code after saying what is wrong. */
+int sf_cli_fleet_open(const struct sf_cli_fleet_options *options, struct sf_cli_fleet *ret);
+void sf_cli_fleet_close(struct sf_cli_fleet *fleet);
+
+/* Asks; fills in deadline and id. The event is the caller's to free, whatever came of it. */
+struct sf_coord_event *sf_cli_fleet_ask(struct sf_cli_fleet *fleet,
+                                        struct sf_coord_request *request);
+/* Says why a request was not done, and what to do; returns the exit code. */
+int sf_cli_fleet_failed(const struct sf_cli_fleet *fleet, const struct sf_coord_event *event);
+
+/* The fleet's config; -1, or the exit code. */
+int sf_cli_fleet_config(struct sf_cli_fleet *fleet, struct sf_coord_config *ret);
+/* Calls `each` for every datacenter that has records (or only for *only). `each` returns -1 to go
+ * on. */
+int sf_cli_fleet_list(struct sf_cli_fleet *fleet, const struct sf_coord_config *config,
+                      const uint64_t *only,
+                      int (*each)(void *ctx, uint64_t datacenter,
+                                  const struct sf_coord_completion *found),
+                      void *ctx);
+
+/* "held", "quarantined", "free", "broken", with the claim that holds it (or NULL). */
+const char *sf_cli_slot_state(const struct sf_coord_completion *found,
+                              const struct sf_coord_slot *slot, int64_t now_ms,
+                              const struct sf_coord_claim **ret_holder);
+
+#endif

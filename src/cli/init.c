@@ -1,0 +1,180 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/parse.h"
+#include "cli/fleet.h"
+
+/* After a loss of data every slot starts this far ahead: no worker that still holds a reservation
+ * from before has one that reaches further than its window. */
+#define DEFAULT_WINDOW_MS 600000
+
+static void print_config(const char *fleet, const struct sf_coord_config *config, bool as_json)
+{
+    char epoch[SF_TIME_TEXT_MAX], created[SF_TIME_TEXT_MAX];
+    json_t *datacenters = config->any_datacenter ? json_null() : json_array();
+    for (uint16_t i = 0; !config->any_datacenter && i < config->datacenter_count; i++)
+        json_array_append_new(datacenters, json_integer(config->datacenters[i]));
+    if (as_json) {
+        sf_cli_print_json(
+            json_pack("{s:s, s:s, s:I, s:o, s:o, s:I, s:I, s:I}", "fleet", fleet, "fleet_id",
+                      config->fleet_id, "epoch_ms", (json_int_t)config->epoch_ms, "layout",
+                      sf_cli_layout_json(&config->layout), "datacenters", datacenters, "floor_ms",
+                      (json_int_t)config->floor_ms, "incarnation", (json_int_t)config->incarnation,
+                      "created_ms", (json_int_t)config->created_ms));
+        return;
+    }
+    char *text = json_dumps(datacenters, JSON_COMPACT | JSON_ENCODE_ANY);
+    (void)printf("fleet        %s\nfleet_id     %s\nepoch        %s\nlayout       "
+                 "%u,%u,%u,%u\ndatacenters  %s\ncreated      %s\n",
+                 fleet, config->fleet_id, sf_format_time_ms(config->epoch_ms, epoch, sizeof epoch),
+                 config->layout.timestamp_bits, config->layout.datacenter_bits,
+                 config->layout.worker_bits, config->layout.sequence_bits,
+                 config->any_datacenter ? "any" : text,
+                 sf_format_time_ms(config->created_ms, created, sizeof created));
+    free(text);
+    json_decref(datacenters);
+}
+
+static int read_datacenters(const struct sf_cli_list *list, struct sf_coord_config *config)
+{
+    config->any_datacenter = list->count == 0;
+    for (size_t i = 0; i < list->count; i++) {
+        uint64_t d;
+        if (sf_parse_u64(list->items[i], 0, sf_layout_max_datacenter(&config->layout), &d) != 0 ||
+            d >= SF_COORD_DATACENTERS_MAX)
+            return sf_cli_fail(
+                SF_CLI_USAGE, "--datacenters: \"%s\" is not allowed; 0 to %llu is in this layout",
+                list->items[i], (unsigned long long)sf_layout_max_datacenter(&config->layout));
+        config->datacenters[config->datacenter_count++] = (uint16_t)d;
+    }
+    return -1;
+}
+
+static int check_layout(const struct sf_layout *layout)
+{
+    if (layout->worker_bits > SF_COORD_WORKER_BITS_MAX ||
+        layout->datacenter_bits > SF_COORD_DATACENTER_BITS_MAX)
+        return sf_cli_fail(SF_CLI_USAGE,
+                           "--layout: init makes a record for every slot; allowed are up to %d "
+                           "worker and %d datacenter "
+                           "bits",
+                           SF_COORD_WORKER_BITS_MAX, SF_COORD_DATACENTER_BITS_MAX);
+    return -1;
+}
+
+static int confirm(const char *url, const char *fleet)
+{
+    char answer[64] = "";
+    if (!isatty(STDIN_FILENO))
+        return sf_cli_fail(SF_CLI_USAGE,
+                           "--after-data-loss replaces the records of fleet %s; --yes confirms it "
+                           "without a terminal",
+                           fleet);
+    (void)fprintf(stderr,
+                  "This replaces the records of fleet \"%s\" in %s. Every slot will start at now + "
+                  "window, so that nothing\n"
+                  "minted before the loss is minted again. Stop all workers first. Type the "
+                  "fleet's name to go on: ",
+                  fleet, url);
+    if (fgets(answer, sizeof answer, stdin) == NULL)
+        answer[0] = '\0';
+    answer[strcspn(answer, "\n")] = '\0';
+    return strcmp(answer, fleet) == 0
+               ? -1
+               : sf_cli_fail(SF_CLI_FAILED, "not confirmed; nothing was changed");
+}
+
+static int refuse_existing(struct sf_cli_fleet *fleet, const char *name, bool as_json)
+{
+    struct sf_coord_config config;
+    const int code = sf_cli_fleet_config(fleet, &config);
+    if (code >= 0)
+        return code;
+    print_config(name, &config, as_json);
+    (void)sf_cli_end();
+    return sf_cli_fail(
+        SF_CLI_FAILED,
+        "%s: fleet %s exists already, as shown; nothing was changed. If the coordinator lost data: "
+        "--after-data-loss",
+        fleet->url, name);
+}
+
+static int make(struct sf_cli_fleet *fleet, const char *name, const struct sf_coord_init *init,
+                bool as_json)
+{
+    struct sf_coord_request request = {.op = SF_COORD_INIT};
+    request.u.init = *init;
+    struct sf_coord_event *event = sf_cli_fleet_ask(fleet, &request);
+    int code = 0;
+    if (event->completion.outcome == SF_COORD_DONE)
+        print_config(name,
+                     event->completion.config != NULL ? event->completion.config : &init->config,
+                     as_json);
+    else if (event->completion.reason == SF_COORD_EXISTS)
+        code = refuse_existing(fleet, name, as_json);
+    else
+        code = sf_cli_fleet_failed(fleet, event);
+    sf_coord_event_free(event);
+    return code == 0 ? sf_cli_end() : code;
+}
+
+int sf_cli_init(int argc, char **argv)
+{
+    struct sf_cli_fleet_options to = SF_CLI_FLEET;
+    struct sf_coord_init init = {
+        .config = {.epoch_ms = SF_DEFAULT_EPOCH_MS, .layout = SF_DEFAULT_LAYOUT}};
+    struct sf_cli_list datacenters = {0};
+    uint64_t window_ms = DEFAULT_WINDOW_MS;
+    bool yes = false, as_json = false;
+    const struct sf_cli_option options[] = {
+        SF_CLI_FLEET_OPTIONS(to),
+        {"epoch-ms", 0, SF_CLI_SIGNED, &init.config.epoch_ms, "MS",
+         "time 0 of the IDs, Unix milliseconds [1704067200000, 2024-01-01]", 0, 0},
+        {"layout", 0, SF_CLI_LAYOUT, &init.config.layout, "T,D,W,S",
+         "bits of each field [41,5,5,12]", 0, 0},
+        {"datacenters", 0, SF_CLI_LIST, &datacenters, "D,..",
+         "the numbers this coordinator serves [any]", 0, 0},
+        {"after-data-loss", 0, SF_CLI_FLAG, &init.after_data_loss, NULL,
+         "make the records anew; every slot starts at now + window", 0, 0},
+        {"window-ms", 0, SF_CLI_NUMBER, &window_ms, "MS",
+         "the workers' reservation.window_ms [600000]", 1000, 86400000},
+        {"yes", 'y', SF_CLI_FLAG, &yes, NULL, "do not ask", 0, 0},
+        {"json", 0, SF_CLI_FLAG, &as_json, NULL, "a JSON object", 0, 0},
+    };
+    const struct sf_cli_usage usage = {
+        .line = "snowfleet init --coordinator URL [--fleet NAME] [--epoch-ms E] [--layout T,D,W,S] "
+                "[OPTION]...",
+        .text = "Makes a fleet: its config with a random fleet id, and a record for every slot. "
+                "Layout and epoch\n"
+                "never change afterwards. A fleet that exists is shown and left alone (exit 1).\n\n"
+                "example: snowfleet init --coordinator zk://zk-0:2181,zk-1:2181,zk-2:2181 "
+                "--datacenters 0,1\n",
+        .options = options,
+        .option_count = sizeof options / sizeof *options,
+    };
+    int code = sf_cli_parse(&usage, argc, argv, NULL);
+    if (code < 0)
+        code = check_layout(&init.config.layout);
+    if (code < 0)
+        code = read_datacenters(&datacenters, &init.config);
+    struct sf_cli_fleet fleet = {0};
+    if (code < 0)
+        code = sf_cli_fleet_open(&to, &fleet);
+    if (code < 0 && init.after_data_loss && !yes)
+        code = confirm(fleet.url, to.fleet);
+    if (code < 0) {
+        uint8_t random[16];
+        const int64_t now_ms = sf_real_ns() / SF_NS_PER_MS;
+        sf_random_bytes(random, sizeof random);
+        sf_uuid4(random, init.config.fleet_id);
+        init.config.created_ms = now_ms;
+        init.config.incarnation = 1;
+        init.config.floor_ms = init.after_data_loss ? now_ms + (int64_t)window_ms : 0;
+        code = make(&fleet, to.fleet, &init, as_json);
+    }
+    sf_cli_fleet_close(&fleet);
+    sf_cli_list_free(&datacenters);
+    return code;
+}

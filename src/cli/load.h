@@ -1,0 +1,49 @@
+/* cli/load.h - the load of `snowfleet bench`: one thread that keeps a number of connections filled
+ * with requests (closed loop: a request is sent when one has been answered). The options are read
+ * only; counters may be read by others while it runs. */
+#ifndef SF_CLI_LOAD_H
+#define SF_CLI_LOAD_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "cli/histogram.h"
+#include "wire/frame.h"
+
+#define SF_LOAD_DEPTH_MAX 4096
+
+struct sf_load_options {
+    const struct sockaddr_storage *addresses; /* connections go round them */
+    const socklen_t *sizes;
+    uint32_t address_count;
+    uint32_t depth, batch;
+    int64_t connect_timeout_ms;
+};
+
+struct sf_load_conn;
+
+struct sf_load {
+    const struct sf_load_options *options;
+    uint32_t conns, first;    /* how many, and which address the first takes */
+    _Atomic uint64_t *budget; /* requests left to send, of all threads; NULL: no end */
+    const _Atomic bool *stop;
+    pthread_t thread;
+    struct sf_load_conn *all;
+
+    _Atomic uint64_t answers;                                   /* while it runs */
+    uint64_t ids, statuses[SF_WIRE_STATUSES], unknown_statuses; /* after it ended */
+    struct sf_histogram latency;
+    char why[160]; /* why it ended early; empty: it did not */
+};
+
+/* Connects (blocking). Returns 0 or a negative errno code, with `why`. */
+int sf_load_connect(struct sf_load *load);
+/* The thread's function: runs until *stop, the budget is spent and answered, or a connection fails.
+ */
+void *sf_load_run(void *load);
+void sf_load_free(struct sf_load *load);
+
+#endif

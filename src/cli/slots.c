@@ -1,0 +1,137 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "base/parse.h"
+#include "cli/fleet.h"
+
+struct view {
+    bool as_json, all;
+    json_t *slots;
+    int64_t now_ms;
+    uint64_t held, free, quarantined, broken, waiting, untouched;
+    bool headed;
+};
+
+static void count(struct view *view, const char *state)
+{
+    view->held += strcmp(state, "held") == 0;
+    view->free += strcmp(state, "free") == 0;
+    view->quarantined += strcmp(state, "quarantined") == 0;
+    view->broken += strcmp(state, "broken") == 0;
+}
+
+static void show_text(struct view *view, uint64_t datacenter, const struct sf_coord_slot *slot,
+                      const char *state, const struct sf_coord_claim *holder)
+{
+    char until[SF_TIME_TEXT_MAX], left[SF_DURATION_TEXT_MAX];
+    if (!view->headed)
+        (void)printf("%-4s %-6s %-12s %-26s %-9s %-10s %s\n", "DC", "WORKER", "STATE",
+                     "RESERVED UNTIL", "LEFT", "FENCE", "HOLDER");
+    view->headed = true;
+    const bool reserved = slot->reserved_until_ms > view->now_ms;
+    (void)printf(
+        "%-4llu %-6llu %-12s %-26s %-9s %-10llu %s%s%s\n", (unsigned long long)datacenter,
+        (unsigned long long)slot->worker, state,
+        slot->reserved_until_ms > 0
+            ? sf_format_time_ms(slot->reserved_until_ms, until, sizeof until)
+            : "-",
+        reserved ? sf_format_duration_ms(slot->reserved_until_ms - view->now_ms, left, sizeof left)
+                 : "-",
+        (unsigned long long)slot->fence, holder != NULL ? holder->node : slot->node,
+        holder != NULL ? " " : "", holder != NULL ? holder->address : "");
+}
+
+static json_t *slot_json(uint64_t datacenter, const struct sf_coord_slot *slot, const char *state,
+                         const struct sf_coord_claim *holder)
+{
+    return json_pack(
+        "{s:I, s:I, s:s, s:I, s:I, s:s, s:s?, s:s?, s:s?}", "datacenter", (json_int_t)datacenter,
+        "worker", (json_int_t)slot->worker, "state", state, "fence", (json_int_t)slot->fence,
+        "reserved_until_ms", (json_int_t)slot->reserved_until_ms, "node",
+        holder != NULL ? holder->node : slot->node, "claim", holder != NULL ? holder->name : NULL,
+        "address", holder != NULL ? holder->address : NULL, "admin",
+        holder != NULL ? holder->admin : NULL);
+}
+
+static int show_datacenter(void *ctx, uint64_t datacenter, const struct sf_coord_completion *found)
+{
+    struct view *view = ctx;
+    for (size_t i = 0; i < found->slot_count; i++) {
+        const struct sf_coord_slot *slot = &found->slots[i];
+        const struct sf_coord_claim *holder;
+        const char *state = sf_cli_slot_state(found, slot, view->now_ms, &holder);
+        count(view, state);
+        if (view->as_json)
+            json_array_append_new(view->slots, slot_json(datacenter, slot, state, holder));
+        else if (!view->all && slot->fence == 0 && strcmp(state, "free") == 0)
+            view->untouched++;
+        else
+            show_text(view, datacenter, slot, state, holder);
+    }
+    for (size_t i = 0; i < found->claim_count; i++)
+        view->waiting += found->claims[i].slot < 0;
+    return -1;
+}
+
+static int show(struct sf_cli_fleet *fleet, const char *name, const uint64_t *only,
+                struct view *view)
+{
+    struct sf_coord_config config;
+    int code = sf_cli_fleet_config(fleet, &config);
+    view->now_ms = sf_real_ns() / SF_NS_PER_MS;
+    view->slots = json_array();
+    if (code < 0)
+        code = sf_cli_fleet_list(fleet, &config, only, show_datacenter, view);
+    if (code >= 0) {
+        json_decref(view->slots);
+        return code;
+    }
+    if (view->as_json) {
+        sf_cli_print_json(json_pack(
+            "{s:s, s:s, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:o}", "fleet", name, "fleet_id",
+            config.fleet_id, "epoch_ms", (json_int_t)config.epoch_ms, "layout",
+            sf_cli_layout_json(&config.layout), "held", (json_int_t)view->held, "free",
+            (json_int_t)view->free, "quarantined", (json_int_t)view->quarantined, "broken",
+            (json_int_t)view->broken, "waiting", (json_int_t)view->waiting, "slots", view->slots));
+    } else {
+        json_decref(view->slots);
+        (void)printf(
+            "%llu held, %llu free, %llu quarantined, %llu broken; %llu workers wait for a slot\n",
+            (unsigned long long)view->held, (unsigned long long)view->free,
+            (unsigned long long)view->quarantined, (unsigned long long)view->broken,
+            (unsigned long long)view->waiting);
+    }
+    return sf_cli_end();
+}
+
+int sf_cli_slots(int argc, char **argv)
+{
+    struct sf_cli_fleet_options to = SF_CLI_FLEET;
+    struct view view = {0};
+    uint64_t datacenter = UINT64_MAX;
+    const struct sf_cli_option options[] = {
+        SF_CLI_FLEET_OPTIONS(to),
+        {"datacenter", 0, SF_CLI_NUMBER, &datacenter, "D", "only this one [all that have records]",
+         0, 0},
+        {"all", 'a', SF_CLI_FLAG, &view.all, NULL, "also the slots that were never held", 0, 0},
+        {"json", 0, SF_CLI_FLAG, &view.as_json, NULL, "a JSON object with every slot", 0, 0},
+    };
+    const struct sf_cli_usage usage = {
+        .line =
+            "snowfleet slots --coordinator URL [--fleet NAME] [--datacenter D] [--all] [--json]",
+        .text = "Shows the slots of a fleet as its coordinator has them: free, held (by whom), "
+                "quarantined (until when:\n"
+                "nobody holds it, and its last owner's reservation has not passed), broken (the "
+                "record cannot be read).\n",
+        .options = options,
+        .option_count = sizeof options / sizeof *options,
+    };
+    int code = sf_cli_parse(&usage, argc, argv, NULL);
+    struct sf_cli_fleet fleet = {0};
+    if (code < 0)
+        code = sf_cli_fleet_open(&to, &fleet);
+    if (code < 0)
+        code = show(&fleet, to.fleet, datacenter != UINT64_MAX ? &datacenter : NULL, &view);
+    sf_cli_fleet_close(&fleet);
+    return code;
+}

@@ -1,0 +1,158 @@
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/parse.h"
+#include "cli/fleet.h"
+#include "cli/worker.h"
+
+static void print_worker(const json_t *status)
+{
+    char time[SF_TIME_TEXT_MAX], left[SF_DURATION_TEXT_MAX];
+    const double worker = sf_cli_number_at(status, "worker", -1);
+    (void)printf("fleet        %s (%s)\n", sf_cli_text_at(status, "fleet", "?"),
+                 sf_cli_text_at(status, "fleet_id", "unknown"));
+    if (worker >= 0)
+        (void)printf("slot         datacenter %.0f worker %.0f, fence %.0f\n",
+                     sf_cli_number_at(status, "datacenter", 0), worker,
+                     sf_cli_number_at(status, "fence", 0));
+    else
+        (void)printf("slot         none\n");
+    const char *why = sf_cli_text_at(status, "why", "");
+    (void)printf("state        %s%s%s\n", sf_cli_text_at(status, "state", "?"),
+                 why[0] != '\0' ? ": " : "", why);
+    const double until_ms = sf_cli_number_at(status, "reservation.reserved_until_ms", -1);
+    if (until_ms >= 0)
+        (void)printf(
+            "reservation  until %s (%s left)\n",
+            sf_format_time_ms((int64_t)until_ms, time, sizeof time),
+            sf_format_duration_ms((int64_t)sf_cli_number_at(status, "reservation.left_ms", 0), left,
+                                  sizeof left));
+    (void)printf("clock        %s: %s\n", sf_cli_text_at(status, "clock.verdict", "?"),
+                 sf_cli_text_at(status, "clock.text", ""));
+    (void)printf("coordinator  %s, %s\n", sf_cli_text_at(status, "coordinator.backend", "?"),
+                 json_is_true(json_object_get(json_object_get(status, "coordinator"), "connected"))
+                     ? "connected"
+                     : "not connected");
+    (void)printf("serving      %.0f connections, %.0f IDs minted, %.0f IDs/s\n",
+                 sf_cli_number_at(status, "connections", 0),
+                 sf_cli_number_at(status, "ids_minted", 0),
+                 sf_cli_number_at(status, "ids_per_s", 0));
+    (void)printf("address      %s, admin %s, node %s, version %s\n",
+                 sf_cli_text_at(status, "address", "?"), sf_cli_text_at(status, "admin", "?"),
+                 sf_cli_text_at(status, "node", "?"), sf_cli_text_at(status, "version", "?"));
+    size_t i;
+    const json_t *check;
+    json_array_foreach(json_object_get(status, "checks"), i, check)(void)
+        printf("%s %s: %s\n", json_is_true(json_object_get(check, "ok")) ? "[+]" : "[-]",
+               sf_cli_text_at(check, "name", "?"), sf_cli_text_at(check, "text", ""));
+}
+
+static int one(const char *admin, uint32_t timeout_ms, bool as_json)
+{
+    json_t *status;
+    struct sf_error err;
+    const int r = sf_cli_get_json(admin, "/status", timeout_ms, &status, &err);
+    if (r != 0)
+        return sf_cli_fail(r == -EINVAL ? SF_CLI_USAGE : SF_CLI_UNREACHABLE,
+                           "%s; is snowfleetd running there? --admin names its admin.address",
+                           err.text);
+    if (as_json) {
+        sf_cli_print_json(status);
+    } else {
+        print_worker(status);
+        json_decref(status);
+    }
+    return sf_cli_end();
+}
+
+struct view {
+    json_t *workers; /* NULL: text */
+    uint32_t timeout_ms;
+    uint64_t count, silent;
+};
+
+static int show_datacenter(void *ctx, uint64_t datacenter, const struct sf_coord_completion *found)
+{
+    struct view *view = ctx;
+    for (size_t i = 0; i < found->claim_count; i++) {
+        const struct sf_coord_claim *claim = &found->claims[i];
+        json_t *status = NULL;
+        struct sf_error err = {0};
+        const bool there =
+            sf_cli_get_json(claim->admin, "/status", view->timeout_ms, &status, &err) == 0;
+        view->count++;
+        view->silent += !there;
+        if (view->workers == NULL)
+            sf_cli_worker_line(stdout, claim->admin, status, err.text);
+        else
+            json_array_append_new(
+                view->workers, json_pack("{s:I, s:o, s:I, s:s, s:s, s:s, s:O?, s:s?}", "datacenter",
+                                         (json_int_t)datacenter, "worker",
+                                         claim->slot < 0 ? json_null() : json_integer(claim->slot),
+                                         "fence", (json_int_t)claim->fence, "node", claim->node,
+                                         "address", claim->address, "admin", claim->admin, "status",
+                                         status, "error", there ? NULL : err.text));
+        json_decref(status);
+    }
+    return -1;
+}
+
+static int all(struct sf_cli_fleet *fleet, const char *name, uint32_t timeout_ms, bool as_json)
+{
+    struct sf_coord_config config;
+    struct view view = {.timeout_ms = timeout_ms};
+    int code = sf_cli_fleet_config(fleet, &config);
+    if (code >= 0)
+        return code;
+    if (as_json)
+        view.workers = json_array();
+    else
+        sf_cli_worker_heading(stdout);
+    code = sf_cli_fleet_list(fleet, &config, NULL, show_datacenter, &view);
+    if (code >= 0) {
+        json_decref(view.workers);
+        return code;
+    }
+    if (as_json)
+        sf_cli_print_json(json_pack("{s:s, s:s, s:o}", "fleet", name, "fleet_id", config.fleet_id,
+                                    "workers", view.workers));
+    else
+        (void)printf("fleet %s: %llu workers, %llu without an answer\n", name,
+                     (unsigned long long)view.count, (unsigned long long)view.silent);
+    return sf_cli_end();
+}
+
+int sf_cli_status(int argc, char **argv)
+{
+    struct sf_cli_fleet_options to = SF_CLI_FLEET;
+    const char *admin = SF_CLI_DEFAULT_ADMIN;
+    bool as_json = false;
+    to.timeout_ms = 3000;
+    const struct sf_cli_option options[] = {
+        {"admin", 0, SF_CLI_TEXT, &admin, "URL",
+         "the worker's admin.address [http://127.0.0.1:7451]", 0, 0},
+        {"json", 0, SF_CLI_FLAG, &as_json, NULL, "a JSON object", 0, 0},
+        SF_CLI_FLEET_OPTIONS(to),
+    };
+    const struct sf_cli_usage usage = {
+        .line = "snowfleet status [--admin URL | --coordinator URL [--fleet NAME]] [--json]",
+        .text = "Shows one worker as it sees itself; with --coordinator every live worker of the "
+                "fleet, each asked at\n"
+                "the admin address of its claim.\n",
+        .options = options,
+        .option_count = sizeof options / sizeof *options,
+    };
+    const int code = sf_cli_parse(&usage, argc, argv, NULL);
+    if (code >= 0)
+        return code;
+    if (to.coordinator == NULL)
+        return one(admin, (uint32_t)to.timeout_ms, as_json);
+    struct sf_cli_fleet fleet = {0};
+    int result = sf_cli_fleet_open(&to, &fleet);
+    if (result < 0)
+        result = all(&fleet, to.fleet, 1000, as_json);
+    sf_cli_fleet_close(&fleet);
+    return result;
+}

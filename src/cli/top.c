@@ -1,0 +1,176 @@
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/parse.h"
+#include "base/ticks.h"
+#include "cli/fleet.h"
+#include "cli/worker.h"
+
+static volatile sig_atomic_t stopped;
+
+static void on_signal(int number)
+{
+    (void)number;
+    stopped = 1;
+}
+
+struct screen {
+    FILE *to;
+    uint32_t timeout_ms;
+    double ids_per_s;
+    uint64_t workers, silent, held, free, quarantined, broken, waiting;
+};
+
+static void ask_worker(struct screen *screen, const char *admin)
+{
+    json_t *status = NULL;
+    struct sf_error err = {0};
+    (void)sf_cli_get_json(admin, "/status", screen->timeout_ms, &status, &err);
+    sf_cli_worker_line(screen->to, admin, status, err.text);
+    screen->workers++;
+    screen->silent += status == NULL;
+    screen->ids_per_s += sf_cli_number_at(status, "ids_per_s", 0);
+    json_decref(status);
+}
+
+static void count_state(struct screen *screen, const char *state)
+{
+    screen->held += strcmp(state, "held") == 0;
+    screen->free += strcmp(state, "free") == 0;
+    screen->quarantined += strcmp(state, "quarantined") == 0;
+    screen->broken += strcmp(state, "broken") == 0;
+}
+
+static int draw_datacenter(void *ctx, uint64_t datacenter, const struct sf_coord_completion *found)
+{
+    struct screen *screen = ctx;
+    const int64_t now_ms = sf_real_ns() / SF_NS_PER_MS;
+    (void)datacenter;
+    for (size_t i = 0; i < found->slot_count; i++) {
+        const struct sf_coord_claim *holder;
+        count_state(screen, sf_cli_slot_state(found, &found->slots[i], now_ms, &holder));
+    }
+    for (size_t i = 0; i < found->claim_count; i++) {
+        screen->waiting += found->claims[i].slot < 0;
+        ask_worker(screen, found->claims[i].admin);
+    }
+    return -1;
+}
+
+/* The fleet as one of its workers read it. */
+static int draw_fleet(struct screen *screen, const char *admin)
+{
+    json_t *fleet = NULL;
+    const json_t *item;
+    size_t i;
+    struct sf_error err;
+    const int r = sf_cli_get_json(admin, "/fleet", screen->timeout_ms, &fleet, &err);
+    if (r != 0)
+        return sf_cli_fail(r == -EINVAL ? SF_CLI_USAGE : SF_CLI_UNREACHABLE,
+                           "%s; is snowfleetd running there? --admin names its admin.address",
+                           err.text);
+    json_array_foreach(json_object_get(fleet, "slots"), i, item)
+        count_state(screen, sf_cli_text_at(item, "state", ""));
+    screen->waiting = (uint64_t)sf_cli_number_at(fleet, "waiting", 0);
+    json_array_foreach(json_object_get(fleet, "workers"), i, item)
+        ask_worker(screen, sf_cli_text_at(item, "admin", admin));
+    json_decref(fleet);
+    return -1;
+}
+
+static int draw(const char *admin, struct sf_cli_fleet *fleet, FILE *to)
+{
+    struct screen screen = {.to = to, .timeout_ms = 500};
+    char time[SF_TIME_TEXT_MAX];
+    int code;
+    (void)fprintf(to, "snowfleet top  %s  %s\n\n", fleet != NULL ? fleet->url : admin,
+                  sf_format_time_ms(sf_real_ns() / SF_NS_PER_MS, time, sizeof time));
+    sf_cli_worker_heading(to);
+    if (fleet != NULL) {
+        struct sf_coord_config config;
+        code = sf_cli_fleet_config(fleet, &config);
+        if (code < 0)
+            code = sf_cli_fleet_list(fleet, &config, NULL, draw_datacenter, &screen);
+    } else {
+        code = draw_fleet(&screen, admin);
+    }
+    (void)fprintf(to,
+                  "\n%llu workers (%llu silent), %.0f IDs/s; slots: %llu held, %llu free, %llu "
+                  "quarantined, %llu broken; %llu "
+                  "workers wait\n",
+                  (unsigned long long)screen.workers, (unsigned long long)screen.silent,
+                  screen.ids_per_s, (unsigned long long)screen.held,
+                  (unsigned long long)screen.free, (unsigned long long)screen.quarantined,
+                  (unsigned long long)screen.broken, (unsigned long long)screen.waiting);
+    return code;
+}
+
+/* Draws into memory first, so that the screen changes at once and an error leaves it alone. */
+static int frame(const char *admin, struct sf_cli_fleet *fleet, bool ansi)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *to = open_memstream(&text, &size);
+    if (to == NULL)
+        abort();
+    const int code = draw(admin, fleet, to);
+    (void)fclose(to);
+    if (code < 0) {
+        if (ansi)
+            (void)fputs("\033[H\033[2J", stdout);
+        (void)fwrite(text, 1, size, stdout);
+        (void)fflush(stdout);
+    }
+    free(text);
+    return code;
+}
+
+int sf_cli_top(int argc, char **argv)
+{
+    struct sf_cli_fleet_options to = SF_CLI_FLEET;
+    const char *admin = SF_CLI_DEFAULT_ADMIN;
+    uint64_t interval_ms = 1000;
+    bool once = false;
+    to.timeout_ms = 3000;
+    const struct sf_cli_option options[] = {
+        {"admin", 0, SF_CLI_TEXT, &admin, "URL",
+         "any worker's admin.address [http://127.0.0.1:7451]", 0, 0},
+        {"interval-ms", 'i', SF_CLI_NUMBER, &interval_ms, "MS", "between two looks [1000]", 100,
+         3600000},
+        {"once", '1', SF_CLI_FLAG, &once, NULL, "print once and exit", 0, 0},
+        SF_CLI_FLEET_OPTIONS(to),
+    };
+    const struct sf_cli_usage usage = {
+        .line = "snowfleet top [--admin URL | --coordinator URL [--fleet NAME]] [--interval-ms MS] "
+                "[--once]",
+        .text = "Watches the fleet: every live worker with its slot, state, rate, latency, clock "
+                "offset and reservation.\n"
+                "The workers are those that one of them knows (--admin) or that the coordinator "
+                "lists. Ctrl-C ends it.\n",
+        .options = options,
+        .option_count = sizeof options / sizeof *options,
+    };
+    int code = sf_cli_parse(&usage, argc, argv, NULL);
+    if (code >= 0)
+        return code;
+    struct sf_cli_fleet fleet = {0};
+    if (to.coordinator != NULL)
+        code = sf_cli_fleet_open(&to, &fleet);
+    const struct sigaction action = {.sa_handler = on_signal};
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
+    const bool ansi = !once && isatty(STDOUT_FILENO);
+    while (code < 0 && !stopped) {
+        code = frame(admin, to.coordinator != NULL ? &fleet : NULL, ansi);
+        if (once)
+            break;
+        if (code < 0)
+            sf_sleep_ms((int64_t)interval_ms);
+    }
+    sf_cli_fleet_close(&fleet);
+    return code < 0 ? sf_cli_end() : code;
+}

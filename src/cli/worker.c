@@ -1,0 +1,96 @@
+#include "cli/worker.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/parse.h"
+#include "cli/http.h"
+
+int sf_cli_get_json(const char *admin, const char *path, uint32_t timeout_ms, json_t **ret,
+                    struct sf_error *err)
+{
+    struct sf_cli_answer answer = {0};
+    const int r = sf_cli_http("GET", admin, path, timeout_ms, &answer, err);
+    if (r != 0)
+        return r;
+    json_error_t where;
+    json_t *object = NULL;
+    int code = 0;
+    if (answer.status != 200)
+        code = sf_error_set(err, -EPROTO, "%s%s: HTTP %d: %.200s", admin, path, answer.status,
+                            answer.body);
+    else if ((object = json_loadb(answer.body, answer.size, JSON_REJECT_DUPLICATES, &where)) ==
+             NULL)
+        code =
+            sf_error_set(err, -EPROTO, "%s%s: the answer is not JSON: %s", admin, path, where.text);
+    else
+        *ret = object;
+    sf_cli_answer_free(&answer);
+    return code;
+}
+
+static const json_t *at(const json_t *object, const char *path)
+{
+    char name[64];
+    while (object != NULL && *path != '\0') {
+        const size_t size = strcspn(path, ".");
+        (void)snprintf(name, sizeof name, "%.*s", (int)size, path);
+        object = json_object_get(object, name);
+        path += size + (path[size] == '.');
+    }
+    return object;
+}
+
+const char *sf_cli_text_at(const json_t *object, const char *path, const char *fallback)
+{
+    const json_t *found = at(object, path);
+    return json_is_string(found) ? json_string_value(found) : fallback;
+}
+
+double sf_cli_number_at(const json_t *object, const char *path, double fallback)
+{
+    const json_t *found = at(object, path);
+    return json_is_number(found) ? json_number_value(found) : fallback;
+}
+
+void sf_cli_worker_heading(FILE *to)
+{
+    (void)fprintf(to, "%-7s %-12s %-22s %10s %9s %9s %9s %9s %6s  %s\n", "SLOT", "STATE", "NODE",
+                  "IDS/S", "P50", "P99", "OFFSET", "RESERVED", "CONNS", "ADMIN");
+}
+
+static void print_micros(FILE *to, double us)
+{
+    char text[32];
+    if (us < 0)
+        (void)snprintf(text, sizeof text, "-");
+    else if (us < 1000)
+        (void)snprintf(text, sizeof text, "%.0fus", us);
+    else
+        (void)snprintf(text, sizeof text, "%.1fms", us / 1000);
+    (void)fprintf(to, " %9s", text);
+}
+
+void sf_cli_worker_line(FILE *to, const char *admin, const json_t *status, const char *why)
+{
+    if (status == NULL) {
+        (void)fprintf(to, "%-7s %-12s %s: %s\n", "-", "no answer", admin, why);
+        return;
+    }
+    char slot[32] = "-", left[SF_DURATION_TEXT_MAX] = "-";
+    const double worker = sf_cli_number_at(status, "worker", -1);
+    const double left_ms = sf_cli_number_at(status, "reservation.left_ms", -1);
+    if (worker >= 0)
+        (void)snprintf(slot, sizeof slot, "%.0f/%.0f", sf_cli_number_at(status, "datacenter", 0),
+                       worker);
+    if (left_ms >= 0)
+        (void)sf_format_duration_ms((int64_t)left_ms, left, sizeof left);
+    (void)fprintf(to, "%-7s %-12s %-22.22s %10.0f", slot, sf_cli_text_at(status, "state", "?"),
+                  sf_cli_text_at(status, "node", "?"), sf_cli_number_at(status, "ids_per_s", 0));
+    print_micros(to, sf_cli_number_at(status, "latency.p50_us", -1));
+    print_micros(to, sf_cli_number_at(status, "latency.p99_us", -1));
+    (void)fprintf(to, " %7.1fms %9s %6.0f  %s\n",
+                  sf_cli_number_at(status, "clock.offset_ns", 0) / 1e6, left,
+                  sf_cli_number_at(status, "connections", 0), admin);
+}

@@ -1,0 +1,24 @@
+/* cli/worker.h - what a worker's admin port says, and a table of workers, for status, top and
+ * drain. One thread. */
+#ifndef SF_CLI_WORKER_H
+#define SF_CLI_WORKER_H
+
+#include <stdio.h>
+
+#include "base/error.h"
+#include "cli/cli.h"
+
+/* GET path as JSON. Returns 0 with a new reference, or a negative errno code with err. */
+int sf_cli_get_json(const char *admin, const char *path, uint32_t timeout_ms, json_t **ret,
+                    struct sf_error *err);
+
+/* Members by path ("clock.offset_ns"); the fallback when missing or of another type. */
+const char *sf_cli_text_at(const json_t *object, const char *path, const char *fallback);
+double sf_cli_number_at(const json_t *object, const char *path, double fallback);
+
+/* A line for each worker. `status` is what /status gave; NULL: the worker did not answer, for the
+ * reason in `why`. */
+void sf_cli_worker_heading(FILE *to);
+void sf_cli_worker_line(FILE *to, const char *admin, const json_t *status, const char *why);
+
+#endif

@@ -1,0 +1,209 @@
+#!/usr/bin/env python3
+"""The tool `snowfleet`: every subcommand, its exit codes and its words. Usage: test_cli.py SNOWFLEET"""
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import urllib.request
+
+from fake_worker import Worker
+
+SNOWFLEET = sys.argv.pop(1)
+COMMANDS = "id decode encode init slots status top bench verify drain".split()
+
+
+def run(*args, code=0, **kwargs):
+    done = subprocess.run([SNOWFLEET, *map(str, args)], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+                          **kwargs)
+    assert done.returncode == code, f"{args}: exit {done.returncode}, not {code}\n{done.stdout}\n{done.stderr}"
+    if code != 0:
+        assert done.stderr.startswith("snowfleet: "), done.stderr
+    return done.stdout if code == 0 else done.stdout + done.stderr
+
+
+class Pure(unittest.TestCase):
+    def test_help_of_everything(self):
+        text = run("--help")
+        for command in COMMANDS:
+            self.assertRegex(text, rf"(?m)^  {command}\b")
+            help_text = run(command, "--help")
+            self.assertIn(f"usage: snowfleet {command}", help_text)
+            self.assertIn("options:", help_text)
+        self.assertRegex(run("--version"), r"^snowfleet \d+\.\d+\.\d+ ")
+
+    def test_usage_errors(self):
+        for args in [["nonsense"], ["id", "--nonsense"], ["id", "-n"], ["id", "-n", "0"], ["id", "-n", "x"], ["id", "word"],
+                     ["id", "--format", "octal"], ["id", "--server", "a:99999"], ["decode"], ["decode", "-5"], ["decode", "1x"],
+                     ["decode", str(1 << 63)], ["decode", "1", "--layout", "40,5,5,12"], ["encode"],
+                     ["encode", "--time", "yesterday"], ["encode", "--time", "2000-01-01T00:00:00Z"],
+                     ["encode", "--time", "2026-01-01T00:00:00Z", "--worker", "32"], ["status", "--admin", "ftp://x"],
+                     ["drain", "--json"], ["bench", "-d", "5000"], ["verify", "--window", "0"], ["top", "-i", "1"],
+                     ["init", "--layout", "20,20,11,12", "--coordinator", "local:///nonexistent"]]:
+            with self.subTest(args=args):
+                run(*args, code=64)
+        done = subprocess.run([SNOWFLEET], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 64)
+
+    def test_decode_and_encode(self):
+        cases = [
+            # id, time, datacenter, worker, sequence: computed by hand from the layout
+            (0, "2024-01-01T00:00:00.000Z", 0, 0, 0),
+            (1 << 22 | 1 << 17 | 2 << 12 | 3, "2024-01-01T00:00:00.001Z", 1, 2, 3),
+            (86400000 << 22 | 31 << 17 | 31 << 12 | 4095, "2024-01-02T00:00:00.000Z", 31, 31, 4095),
+            ((1 << 63) - 1, "2093-09-06T15:47:35.551Z", 31, 31, 4095),
+        ]
+        for number, when, datacenter, worker, sequence in cases:
+            got = json.loads(run("decode", number, "--json"))
+            self.assertEqual((got["id"], got["time"], got["datacenter"], got["worker"], got["sequence"]),
+                             (str(number), when, datacenter, worker, sequence))
+            self.assertEqual(json.loads(run("decode", hex(number), "--json")), got)
+            fields = dict(re.findall(r"(?m)^(\w+) +(.*)$", run("decode", number)))
+            self.assertEqual(fields["time"], when)
+            self.assertEqual(fields["worker"], str(worker))
+            for time_text in (when, got["unix_ms"]):
+                self.assertEqual(run("encode", "--time", time_text, "--datacenter", datacenter, "--worker", worker,
+                                     "--sequence", sequence), f"{number}\n")
+        got = json.loads(run("decode", 5 << 22, "--json", "--layout", "41,0,10,12", "--epoch-ms", "1000"))
+        self.assertEqual((got["unix_ms"], got["datacenter"], got["worker"]), (1005, 0, 0))
+        self.assertEqual(run("encode", "--hex", "--time=1704067200001"), "0x400000\n")
+
+    def test_unreachable(self):
+        with socket.socket() as taken:  # bound, not listening: refused
+            taken.bind(("127.0.0.1", 0))
+            place = "127.0.0.1:%d" % taken.getsockname()[1]
+            for args in (["id", "--server", place, "--timeout-ms", "100"], ["bench", "--server", place],
+                         ["verify", "--server", place, "-t", "1", "--timeout-ms", "100"], ["status", "--admin", place],
+                         ["drain", "--admin", place], ["top", "--once", "--admin", place]):
+                self.assertIn(place, run(*args, code=69))
+
+    def test_full_output(self):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([SNOWFLEET, "decode", "1"], stdout=full, stderr=subprocess.PIPE, text=True)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("stdout", done.stderr)
+
+
+class WithWorker(unittest.TestCase):
+    def setUp(self):
+        self.worker = Worker()
+        self.addCleanup(self.worker.close)
+        self.server = ["--server", self.worker.address]
+
+    def test_id(self):
+        ids = [int(x) for x in run("id", "-n", "70000", *self.server).split()]
+        self.assertEqual(len(ids), 70000)
+        self.assertEqual(sorted(set(ids)), ids)
+        self.assertRegex(run("id", "--format", "hex", *self.server), r"^0x[0-9a-f]{16}\n$")
+        got = json.loads(run("id", "--format", "json", *self.server))
+        self.assertEqual(got["worker"], 3)
+        ahead = ids[-1] + (5000 << 22)
+        self.assertGreater(int(run("id", "--after", ahead, *self.server)), ahead)
+
+    def test_id_passes_a_dead_server(self):
+        self.assertEqual(len(run("id", "-n", "5", "--server", "127.0.0.1:1", *self.server).split()), 5)
+
+    def test_bench(self):
+        got = json.loads(run("bench", "-n", "2000", "-c", "2", "-d", "8", "--batch", "3", "--json", *self.server))
+        self.assertEqual((got["requests"], got["ids"], got["errors"]), (2000, 6000, 0))
+        self.assertGreater(got["latency_us"]["p99"], got["latency_us"]["p50"] * 0.99)
+        self.assertIn("requests     100 in", run("bench", "-n", "100", *self.server))
+
+    def test_verify(self):
+        other = Worker(worker=4)
+        self.addCleanup(other.close)
+        servers = [*self.server, "--server", other.address]
+        got = json.loads(run("verify", "-t", "1", "-i", "1", "--batch", "10", "--json", *servers))
+        self.assertEqual(got["duplicates"], 0)
+        for each in got["servers"]:
+            self.assertGreater(each["ids"], 10)
+            self.assertEqual((each["order_errors"], each["time_errors"], each["failures"]), (0, 0, 0))
+        self.worker.repeat = other.repeat = 7 << 22  # two workers, one ID
+        text = run("verify", "-t", "10", *servers, code=1)
+        self.assertIn(f"DUPLICATE: ID {7 << 22}", text)
+        self.assertIn(self.worker.address, text)
+        self.assertIn(other.address, text)
+        text = run("verify", "-t", "10", *self.server, code=1)  # one worker, twice the same
+        self.assertRegex(text, f"DISORDER: .*ID {7 << 22} came after ID {7 << 22}")
+
+    def test_verify_metrics(self):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        process = subprocess.Popen([SNOWFLEET, "verify", "--metrics", f"127.0.0.1:{port}", *self.server],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            for _ in range(100):
+                try:
+                    text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5).read().decode()
+                    if re.search(r"snowfleet_verify_ids_total\{worker=\"[^\"]+\"\} [1-9]", text):
+                        break
+                except OSError:
+                    pass
+                time.sleep(0.05)
+            for name in ("ids_total", "duplicates_total", "order_errors_total", "failures_total", "duration_seconds_bucket",
+                         "duration_seconds_sum", "duration_seconds_count"):
+                self.assertIn(f'snowfleet_verify_{name}{{worker="{self.worker.address}"', text)
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=20)
+        self.assertEqual(process.returncode, 0)
+
+    def test_status_top_drain(self):
+        admin = ["--admin", self.worker.admin_url]
+        self.assertIn("datacenter 0 worker 3", run("status", *admin))
+        self.assertEqual(json.loads(run("status", "--json", *admin))["fence"], 17)
+        text = run("top", "--once", *admin)
+        self.assertRegex(text, r"(?m)^0/3 +ready +host-a +4100[01]")
+        self.assertIn("no answer", text)
+        self.assertIn("2 workers (1 silent)", text)
+        self.assertEqual(run("drain", *admin), "draining\n")
+        self.assertTrue(self.worker.drained.is_set())
+        run("drain", "--wait", "--timeout-ms", "300", *admin, code=1)
+        waiting = subprocess.Popen([SNOWFLEET, "drain", "--wait", *admin], stdout=subprocess.PIPE, text=True)
+        time.sleep(0.3)
+        self.worker.admin.shutdown()
+        self.worker.admin.server_close()
+        self.assertEqual(waiting.communicate(timeout=20)[0], "draining\nleft\n")
+        self.assertEqual(waiting.returncode, 0)
+        self.worker.admin = Worker().admin  # for the cleanup
+
+
+class WithCoordinator(unittest.TestCase):
+    def setUp(self):
+        self.directory = tempfile.mkdtemp(prefix="snowfleet-cli.")
+        self.addCleanup(shutil.rmtree, self.directory)
+        self.to = ["--coordinator", f"local://{self.directory}/c"]
+
+    def test_init_and_slots(self):
+        run("slots", *self.to, code=78)
+        made = json.loads(run("init", *self.to, "--json", "--layout", "44,1,2,16", "--datacenters", "0,1", "--epoch-ms", "5"))
+        self.assertEqual((made["epoch_ms"], made["layout"]["worker"], made["datacenters"]), (5, 2, [0, 1]))
+        self.assertIn(made["fleet_id"], run("init", *self.to, code=1))
+        slots = json.loads(run("slots", "--json", *self.to))
+        self.assertEqual((slots["free"], slots["held"], slots["quarantined"]), (8, 0, 0))
+        self.assertEqual(slots["fleet_id"], made["fleet_id"])
+        self.assertEqual(len(json.loads(run("slots", "--json", "--datacenter", "1", *self.to))["slots"]), 4)
+        run("slots", "--datacenter", "2", *self.to, code=64)
+        self.assertIn("8 free", run("slots", *self.to))
+        self.assertEqual(json.loads(run("status", "--json", *self.to))["workers"], [])
+        run("init", "--after-data-loss", *self.to, code=64)  # no terminal to confirm on
+        again = json.loads(run("init", "--after-data-loss", "--yes", "--json", "--layout", "44,1,2,16", *self.to))
+        self.assertNotEqual(again["fleet_id"], made["fleet_id"])
+        self.assertEqual(json.loads(run("slots", "--json", *self.to))["quarantined"], 8)
+
+    def test_bad_places(self):
+        run("slots", "--coordinator", "ftp://x", code=78)
+        run("init", *self.to, "--fleet", "../x", code=78)
+        run("init", *self.to, "--datacenters", "32", code=64)
+
+
+if __name__ == "__main__":
+    os.environ.pop("SNOWFLEET_LISTEN_ADDRESS", None)
+    unittest.main(verbosity=1)
