@@ -1,0 +1,454 @@
+#!/usr/bin/env python3
+"""What breaks ZooKeeper clients, each with its cure: real servers, a proxy with faults, and a coordinator handle on a pipe.
+
+  zookeeper_traps.py DRIVER [unittest options]          exits 77 where ZooKeeper is not installed
+"""
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+import zk                              # noqa: E402
+from faultproxy import FaultProxy      # noqa: E402
+
+DRIVER = None
+PATIENCE = 40  # seconds; generous, since machines that run tests are slow
+
+
+class Driver:
+    def __init__(self, url, fleet, timeout_ms=4000, auth=(), prefix=()):
+        self.process = subprocess.Popen(list(prefix) + [DRIVER, url, fleet, str(timeout_ms)] + list(auth),
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        text=True)
+        self.lines = queue.Queue()
+        self.events, self.log = [], []
+        threading.Thread(target=self._read, daemon=True).start()
+        self.log_thread = threading.Thread(target=self._read_log, daemon=True)
+        self.log_thread.start()
+        self.first = self._next()
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.lines.put(line.rstrip("\n"))
+        self.lines.put(None)
+
+    def _read_log(self):
+        for line in self.process.stderr:
+            self.log.append(line)
+
+    def _next(self, seconds=PATIENCE):
+        line = self.lines.get(timeout=seconds)
+        if line is not None and line.startswith("event "):
+            self.events.append(line[6:])
+        return line
+
+    def expect(self, prefix, seconds=PATIENCE, after=0):
+        """The first event from number `after` on that starts so."""
+        end = time.monotonic() + seconds
+        at = after
+        while True:
+            while at < len(self.events):
+                if self.events[at].startswith(prefix):
+                    return self.events[at]
+                at += 1
+            left = end - time.monotonic()
+            if left <= 0:
+                raise AssertionError(f"no \"{prefix}\" within {seconds} s; had {self.events[-8:]}")
+            try:
+                if self._next(left) is None:
+                    raise AssertionError(f"the driver ended: {''.join(self.log)[-3000:]}")
+            except queue.Empty:
+                pass
+
+    def drain(self):
+        while not self.lines.empty():
+            self._next()
+
+    def send(self, command):
+        """Submits; returns the request's id."""
+        self.process.stdin.write(command + "\n")
+        self.process.stdin.flush()
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            line = self._next()
+            if line is None:
+                raise AssertionError(f"the driver ended: {''.join(self.log)[-3000:]}")
+            if line.startswith("submitted "):
+                return int(line.split()[1])
+        raise AssertionError("not submitted")
+
+    def call(self, command):
+        """(outcome, reason, fields, text)"""
+        return parse(self.expect(f"completion {self.send(command)} "))
+
+    def quit(self):
+        self.process.stdin.write("quit\n")
+        self.process.stdin.close()
+        destroyed = None
+        while (line := self._next()) is not None:
+            if line.startswith("destroyed "):
+                destroyed = int(line.split()[1])
+        code = self.process.wait(PATIENCE)
+        self.log_thread.join(PATIENCE)
+        if code != 0:
+            raise AssertionError(f"the driver ended with {code}: {''.join(self.log)[-4000:]}")
+        return destroyed
+
+    def end(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            try:
+                pipe.close()
+            except OSError:
+                pass
+
+
+def parse(event):
+    head, _, text = event.partition(" : ")
+    words = head.split()
+    fields = dict(w.split("=", 1) for w in words if "=" in w)
+    return words[3], words[4], fields, text
+
+
+def session_password(session):
+    """As the server makes it: java.util.Random(session ^ 0xB3415C00).nextBytes(16)."""
+    seed = ((session ^ 0xB3415C00) ^ 0x5DEECE66D) & ((1 << 48) - 1)
+    out = b""
+    for _ in range(4):
+        seed = (seed * 0x5DEECE66D + 0xB) & ((1 << 48) - 1)
+        out += ((seed >> 16) & 0xFFFFFFFF).to_bytes(4, "little")
+    return out
+
+
+class Traps(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.ensemble = zk.Ensemble().__enter__()
+        cls.server = cls.ensemble.servers[0]
+        cls.count = 0
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.ensemble.stop()
+
+    def setUp(self):
+        Traps.count += 1
+        self.fleet = f"t{Traps.count}-{os.getpid()}"
+        self.drivers, self.proxies = [], []
+
+    def tearDown(self):
+        if self.server.paused:
+            self.server.go_on()
+        for driver in self.drivers:
+            driver.end()
+        for proxy in self.proxies:
+            proxy.stop()
+        self.ensemble.wait_ready()
+
+    def open(self, url=None, **more):
+        driver = Driver(url or self.ensemble.url(), self.fleet, **more)
+        self.drivers.append(driver)
+        return driver
+
+    def proxy(self):
+        proxy = FaultProxy(self.server.port)
+        self.proxies.append(proxy)
+        return proxy
+
+    def bound(self, url=None, **more):
+        """A driver that holds slot 0 of a fresh fleet."""
+        driver = self.open(url, **more)
+        driver.expect("connected")
+        for command in ("init", "config", "claim", "slot 0", "bind 0"):
+            outcome, reason, _, text = driver.call(command)
+            self.assertEqual(outcome, "done", f"{command}: {reason} {text}")
+        return driver
+
+    def settled_version(self, wanted):
+        """Waits until the record of slot 0, read by another handle, has this version."""
+        other = self.open()
+        other.expect("connected")
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            version = int(other.call("slot 0")[2]["version"])
+            if version == wanted:
+                return
+            time.sleep(0.05)
+        self.fail(f"the record is at version {version}, not {wanted}")
+
+    # -- connection
+
+    def test_refused_connection(self):
+        driver = self.open(f"zk://127.0.0.1:{zk.free_port()}", timeout_ms=2000)
+        outcome, reason, fields, _ = driver.call("config 300")
+        self.assertEqual((outcome, reason), ("lost", "unreachable"))
+        self.assertLess(int(fields["ms"]), 2000)
+        self.assertIn("no server", driver.expect("disconnected"))
+        self.assertEqual(driver.call("claim 300")[0], "lost")
+        driver.quit()
+        self.assertLess(len(driver.log), 60, "the library's complaints are limited")
+
+    def test_even_address_list(self):
+        for survivor in (0, 1):
+            with self.subTest(survivor=survivor):
+                proxies = [self.proxy(), self.proxy()]
+                driver = self.open(f"zk://127.0.0.1:{proxies[0].port},127.0.0.1:{proxies[1].port}",
+                                   timeout_ms=3000)
+                driver.expect("connected")
+                for proxy in proxies:
+                    proxy.mode = "refuse"
+                driver.expect("disconnected")
+                time.sleep(1)
+                seen = len(driver.events)
+                proxies[survivor].mode = "pass"
+                driver.expect("connected", seconds=10, after=seen)
+                driver.quit()
+
+    def test_silent_server(self):
+        proxy = self.proxy()
+        driver = self.bound(f"zk://127.0.0.1:{proxy.port}", timeout_ms=2000)
+        proxy.mode = "hole"
+        outcome, reason, fields, _ = driver.call("renew 0 400")
+        self.assertEqual((outcome, reason), ("unknown", "unreachable"))
+        self.assertLess(int(fields["ms"]), 2500)
+        seen = len(driver.events)
+        driver.expect("disconnected", after=0)
+        self.assertEqual(driver.call("slot 0 400")[0], "lost")
+        driver.expect("session_lost")
+        proxy.mode = "pass"
+        driver.expect("connected", after=seen)
+        self.assertEqual(driver.call("claim")[0], "done")
+        self.assertEqual(driver.call("slot 0")[0], "done")
+        self.assertEqual(driver.call("bind 0")[0], "done")
+        driver.quit()
+
+    def test_reset_keeps_the_session(self):
+        proxy = self.proxy()
+        driver = self.bound(f"zk://127.0.0.1:{proxy.port}", timeout_ms=10000)
+        seen = len(driver.events)
+        proxy.mode = "reset"
+        driver.expect("disconnected", after=seen)
+        proxy.mode = "pass"
+        driver.expect("connected", after=seen)
+        self.assertEqual(driver.call("renew 0")[0], "done")
+        self.assertFalse([e for e in driver.events if e.startswith("session_lost")])
+        driver.quit()
+
+    def test_slow_network(self):
+        proxy = self.proxy()
+        proxy.delay_s = 0.1
+        driver = self.bound(f"zk://127.0.0.1:{proxy.port}")
+        proxy.mode = "delay"
+        outcome, _, fields, _ = driver.call("renew 0")
+        self.assertEqual(outcome, "done")
+        self.assertGreaterEqual(int(fields["ms"]), 190)
+        self.assertEqual(driver.call("renew 0 50")[0], "unknown")
+        driver.quit()
+
+    # -- unknown outcomes
+
+    def test_unheard_write_is_applied(self):
+        proxy = self.proxy()
+        driver = self.bound(f"zk://127.0.0.1:{proxy.port}")
+        proxy.mode = "noreply"
+        self.assertEqual(driver.call("renew 0 300")[:2], ("unknown", "unreachable"))
+        self.settled_version(2)
+        driver.end()
+
+    def test_frozen_server_applies_late(self):
+        driver = self.bound(timeout_ms=10000)
+        self.server.pause()
+        self.assertEqual(driver.call("renew 0 300")[:2], ("unknown", "unreachable"))
+        self.server.go_on()
+        self.settled_version(2)
+        # The version moved, so what the driver knows is stale: a conditional write cannot go through.
+        self.assertEqual(driver.call("renew 0")[:2], ("refused", "version"))
+        driver.quit()
+
+    # -- sessions
+
+    def test_expiry(self):
+        proxy = self.proxy()
+        driver = self.bound(f"zk://127.0.0.1:{proxy.port}", timeout_ms=10000)
+        probe = zk.Client(self.server.port)
+        directory = f"/snowfleet/{self.fleet}/dc/0/claims"
+        claim = probe.children(directory)[0]
+        owner = probe.get(f"{directory}/{claim}")[2]
+        seen = len(driver.events)
+        proxy.mode = "hole"  # else the driver takes its session back before it can be closed
+        thief = zk.Client(self.server.port, owner, session_password(owner))
+        self.assertEqual(thief.session, owner)
+        thief.close()
+        self.assertEqual(probe.children(directory), [])
+        proxy.mode = "pass"
+        driver.expect("session_lost", after=seen)
+        driver.expect("connected", after=seen)
+        self.assertEqual(driver.call("renew 0")[:2], ("refused", "claim_gone"))
+        for command in ("claim", "slot 0", "bind 0", "renew 0"):
+            self.assertEqual(driver.call(command)[0], "done", command)
+        self.assertEqual(len(probe.children(directory)), 1)
+        probe.close()
+        driver.quit()
+
+    def test_release_and_destroy_free_the_claim(self):
+        driver = self.bound()
+        probe = zk.Client(self.server.port)
+        directory = f"/snowfleet/{self.fleet}/dc/0/claims"
+        self.assertEqual(driver.call("release 0")[0], "done")
+        self.assertEqual(probe.children(directory), [])
+        self.assertEqual(driver.call("claim")[0], "done")
+        self.assertEqual(len(probe.children(directory)), 1)
+        self.assertLess(driver.quit(), 1000)
+        self.assertEqual(probe.children(directory), [])
+        probe.close()
+
+    def test_close_with_requests_in_flight(self):
+        for mode in ("pass", "hole"):
+            with self.subTest(mode=mode):
+                proxy = self.proxy()
+                self.fleet += mode
+                driver = self.bound(f"zk://127.0.0.1:{proxy.port}")
+                proxy.mode = mode
+                first = len(driver.events)
+                ids = [driver.send("list") for _ in range(100)] + [driver.send("renew 0")]
+                self.assertLess(driver.quit(), 2500)
+                done = [int(e.split()[1]) for e in driver.events[first:] if e.startswith("completion")]
+                self.assertEqual(sorted(done), ids, "exactly one completion each")
+                if mode == "hole":
+                    last = [e for e in driver.events if e.startswith(f"completion {ids[-1]} ")][0]
+                    self.assertEqual(parse(last)[:2], ("unknown", "ending"))
+
+    # -- names
+
+    def test_name_that_stops_resolving(self):
+        directory = tempfile.mkdtemp(prefix="snowfleet-hosts-")
+        hosts, resolv = os.path.join(directory, "hosts"), os.path.join(directory, "resolv.conf")
+        with open(hosts, "w") as f:
+            f.write("127.0.0.1 localhost zk.snowfleet.test\n")
+        with open(resolv, "w") as f:
+            f.write("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
+        prefix = ["unshare", "--mount", "sh", "-c",
+                  f"mount --bind {hosts} /etc/hosts && mount --bind {resolv} /etc/resolv.conf && exec \"$@\"", "sh"]
+        if subprocess.run(prefix + ["true"], capture_output=True).returncode != 0:
+            self.skipTest("no right to make a mount namespace")
+        proxy = self.proxy()
+        driver = self.bound(f"zk://zk.snowfleet.test:{proxy.port}", timeout_ms=2000, prefix=prefix)
+        with open(hosts, "w") as f:
+            f.write("127.0.0.1 localhost\n")
+        for _ in range(5):  # connected: a resolver is of no concern
+            outcome, _, fields, _ = driver.call("renew 0")
+            self.assertEqual(outcome, "done")
+            self.assertLess(int(fields["ms"]), 1000)
+        seen = len(driver.events)
+        proxy.mode = "refuse"
+        driver.expect("session_lost", after=seen)  # a link was rebuilt without names
+        time.sleep(1)
+        proxy.mode = "pass"
+        driver.expect("connected", after=seen)     # with the addresses that were known
+        self.assertEqual(driver.call("config")[0], "done")
+        driver.quit()
+        self.assertLess(len(driver.log), 200)
+        os.unlink(hosts)
+        os.unlink(resolv)
+        os.rmdir(directory)
+
+    def test_name_that_does_not_exist(self):
+        driver = self.open("zk://no-such-host.invalid:2181", timeout_ms=2000)
+        self.assertIn("resolve", driver.expect("disconnected"))
+        self.assertEqual(driver.call("config 200")[:2], ("lost", "unreachable"))
+        driver.quit()
+
+    # -- chroot, credentials
+
+    def test_wrong_chroot(self):
+        driver = self.open(self.ensemble.url("/no/such"))
+        driver.expect("connected")
+        outcome, reason, _, text = driver.call("config")
+        self.assertEqual((outcome, reason), ("refused", "missing"))
+        self.assertIn("/no/such/snowfleet/", text)
+        self.assertIn("chroot", text)
+        for command in ("list", "claim", "watch", "slot 0"):
+            self.assertEqual(driver.call(command)[:2], ("refused", "missing"), command)
+        probe = zk.Client(self.server.port)
+        self.assertNotIn("no", probe.children("/"))
+        self.assertEqual(driver.call("init")[0], "done")
+        self.assertEqual(driver.call("config")[0], "done")
+        self.assertIn("such", probe.children("/no"))
+        probe.close()
+        driver.quit()
+
+    def test_credentials(self):
+        directory = tempfile.mkdtemp(prefix="snowfleet-auth-")
+        good, bad = os.path.join(directory, "good"), os.path.join(directory, "bad")
+        for path, password in ((good, "secret"), (bad, "wrong")):
+            with open(path, "w") as f:
+                f.write(password + "\n")
+            os.chmod(path, 0o644)
+        self.assertRegex(self.open(auth=("ann", good)).first, r"^refused -13 .*chmod 600")
+        os.chmod(good, 0o600)
+        os.chmod(bad, 0o600)
+        self.assertRegex(self.open(auth=("ann", good + "x")).first, r"^refused -2 ")
+        driver = self.bound(auth=("ann", good))
+        self.assertEqual(driver.call("list")[0], "done")
+        for auth in (("ann", bad), ()):
+            other = self.open(auth=auth)
+            other.expect("connected")
+            for command in ("config", "list", "claim", "slot 0", "watch"):
+                outcome, reason, _, text = other.call(command)
+                self.assertEqual((outcome, reason), ("refused", "auth"), f"{auth} {command} {text}")
+            other.quit()
+        admin = zk.Client(self.server.port, auth="ann:secret")
+        record = f"/snowfleet/{self.fleet}/dc/0/slots/0"
+        for forbidden in (lambda: admin.delete(record), lambda: admin.create(record + "/child")):
+            with self.assertRaises(zk.ZooKeeperError) as caught:
+                forbidden()
+            self.assertEqual(caught.exception.code, zk.NO_AUTH)
+        admin.close()
+        self.assertEqual(driver.call("release 0")[0], "done")
+        driver.quit()
+        for path in (good, bad):
+            os.unlink(path)
+        os.rmdir(directory)
+
+    def test_tls_is_refused_with_the_way_out(self):
+        first = self.open("zks://127.0.0.1:2181").first
+        if first == "opened":
+            self.skipTest("this library has TLS")
+        self.assertRegex(first, r"^refused -(95|22) ")
+
+
+class Failover(unittest.TestCase):
+    def test_leader_killed(self):
+        with zk.Ensemble(members=3) as ensemble:
+            driver = Driver(ensemble.url("/app"), "fail", timeout_ms=6000)
+            try:
+                driver.expect("connected")
+                for command in ("init", "config", "claim", "slot 0", "bind 0", "renew 0"):
+                    self.assertEqual(driver.call(command)[0], "done", command)
+                leader = ensemble.wait_leader()
+                leader.kill()
+                end = time.monotonic() + PATIENCE
+                while True:
+                    if driver.call("slot 0 1000")[0] == "done" and driver.call("renew 0 1000")[0] == "done":
+                        break
+                    self.assertLess(time.monotonic(), end, driver.events[-5:])
+                    time.sleep(0.05)
+                self.assertFalse([e for e in driver.events if e.startswith("session_lost")])
+                driver.quit()
+            finally:
+                driver.end()
+
+
+if __name__ == "__main__":
+    if not zk.available():
+        print("ZooKeeper is not installed here", file=sys.stderr)
+        sys.exit(77)
+    DRIVER = os.path.abspath(sys.argv[1])
+    unittest.main(argv=[sys.argv[0]] + sys.argv[2:])

@@ -1,0 +1,265 @@
+"""Real ZooKeeper ensembles for tests: one or three servers on free ports of 127.0.0.1 in a temporary directory.
+
+    with zk.Ensemble(members=3) as ensemble:      # ready to serve when it returns
+        ensemble.url("/chroot")                   # "zk://127.0.0.1:P1,127.0.0.1:P2,.../chroot"
+        leader = ensemble.leader()                # a Server, or None while there is no quorum
+        leader.pause(); leader.go_on()            # SIGSTOP, SIGCONT
+        leader.kill(); leader.start()             # SIGKILL; again with the same data, ports and id
+        ensemble.wait_ready()                     # all members serve
+        ensemble.wipe()                           # kills all, deletes the data, starts anew: a coordinator that forgot
+
+Every server is ended by its own process object when the block ends, whatever happened in it. `available()` says whether the Debian
+packages (zookeeper, a Java runtime) are there. `Client` speaks enough of the wire protocol to look at, change and delete nodes and to
+close somebody's session from outside (which expires it at once).
+"""
+import glob
+import os
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+
+CLASS_PATH = "/etc/zookeeper/conf:/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar"
+
+
+def available():
+    return shutil.which("java") is not None and bool(glob.glob("/usr/share/java/zookeeper.jar"))
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def wait_until(check, what, seconds=60):
+    """Polls until check() gives something true and returns that; connection errors count as "not yet"."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            value = check()
+            if value:
+                return value
+        except OSError:
+            pass
+        if time.monotonic() > end:
+            raise TimeoutError(f"{what}: not within {seconds} s")
+        time.sleep(0.03)
+
+
+class Server:
+    """One member. home holds zoo.cfg, data and server.log."""
+
+    def __init__(self, home, port, options=(), java_options=()):
+        self.home, self.port, self.java_options = home, port, list(java_options)
+        self.options = list(options)
+        self.process = None
+        self.paused = False
+        self.myid = None
+
+    def start(self):
+        data = os.path.join(self.home, "data")
+        os.makedirs(data, exist_ok=True)
+        with open(os.path.join(self.home, "zoo.cfg"), "w") as f:
+            f.write("\n".join(self.options + [f"dataDir={data}", f"clientPort={self.port}"]) + "\n")
+        if self.myid is not None:
+            with open(os.path.join(data, "myid"), "w") as f:
+                f.write(str(self.myid))
+        with open(os.path.join(self.home, "server.log"), "ab") as log:
+            self.process = subprocess.Popen(
+                ["java", "-Xms16m", "-Xmx64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+                 "-Dzookeeper.preAllocSize=1024"] + self.java_options +
+                ["-cp", CLASS_PATH, "org.apache.zookeeper.server.quorum.QuorumPeerMain",
+                 os.path.join(self.home, "zoo.cfg")], stdout=log, stderr=log, cwd=self.home)
+        self.paused = False
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def alive(self):
+        return self.process is not None and self.process.poll() is None
+
+    def pause(self):
+        os.kill(self.pid, signal.SIGSTOP)
+        self.paused = True
+
+    def go_on(self):
+        os.kill(self.pid, signal.SIGCONT)
+        self.paused = False
+
+    def kill(self):
+        """SIGKILL; a paused server dies too. Idempotent."""
+        if self.alive():
+            self.process.kill()
+        if self.process is not None:
+            self.process.wait()
+
+    def four_letters(self, word, timeout=2):
+        """The answer to srvr, mntr, dump, ...; raises OSError where there is none."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout) as s:
+            s.settimeout(timeout)
+            s.sendall(word.encode())
+            answer = b""
+            while chunk := s.recv(65536):
+                answer += chunk
+        return answer.decode(errors="replace")
+
+    def mode(self):
+        """"leader", "follower", "standalone", or None: not serving."""
+        if not self.alive() or self.paused:
+            return None
+        try:
+            for line in self.four_letters("srvr").splitlines():
+                if line.startswith("Mode: "):
+                    return line[6:].strip()
+        except OSError:
+            pass
+        return None
+
+
+class Ensemble:
+    def __init__(self, members=1, tick_ms=500, options=(), java_options=()):
+        self.directory = tempfile.mkdtemp(prefix="snowfleet-zk-")
+        ports = [free_port() for _ in range(members)]
+        peers = [(free_port(), free_port()) for _ in range(members)]
+        base = [f"tickTime={tick_ms}", "initLimit=20", "syncLimit=4", "clientPortAddress=127.0.0.1",
+                "admin.enableServer=false", "4lw.commands.whitelist=*", "maxClientCnxns=0",
+                "minSessionTimeout=1000", "maxSessionTimeout=60000"] + list(options)
+        if members > 1:
+            base += [f"server.{i + 1}=127.0.0.1:{a}:{b}" for i, (a, b) in enumerate(peers)]
+        self.servers = [Server(os.path.join(self.directory, f"zk{i + 1}"), port, base, java_options)
+                        for i, port in enumerate(ports)]
+        if members > 1:
+            for i, server in enumerate(self.servers):
+                server.myid = i + 1
+
+    def __enter__(self):
+        try:
+            for server in self.servers:
+                server.start()
+            self.wait_ready()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def stop(self):
+        for server in self.servers:
+            server.kill()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def wait_ready(self, seconds=60):
+        wait_until(lambda: all(s.mode() for s in self.servers), "ZooKeeper", seconds)
+
+    def leader(self):
+        """Its Server; a standalone server is its own leader."""
+        for server in self.servers:
+            if server.mode() in ("leader", "standalone"):
+                return server
+        return None
+
+    def wait_leader(self, seconds=60):
+        return wait_until(self.leader, "a ZooKeeper leader", seconds)
+
+    def followers(self):
+        return [s for s in self.servers if s.mode() == "follower"]
+
+    def addresses(self):
+        return [f"127.0.0.1:{s.port}" for s in self.servers]
+
+    def url(self, chroot=""):
+        return "zk://" + ",".join(self.addresses()) + chroot
+
+    def wipe(self):
+        for server in self.servers:
+            server.kill()
+            shutil.rmtree(os.path.join(server.home, "data"), ignore_errors=True)
+        for server in self.servers:
+            server.start()
+        self.wait_ready()
+
+
+class ZooKeeperError(Exception):
+    def __init__(self, code, what):
+        super().__init__(f"{what}: {code}")
+        self.code = code
+
+
+NO_NODE, NO_AUTH, NODE_EXISTS = -101, -102, -110
+
+
+def _text(value):
+    return struct.pack(">i", len(value)) + value
+
+
+class Client:
+    """Wire protocol (jute), one request at a time. session/password: take over an existing session instead of making one."""
+
+    def __init__(self, port, session=0, password=b"\0" * 16, auth=None):
+        self.socket = socket.create_connection(("127.0.0.1", port), 10)
+        answer = self._exchange(struct.pack(">iqiqi16s", 0, 0, 10000, session, 16, password))
+        _, self.timeout, self.session, _, self.password = struct.unpack(">iiqi16s", answer[:36])
+        if auth is not None:
+            body = struct.pack(">i", 0) + _text(b"digest") + _text(auth.encode())
+            self._call(100, body, "auth", xid=-4)
+
+    def _take(self, size):
+        data = b""
+        while len(data) < size:
+            chunk = self.socket.recv(size - len(data))
+            if not chunk:
+                raise ConnectionError("ZooKeeper closed the connection")
+            data += chunk
+        return data
+
+    def _exchange(self, frame):
+        self.socket.sendall(struct.pack(">i", len(frame)) + frame)
+        return self._take(struct.unpack(">i", self._take(4))[0])
+
+    def _call(self, op, body, what, xid=1):
+        answer = self._exchange(struct.pack(">ii", xid, op) + body)
+        error = struct.unpack(">iqi", answer[:16])[2]
+        if error != 0:
+            raise ZooKeeperError(error, what)
+        return answer[16:]
+
+    def children(self, path):
+        answer = self._call(8, _text(path.encode()) + b"\0", f"children of {path}")
+        count, at, names = struct.unpack(">i", answer[:4])[0], 4, []
+        for _ in range(count):
+            size = struct.unpack(">i", answer[at:at + 4])[0]
+            names.append(answer[at + 4:at + 4 + size].decode())
+            at += 4 + size
+        return names
+
+    def get(self, path):
+        """(content, version, session that owns it or 0)"""
+        answer = self._call(4, _text(path.encode()) + b"\0", f"get {path}")
+        size = max(0, struct.unpack(">i", answer[:4])[0])
+        stat = struct.unpack(">qqqqiiiqiiq", answer[4 + size:4 + size + 68])
+        return answer[4:4 + size], stat[4], stat[7]
+
+    def create(self, path, value=b"", perms=31, scheme="world", who="anyone"):
+        acl = struct.pack(">ii", 1, perms) + _text(scheme.encode()) + _text(who.encode())
+        self._call(1, _text(path.encode()) + _text(value) + acl + struct.pack(">i", 0), f"create {path}")
+
+    def set(self, path, value):
+        self._call(5, _text(path.encode()) + _text(value) + struct.pack(">i", -1), f"set {path}")
+
+    def delete(self, path):
+        self._call(2, _text(path.encode()) + struct.pack(">i", -1), f"delete {path}")
+
+    def close(self):
+        """Ends the session: its ephemeral nodes go at once."""
+        try:
+            self._exchange(struct.pack(">ii", 1, -11))
+        except OSError:
+            pass
+        self.socket.close()
