@@ -238,7 +238,7 @@ static void log_look(struct sf_clock *clock, const struct sf_policy_output *out)
         sf_log_write(clock->log, SF_LOG_WARN, "clock.step",
                      "the wall clock was set %s by %" PRId64 " us",
                      out->step_ns > 0 ? "forward" : "back", sf_clock_abs_ns(out->step_ns) / 1000);
-    if (out->state_changed)
+    if (out->state_changed && !clock->notify) /* whoever is notified tells it */
         sf_log_write(clock->log, fine ? SF_LOG_INFO : SF_LOG_WARN, "clock.state", "%s: %s",
                      sf_clock_state_name(out->verdict.state), out->verdict.text);
 }

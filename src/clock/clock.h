@@ -39,7 +39,7 @@ struct sf_clock_options {
     uint32_t poll_ms; /* 1 or more */
     uint32_t warn_offset_ms, max_offset_ms;
     bool require_sync;
-    struct sf_log *log;           /* NULL: silent */
+    struct sf_log *log;           /* steps, and without notify changes of state; NULL: silent */
     const struct sf_ticks *ticks; /* NULL: the machine's */
     sf_clock_notify *notify;      /* NULL: none */
     void *notify_ctx;

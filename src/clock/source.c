@@ -67,19 +67,27 @@ static void take_lookup(struct sf_source_peer *peer, struct sf_source_pace *pace
     pace->due_mono_ns = mono_ns;
 }
 
+static void start_lookup(struct sf_source_peer *peer, struct sf_source_env *env)
+{
+    peer->look_again = false;
+    if (sf_net_numeric(&peer->spec.address, &peer->addresses))
+        return;
+    peer->lookup = sf_net_lookup_start(&peer->spec.address, env->wake_fd);
+    if (!peer->lookup)
+        snprintf(peer->trouble, sizeof peer->trouble, "name: no thread for the lookup");
+    else if (!peer->trouble[0])
+        snprintf(peer->trouble, sizeof peer->trouble, "looking up the name");
+}
+
 const struct sf_net_address *sf_source_address(struct sf_source_peer *peer,
                                                struct sf_source_pace *pace,
                                                struct sf_source_env *env, int64_t mono_ns)
 {
     take_lookup(peer, pace, mono_ns);
-    if (peer->addresses.count == 0 && !peer->lookup &&
-        !sf_net_numeric(&peer->spec.address, &peer->addresses)) {
-        peer->lookup = sf_net_lookup_start(&peer->spec.address, env->wake_fd);
-        if (!peer->lookup)
-            snprintf(peer->trouble, sizeof peer->trouble, "name: no thread for the lookup");
-        else if (!peer->trouble[0])
-            snprintf(peer->trouble, sizeof peer->trouble, "looking up the name");
-        pace->due_mono_ns = mono_ns + SF_SOURCE_TIMEOUT_NS;
+    if (!peer->lookup && (peer->addresses.count == 0 || peer->look_again)) {
+        start_lookup(peer, env);
+        if (peer->addresses.count == 0)
+            pace->due_mono_ns = mono_ns + SF_SOURCE_TIMEOUT_NS;
     }
     if (peer->addresses.count > 0)
         return &peer->addresses.list[peer->address];
@@ -96,7 +104,7 @@ void sf_source_failed(struct sf_source_peer *peer, const struct sf_source_pace *
     if (failures > 0 && failures % FAILURES_ADDRESS == 0 && peer->addresses.count > 0)
         peer->address = (peer->address + 1) % peer->addresses.count;
     if (failures > 0 && failures % FAILURES_LOOKUP == 0)
-        peer->addresses.count = 0;
+        peer->look_again = true;
 }
 
 void sf_source_refused(struct sf_source_counters *counters, const char *why)

@@ -66,6 +66,7 @@ struct sf_source_peer {
     struct sf_net_addresses addresses;
     size_t address;
     struct sf_net_lookup *lookup;
+    bool look_again;  /* the addresses that are there go on being asked meanwhile */
     char trouble[48]; /* why there is no answer */
 };
 

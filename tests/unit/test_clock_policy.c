@@ -183,6 +183,8 @@ static void test_thresholds(void **state)
         {SF_CLOCK_CHRONY, HOUR, MS, SF_CLOCK_SUSPENDED, "offset -3600 s"},
         /* The kernel's bound grows by rote: alone it is no reason to stop. */
         {SF_CLOCK_KERNEL, 0, 1100 * MS, SF_CLOCK_WARN, "kernel: bound 1100 ms is over"},
+        {SF_CLOCK_KERNEL, 0, 1000 * MS, SF_CLOCK_OK, "bound 1000 ms"},
+        {SF_CLOCK_KERNEL, 101 * MS, MS, SF_CLOCK_WARN, "kernel: over warn_offset_ms 100"},
         {SF_CLOCK_KERNEL, 1001 * MS, MS, SF_CLOCK_SUSPENDED, "kernel: over max_offset_ms"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
