@@ -82,6 +82,7 @@ struct sf_session {
     int fd;
     uint8_t state;
     bool queued_ready, readable, writable, eof;
+    bool hung_up; /* the peer has said that it ends, or the connection is broken */
     bool ending; /* no more input is taken; close after the answers */
     uint8_t close_reason;
     bool authenticated, goaway_due, goaway_sent;
@@ -122,7 +123,7 @@ struct sf_shard {
     struct sf_server *server;
     unsigned number;
     pthread_t thread;
-    int epoll;
+    int epoll, heartbeat;
     struct sf_inbox *inbox;
     struct sf_metrics_block *metrics;
     _Atomic int64_t beat_ms;      /* read by any thread */

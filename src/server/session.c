@@ -186,8 +186,10 @@ static size_t read_more(struct sf_session *session, size_t have)
         got = recv(session->fd, shard->input + have, SF_READ_MAX, MSG_DONTWAIT);
     while (got < 0 && errno == EINTR);
     if (got > 0) {
-        if (got < SF_READ_MAX)
-            session->readable = false; /* the next bytes bring a new edge */
+        /* The next bytes bring a new edge; but an end of the stream that is already known brings
+         * none. */
+        if (got < SF_READ_MAX && !session->hung_up)
+            session->readable = false;
         session->active_ms = shard->now_ms;
         shard->bytes_in += (uint64_t)got;
         return have + (size_t)got;
@@ -266,6 +268,8 @@ static void settle(struct sf_session *session, size_t used, size_t size)
         session->frame_ms = shard->now_ms;
         sf_wheel_arm(session);
     }
+    if (session->goaway_sent)
+        sf_wheel_arm(session); /* it may be quiet from now on */
     if (session->readable)
         sf_shard_make_ready(session);
 }

@@ -7,6 +7,7 @@
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -15,6 +16,11 @@
 
 /* Sessions served between two readings of the clocks in one turn. */
 #define SERVED_PER_READING 32
+#define WAIT_FOR_EVENT     INT64_MAX
+/* Waiting for a millisecond: at least this long, and for two at once only when minting may run so
+ * far ahead. */
+#define SLEEP_MIN_NS        20000
+#define LONG_SLEEP_AHEAD_MS 4
 
 struct sf_shard *sf_shard_create(struct sf_server *server, unsigned number)
 {
@@ -37,8 +43,14 @@ struct sf_shard *sf_shard_create(struct sf_server *server, unsigned number)
     shard->now_ms = shard->now_ns / SF_NS_PER_MS;
     atomic_store(&shard->beat_ms, shard->now_ms);
     sf_wheel_init(shard);
+    shard->heartbeat = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    const struct timespec period = {.tv_nsec = SF_HEARTBEAT_MS * SF_NS_PER_MS};
+    const struct itimerspec beats = {.it_interval = period, .it_value = period};
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = shard};
+    struct epoll_event beat = {.events = EPOLLIN | EPOLLET, .data.ptr = NULL};
     if (shard->epoll < 0 || shard->inbox == NULL || shard->metrics == NULL ||
+        shard->heartbeat < 0 || timerfd_settime(shard->heartbeat, 0, &beats, NULL) != 0 ||
+        epoll_ctl(shard->epoll, EPOLL_CTL_ADD, shard->heartbeat, &beat) != 0 ||
         epoll_ctl(shard->epoll, EPOLL_CTL_ADD, sf_inbox_fd(shard->inbox), &event) != 0) {
         sf_shard_destroy(shard);
         return NULL;
@@ -75,6 +87,8 @@ void sf_shard_destroy(struct sf_shard *shard)
     sf_wheel_each(shard, close_for_stop);
     free_dead(shard);
     sf_inbox_destroy(shard->inbox, drop_unadopted, NULL);
+    if (shard->heartbeat >= 0)
+        close(shard->heartbeat);
     if (shard->epoll >= 0)
         close(shard->epoll);
     sf_tokens_unref(shard->settings.tokens);
@@ -101,37 +115,51 @@ void sf_shard_read_clocks(struct sf_shard *shard)
     shard->phase_known = true;
 }
 
-/* Until the next millisecond of minting time has begun. */
+/* Until the next millisecond of minting time has begun. When more waits than one millisecond holds,
+ * until the second next: as long as minting may run ahead no ID is lost by that, and it costs half
+ * the wake-ups. */
 static int64_t next_ms_wait_ns(const struct sf_shard *shard)
 {
+    const struct sf_server *server = shard->server;
+    const uint64_t ids = atomic_load_explicit(&server->waiting_ids, memory_order_relaxed);
+    const uint64_t per_ms = (uint64_t)server->options.generator_count << server->sequence_bits;
+    const uint64_t steps = ids >= per_ms && server->max_ahead_ms >= LONG_SLEEP_AHEAD_MS ? 2 : 1;
+    const int64_t most = (int64_t)steps * SF_NS_PER_MS;
     const int64_t wait =
-        (int64_t)(shard->mint_ms + 1) * SF_NS_PER_MS - shard->phase_ns - shard->now_ns;
-    return wait < 20000 ? 20000 : wait > SF_NS_PER_MS ? SF_NS_PER_MS : wait;
+        (int64_t)(shard->mint_ms + steps) * SF_NS_PER_MS - shard->phase_ns - shard->now_ns;
+    return wait < SLEEP_MIN_NS ? SLEEP_MIN_NS : wait > most ? most : wait;
 }
 
+/* How long the loop may sleep; WAIT_FOR_EVENT when nothing is due before the next beat, which a
+ * timer in the epoll set brings: a timeout would cost each turn the setting of a timer. */
 static int64_t wait_ns(const struct sf_shard *shard)
 {
     if (shard->ready.next != &shard->ready)
         return 0;
     if (shard->waiting_sessions > 0)
         return next_ms_wait_ns(shard);
-    int64_t most = SF_HEARTBEAT_MS;
-    if (shard->accept_again_ms != 0) {
-        most = shard->accept_again_ms - shard->now_ms;
-        most = most < 0 ? 0 : most > SF_HEARTBEAT_MS ? SF_HEARTBEAT_MS : most;
-    }
-    return sf_wheel_wait_ms(shard, most) * SF_NS_PER_MS;
+    if (shard->accept_again_ms != 0)
+        return SF_ACCEPT_PAUSE_MS * SF_NS_PER_MS / 4;
+    const int64_t ms = sf_wheel_wait_ms(shard, SF_HEARTBEAT_MS);
+    return ms < SF_HEARTBEAT_MS ? ms * SF_NS_PER_MS : WAIT_FOR_EVENT;
+}
+
+static int count_events(int count)
+{
+    SF_ASSERT(count >= 0 || errno == EINTR);
+    return count < 0 ? 0 : count;
 }
 
 static int wait_for_events(struct sf_shard *shard, struct epoll_event *events, int64_t ns)
 {
     const struct timespec timeout = {.tv_sec = ns / SF_NS_PER_S, .tv_nsec = ns % SF_NS_PER_S};
+    if (ns == 0 || ns == WAIT_FOR_EVENT)
+        return count_events(epoll_wait(shard->epoll, events, SF_EVENTS_MAX, ns == 0 ? 0 : -1));
     int count = epoll_pwait2(shard->epoll, events, SF_EVENTS_MAX, &timeout, NULL);
     if (count < 0 && errno == ENOSYS)
         count = epoll_wait(shard->epoll, events, SF_EVENTS_MAX,
                            (int)((ns + SF_NS_PER_MS - 1) / SF_NS_PER_MS));
-    SF_ASSERT(count >= 0 || errno == EINTR);
-    return count < 0 ? 0 : count;
+    return count_events(count);
 }
 
 /* --- sessions --- */
@@ -205,6 +233,8 @@ static void take_messages(struct sf_shard *shard)
 
 static void take_event(struct sf_shard *shard, const struct epoll_event *event, bool *ret_accept)
 {
+    if (event->data.ptr == NULL) /* the heartbeat: waking was all */
+        return;
     if (event->data.ptr == shard) {
         take_messages(shard);
         return;
@@ -214,6 +244,8 @@ static void take_event(struct sf_shard *shard, const struct epoll_event *event, 
         return;
     }
     struct sf_session *session = event->data.ptr;
+    if (event->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        session->hung_up = true;
     if (event->events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
         session->readable = true;
     if (event->events & (EPOLLOUT | EPOLLHUP | EPOLLERR))

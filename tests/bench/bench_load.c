@@ -221,15 +221,14 @@ static void *run(void *arg)
         int count = epoll_pwait2(load->epoll, events, 256, &wait, NULL);
         if (count < 0 && errno == ENOSYS)
             count = epoll_wait(load->epoll, events, 256, 1);
+        now_ns = sf_mono_ns();
         for (int i = 0; i < count; i++) {
             struct connection *c = events[i].data.ptr;
             if (events[i].events & EPOLLOUT)
                 c->writable = true;
             drain_socket(load, c);
-            fill(load, c, load->period_ns > 0 ? sf_mono_ns() : now_ns);
+            fill(load, c, load->options->depth == 1 || load->period_ns > 0 ? sf_mono_ns() : now_ns);
         }
-        /* Closed loop: the send time of what was filled above is that of the wake-up, at most one
-         * batch of events early. */
         now_ns = sf_mono_ns();
         for (unsigned i = 0; load->period_ns > 0 && i < load->connection_count; i++)
             if (load->connections[i].next_due_ns <= now_ns)

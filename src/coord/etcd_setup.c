@@ -1,0 +1,209 @@
+/* coord/etcd_setup.c - the etcd backend's URL and options, and the files they name. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/parse.h"
+#include "coord/etcd_internal.h"
+
+#define DEFAULT_PORT 2379
+
+static char *copy(const char *text)
+{
+    if (text == NULL)
+        return NULL;
+    char *made = strdup(text);
+    SF_ASSERT(made != NULL);
+    return made;
+}
+
+/* Letters, digits and . - _ : of addresses; what else stands in a host would end up in another part
+ * of a URL. */
+static bool host_ok(const char *host)
+{
+    for (const char *c = host; *c != '\0'; c++)
+        if (!((*c >= '0' && *c <= '9') || (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
+              strchr(".-_:", *c) != NULL))
+            return false;
+    return host[0] != '\0';
+}
+
+static int add_endpoint(struct sf_etcd_setup *setup, const char *text, struct sf_error *err)
+{
+    struct sf_host_port at;
+    if (sf_parse_host_port(text, DEFAULT_PORT, false, &at) < 0 || at.port == 0 || !host_ok(at.host))
+        return sf_error_set(err, -EINVAL, "endpoint \"%s\": not of the form host:port", text);
+    if (setup->endpoint_count == SF_ETCD_ENDPOINTS_MAX)
+        return sf_error_set(err, -EINVAL, "more than %d endpoints", SF_ETCD_ENDPOINTS_MAX);
+    const bool v6 = strchr(at.host, ':') != NULL;
+    struct sf_etcd_endpoint *endpoint = &setup->endpoints[setup->endpoint_count];
+    snprintf(endpoint->name, sizeof endpoint->name, "%s%s%s:%u", v6 ? "[" : "", at.host,
+             v6 ? "]" : "", at.port);
+    for (unsigned i = 0; i < setup->endpoint_count; i++)
+        if (strcmp(setup->endpoints[i].name, endpoint->name) == 0)
+            return sf_error_set(err, -EINVAL, "endpoint \"%s\" stands there twice", text);
+    char url[SF_COORD_ADDRESS_MAX + 16];
+    snprintf(url, sizeof url, "%s://%s", setup->tls ? "https" : "http", endpoint->name);
+    endpoint->url = copy(url);
+    setup->endpoint_count++;
+    return 0;
+}
+
+static int read_prefix(struct sf_etcd_setup *setup, const char *prefix, const char *fleet,
+                       struct sf_error *err)
+{
+    size_t length = strlen(prefix);
+    while (length > 0 && prefix[length - 1] == '/')
+        length--;
+    if (length > SF_ETCD_PREFIX_MAX)
+        return sf_error_set(err, -EINVAL, "the prefix has %zu bytes, at most %d are allowed",
+                            length, SF_ETCD_PREFIX_MAX);
+    for (size_t i = 0; i < length; i++)
+        if (prefix[i] <= ' ' || prefix[i] > '~' || strchr("?#%\\\"", prefix[i]) != NULL ||
+            (prefix[i] == '/' && prefix[i + 1] == '/'))
+            return sf_error_set(err, -EINVAL,
+                                "prefix \"%s\": a path of printable ASCII without ? # %%", prefix);
+    snprintf(setup->root, sizeof setup->root, "%.*s/snowfleet/%s", (int)length, prefix, fleet);
+    return 0;
+}
+
+static int read_url(const struct sf_coord_options *options, struct sf_etcd_setup *setup,
+                    struct sf_error *err)
+{
+    const char *at = options->url;
+    if (strncmp(at, "etcds://", 8) == 0) {
+        setup->tls = true;
+        at += 8;
+    } else if (strncmp(at, "etcd://", 7) == 0) {
+        at += 7;
+    } else {
+        return sf_error_set(err, -EINVAL, "not an etcd:// or etcds:// URL");
+    }
+    char *list = copy(at);
+    char *slash = strchr(list, '/');
+    int rc = read_prefix(setup, slash == NULL ? "" : slash, options->fleet, err);
+    if (slash != NULL)
+        *slash = '\0';
+    char *rest = list;
+    for (char *one = strsep(&rest, ","); rc == 0 && one != NULL; one = strsep(&rest, ","))
+        rc = add_endpoint(setup, one, err);
+    free(list);
+    return rc;
+}
+
+/* A file that we need to read; a secret one must not be open to others. */
+static int check_file(const char *what, const char *path, bool secret, struct sf_error *err)
+{
+    struct stat st;
+    char buffer[64];
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 || fstat(fd, &st) < 0) {
+        int code = -errno;
+        if (fd >= 0)
+            close(fd);
+        return sf_error_set(err, code == -ENOENT || code == -ENOTDIR ? -ENOENT : -EACCES,
+                            "%s \"%s\": %s", what, path,
+                            sf_errno_text(code, buffer, sizeof buffer));
+    }
+    close(fd);
+    if (!S_ISREG(st.st_mode))
+        return sf_error_set(err, -EINVAL, "%s \"%s\" is not a regular file", what, path);
+    if (secret && (st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
+        return sf_error_set(err, -EACCES,
+                            "%s \"%s\" is open to group or others (mode %04o): chmod 600 it", what,
+                            path, st.st_mode & 07777U);
+    return 0;
+}
+
+int sf_etcd_setup_password(struct sf_etcd_setup *setup, struct sf_error *err)
+{
+    int rc = check_file("password_file", setup->password_file, true, err);
+    if (rc < 0)
+        return rc;
+    char text[SF_ETCD_SECRET_MAX + 1];
+    int fd = open(setup->password_file, O_RDONLY | O_CLOEXEC);
+    ssize_t size = fd < 0 ? -1 : read(fd, text, sizeof text);
+    if (fd >= 0)
+        close(fd);
+    if (size < 0)
+        return sf_error_set(err, -EACCES, "password_file \"%s\" cannot be read",
+                            setup->password_file);
+    if (size == (ssize_t)sizeof text)
+        return sf_error_set(err, -EINVAL, "password_file \"%s\" has more than %d bytes",
+                            setup->password_file, SF_ETCD_SECRET_MAX);
+    while (size > 0 && (text[size - 1] == '\n' || text[size - 1] == '\r'))
+        size--;
+    if (size == 0 || size >= SF_ETCD_SECRET_MAX || memchr(text, '\0', (size_t)size) != NULL ||
+        memchr(text, '\n', (size_t)size) != NULL)
+        return sf_error_set(err, -EINVAL,
+                            "password_file \"%s\": one line with the password is needed",
+                            setup->password_file);
+    memcpy(setup->password, text, (size_t)size);
+    setup->password[size] = '\0';
+    explicit_bzero(text, sizeof text);
+    return 0;
+}
+
+static int read_files(struct sf_etcd_setup *setup, struct sf_error *err)
+{
+    if (setup->username != NULL && setup->password_file == NULL)
+        return sf_error_set(err, -EINVAL, "coordinator.username needs coordinator.password_file");
+    if (setup->username == NULL && setup->password_file != NULL)
+        return sf_error_set(err, -EINVAL, "coordinator.password_file needs coordinator.username");
+    if ((setup->tls_cert == NULL) != (setup->tls_key == NULL))
+        return sf_error_set(err, -EINVAL,
+                            "coordinator.tls_cert and coordinator.tls_key need each other");
+    if (!setup->tls && (setup->tls_ca != NULL || setup->tls_cert != NULL))
+        return sf_error_set(err, -EINVAL, "coordinator.tls_* needs an etcds:// URL, not etcd://");
+    int rc = 0;
+    if (setup->username != NULL)
+        rc = sf_etcd_setup_password(setup, err);
+    if (rc == 0 && setup->tls_ca != NULL)
+        rc = check_file("tls_ca", setup->tls_ca, false, err);
+    if (rc == 0 && setup->tls_cert != NULL)
+        rc = check_file("tls_cert", setup->tls_cert, false, err);
+    if (rc == 0 && setup->tls_key != NULL)
+        rc = check_file("tls_key", setup->tls_key, true, err);
+    return rc;
+}
+
+int sf_etcd_setup_read(const struct sf_coord_options *options, struct sf_etcd_setup *ret,
+                       struct sf_error *err)
+{
+    struct sf_etcd_setup setup = {.ttl_s = ((uint64_t)options->session_timeout_ms + 999) / 1000};
+    if (setup.ttl_s < 2)
+        setup.ttl_s = 2; /* etcd raises it to that as well */
+    int rc = read_url(options, &setup, err);
+    if (rc == 0) {
+        setup.username = copy(options->username);
+        setup.password_file = copy(options->password_file);
+        setup.tls_ca = copy(options->tls_ca);
+        setup.tls_cert = copy(options->tls_cert);
+        setup.tls_key = copy(options->tls_key);
+        rc = read_files(&setup, err);
+    }
+    if (rc < 0) {
+        sf_error_prefix(err, "coordinator \"%s\"", options->url);
+        sf_etcd_setup_free(&setup);
+        return rc;
+    }
+    *ret = setup;
+    return 0;
+}
+
+void sf_etcd_setup_free(struct sf_etcd_setup *setup)
+{
+    for (unsigned i = 0; i < setup->endpoint_count; i++)
+        free(setup->endpoints[i].url);
+    free(setup->username);
+    free(setup->password_file);
+    free(setup->tls_ca);
+    free(setup->tls_cert);
+    free(setup->tls_key);
+    explicit_bzero(setup, sizeof *setup);
+}
