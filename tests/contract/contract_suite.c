@@ -42,7 +42,8 @@ static int run_all(bool list)
 
 int main(int argc, char **argv)
 {
-    char directory[] = "/tmp/snowfleet-contract-XXXXXX", url[64], pattern[128];
+    char directory[128], url[160], pattern[128];
+    const char *base = getenv("TMPDIR");
     bool temporary = false, list = false;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--url") == 0 && i + 1 < argc) {
@@ -60,6 +61,8 @@ int main(int argc, char **argv)
         }
     }
     if (ct_url != NULL && strcmp(ct_url, "local") == 0) {
+        snprintf(directory, sizeof directory, "%.80s/snowfleet-contract-XXXXXX",
+                 base == NULL ? "/tmp" : base);
         if (mkdtemp(directory) == NULL) {
             perror(directory);
             return 1;
@@ -70,7 +73,7 @@ int main(int argc, char **argv)
     }
     int failed = run_all(list);
     if (temporary) {
-        char command[128];
+        char command[160];
         snprintf(command, sizeof command, "rm -rf %s", directory);
         if (system(command) != 0)
             fprintf(stderr, "cannot remove %s\n", directory);
