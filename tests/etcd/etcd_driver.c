@@ -1,12 +1,13 @@
-/* etcd/etcd_driver.c - the etcd backend on a leash: commands on standard input, one a line; events on standard output, one a line.
+/* etcd/etcd_driver.c - the etcd backend on a leash: commands on standard input, one a line; events
+ * on standard output, one a line.
  *
- *   etcd_driver URL FLEET SESSION_MS [USERNAME PASSWORD_FILE [CA CERT KEY]]       "-" leaves an option out
- *   commands: init | loss | config | list | claim | unclaim | bind W | renew | release | slot W | watch   [deadline ms]
- *             several at once: "3*list"
- *   events:   event KIND MS TEXT
- *             done ID OP OUTCOME REASON DURATION_MS EXTRA... | TEXT
- * EXTRA: config: incarnation:version; list: slots, claims; claim: name fence; slot: state reserved claim; writes: version; all: server_ms
- * MS is the time since the start. Input's end destroys the handle. The last claim, config and slot versions are remembered. */
+ *   etcd_driver URL FLEET SESSION_MS [USERNAME PASSWORD_FILE [CA CERT KEY]]       "-" leaves an
+ * option out commands: init | loss | config | list | claim | unclaim | bind W | renew | release |
+ * slot W | watch   [deadline ms] several at once: "3*list" events:   event KIND MS TEXT done ID OP
+ * OUTCOME REASON DURATION_MS EXTRA... | TEXT EXTRA: config: incarnation:version; list: slots,
+ * claims; claim: name fence; slot: state reserved claim; writes: version; all: server_ms MS is the
+ * time since the start. Input's end destroys the handle. The last claim, config and slot versions
+ * are remembered. */
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -41,8 +42,9 @@ static void learn(const struct sf_coord_completion *c)
 
 static void print_completion(const struct sf_coord_completion *c)
 {
-    printf("done %" PRIu64 " %s %s %s %" PRId64, c->id, sf_coord_op_name(c->op), sf_coord_outcome_name(c->outcome),
-           sf_coord_reason_name(c->reason), c->duration_ns / SF_NS_PER_MS);
+    printf("done %" PRIu64 " %s %s %s %" PRId64, c->id, sf_coord_op_name(c->op),
+           sf_coord_outcome_name(c->outcome), sf_coord_reason_name(c->reason),
+           c->duration_ns / SF_NS_PER_MS);
     if (c->config != NULL)
         printf(" %" PRIu64 ":%" PRIu64, c->config->version.incarnation, c->config->version.version);
     if (c->op == SF_COORD_LIST)
@@ -50,20 +52,23 @@ static void print_completion(const struct sf_coord_completion *c)
     if (c->op == SF_COORD_CLAIM && c->claims != NULL)
         printf(" %s %" PRIu64, c->claims[0].name, c->claims[0].fence);
     if (c->op == SF_COORD_READ_SLOT && c->slots != NULL)
-        printf(" %d %" PRId64 " %s", c->slots[0].state, c->slots[0].reserved_until_ms, c->slots[0].nonce);
+        printf(" %d %" PRId64 " %s", c->slots[0].state, c->slots[0].reserved_until_ms,
+               c->slots[0].nonce);
     printf(" %" PRId64 " | %s\n", c->server_ms, c->text);
 }
 
 static void sink(void *ctx, struct sf_coord_event *event)
 {
     (void)ctx;
-    static const char *const names[] = {"completion", "connected", "disconnected", "session_lost", "changed"};
+    static const char *const names[] = {"completion", "connected", "disconnected", "session_lost",
+                                        "changed"};
     pthread_mutex_lock(&state.lock);
     if (event->kind == SF_COORD_COMPLETION) {
         learn(&event->completion);
         print_completion(&event->completion);
     } else {
-        printf("event %s %" PRId64 " %s\n", names[event->kind], (sf_mono_ns() - state.start_ns) / SF_NS_PER_MS, event->text);
+        printf("event %s %" PRId64 " %s\n", names[event->kind],
+               (sf_mono_ns() - state.start_ns) / SF_NS_PER_MS, event->text);
     }
     fflush(stdout);
     pthread_mutex_unlock(&state.lock);
@@ -105,10 +110,11 @@ static bool fill(struct sf_coord_request *request, const char *command, uint64_t
     static const struct {
         const char *command;
         enum sf_coord_op op;
-    } table[] = {{"init", SF_COORD_INIT},       {"loss", SF_COORD_INIT},      {"config", SF_COORD_READ_CONFIG},
-                 {"list", SF_COORD_LIST},       {"claim", SF_COORD_CLAIM},    {"unclaim", SF_COORD_UNCLAIM},
-                 {"bind", SF_COORD_BIND},       {"renew", SF_COORD_RENEW},    {"release", SF_COORD_RELEASE},
-                 {"slot", SF_COORD_READ_SLOT}, {"watch", SF_COORD_WATCH}};
+    } table[] = {
+        {"init", SF_COORD_INIT},      {"loss", SF_COORD_INIT},   {"config", SF_COORD_READ_CONFIG},
+        {"list", SF_COORD_LIST},      {"claim", SF_COORD_CLAIM}, {"unclaim", SF_COORD_UNCLAIM},
+        {"bind", SF_COORD_BIND},      {"renew", SF_COORD_RENEW}, {"release", SF_COORD_RELEASE},
+        {"slot", SF_COORD_READ_SLOT}, {"watch", SF_COORD_WATCH}};
     uint8_t bytes[16];
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         if (strcmp(table[i].command, command) != 0)
@@ -124,7 +130,8 @@ static bool fill(struct sf_coord_request *request, const char *command, uint64_t
             sf_random_bytes(bytes, sizeof bytes);
             sf_hex128(bytes, request->u.claim.guid);
             strcpy(request->u.claim.node, "driver");
-        } else if (request->op == SF_COORD_BIND || request->op == SF_COORD_RENEW || request->op == SF_COORD_RELEASE)
+        } else if (request->op == SF_COORD_BIND || request->op == SF_COORD_RENEW ||
+                   request->op == SF_COORD_RELEASE)
             fill_write(request, argument);
         return true;
     }

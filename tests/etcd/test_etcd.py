@@ -1,0 +1,391 @@
+#!/usr/bin/env python3
+"""The etcd backend against real servers, and through a gateway that loses, delays and makes up answers.
+
+  test_etcd.py PATH/etcd_driver [unittest options]        needs etcd-server and openssl; exits 77 without etcd
+"""
+import json
+import os
+import socket
+import sys
+import time
+import unittest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(HERE, "..", "lib")]
+import etcd  # noqa: E402
+from driver import WAIT_S, Driver  # noqa: E402
+from gateway import Gateway  # noqa: E402
+
+
+class Case(unittest.TestCase):
+    def driver(self, *args, **kwargs):
+        driver = Driver(*args, **kwargs)
+        self.addCleanup(driver.close)
+        return driver
+
+    def cluster(self, *args, **kwargs):
+        cluster = etcd.Cluster(*args, **kwargs)
+        self.addCleanup(cluster.close)
+        return cluster
+
+
+def is_write(body):
+    return "request_put" in body or "request_delete_range" in body
+
+
+def passing(path, body):
+    return None
+
+
+def header_edit(member, value):
+    """Changes one member of the answer's header."""
+    def edit(data):
+        answer = json.loads(data.decode().split("\n")[0])
+        answer.get("result", answer)["header"][member] = value
+        return json.dumps(answer).encode()
+    return ("edit", edit)
+
+
+class LostAnswers(Case):
+    def setUp(self):
+        self.etcd = self.cluster()
+        self.gateway = Gateway(self.etcd.ports[0])
+        self.addCleanup(self.gateway.close)
+        self.worker = self.driver(self.gateway.url)
+        self.worker.prepare()
+
+    def nonce(self):
+        key = "/snowfleet/f/dc/0/slots/0"
+        return json.loads(self.etcd.get_prefix(key)[key][0])["nonce"]
+
+    def rule_writes(self, action):
+        self.gateway.requests.clear()
+        self.gateway.rule = lambda path, body: action if path == "/v3/kv/txn" and is_write(body) else None
+
+    def test_dropped_answer_is_unknown_and_sent_once(self):
+        before = self.nonce()
+        self.rule_writes("drop")
+        self.worker.call("renew", "unknown", "unreachable")
+        self.gateway.rule = passing
+        self.assertNotEqual(self.nonce(), before)  # it had been applied
+        self.assertEqual(self.gateway.count("request_put"), 1)
+        self.worker.until("slot 0")
+        self.worker.until("renew")
+
+    def test_libcurl_does_not_send_a_write_again(self):
+        """libcurl repeats a request by itself when a kept connection ends without one byte of answer: not a write."""
+        for _ in range(3):
+            self.worker.until("list")
+            self.worker.until("slot 0")  # the connection is a kept one
+            self.rule_writes("refuse")
+            self.worker.call("renew", "unknown", "unreachable")
+            time.sleep(0.2)
+            self.assertEqual(self.gateway.count("request_put"), 1)
+            self.gateway.rule = passing
+
+    def test_late_answer_is_unknown_within_the_deadline(self):
+        self.rule_writes(("late", 1.5))
+        line = self.worker.call("renew 0 400", "unknown", "unreachable")
+        self.assertLess(int(line.split()[5]), 900)
+        self.worker.until("slot 0")
+        line = self.worker.call("renew 0 5000", "unknown", "unreachable")
+        self.assertLess(int(line.split()[5]), 1400)
+
+    def test_error_answers(self):
+        for status, body, outcome, reason in (
+                (503, '{"error":"etcdserver: no leader","message":"etcdserver: no leader","code":14}', "unknown", "unreachable"),
+                (500, '{"code":2, "message":"context deadline exceeded"}', "unknown", "unreachable"),
+                (504, '{"code":4, "message":"context deadline exceeded"}', "unknown", "unreachable"),
+                (502, "<html>", "unknown", "unreachable"),
+                (200, "{}", "unknown", "unreachable"),
+                (200, '{"succeeded":true}', "unknown", "unreachable"),
+                (200, "not json", "unknown", "unreachable"),
+                (403, '{"code":7, "message":"etcdserver: permission denied"}', "refused", "auth"),
+                (429, '{"code":8, "message":"etcdserver: mvcc: database space exceeded"}', "refused", "storage"),
+                (429, '{"code":8, "message":"etcdserver: too many requests"}', "lost", "unreachable"),
+                (404, '{"code":5, "message":"etcdserver: requested lease not found"}', "refused", "claim_gone"),
+                (404, "404 page not found", "refused", "invalid")):
+            with self.subTest(status=status, body=body):
+                self.rule_writes((status, body))
+                self.worker.call("renew", outcome, reason)
+                self.assertEqual(self.gateway.count("request_put"), 1)
+                self.gateway.rule = passing
+                self.worker.until("slot 0")
+        self.worker.call("renew")
+
+    def test_reads_are_tried_again(self):
+        left = [2]
+
+        def rule(path, body):
+            if path == "/v3/kv/txn" and left[0] > 0:
+                left[0] -= 1
+                return (503, '{"code":14, "message":"etcdserver: leader changed"}')
+            return None
+        self.gateway.rule = rule
+        self.worker.call("list")
+        self.assertEqual(left[0], 0)
+
+    def test_keepalive_without_ttl_is_a_lost_session(self):
+        def edit(data):
+            answer = json.loads(data.decode().split("\n")[0])
+            answer["result"].pop("TTL", None)
+            return json.dumps(answer).encode()
+        self.gateway.rule = lambda path, body: ("edit", edit) if path == "/v3/lease/keepalive" else None
+        self.worker.expect("^event session_lost")
+        self.worker.expect("^event connected")
+
+    def test_lower_term_is_refused(self):
+        self.rule_writes(header_edit("raft_term", "1"))
+        self.assertIn("lags behind", self.worker.call("renew", "unknown", "unreachable"))
+
+    def test_cluster_that_went_back_is_believed_in_the_end(self):
+        self.gateway.rule = lambda path, body: header_edit("raft_term", "1")
+        self.assertIn("lags behind", self.worker.expect("^event disconnected"))
+        self.worker.expect("^event connected")
+        self.assertIn("coordinator.went_back", self.worker.stderr())
+
+    def test_other_cluster_is_refused(self):
+        self.gateway.rule = lambda path, body: header_edit("cluster_id", "7")
+        self.assertIn("another cluster", self.worker.expect("^event disconnected"))
+        self.worker.call("list", "lost", "unreachable")
+        self.gateway.rule = passing
+        self.worker.expect("^event connected")
+        self.worker.until("slot 0")
+        self.worker.until("renew")
+
+    def test_stalled_watch_is_noticed(self):
+        self.gateway.stall = True
+        self.worker.call("watch 0 5000")
+        other = self.driver(self.etcd.url())
+        other.expect("^event connected")
+        other.call("claim")
+        self.worker.expect("^event changed", 15)
+
+
+class Sessions(Case):
+    def test_speed_and_end(self):
+        cluster = self.cluster()
+        first = self.driver(cluster.url())
+        first.prepare()
+        worker = self.driver(cluster.url())
+        connected = int(worker.expect("^event connected").split()[2])
+        took = connected + sum(int(worker.call(c).split()[5]) for c in ("config", "claim", "slot 1", "bind 1"))
+        print(f"connected after {connected} ms, bound after {took} ms", file=sys.stderr)
+        self.assertLess(took, 500)
+        self.assertEqual(len(cluster.get_prefix("/snowfleet/f/dc/0/claims/")), 2)
+        worker.call("release")
+        self.assertEqual(len(cluster.get_prefix("/snowfleet/f/dc/0/claims/")), 1)
+        worker.call("release", "refused", "claim_gone")
+        self.assertEqual(len(cluster.leases()), 2)
+        worker.close()
+        first.close()
+        self.assertEqual(cluster.leases(), [])
+        self.assertEqual(cluster.get_prefix("/snowfleet/f/dc/0/claims/"), {})
+        slots = cluster.get_prefix("/snowfleet/f/dc/0/slots/")
+        self.assertEqual(len(slots), 32)
+        self.assertTrue(all(lease == 0 for _, _, _, lease in slots.values()))
+
+    def test_revoked_lease(self):
+        cluster = self.cluster()
+        worker = self.driver(cluster.url(), session_ms=6000)
+        worker.prepare()
+        cluster.revoke(cluster.leases()[0])
+        worker.call("renew", "refused", "claim_gone")
+        worker.expect("^event session_lost")
+        worker.expect("^event connected")
+        for command in ("claim", "slot 0", "bind 0", "renew"):
+            worker.call(command)
+
+    def test_paused_past_its_lease(self):
+        cluster = self.cluster()
+        worker = self.driver(cluster.url(), session_ms=2000)
+        worker.prepare()
+        worker.process.send_signal(19)
+        try:
+            end = time.monotonic() + WAIT_S
+            while cluster.leases() and time.monotonic() < end:
+                time.sleep(0.1)
+            self.assertEqual(cluster.leases(), [])
+        finally:
+            worker.process.send_signal(18)
+        worker.expect("^event session_lost")
+        worker.expect("^event connected")
+
+    def test_server_goes_and_comes_back(self):
+        cluster = self.cluster()
+        worker = self.driver(cluster.url(), session_ms=10000)
+        worker.prepare()
+        worker.call("watch")
+        cluster.kill(0)
+        worker.expect("^event disconnected")
+        worker.call("renew", "lost", "unreachable")
+        worker.call("list", "lost", "unreachable")
+        cluster.start(0)
+        worker.expect("^event connected")
+        worker.expect("^event changed")
+        worker.call("renew")  # the lease outlived it
+        self.assertFalse(any("session_lost" in line for line in worker.seen))
+        cluster.pause(0)
+        worker.call("renew 0 500", "unknown", "unreachable")
+        worker.expect("^event disconnected")
+        cluster.resume(0)
+        worker.expect("^event connected")
+        worker.until("slot 0")
+        worker.until("renew")
+
+    def test_wiped_server(self):
+        cluster = self.cluster()
+        worker = self.driver(cluster.url())
+        worker.prepare()
+        cluster.kill(0)
+        cluster.wipe(0)
+        worker.expect("^event disconnected")
+        cluster.start(0)
+        worker.expect("^event session_lost")
+        worker.expect("^event connected")
+        worker.call("renew", "refused", "missing")
+        worker.call("config", "refused", "missing")
+
+    def test_nothing_there(self):
+        port = etcd.free_ports(1)[0]
+        worker = self.driver(f"etcd://127.0.0.1:{port}")
+        self.assertIn("127.0.0.1", worker.expect("^event disconnected"))
+        worker.call("claim", "lost", "unreachable")
+        time.sleep(3)
+        self.assertLessEqual(len(worker.stderr().splitlines()), 2)  # bounded
+        name = self.driver("etcd://no-such-host.invalid:2379")
+        self.assertIn("no-such-host.invalid", name.expect("^event disconnected"))
+
+    def test_bad_options(self):
+        directory = self.cluster().directory
+        secret = os.path.join(directory, "open")
+        with open(secret, "w", encoding="ascii") as f:
+            f.write("secret\n")
+        os.chmod(secret, 0o644)
+        many = "etcd://" + ",".join(f"h{i}" for i in range(17))
+        for url, options, part in (
+                ("etcd://a", ("u",), "password_file"),
+                ("etcd://a", ("u", secret), "-13 .*chmod 600"),
+                ("etcd://a", ("u", "/nonexistent"), "-2 .*/nonexistent"),
+                ("etcd://a", ("-", "-", "/nonexistent"), "etcds://"),
+                ("etcds://a", ("-", "-", "/nonexistent"), "-2 .*/nonexistent"),
+                ("etcds://a", ("-", "-", "-", secret), "tls_key"),
+                ("etcds://a", ("-", "-", "-", secret, secret), "-13 .*chmod 600"),
+                ("etcd://a,a", (), "twice"), ("etcd://a@b", (), "host:port"), ("etcd://a:0", (), "host:port"),
+                ("etcd://a/x?y", (), "prefix"), (many, (), "more than 16")):
+            with self.subTest(url=url, options=options):
+                worker = self.driver(url, options=options)
+                self.assertRegex(worker.expect("^error -"), part)
+
+
+class Users(Case):
+    def test_users(self):
+        cluster = self.cluster(users={"worker": "secret"}, options=("--auth-token-ttl", "2"))
+        worker = self.driver(cluster.url(), options=("worker", cluster.password_file("worker")), session_ms=12000)
+        worker.prepare()
+        time.sleep(3.3)  # the token has ended by now
+        worker.until("renew")
+        cluster.add_user("other", "x", role=None)  # the auth store has another revision now
+        worker.until("slot 0")
+        worker.until("renew")
+        denied = self.driver(cluster.url(), options=("other", cluster.password_file("other", "x")))
+        denied.expect("^event connected")
+        self.assertIn("permission denied", denied.call("config", "refused", "auth"))
+        nobody = self.driver(cluster.url())
+        nobody.expect("^event connected")  # 3.4 gives a lease to nobody
+        self.assertIn("user name is empty", nobody.call("config", "refused", "auth"))
+
+    def test_wrong_password_recovers(self):
+        cluster = self.cluster(users={"worker": "secret"})
+        path = cluster.password_file("worker", "wrong")
+        worker = self.driver(cluster.url(), options=("worker", path))
+        self.assertIn("authentication failed", worker.expect("^event disconnected"))
+        cluster.password_file("worker")
+        worker.expect("^event connected")
+        worker.call("init")
+
+    def test_password_without_users(self):
+        cluster = self.cluster()
+        path = cluster.password_file("worker", "secret")
+        worker = self.driver(cluster.url(), options=("worker", path))
+        worker.prepare()
+        self.assertIn("authentication is not enabled", worker.stderr())
+
+
+class Tls(Case):
+    def test_tls(self):
+        cluster = self.cluster(tls=True, users={"worker": "secret"})
+        password = cluster.password_file("worker")
+        worker = self.driver(cluster.url(), options=("worker", password, cluster.ca, cluster.cert, cluster.key))
+        worker.prepare()
+        worker.call("watch")
+        without = self.driver(cluster.url(), options=("worker", password, cluster.ca))
+        self.assertIn("certificate", without.expect("^event disconnected"))
+        other_ca = cluster.certificates.other_ca
+        foreign = self.driver(cluster.url(), options=("worker", password, other_ca, cluster.cert, cluster.key))
+        self.assertIn("certificate", foreign.expect("^event disconnected"))
+        foreign.call("claim", "lost", "unreachable")
+        server_cert, server_key = cluster.certificates.server
+        named = self.driver(cluster.url(), options=("worker", password, cluster.ca, server_cert, server_key))
+        self.assertRegex(named.expect("^event disconnected"), "without a CN|certificate")
+        plain = self.driver(cluster.url().replace("etcds", "etcd"))
+        plain.expect("^event disconnected")
+
+
+class Members(Case):
+    def write_again(self, worker, what):
+        start = time.monotonic()
+        worker.until("slot 0")
+        worker.until("renew")
+        print(f"{what}: writing again after {time.monotonic() - start:.2f} s", file=sys.stderr)
+
+    def test_three_members(self):
+        cluster = self.cluster(members=3)
+        worker = self.driver(cluster.url(), session_ms=10000)
+        worker.prepare()
+        worker.call("watch")
+        for _ in range(2):
+            leader = cluster.leader()
+            cluster.kill(leader)
+            self.write_again(worker, "leader killed")
+            cluster.start(leader)
+        leader = cluster.leader()
+        cluster.pause(leader)
+        self.write_again(worker, "leader stopped")
+        cluster.resume(leader)
+        self.assertFalse(any("session_lost" in line for line in worker.seen))
+        # Two down: no quorum. What was sent then is unknown or lost, and everything goes on afterwards.
+        cluster.kill(0)
+        cluster.kill(1)
+        worker.send("renew")
+        self.assertIn(worker.expect("^done ").split()[3], ("unknown", "lost"))
+        cluster.start(0, wait=False)
+        cluster.start(1, wait=False)
+        cluster.wait_ready()
+        self.write_again(worker, "quorum back")
+
+    def test_one_alive_of_several(self):
+        cluster = self.cluster()
+        dead = etcd.free_ports(2)
+        hole = socket.socket()  # takes connections and never answers
+        hole.bind(("127.0.0.1", 0))
+        hole.listen(64)
+        self.addCleanup(hole.close)
+        url = f"etcd://127.0.0.1:{dead[0]},{cluster.address(0)},127.0.0.1:{hole.getsockname()[1]},127.0.0.1:{dead[1]}"
+        for attempt in range(4):  # the first endpoint is chosen at random
+            worker = self.driver(url)
+            self.assertLess(int(worker.expect("^event connected").split()[2]), 2500)
+            worker.until("init", "refused" if attempt else "done")
+            worker.call("claim")
+            worker.close()
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        print(__doc__, file=sys.stderr)
+        sys.exit(64)
+    Driver.program = os.path.abspath(sys.argv.pop(1))
+    if not etcd.available():
+        print("etcd is not installed here", file=sys.stderr)
+        sys.exit(77)
+    unittest.main(verbosity=2)
