@@ -194,7 +194,8 @@ static bool next_flag(int argc, char *const argv[], int *index, struct flag *ret
     bool bare = strcmp(ret->name, "help") == 0 || strcmp(ret->name, "version") == 0 ||
                 strcmp(ret->name, "check-config") == 0;
     bool known = strcmp(ret->name, "config") == 0 || sf_option_by_flag(ret->name) >= 0;
-    if (!ret->attached && !bare && known && *index + 1 < argc)
+    /* What follows an unknown flag is likely meant for it, and no second error. */
+    if (!ret->attached && !bare && *index + 1 < argc && (known || argv[*index + 1][0] != '-'))
         ret->value = argv[++*index];
     return true;
 }

@@ -239,6 +239,7 @@ int main(int argc, char **argv)
         struct sf_daemon *d = calloc(1, sizeof *d);
         if (signal_fd < 0 || !d) {
             fprintf(stderr, "snowfleetd: cannot take signals: %s\n", strerror(errno));
+            free(d);
             return EX_OSERR;
         }
         *d = (struct sf_daemon){

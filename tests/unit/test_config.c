@@ -375,6 +375,8 @@ static void usage_errors(void **state)
         struct outcome out = load(args, ARGS("HOME=/"));
         assert_int_equal(out.rc, -EDOM);
         has(&out, cases[i][2]);
+        /* --config=/b cannot be read either. */
+        assert_int_equal(lines(&out), strcmp(cases[i][0], "--config=/a") == 0 ? 2 : 1);
         done(&out);
     }
 }
