@@ -1,4 +1,4 @@
-/* coord/zookeeper.c - opening, the backend thread, jobs and the life of the connection. See
+/* coord/zookeeper.c - the backend thread and the life of the connection. See
  * zookeeper_internal.h for the parts.
  *
  * The life of the connection (moved by update_link, on_session and drop_link only):
@@ -15,235 +15,21 @@
  * complete as LOST.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/assert.h"
-#include "coord/backends.h"
-#include "coord/records.h"
 #include "coord/zookeeper_internal.h"
 
 #define RESOLVE_PATIENCE_MS 3000 /* then the addresses that we had before are used again */
 #define FIRST_COMPLAINT_MS  1000 /* without a connection: say so */
-#define BACKOFF_MIN_MS      50
 #define BACKOFF_MAX_MS      5000
 #define POLL_MS             3000 /* looks at watched claims even when no watch fires */
 #define CHANGED_PAUSE_MS    50   /* between CHANGED notices */
 #define CLOSE_PATIENCE_MS   1000
-#define PASSWORD_MAX        1024
-
-/* Jobs. */
-
-static bool is_write(enum sf_coord_op op)
-{
-    return op == SF_COORD_INIT || op == SF_COORD_CLAIM || op == SF_COORD_UNCLAIM ||
-           op == SF_COORD_BIND || op == SF_COORD_RENEW || op == SF_COORD_RELEASE;
-}
-
-static void job_free(struct sf_zk_job *job)
-{
-    sf_coord_event_free(job->event);
-    for (size_t i = 0; i < job->name_count; i++)
-        free(job->names[i]);
-    free(job->names);
-    sf_zk_init_state_free(job->init);
-    free(job);
-}
-
-static void deliver(struct sf_zk *z, struct sf_zk_job *job)
-{
-    SF_ASSERT(!job->finished);
-    job->finished = true;
-    job->event->completion.duration_ns = sf_zk_now_ns(z) - job->start_ns;
-    struct sf_coord_event *event = job->event;
-    job->event = NULL;
-    if (z->link != NULL && job->in_flight > 0)
-        sf_zk_forget_job(z->link, job);
-    z->sink(z->sink_ctx, event);
-}
-
-static void drop_results(struct sf_coord_completion *completion)
-{
-    free(completion->config);
-    free(completion->slots);
-    free(completion->claims);
-    completion->config = NULL;
-    completion->slots = NULL;
-    completion->claims = NULL;
-    completion->slot_count = completion->claim_count = 0;
-}
-
-void sf_zk_finish(struct sf_zk *z, struct sf_zk_job *job, enum sf_coord_outcome outcome,
-                  enum sf_coord_reason reason, const char *format, ...)
-{
-    if (job->finished)
-        return;
-    struct sf_coord_completion *completion = &job->event->completion;
-    drop_results(completion);
-    completion->outcome = outcome;
-    completion->reason = reason;
-    va_list args;
-    va_start(args, format);
-    vsnprintf(completion->text, sizeof completion->text, format, args);
-    va_end(args);
-    deliver(z, job);
-}
-
-void sf_zk_finish_done(struct sf_zk *z, struct sf_zk_job *job)
-{
-    if (!job->finished)
-        deliver(z, job);
-}
-
-static void finish_unanswered(struct sf_zk *z, struct sf_zk_job *job, enum sf_coord_reason reason,
-                              const char *text)
-{
-    bool unknown = is_write(job->request.op) && job->wrote;
-    sf_zk_finish(z, job, unknown ? SF_COORD_UNKNOWN : SF_COORD_LOST, reason, "%s", text);
-}
-
-void sf_zk_finish_rc(struct sf_zk *z, struct sf_zk_job *job, int rc, const char *what)
-{
-    char text[SF_COORD_TEXT_MAX];
-    snprintf(text, sizeof text, "%.150s: %s (%d)", what, zerror(rc), rc);
-    switch (rc) {
-    case ZNOAUTH:
-        sf_log_limited(
-            z->log, &z->auth_limiter, 10000, SF_LOG_ERROR, "coordinator.auth", "%s: not allowed %s",
-            what, z->auth != NULL ? "with this user name and password" : "without credentials");
-        sf_zk_finish(z, job, SF_COORD_REFUSED, SF_COORD_AUTH,
-                     "%.150s: the ACL does not allow it %s", what,
-                     z->auth != NULL ? "with this user name and password"
-                                     : "without credentials (coordinator.username)");
-        return;
-    case ZNONODE:
-        sf_zk_finish(z, job, SF_COORD_REFUSED, SF_COORD_MISSING, "%s", text);
-        return;
-    case ZBADVERSION:
-    case ZNODEEXISTS:
-        sf_zk_finish(z, job, SF_COORD_REFUSED, SF_COORD_VERSION, "%s", text);
-        return;
-    case ZINVALIDACL:
-        sf_zk_finish(z, job, SF_COORD_REFUSED, SF_COORD_AUTH, "%s", text);
-        return;
-    case ZBADARGUMENTS:
-    case ZUNIMPLEMENTED:
-    case ZNOTREADONLY:
-    case ZNOCHILDRENFOREPHEMERALS:
-        sf_zk_finish(z, job, SF_COORD_REFUSED, SF_COORD_INVALID, "%s", text);
-        return;
-    case ZTHROTTLEDOP:
-    case ZSESSIONMOVED: /* the server says that it has not done it */
-        sf_zk_finish(z, job, SF_COORD_LOST, SF_COORD_UNREACHABLE, "%s", text);
-        return;
-    case ZSESSIONEXPIRED:
-        finish_unanswered(z, job, SF_COORD_SESSION, text);
-        return;
-    case ZAUTHFAILED:
-        finish_unanswered(z, job, SF_COORD_AUTH, text);
-        return;
-    default:
-        finish_unanswered(z, job, SF_COORD_UNREACHABLE, text);
-    }
-}
-
-static void pump(struct sf_zk *z, struct sf_zk_job *job)
-{
-    if (job->pumping)
-        return;
-    job->pumping = true;
-    while (!job->finished && job->next_index < job->total && job->in_flight < SF_ZK_WINDOW) {
-        int rc = job->issue(z, job, job->next_index);
-        if (rc != 0) { /* it has not been sent; what was sent before may count */
-            sf_zk_finish_rc(z, job, rc, "the request could not be sent");
-            break;
-        }
-        job->next_index++;
-        job->in_flight++;
-    }
-    job->pumping = false;
-    if (!job->finished && job->in_flight == 0 && job->next_index == job->total)
-        job->then(z, job);
-}
-
-void sf_zk_phase(struct sf_zk *z, struct sf_zk_job *job, size_t total,
-                 int (*issue)(struct sf_zk *z, struct sf_zk_job *job, size_t index),
-                 void (*then)(struct sf_zk *z, struct sf_zk_job *job))
-{
-    SF_ASSERT(job->in_flight == 0);
-    job->next_index = 0;
-    job->total = total;
-    job->issue = issue;
-    job->then = then;
-    pump(z, job);
-}
-
-static void reap_jobs(struct sf_zk *z)
-{
-    for (struct sf_zk_job *job = z->jobs, *next; job != NULL; job = next) {
-        next = job->next;
-        if (!job->finished)
-            continue;
-        if (job->prev != NULL)
-            job->prev->next = job->next;
-        else
-            z->jobs = job->next;
-        if (job->next != NULL)
-            job->next->prev = job->prev;
-        job_free(job);
-    }
-}
-
-static void start_job(struct sf_zk *z, struct sf_zk_job *job)
-{
-    static void (*const table[SF_COORD_OPS])(struct sf_zk *, struct sf_zk_job *) = {
-        [SF_COORD_READ_CONFIG] = sf_zk_read_config,
-        [SF_COORD_INIT] = sf_zk_init,
-        [SF_COORD_LIST] = sf_zk_list,
-        [SF_COORD_READ_SLOT] = sf_zk_read_slot,
-        [SF_COORD_CLAIM] = sf_zk_claim,
-        [SF_COORD_UNCLAIM] = sf_zk_unclaim,
-        [SF_COORD_BIND] = sf_zk_write,
-        [SF_COORD_RENEW] = sf_zk_write,
-        [SF_COORD_RELEASE] = sf_zk_write,
-        [SF_COORD_WATCH] = sf_zk_watch,
-    };
-    job->next = z->jobs;
-    if (job->next != NULL)
-        job->next->prev = job;
-    z->jobs = job;
-    if (z->stopping)
-        sf_zk_finish(z, job, SF_COORD_LOST, SF_COORD_ENDING, "the coordinator handle is ending");
-    else if (z->link == NULL || !z->link->connected)
-        sf_zk_finish(z, job, SF_COORD_LOST, SF_COORD_UNREACHABLE,
-                     "not connected to the coordinator");
-    else
-        table[job->request.op](z, job);
-}
-
-static void take_answer(struct sf_zk *z, struct sf_zk_call *call)
-{
-    if (call->link != NULL)
-        sf_zk_call_take(call);
-    struct sf_zk_job *job = call->job;
-    if (job != NULL) {
-        SF_ASSERT(job->in_flight > 0 && !job->finished);
-        job->in_flight--;
-        call->done(z, job, call);
-        if (!job->finished)
-            pump(z, job);
-    } else if (call->done != NULL && call->link != NULL && call->link == z->link) {
-        call->done(z, NULL, call); /* one of the backend's own */
-    }
-    sf_zk_call_free(call);
-}
 
 /* Notices. */
 
@@ -275,8 +61,8 @@ static void drop_link(struct sf_zk *z, bool pause, const char *text)
     tell_down(z, text);
     for (struct sf_zk_job *job = z->jobs; job != NULL; job = job->next)
         if (!job->finished)
-            finish_unanswered(z, job, link->had_session ? SF_COORD_SESSION : SF_COORD_UNREACHABLE,
-                              text);
+            sf_zk_finish_unanswered(
+                z, job, link->had_session ? SF_COORD_SESSION : SF_COORD_UNREACHABLE, text);
     if (link->had_session)
         notify(z, SF_COORD_SESSION_LOST, text);
     z->link = NULL;
@@ -302,7 +88,7 @@ static void on_session(struct sf_zk *z, int state)
         link->connected = true;
         link->had_session = true;
         link->since_ns = sf_zk_now_ns(z);
-        z->backoff_ms = BACKOFF_MIN_MS;
+        z->backoff_ms = SF_ZK_BACKOFF_MIN_MS;
         z->told_down = false;
         z->told_connected = true;
         notify(z, SF_COORD_CONNECTED, "");
@@ -419,10 +205,10 @@ static void take_message(struct sf_zk *z, struct sf_zk_message *message)
     struct sf_zk_note *note = (struct sf_zk_note *)message;
     switch (message->kind) {
     case SF_ZK_SUBMITTED:
-        start_job(z, (struct sf_zk_job *)message);
+        sf_zk_start_job(z, (struct sf_zk_job *)message);
         return;
     case SF_ZK_ANSWERED:
-        take_answer(z, (struct sf_zk_call *)message);
+        sf_zk_take_answer(z, (struct sf_zk_call *)message);
         return;
     case SF_ZK_SESSION:
         if (z->link != NULL && z->link->number == note->link_number && !z->stopping)
@@ -450,7 +236,7 @@ static void time_out_jobs(struct sf_zk *z, int64_t now_ns)
             continue;
         char text[64];
         snprintf(text, sizeof text, "no answer within %u ms", job->request.deadline_ms);
-        finish_unanswered(z, job, SF_COORD_UNREACHABLE, text);
+        sf_zk_finish_unanswered(z, job, SF_COORD_UNREACHABLE, text);
     }
 }
 
@@ -481,9 +267,9 @@ static void end(struct sf_zk *z)
 {
     for (struct sf_zk_job *job = z->jobs; job != NULL; job = job->next)
         if (!job->finished) /* the contract: writes that are outstanding are unknown */
-            sf_zk_finish(z, job, is_write(job->request.op) ? SF_COORD_UNKNOWN : SF_COORD_LOST,
+            sf_zk_finish(z, job, sf_zk_is_write(job->request.op) ? SF_COORD_UNKNOWN : SF_COORD_LOST,
                          SF_COORD_ENDING, "the coordinator handle is ending");
-    reap_jobs(z);
+    sf_zk_reap_jobs(z);
     if (z->link != NULL)
         sf_zk_link_close(z, z->link, CLOSE_PATIENCE_MS);
     z->link = NULL;
@@ -491,7 +277,7 @@ static void end(struct sf_zk *z)
     z->resolver = NULL;
 }
 
-static void *thread_main(void *ctx)
+void *sf_zk_thread(void *ctx)
 {
     struct sf_zk *z = ctx;
     while (!z->stopping) {
@@ -507,7 +293,7 @@ static void *thread_main(void *ctx)
             message = next;
         }
         time_out_jobs(z, sf_zk_now_ns(z));
-        reap_jobs(z);
+        sf_zk_reap_jobs(z);
     }
     end(z);
     return NULL;
@@ -515,7 +301,7 @@ static void *thread_main(void *ctx)
 
 /* The contract. */
 
-static void zk_submit(struct sf_coord *coord, const struct sf_coord_request *request)
+void sf_zk_submit(struct sf_coord *coord, const struct sf_coord_request *request)
 {
     struct sf_zk *z = (struct sf_zk *)coord;
     if (getpid() != z->pid) {
@@ -540,7 +326,7 @@ static void drop_message(void *ctx, struct sf_inbox_message *message)
     struct sf_zk_message *head = (struct sf_zk_message *)message;
     if (head->kind == SF_ZK_SUBMITTED) {
         z->stopping = true;
-        start_job(z, (struct sf_zk_job *)head);
+        sf_zk_start_job(z, (struct sf_zk_job *)head);
     } else if (head->kind == SF_ZK_ANSWERED) {
         sf_zk_call_free((struct sf_zk_call *)head);
     } else if (head->kind != SF_ZK_STOP) {
@@ -548,10 +334,10 @@ static void drop_message(void *ctx, struct sf_inbox_message *message)
     }
 }
 
-static void free_all(struct sf_zk *z)
+void sf_zk_free(struct sf_zk *z)
 {
     sf_inbox_destroy(z->inbox, drop_message, z);
-    reap_jobs(z);
+    sf_zk_reap_jobs(z);
     free(z->addresses);
     if (z->auth != NULL)
         explicit_bzero(z->auth, strlen(z->auth));
@@ -560,7 +346,7 @@ static void free_all(struct sf_zk *z)
     free(z);
 }
 
-static void zk_destroy(struct sf_coord *coord)
+void sf_zk_destroy(struct sf_coord *coord)
 {
     struct sf_zk *z = (struct sf_zk *)coord;
     if (getpid() != z->pid)
@@ -568,137 +354,5 @@ static void zk_destroy(struct sf_coord *coord)
     sf_inbox_post(z->inbox, &z->stop.message);
     pthread_join(z->thread, NULL);
     sf_zk_log_detach(z->log);
-    free_all(z);
-}
-
-static const struct sf_coord_ops zookeeper_ops = {
-    .name = "zookeeper", .submit = zk_submit, .destroy = zk_destroy};
-
-static int read_password(const char *path, char to[PASSWORD_MAX], struct sf_error *err)
-{
-    char why[96];
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return sf_error_set(err, -errno, "password file \"%s\": %s", path,
-                            sf_errno_text(errno, why, sizeof why));
-    struct stat info;
-    int rc = 0;
-    if (fstat(fd, &info) < 0)
-        rc = sf_error_set(err, -errno, "password file \"%s\": %s", path,
-                          sf_errno_text(errno, why, sizeof why));
-    else if ((info.st_mode & (S_IRWXG | S_IRWXO)) != 0)
-        rc = sf_error_set(err, -EACCES,
-                          "password file \"%s\" has mode %04o: take the rights of group and others "
-                          "away (chmod 600)",
-                          path, (unsigned)(info.st_mode & 07777));
-    ssize_t size = rc == 0 ? read(fd, to, PASSWORD_MAX) : 0;
-    if (size < 0)
-        rc = sf_error_set(err, -errno, "password file \"%s\": %s", path,
-                          sf_errno_text(errno, why, sizeof why));
-    close(fd);
-    if (rc < 0)
-        return rc;
-    while (size > 0 && (to[size - 1] == '\n' || to[size - 1] == '\r'))
-        size--;
-    if (size == 0 || size == PASSWORD_MAX || memchr(to, '\0', (size_t)size) != NULL)
-        return sf_error_set(err, -EINVAL,
-                            "password file \"%s\": must hold one line of 1 to %d bytes", path,
-                            PASSWORD_MAX - 1);
-    to[size] = '\0';
-    return 0;
-}
-
-static int set_auth(struct sf_zk *z, const struct sf_coord_options *options, struct sf_error *err)
-{
-    if (options->username == NULL && options->password_file == NULL)
-        return 0;
-    if (options->username == NULL || options->username[0] == '\0' ||
-        options->password_file == NULL || strchr(options->username, ':') != NULL)
-        return sf_error_set(err, -EINVAL,
-                            "ZooKeeper digest login needs coordinator.username (without a colon) "
-                            "and coordinator.password_file, both or none");
-    char password[PASSWORD_MAX];
-    int rc = read_password(options->password_file, password, err);
-    if (rc == 0 && asprintf(&z->auth, "%s:%s", options->username, password) < 0)
-        SF_ASSERT(!"memory");
-    explicit_bzero(password, sizeof password);
-    return rc;
-}
-
-static int set_tls(struct sf_zk *z, const struct sf_coord_options *options, struct sf_error *err)
-{
-    if (!z->url.tls)
-        return 0;
-#ifdef SNOWFLEET_ZOOKEEPER_TLS
-    if (options->tls_ca == NULL || options->tls_cert == NULL || options->tls_key == NULL)
-        return sf_error_set(err, -EINVAL,
-                            "zks:// needs coordinator.tls_ca, .tls_cert and .tls_key");
-    if (asprintf(&z->tls, "%s,%s,%s,", options->tls_ca, options->tls_cert, options->tls_key) < 0)
-        SF_ASSERT(!"memory");
-    return 0;
-#else
-    return sf_error_set(err, -ENOTSUP,
-                        "coordinator \"%s\": the ZooKeeper library of this build has no TLS. Run a "
-                        "local tunnel (stunnel, socat) for each server and give zk:// with the "
-                        "tunnels' addresses: docs/coordinators.md, \"TLS by tunnel\"",
-                        options->url);
-#endif
-}
-
-static int start_thread(struct sf_zk *z, struct sf_error *err)
-{
-    sigset_t all, before; /* the library's threads inherit the mask: signals are for others */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rc = pthread_create(&z->thread, NULL, thread_main, z);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (rc != 0)
-        return sf_error_set(err, -rc, "cannot start the coordinator's thread");
-    return 0;
-}
-
-int sf_coord_zookeeper_open(const struct sf_coord_options *options, struct sf_coord **ret_coord,
-                            struct sf_error *err)
-{
-    struct sf_zk *z = calloc(1, sizeof *z);
-    SF_ASSERT(z != NULL);
-    z->coord.ops = &zookeeper_ops;
-    z->pid = getpid();
-    z->session_timeout_ms = options->session_timeout_ms;
-    z->log = options->log;
-    z->ticks = options->ticks != NULL ? *options->ticks : sf_ticks_system;
-    z->sink = options->sink;
-    z->sink_ctx = options->sink_ctx;
-    z->prng.state = sf_random_u64(); /* jitter of reconnection only */
-    z->backoff_ms = BACKOFF_MIN_MS;
-    z->stop.kind = SF_ZK_STOP;
-    int rc = sf_fleet_name_check(options->fleet, err);
-    if (rc == 0)
-        rc = sf_zk_url_parse(options->url, &z->url, err);
-    if (rc == 0 && (z->session_timeout_ms < 100 || z->session_timeout_ms > 3600000))
-        rc = sf_error_set(err, -EINVAL, "coordinator.session_timeout_ms %u: 100 to 3600000",
-                          z->session_timeout_ms);
-    if (rc == 0)
-        rc = set_tls(z, options, err);
-    if (rc == 0)
-        rc = set_auth(z, options, err);
-    if (rc == 0) {
-        snprintf(z->fleet, sizeof z->fleet, "%s", options->fleet);
-        snprintf(z->root, sizeof z->root, "%s/snowfleet/%s", z->url.chroot, options->fleet);
-        z->inbox = sf_inbox_create();
-        if (z->inbox == NULL)
-            rc = sf_error_set(err, -errno, "no descriptor for the coordinator's inbox");
-    }
-    if (rc == 0) {
-        sf_zk_log_attach(z->log);
-        z->next_link_ns = sf_zk_now_ns(z);
-        rc = start_thread(z, err);
-    }
-    if (rc < 0) {
-        sf_zk_log_detach(z->log);
-        free_all(z);
-        return rc;
-    }
-    *ret_coord = &z->coord;
-    return 0;
+    sf_zk_free(z);
 }

@@ -1,4 +1,8 @@
-/* coord/zookeeper_internal.h - the parts of the ZooKeeper backend and how they talk.
+/* coord/zookeeper_internal.h - the parts of the ZooKeeper backend (on libzookeeper_mt) and how they
+ * talk.
+ *
+ * URL: zk://host[:port][,host[:port]...][/chroot], port 2181 where none is given; zks:// only where
+ * the library has TLS.
  *
  *   control thread --submit--> inbox --> backend thread --zoo_a*--> library --callback--> inbox -->
  * backend thread --> sink
@@ -225,7 +229,22 @@ static inline int64_t sf_zk_now_ns(const struct sf_zk *z)
     return z->ticks.mono_ns(z->ticks.ctx);
 }
 
-/* zookeeper.c: jobs. */
+/* zookeeper.c: the thread, and the ops of the handle. */
+#define SF_ZK_BACKOFF_MIN_MS 50
+void *sf_zk_thread(void *z);
+void sf_zk_submit(struct sf_coord *coord, const struct sf_coord_request *request);
+void sf_zk_destroy(struct sf_coord *coord);
+void sf_zk_free(struct sf_zk *z); /* without a thread */
+
+/* zookeeper_jobs.c. */
+bool sf_zk_is_write(enum sf_coord_op op);
+void sf_zk_start_job(struct sf_zk *z, struct sf_zk_job *job);
+void sf_zk_take_answer(struct sf_zk *z, struct sf_zk_call *call); /* frees the call */
+void sf_zk_reap_jobs(struct sf_zk *z); /* frees those that are finished */
+
+/* LOST, or UNKNOWN for a write that has left. */
+void sf_zk_finish_unanswered(struct sf_zk *z, struct sf_zk_job *job, enum sf_coord_reason reason,
+                             const char *text);
 
 /* Delivers the event and forgets the job; it is freed when the message that led here is done with.
  */

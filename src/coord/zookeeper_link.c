@@ -99,18 +99,20 @@ static void on_watch(zhandle_t *handle, int type, int state, const char *path, v
         post_note(watch->link, SF_ZK_WATCHED, watch->number);
 }
 
+/* Once it is posted the call may be freed at any moment. */
 static void answer(struct sf_zk_call *call, int rc, const struct Stat *stat)
 {
+    struct sf_zk_link *link = call->link;
     call->rc = rc;
     call->has_stat = rc == ZOK && stat != NULL;
     if (call->has_stat)
         call->stat = *stat;
-    pthread_mutex_lock(&call->link->lock);
-    if (call->link->inbox != NULL) { /* else the closing thread frees it */
+    pthread_mutex_lock(&link->lock);
+    if (link->inbox != NULL) { /* else the closing thread frees it */
         call->posted = true;
-        sf_inbox_post(call->link->inbox, &call->head.message);
+        sf_inbox_post(link->inbox, &call->head.message);
     }
-    pthread_mutex_unlock(&call->link->lock);
+    pthread_mutex_unlock(&link->lock);
 }
 
 static void on_void(int rc, const void *data)
