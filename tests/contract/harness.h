@@ -16,6 +16,7 @@
 
 #define CT_DEADLINE_MS 10000 /* of a call that is expected to succeed */
 #define CT_NOTICE_MS   10000
+#define CT_SESSION_MS  8000
 
 /* What the suite runs against: NULL (the fake), or a URL. Set by main. */
 extern const char *ct_url;
