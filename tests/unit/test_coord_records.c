@@ -1,0 +1,292 @@
+/* unit/test_coord_records.c - the coordinator's documents: what is read back is what was written,
+ * and what is not ours is refused with a reason. */
+#include "cmocka_all.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coord/records.h"
+
+#define GUID  "0123456789abcdef0123456789abcdef"
+#define CLAIM "claim-" GUID "-0000000042"
+#define UUID  "01234567-89ab-4def-8123-456789abcdef"
+
+static void test_slot_round_trip(void **state)
+{
+    (void)state;
+    struct sf_coord_slot slot = {.worker = 7,
+                                 .fence = INT64_MAX,
+                                 .claim = CLAIM,
+                                 .reserved_until_ms = INT64_C(1) << 62,
+                                 .last_ms = -1,
+                                 .nonce = GUID,
+                                 .updated_ms = 1700000000000};
+    memset(slot.node, 1, sizeof slot.node - 1); /* every byte needs six in JSON */
+    char *text = sf_record_slot_encode(&slot);
+    struct sf_coord_slot back = {.version = {3, 4}};
+    struct sf_error err = {0, ""};
+    assert_int_equal(sf_record_slot_decode(text, strlen(text), 7, &back, &err), 0);
+    slot.version = (struct sf_coord_version){3, 4}; /* left alone */
+    assert_int_equal(back.worker, 7);
+    assert_int_equal(back.fence, slot.fence);
+    assert_string_equal(back.claim, slot.claim);
+    assert_int_equal(back.reserved_until_ms, slot.reserved_until_ms);
+    assert_int_equal(back.last_ms, -1);
+    assert_string_equal(back.nonce, slot.nonce);
+    assert_string_equal(back.node, slot.node);
+    assert_int_equal(back.updated_ms, slot.updated_ms);
+    assert_int_equal(back.version.version, 4);
+    free(text);
+}
+
+static void test_invalid_utf8_still_fits(void **state)
+{
+    (void)state;
+    struct sf_coord_slot slot = {.fence = 0}, back = {.fence = 1};
+    memset(slot.node, 0xff, sizeof slot.node - 1);
+    char *text = sf_record_slot_encode(&slot);
+    assert_int_equal(sf_record_slot_decode(text, strlen(text), 0, &back, NULL), 0);
+    assert_int_equal(strlen(back.node), sizeof slot.node - 1);
+    assert_int_equal(back.node[0], '?');
+    free(text);
+}
+
+static void fill_config(struct sf_coord_config *config)
+{
+    memset(config, 0, sizeof *config);
+    strcpy(config->fleet_id, UUID);
+    config->epoch_ms = -5;
+    config->layout = (struct sf_layout){41, 10, 4, 8};
+    config->datacenter_count = SF_COORD_DATACENTERS_MAX;
+    for (size_t i = 0; i < SF_COORD_DATACENTERS_MAX; i++)
+        config->datacenters[i] = (uint16_t)(SF_COORD_DATACENTERS_MAX - 1 - i);
+    config->floor_ms = INT64_C(1) << 62;
+    config->incarnation = INT64_MAX;
+    config->created_ms = 1700000000000;
+}
+
+static void test_config_round_trip(void **state)
+{
+    (void)state;
+    static struct sf_coord_config config, back;
+    fill_config(&config);
+    char *text = sf_record_config_encode(&config);
+    assert_true(strlen(text) <= SF_COORD_RECORD_SIZE_MAX); /* the largest there is */
+    struct sf_error err = {0, ""};
+    assert_int_equal(sf_record_config_decode(text, strlen(text), &back, &err), 0);
+    assert_string_equal(back.fleet_id, UUID);
+    assert_int_equal(back.epoch_ms, -5);
+    assert_memory_equal(&back.layout, &config.layout, sizeof back.layout);
+    assert_int_equal(back.datacenter_count, SF_COORD_DATACENTERS_MAX);
+    assert_memory_equal(back.datacenters, config.datacenters, sizeof back.datacenters);
+    assert_int_equal(back.floor_ms, config.floor_ms);
+    assert_int_equal(back.incarnation, config.incarnation);
+    free(text);
+    config.any_datacenter = true;
+    text = sf_record_config_encode(&config);
+    assert_non_null(strstr(text, "\"datacenters\":null"));
+    assert_int_equal(sf_record_config_decode(text, strlen(text), &back, &err), 0);
+    assert_true(back.any_datacenter);
+    free(text);
+}
+
+static void test_claim_round_trip(void **state)
+{
+    (void)state;
+    for (int64_t slot = -1; slot < 2; slot++) {
+        struct sf_coord_claim claim = {.name = CLAIM,
+                                       .fence = 42,
+                                       .slot = slot,
+                                       .node = "n \"\\\t",
+                                       .address = "h:1",
+                                       .admin = "",
+                                       .version = "0.1.0",
+                                       .since_ms = 9};
+        char *text = sf_record_claim_encode(&claim);
+        struct sf_coord_claim back = {.name = CLAIM, .fence = 42};
+        assert_int_equal(sf_record_claim_decode(text, strlen(text), &back, NULL), 0);
+        assert_memory_equal(&claim, &back, sizeof claim);
+        free(text);
+    }
+}
+
+static const char good_slot[] =
+    "{\"fence\":1,\"claim\":\"" CLAIM "\",\"reserved_until_ms\":5,\"last_ms\":4,\"nonce\":\"" GUID
+    "\",\"node\":\"n\",\"updated_ms\":1,\"more\":[1,{}]}";
+static const char good_config[] =
+    "{\"format\":1,\"fleet_id\":\"" UUID
+    "\",\"epoch_ms\":0,\"layout\":{\"timestamp\":41,\"datacenter\":5,"
+    "\"worker\":5,\"sequence\":12},\"datacenters\":[0,31],\"floor_ms\":0,\"incarnation\":1,"
+    "\"created_ms\":0,\"x\":null}";
+static const char good_claim[] = "{\"slot\":3,\"node\":\"n\",\"address\":\"a\",\"admin\":\"b\","
+                                 "\"since_ms\":1,\"version\":\"v\"}";
+
+enum kind { SLOT, CONFIG, CLAIM_RECORD };
+
+static int decode(enum kind kind, const char *text, size_t size, struct sf_error *err)
+{
+    static struct sf_coord_config config, config_before;
+    struct sf_coord_slot slot, slot_before;
+    struct sf_coord_claim claim, claim_before;
+    memset(&config, 0x5a, sizeof config);
+    memset(&slot, 0x5a, sizeof slot);
+    memset(&claim, 0x5a, sizeof claim);
+    config_before = config;
+    slot_before = slot;
+    claim_before = claim;
+    int rc = kind == SLOT     ? sf_record_slot_decode(text, size, 0, &slot, err)
+             : kind == CONFIG ? sf_record_config_decode(text, size, &config, err)
+                              : sf_record_claim_decode(text, size, &claim, err);
+    if (rc < 0) { /* left alone */
+        assert_memory_equal(&config, &config_before, sizeof config);
+        assert_memory_equal(&slot, &slot_before, sizeof slot);
+        assert_memory_equal(&claim, &claim_before, sizeof claim);
+    }
+    return rc;
+}
+
+/* `good` with its first `from` replaced by `to`. */
+static char *edited(const char *good, const char *from, const char *to)
+{
+    const char *at = strstr(good, from);
+    assert_non_null(at);
+    char *text = NULL;
+    assert_true(asprintf(&text, "%.*s%s%s", (int)(at - good), good, to, at + strlen(from)) > 0);
+    return text;
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    static const char *const good[] = {good_slot, good_config, good_claim};
+    static const struct {
+        enum kind kind;
+        const char *from, *to, *says;
+    } rows[] = {
+        {SLOT, "\"fence\":1", "\"fence\":-1", "\"fence\""},
+        {SLOT, "\"fence\":1", "\"fence\":1.5", "\"fence\""},
+        {SLOT, "\"fence\":1", "\"fence\":\"1\"", "\"fence\""},
+        {SLOT, "\"fence\":1", "\"fence\":9223372036854775808", "JSON"},
+        {SLOT, "\"fence\":1,", "\"fence\":1,\"fence\":2,", "JSON"},
+        {SLOT, "\"fence\":1,", "", "\"fence\" is missing"},
+        {SLOT, CLAIM, "claim-1", "\"claim\""},
+        {SLOT, CLAIM, CLAIM CLAIM, "\"claim\""},
+        {SLOT, "\"reserved_until_ms\":5", "\"reserved_until_ms\":-1", "\"reserved_until_ms\""},
+        {SLOT, "\"reserved_until_ms\":5", "\"reserved_until_ms\":4611686018427387905", "allowed"},
+        {SLOT, "\"reserved_until_ms\":5", "\"reserved_until_ms\":null", "not an integer"},
+        {SLOT, "\"nonce\":\"" GUID, "\"nonce\":\"0123", "\"nonce\""},
+        {SLOT, "\"node\":\"n\"", "\"node\":\"\\u0000\"", "JSON"},
+        {SLOT, "\"node\":\"n\"", "\"node\":\"\xff\"", "JSON"},
+        {SLOT, "\"node\":\"n\"", "\"node\":{}", "\"node\" is not a string"},
+        {SLOT, "{}]}", "{}]", "JSON"},
+        {SLOT, "{}]}", "{}]} x", "JSON"},
+        {CONFIG, "\"format\":1", "\"format\":2", "\"format\""},
+        {CONFIG, UUID, "01234567-89AB-4def-8123-456789abcdef", "UUID"},
+        {CONFIG, UUID, "0123", "UUID"},
+        {CONFIG, UUID, UUID "0", "\"fleet_id\""},
+        {CONFIG, "\"sequence\":12", "\"sequence\":13", "layout"},
+        {CONFIG, "\"worker\":5", "\"worker\":15", "\"worker\""},
+        {CONFIG, "\"datacenter\":5", "\"datacenter\":11", "\"datacenter\""},
+        {CONFIG, "\"timestamp\":41", "\"timestamp\":0", "\"timestamp\""},
+        {CONFIG, "[0,31]", "[]", "\"datacenters\""},
+        {CONFIG, "[0,31]", "[0,32]", "entry 2"},
+        {CONFIG, "[0,31]", "[0,0]", "twice"},
+        {CONFIG, "[0,31]", "[\"0\"]", "entry 1"},
+        {CONFIG, "[0,31]", "7", "neither"},
+        {CONFIG, "\"floor_ms\":0", "\"floor_ms\":-1", "\"floor_ms\""},
+        {CONFIG, "\"epoch_ms\":0", "\"epoch_ms\":true", "\"epoch_ms\""},
+        {CLAIM_RECORD, "\"slot\":3", "\"slot\":-1", "\"slot\""},
+        {CLAIM_RECORD, "\"slot\":3", "\"slot\":16384", "\"slot\""},
+        {CLAIM_RECORD, "\"slot\":3,", "", "\"slot\" is missing"},
+        {CLAIM_RECORD, "\"version\":\"v\"", "\"version\":\"12345678901234567890123456789012\"",
+         "at most 31"},
+    };
+    struct sf_error err = {0, ""};
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(decode((enum kind)i, good[i], strlen(good[i]), &err), 0);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char *text = edited(good[rows[i].kind], rows[i].from, rows[i].to);
+        err = (struct sf_error){0, ""};
+        if (decode(rows[i].kind, text, strlen(text), &err) != -EBADMSG ||
+            strstr(err.text, rows[i].says) == NULL)
+            fail_msg("row %zu: \"%s\" lacks \"%s\"", i, err.text, rows[i].says);
+        free(text);
+    }
+}
+
+static void test_sizes(void **state)
+{
+    (void)state;
+    static char large[SF_COORD_RECORD_SIZE_MAX + 1];
+    struct sf_error err = {0, ""};
+    memset(large, ' ', sizeof large);
+    memcpy(large, good_slot, sizeof good_slot - 1);
+    assert_int_equal(decode(SLOT, large, sizeof large - 1, &err), 0);
+    assert_int_equal(decode(SLOT, large, sizeof large, &err), -EBADMSG);
+    assert_int_equal(decode(SLOT, "", 0, &err), -EBADMSG);
+    memset(large, '[', sizeof large); /* as deep as it can be */
+    assert_int_equal(decode(SLOT, large, sizeof large - 1, &err), -EBADMSG);
+    for (size_t cut = 0; cut < sizeof good_config - 1; cut++)
+        assert_int_equal(decode(CONFIG, good_config, cut, &err), -EBADMSG);
+}
+
+static void test_claim_names(void **state)
+{
+    (void)state;
+    char guid[SF_HEX128_SIZE], name[SF_COORD_CLAIM_MAX];
+    uint64_t sequence = 0;
+    assert_int_equal(sf_claim_name_parse(CLAIM, guid, &sequence), 0);
+    assert_string_equal(guid, GUID);
+    assert_int_equal(sequence, 42);
+    sf_claim_name_format(GUID, 42, name);
+    assert_string_equal(name, CLAIM);
+    sf_claim_name_format(GUID, INT64_MAX, name);
+    assert_int_equal(sf_claim_name_parse(name, guid, &sequence), 0);
+    assert_int_equal(sequence, INT64_MAX);
+    static const char *const bad[] = {"",
+                                      "claim-",
+                                      "claim-" GUID,
+                                      "claim-" GUID "-",
+                                      "claim-" GUID "-42",
+                                      "claim-" GUID "-00000000x2",
+                                      "claim-" GUID "--000000042",
+                                      "claim-" GUID "-9223372036854775808",
+                                      "Claim-" GUID "-0000000042",
+                                      "claim-0123456789ABCDEF0123456789ABCDEF-0000000042",
+                                      CLAIM "/..",
+                                      "claim-" GUID "-000000000000000000000000000000000000000042"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_int_equal(sf_claim_name_parse(bad[i], guid, &sequence), -EBADMSG);
+}
+
+static void test_fleet_names(void **state)
+{
+    (void)state;
+    char name[SF_COORD_FLEET_MAX + 1];
+    struct sf_error err = {0, ""};
+    memset(name, 'a', sizeof name);
+    name[SF_COORD_FLEET_MAX - 1] = '\0';
+    assert_int_equal(sf_fleet_name_check(name, &err), 0);
+    name[SF_COORD_FLEET_MAX - 1] = 'a';
+    name[SF_COORD_FLEET_MAX] = '\0';
+    assert_int_equal(sf_fleet_name_check(name, &err), -EINVAL);
+    static const char *const good[] = {"a", "default", "A.b_c-9", "-"};
+    static const char *const bad[] = {"", ".", "..", ".a", "a/b", "a b", "\xc3\xa4", "a\n"};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
+        assert_int_equal(sf_fleet_name_check(good[i], &err), 0);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_int_equal(sf_fleet_name_check(bad[i], &err), -EINVAL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_slot_round_trip),   cmocka_unit_test(test_invalid_utf8_still_fits),
+        cmocka_unit_test(test_config_round_trip), cmocka_unit_test(test_claim_round_trip),
+        cmocka_unit_test(test_refused),           cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_claim_names),       cmocka_unit_test(test_fleet_names),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
