@@ -12,7 +12,9 @@ static int bio_write(BIO *bio, const char *from, int size)
     BIO_get_fd(bio, &fd);
     BIO_clear_retry_flags(bio);
     const ssize_t sent = send(fd, from, (size_t)size, MSG_NOSIGNAL);
-    if (sent < 0 && (errno == EAGAIN || errno == EINTR))
+    /* A peer that has closed may have said why: reading brings its alert, or the end of the
+     * connection. */
+    if (sent < 0 && (errno == EAGAIN || errno == EINTR || errno == EPIPE || errno == ECONNRESET))
         BIO_set_retry_write(bio);
     return (int)sent;
 }

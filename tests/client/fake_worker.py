@@ -2,6 +2,7 @@
 import http.server
 import json
 import socketserver
+import ssl
 import struct
 import threading
 import time
@@ -10,7 +11,7 @@ EPOCH_MS = 1704067200000
 
 
 class Worker:
-    def __init__(self, worker=3, fleet_id="6f3f7a1e-0000-4000-8000-000000000000"):
+    def __init__(self, worker=3, fleet_id="6f3f7a1e-0000-4000-8000-000000000000", tls=None):
         self.worker = worker
         self.fleet_id = fleet_id
         self.lock = threading.Lock()
@@ -21,7 +22,10 @@ class Worker:
 
         class Data(socketserver.BaseRequestHandler):
             def handle(self):
-                outer.serve(self.request)
+                try:
+                    outer.serve(tls.wrap_socket(self.request, server_side=True) if tls else self.request)
+                except (OSError, ssl.SSLError):
+                    pass  # what clients do to us is their test's business
 
         class Admin(http.server.BaseHTTPRequestHandler):
             def log_message(self, *_):
