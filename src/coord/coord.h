@@ -100,14 +100,15 @@ enum sf_coord_op {
     SF_COORD_READ_CONFIG,
     SF_COORD_INIT,      /* make (or, after a loss of data, remake) the fleet's records */
     SF_COORD_LIST,      /* all slots of a datacenter, then (in this order) its live claims */
-    SF_COORD_READ_SLOT, /* one slot record, as fresh as the backend can; missing or garbage is DONE with that state */
+    SF_COORD_READ_SLOT, /* one slot record, as fresh as the backend can; missing or garbage is DONE
+                           with that state */
     SF_COORD_CLAIM,     /* make a claim of our session; its name carries the guid */
     SF_COORD_UNCLAIM,   /* delete a claim by name; DONE also when it is already gone */
     SF_COORD_BIND,    /* one step: config unchanged, claim exists (its content is set to the slot),
                          record at `expected` := record */
     SF_COORD_RENEW,   /* one step: config unchanged, claim exists, record at `expected` := record */
-    SF_COORD_RELEASE, /* one step: record at `expected` := record, claim deleted. The config is not
-                         looked at */
+    SF_COORD_RELEASE, /* one step: claim exists, record at `expected` := record, claim deleted. The
+                         config is not looked at */
     SF_COORD_WATCH, /* from now on, CHANGED notices when claims or records of a datacenter change */
     SF_COORD_OPS
 };

@@ -1,18 +1,19 @@
 /* coord/local_store.h - the local backend's tree and the requests on it. Everything here may block
- * on the disk and runs on the handle's I/O thread only.
+ * on the disk and runs on the handle's I/O thread only. Below DIR/<fleet>:
  *
- *   DIR/<fleet>/config                                   sealed config record
- *   DIR/<fleet>/lock                                     held while the config is made
- *   DIR/<fleet>/dc/<d>/lock                              held for every change below dc/<d>
- *   DIR/<fleet>/dc/<d>/sequence                          sealed {"sequence":N}: the last fence
- * given, durable, only grows DIR/<fleet>/dc/<d>/slots/<w>                         sealed slot
- * record DIR/<fleet>/dc/<d>/claims/claim-<guid>-<sequence>    claim record, not sealed: live while
- * its lock is held
+ *   config                 sealed config record
+ *   lock                   held while the config is made
+ *   dc/<d>/lock            held for every change below dc/<d>
+ *   dc/<d>/sequence        sealed {"sequence":N}: the last fence given; durable, only grows
+ *   dc/<d>/slots/<w>       sealed slot record
+ *   dc/<d>/claims/<name>   claim record, not sealed: live while its lock is held
  *
- * A conditional write holds dc/<d>/lock while it compares and replaces. INIT may change the config
- * between a write's look at it and its replace; it raises every record first, so such a write fails
- * by its record's version. A claim that is found without its lock is that of a dead process;
- * whoever meets it removes it, under the lock of the datacenter.
+ * A conditional write holds dc/<d>/lock while it compares and replaces. INIT may replace the config
+ * between a write's look at it and the write itself: by then it has raised every record that was
+ * below the floor, whose old version no write meets any more, and a write to a record at or above
+ * the floor might as well have come before INIT.
+ * A claim that is found without its lock is that of a dead process; whoever meets it removes it,
+ * under the lock of the datacenter.
  */
 #ifndef SF_COORD_LOCAL_STORE_H
 #define SF_COORD_LOCAL_STORE_H
