@@ -23,6 +23,7 @@
 #include "base/random.h"
 #include "server/bucket.h"
 #include "server/server.h"
+#include "server/tls.h"
 #include "server/tokens.h"
 
 /* Bytes read from one connection in one turn: what a greedy one can get done before the others have
@@ -51,13 +52,16 @@
 #define SF_AUTH_TRIES_MAX 8
 #define SF_WHEEL_SLOTS    1024
 #define SF_WHEEL_TICK_MS  16
+/* TLS handshakes going on in one shard; whoever comes on top is closed. */
+#define SF_HANDSHAKES_MAX 1024
 #define SF_INFO_MAX       8192
 
-/* SERVING   <-> WAITING    the NEXT at the front needs a later millisecond
+/* HANDSHAKE  -> SERVING    TLS is set up (plain connections begin as SERVING)
+ * SERVING   <-> WAITING    the NEXT at the front needs a later millisecond
  * SERVING   <-> STALLED    the socket took less than there was to send
  * SERVING    -> LINGERING  everything is answered and sent, our side is shut; the peer's bytes are
  * thrown away all        -> CLOSED     the descriptor is closed; freed at the end of the turn */
-enum sf_session_state { SF_SERVING, SF_WAITING, SF_STALLED, SF_LINGERING, SF_CLOSED };
+enum sf_session_state { SF_HANDSHAKE, SF_SERVING, SF_WAITING, SF_STALLED, SF_LINGERING, SF_CLOSED };
 
 struct sf_shard;
 
@@ -83,7 +87,7 @@ struct sf_session {
     uint8_t state;
     bool queued_ready, readable, writable, eof;
     bool hung_up; /* the peer has said that it ends, or the connection is broken */
-    bool ending; /* no more input is taken; close after the answers */
+    bool ending;  /* no more input is taken; close after the answers */
     uint8_t close_reason;
     bool authenticated, goaway_due, goaway_sent;
     uint8_t auth_tries;
@@ -116,7 +120,8 @@ struct sf_pool {
 
 struct sf_settings {
     struct sf_server_limits limits; /* max_batch: the effective one */
-    struct sf_tokens *tokens;
+    struct sf_tokens *tokens;       /* NULL: no AUTH needed */
+    struct sf_tls *tls;             /* NULL: plain TCP */
 };
 
 struct sf_shard {
@@ -139,7 +144,7 @@ struct sf_shard {
     struct sf_link ready;
     /* WAITING sessions: for lack of IDs, by generator; and those whose AFTER lies ahead. */
     struct sf_link waiting[SF_SERVER_GENERATORS_MAX], waiting_after;
-    unsigned waiting_sessions;
+    unsigned waiting_sessions, handshakes;
     struct sf_link wheel[SF_WHEEL_SLOTS];
     int64_t wheel_tick; /* the last tick that was worked off */
     struct sf_link dead;
@@ -165,12 +170,11 @@ struct sf_server {
     /* Written once by control, before minting time is given. */
     _Atomic uint8_t sequence_bits;
     _Atomic uint64_t max_ahead_ms;
-    struct sf_log_limiter accept_limiter, frame_limiter;
+    struct sf_log_limiter accept_limiter, tls_limiter;
 
     pthread_mutex_t
         lock; /* guards settings and goaway; shards take it only when the generation has changed */
     struct sf_settings settings;
-    struct sf_tls *tls;
     char goaway_reason[200];
     int64_t goaway_end_ms; /* CLOCK_MONOTONIC */
 
@@ -237,6 +241,7 @@ void sf_session_adopt(struct sf_shard *shard, struct sf_session *session);
 void sf_session_move(struct sf_session *session, enum sf_session_state to);
 /* Reads once (if there may be something and may_read), serves what is complete, writes once. */
 void sf_session_run(struct sf_session *session, bool may_read);
+void sf_session_handshake(struct sf_session *session);
 void sf_session_writable(struct sf_session *session);
 /* Sends what the shard has collected for it; false when the session can take no more now. */
 bool sf_session_flush(struct sf_session *session);
@@ -289,9 +294,5 @@ static inline uint32_t sf_clip_ms(uint64_t ms)
 {
     return ms > UINT32_MAX ? UINT32_MAX : (uint32_t)ms;
 }
-
-/* --- tls.c --- */
-struct sf_tls;
-struct sf_tls_session;
 
 #endif

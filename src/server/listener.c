@@ -94,7 +94,9 @@ static void refuse(struct sf_shard *shard, int fd)
     uint8_t answer[128], sink[512];
     const size_t size = sf_wire_put_error(answer, sizeof answer, SF_WIRE_ERROR, SF_WIRE_OVERLOADED,
                                           0, 1000, "this worker has as many connections as it may");
-    if (send(fd, answer, size, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)size &&
+    /* Inside TLS an answer would cost a handshake: just the end then. */
+    if (shard->settings.tls == NULL &&
+        send(fd, answer, size, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)size &&
         shutdown(fd, SHUT_WR) == 0)
         while (recv(fd, sink, sizeof sink, MSG_DONTWAIT) == (ssize_t)sizeof sink)
             ; /* unread bytes would turn the close into a reset */

@@ -27,10 +27,6 @@ static int check_options(const struct sf_server_options *options, struct sf_erro
     for (size_t i = 1; i < options->generator_count; i++)
         SF_ASSERT(memcmp(&options->generators[i]->layout, &options->generators[0]->layout,
                          sizeof(struct sf_layout)) == 0);
-    if (options->tls_cert != NULL || options->tls_key != NULL || options->tls_client_ca != NULL)
-        return sf_error_set(
-            err, -ENOTSUP,
-            "listen.tls_cert, .tls_key and .tls_client_ca: this build has no TLS on the data port");
     return 0;
 }
 
@@ -45,6 +41,14 @@ static int make_settings(const struct sf_server *server, const struct sf_server_
         const int rc = sf_tokens_read(options->token_file, &settings.tokens, err);
         if (rc != 0) {
             sf_error_prefix(err, "listen.token_file");
+            return rc;
+        }
+    }
+    if (options->tls_cert != NULL || options->tls_key != NULL || options->tls_client_ca != NULL) {
+        const int rc = sf_tls_load(options->tls_cert, options->tls_key, options->tls_client_ca,
+                                   &settings.tls, err);
+        if (rc != 0) {
+            sf_tokens_unref(settings.tokens);
             return rc;
         }
     }
@@ -187,11 +191,12 @@ int sf_server_reload(struct sf_server *server, const struct sf_server_options *o
     if (rc != 0)
         return rc;
     pthread_mutex_lock(&server->lock);
-    struct sf_tokens *old = server->settings.tokens;
+    const struct sf_settings old = server->settings;
     server->settings = settings;
     atomic_fetch_add_explicit(&server->generation, 1, memory_order_release);
     pthread_mutex_unlock(&server->lock);
-    sf_tokens_unref(old);
+    sf_tokens_unref(old.tokens);
+    sf_tls_unref(old.tls);
     for (unsigned i = 0; i < server->shard_count; i++)
         sf_inbox_wake(server->shards[i]->inbox);
     return 0;
@@ -219,6 +224,7 @@ void sf_server_destroy(struct sf_server *server)
     if (server->listener >= 0)
         close(server->listener);
     sf_tokens_unref(server->settings.tokens);
+    sf_tls_unref(server->settings.tls);
     pthread_mutex_destroy(&server->lock);
     free(server);
 }

@@ -16,7 +16,7 @@ struct sf_session *sf_session_create(struct sf_server *server, int fd)
     if (session == NULL)
         return NULL;
     session->fd = fd;
-    session->state = SF_SERVING;
+    session->state = SF_SERVING; /* or HANDSHAKE, when a shard with TLS adopts it */
     session->writable = true;
     sf_link_init(&session->wheel);
     sf_link_init(&session->queue);
@@ -45,6 +45,7 @@ void sf_session_free(struct sf_session *session)
 void sf_session_move(struct sf_session *session, enum sf_session_state to)
 {
     static const uint8_t allowed[] = {
+        [SF_HANDSHAKE] = 1 << SF_SERVING | 1 << SF_CLOSED,
         [SF_SERVING] = 1 << SF_WAITING | 1 << SF_STALLED | 1 << SF_LINGERING | 1 << SF_CLOSED,
         [SF_WAITING] = 1 << SF_SERVING | 1 << SF_CLOSED,
         [SF_STALLED] = 1 << SF_SERVING | 1 << SF_CLOSED,
@@ -52,6 +53,8 @@ void sf_session_move(struct sf_session *session, enum sf_session_state to)
         [SF_CLOSED] = 0,
     };
     SF_ASSERT(allowed[session->state] & 1 << to);
+    if (session->state == SF_HANDSHAKE)
+        session->shard->handshakes--;
     session->state = (uint8_t)to;
 }
 
@@ -75,6 +78,8 @@ void sf_session_close(struct sf_session *session, unsigned close_reason)
     drop_input(session);
     sf_link_remove(&session->wheel);
     sf_link_remove(&session->queue);
+    sf_tls_session_destroy(session->tls);
+    session->tls = NULL;
     close(session->fd);
     session->fd = -1;
     sf_metrics_add(shard->metrics, SF_METRIC_CONNECTION_CLOSED, close_reason, 1);
@@ -99,6 +104,17 @@ void sf_session_end(struct sf_session *session, unsigned close_reason)
 static ssize_t send_some(struct sf_session *session, const uint8_t *bytes, size_t size)
 {
     ssize_t sent;
+    if (session->tls != NULL) {
+        /* A record at a time, until the socket is full. */
+        size_t done = 0;
+        while (done < size && (sent = sf_tls_send(session->tls, bytes + done, size - done)) != 0) {
+            if (sent < 0)
+                return sent;
+            done += (size_t)sent;
+        }
+        session->shard->bytes_out += done;
+        return (ssize_t)done;
+    }
     do
         sent = send(session->fd, bytes, size, MSG_NOSIGNAL | MSG_DONTWAIT);
     while (sent < 0 && errno == EINTR);
@@ -168,7 +184,7 @@ void sf_session_goaway(struct sf_session *session)
     if (session->goaway_sent || session->state == SF_LINGERING)
         return;
     session->goaway_due = true;
-    if (session->state == SF_STALLED)
+    if (session->state == SF_STALLED || session->state == SF_HANDSHAKE)
         return;
     SF_ASSERT(shard->output_size == 0);
     send_goaway(session);
@@ -177,11 +193,58 @@ void sf_session_goaway(struct sf_session *session)
 
 /* --- reading --- */
 
+static size_t read_more_tls(struct sf_session *session, size_t have)
+{
+    struct sf_shard *shard = session->shard;
+    const size_t most = have + SF_READ_MAX;
+    while (have < most) {
+        const ssize_t got = sf_tls_receive(session->tls, shard->input + have, most - have);
+        if (got > 0) {
+            session->active_ms = shard->now_ms;
+            shard->bytes_in += (uint64_t)got;
+            have += (size_t)got;
+            continue;
+        }
+        /* Only here is nothing left, neither in the socket nor inside OpenSSL. */
+        session->readable = false;
+        if (got == 0)
+            session->eof = true;
+        else if (got != -EAGAIN)
+            sf_session_close(session, SF_CONN_CLOSED_PEER);
+        break;
+    }
+    return have;
+}
+
+void sf_session_handshake(struct sf_session *session)
+{
+    struct sf_shard *shard = session->shard;
+    char reason[200];
+    const int rc = sf_tls_handshake(session->tls, reason, sizeof reason);
+    if (rc == -EAGAIN) {
+        session->readable = false;
+        return;
+    }
+    if (rc != 0) {
+        sf_log_limited(shard->server->options.log, &shard->server->tls_limiter, 10000, SF_LOG_WARN,
+                       "server.tls-failed", "a TLS handshake failed: %s", reason);
+        sf_metrics_add(shard->metrics, SF_METRIC_CONNECTION_REFUSED, SF_CONN_REFUSED_TLS, 1);
+        sf_session_close(session, SF_CONN_CLOSED_ERROR);
+        return;
+    }
+    sf_session_move(session, SF_SERVING);
+    session->active_ms = shard->now_ms;
+    session->frame_ms = 0;
+    session->readable = true;
+}
+
 /* Adds what the socket has behind the `have` bytes of the shard's scratch; returns the new size. */
 static size_t read_more(struct sf_session *session, size_t have)
 {
     struct sf_shard *shard = session->shard;
     ssize_t got;
+    if (session->tls != NULL)
+        return read_more_tls(session, have);
     do
         got = recv(session->fd, shard->input + have, SF_READ_MAX, MSG_DONTWAIT);
     while (got < 0 && errno == EINTR);
@@ -220,6 +283,8 @@ static void finish(struct sf_session *session)
 {
     const unsigned reason = session->ending ? session->close_reason : SF_CONN_CLOSED_PEER;
     drop_input(session);
+    if (session->tls != NULL)
+        sf_tls_finish(session->tls);
     if (session->eof || shutdown(session->fd, SHUT_WR) != 0) {
         sf_session_close(session, reason);
         return;
@@ -277,6 +342,8 @@ static void settle(struct sf_session *session, size_t used, size_t size)
 void sf_session_run(struct sf_session *session, bool may_read)
 {
     struct sf_shard *shard = session->shard;
+    if (session->state == SF_HANDSHAKE)
+        sf_session_handshake(session);
     if (session->state == SF_LINGERING)
         linger(session);
     if (session->state != SF_SERVING)
@@ -344,6 +411,9 @@ int64_t sf_session_deadline_ms(const struct sf_session *session)
     const struct sf_server_limits *limits = &session->shard->settings.limits;
     int64_t deadline = NEVER;
     switch (session->state) {
+    case SF_HANDSHAKE:
+        deadline = session->frame_ms + limits->frame_timeout_ms;
+        break;
     case SF_SERVING:
         deadline = session->active_ms + limits->idle_timeout_ms;
         if (session->frame_ms != 0)
@@ -395,7 +465,8 @@ void sf_session_due(struct sf_session *session)
     } else if (session->state == SF_SERVING && session->readable) {
         sf_shard_make_ready(session); /* there is something to read first */
     } else if (session->frame_ms != 0 && now >= session->frame_ms + limits->frame_timeout_ms) {
-        sf_session_close(session, SF_CONN_CLOSED_FRAME_TIMEOUT);
+        sf_session_close(session,
+                         SF_CONN_CLOSED_FRAME_TIMEOUT); /* or a handshake that does not end */
     } else if (session->goaway_sent && is_quiet(session)) {
         sf_session_end(session, told);
         finish(session);

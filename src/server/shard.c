@@ -2,6 +2,7 @@
  * something to do stands in the ready list and is served once a turn, so that each gets its share.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -92,6 +93,7 @@ void sf_shard_destroy(struct sf_shard *shard)
     if (shard->epoll >= 0)
         close(shard->epoll);
     sf_tokens_unref(shard->settings.tokens);
+    sf_tls_unref(shard->settings.tls);
     sf_pool_free(&shard->pool);
     free(shard);
 }
@@ -172,6 +174,19 @@ void sf_shard_make_ready(struct sf_session *session)
     sf_link_append(&session->shard->ready, &session->queue);
 }
 
+static bool begin_tls(struct sf_shard *shard, struct sf_session *session)
+{
+    if (shard->handshakes >= SF_HANDSHAKES_MAX)
+        return false;
+    session->tls = sf_tls_session_create(shard->settings.tls, session->fd);
+    if (session->tls == NULL)
+        return false;
+    session->state = SF_HANDSHAKE;
+    session->frame_ms = shard->now_ms;
+    shard->handshakes++;
+    return true;
+}
+
 void sf_session_adopt(struct sf_shard *shard, struct sf_session *session)
 {
     session->shard = shard;
@@ -180,6 +195,11 @@ void sf_session_adopt(struct sf_shard *shard, struct sf_session *session)
     if (age > 0) /* 90 to 110 % */
         session->age_ms = shard->now_ms + age - age / 10 +
                           (int64_t)sf_prng_below(&shard->prng, (uint64_t)(age / 5 + 1));
+    if (shard->settings.tls != NULL && !begin_tls(shard, session)) {
+        sf_metrics_add(shard->metrics, SF_METRIC_CONNECTION_REFUSED, SF_CONN_REFUSED_TLS, 1);
+        sf_session_close(session, SF_CONN_CLOSED_ERROR);
+        return;
+    }
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
                                 .data.ptr = session};
     if (epoll_ctl(shard->epoll, EPOLL_CTL_ADD, session->fd, &event) != 0) {
@@ -200,11 +220,13 @@ static void take_settings(struct sf_shard *shard)
     if (generation == shard->settings_generation)
         return;
     pthread_mutex_lock(&server->lock);
-    struct sf_tokens *old = shard->settings.tokens;
+    const struct sf_settings old = shard->settings;
     shard->settings = server->settings;
     sf_tokens_ref(shard->settings.tokens);
+    sf_tls_ref(shard->settings.tls);
     pthread_mutex_unlock(&server->lock);
-    sf_tokens_unref(old);
+    sf_tokens_unref(old.tokens);
+    sf_tls_unref(old.tls);
     shard->settings_generation = generation;
 }
 
@@ -233,8 +255,12 @@ static void take_messages(struct sf_shard *shard)
 
 static void take_event(struct sf_shard *shard, const struct epoll_event *event, bool *ret_accept)
 {
-    if (event->data.ptr == NULL) /* the heartbeat: waking was all */
+    if (event->data.ptr == NULL) { /* waking was all; read, or it would beat no more */
+        uint64_t beats;
+        while (read(shard->heartbeat, &beats, sizeof beats) < 0 && errno == EINTR)
+            ;
         return;
+    }
     if (event->data.ptr == shard) {
         take_messages(shard);
         return;
@@ -250,7 +276,7 @@ static void take_event(struct sf_shard *shard, const struct epoll_event *event, 
         session->readable = true;
     if (event->events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
         sf_session_writable(session);
-    if (session->readable)
+    if (session->readable || session->state == SF_HANDSHAKE)
         sf_shard_make_ready(session);
 }
 
@@ -325,6 +351,10 @@ void *sf_shard_main(void *arg)
     struct sf_shard *shard = arg;
     /* Waits for the next millisecond should end with it, not 50 us later. */
     prctl(PR_SET_TIMERSLACK, 1000UL, 0, 0, 0);
+    sigset_t pipe_signal; /* OpenSSL writes with write(2) */
+    sigemptyset(&pipe_signal);
+    sigaddset(&pipe_signal, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe_signal, NULL);
     take_settings(shard);
     sf_listener_watch(shard, true);
     while (!atomic_load_explicit(&shard->server->stopping, memory_order_acquire))

@@ -36,14 +36,14 @@ struct fixture {
     uint64_t start_ms;
 };
 
-static uint64_t fixture_now(void *ctx)
+static inline uint64_t fixture_now(void *ctx)
 {
     struct fixture *f = ctx;
     const uint64_t fixed = atomic_load(&f->fixed_ms);
     return fixed != 0 ? fixed : (uint64_t)(sf_real_ns() / 1000000 - EPOCH_MS);
 }
 
-static void fixture_refusal(void *ctx, bool exhausted, struct sf_server_refusal *ret)
+static inline void fixture_refusal(void *ctx, bool exhausted, struct sf_server_refusal *ret)
 {
     struct fixture *f = ctx;
     ret->status = (enum sf_wire_status)atomic_load(&f->refusal_status);
@@ -51,14 +51,14 @@ static void fixture_refusal(void *ctx, bool exhausted, struct sf_server_refusal 
     snprintf(ret->reason, sizeof ret->reason, "%s", exhausted ? "exhausted" : "closed");
 }
 
-static size_t fixture_info(void *ctx, char *to, size_t size)
+static inline size_t fixture_info(void *ctx, char *to, size_t size)
 {
     (void)ctx;
     const int length = snprintf(to, size, "{\"protocol\":1}");
     return (size_t)length;
 }
 
-static bool fixture_time(void *ctx, struct sf_wire_time *ret)
+static inline bool fixture_time(void *ctx, struct sf_wire_time *ret)
 {
     (void)ctx;
     *ret = (struct sf_wire_time){
@@ -67,7 +67,7 @@ static bool fixture_time(void *ctx, struct sf_wire_time *ret)
 }
 
 /* Change f->options between prepare and start. */
-static void fixture_prepare(struct fixture *f, struct sf_layout layout, uint64_t max_ahead_ms,
+static inline void fixture_prepare(struct fixture *f, struct sf_layout layout, uint64_t max_ahead_ms,
                             unsigned generators)
 {
     memset(f, 0, sizeof *f);
@@ -96,7 +96,7 @@ static void fixture_prepare(struct fixture *f, struct sf_layout layout, uint64_t
     }
 }
 
-static void fixture_start(struct fixture *f)
+static inline void fixture_start(struct fixture *f)
 {
     struct sf_error err = {0};
     if (sf_server_create(&f->options, &f->server, &err) != 0 ||
@@ -104,14 +104,14 @@ static void fixture_start(struct fixture *f)
         fail_msg("%s", err.text);
 }
 
-static void fixture_stop(struct fixture *f)
+static inline void fixture_stop(struct fixture *f)
 {
     sf_server_destroy(f->server);
     assert_int_equal(sf_metrics_sum(f->metrics, SF_METRIC_CONNECTIONS_TOTAL, 0) > 0, true);
     sf_metrics_destroy(f->metrics);
 }
 
-static int client_connect(const struct fixture *f)
+static inline int client_connect(const struct fixture *f)
 {
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct sockaddr_in address = {.sin_family = AF_INET,
@@ -125,7 +125,7 @@ static int client_connect(const struct fixture *f)
     return fd;
 }
 
-static void client_send(int fd, const void *bytes, size_t size)
+static inline void client_send(int fd, const void *bytes, size_t size)
 {
     const uint8_t *at = bytes;
     while (size > 0) {
@@ -136,7 +136,7 @@ static void client_send(int fd, const void *bytes, size_t size)
     }
 }
 
-static void client_next(int fd, uint32_t request_id, uint32_t count)
+static inline void client_next(int fd, uint32_t request_id, uint32_t count)
 {
     uint8_t frame[32];
     const struct sf_wire_next next = {.count = count};
@@ -144,7 +144,7 @@ static void client_next(int fd, uint32_t request_id, uint32_t count)
 }
 
 /* Reads one frame; false at the end of the stream. A reset counts as the end. */
-static bool client_read(int fd, struct sf_wire_header *header, uint8_t *body)
+static inline bool client_read(int fd, struct sf_wire_header *header, uint8_t *body)
 {
     uint8_t head[SF_WIRE_HEADER_SIZE];
     ssize_t got = recv(fd, head, sizeof head, MSG_WAITALL);
@@ -163,7 +163,7 @@ static bool client_read(int fd, struct sf_wire_header *header, uint8_t *body)
     return true;
 }
 
-static void expect_status(int fd, uint8_t type, uint32_t request_id, unsigned status)
+static inline void expect_status(int fd, uint8_t type, uint32_t request_id, unsigned status)
 {
     static _Thread_local uint8_t body[65536];
     struct sf_wire_header header;
@@ -179,7 +179,7 @@ static void expect_status(int fd, uint8_t type, uint32_t request_id, unsigned st
 }
 
 /* An OK answer to NEXT: checks that IDs ascend from *last on; returns how many there are. */
-static uint32_t expect_ids(int fd, uint32_t request_id, uint64_t *last)
+static inline uint32_t expect_ids(int fd, uint32_t request_id, uint64_t *last)
 {
     static _Thread_local uint8_t body[65536];
     struct sf_wire_header header;
@@ -198,7 +198,7 @@ static uint32_t expect_ids(int fd, uint32_t request_id, uint64_t *last)
     return ids;
 }
 
-static void expect_end(int fd)
+static inline void expect_end(int fd)
 {
     struct sf_wire_header header;
     uint8_t body[65536];

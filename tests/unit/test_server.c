@@ -2,6 +2,8 @@
  * memory and disturbs nobody. */
 #include "server_fixture.h"
 
+#include <malloc.h>
+
 static const struct sf_layout tiny = {41, 5, 11, 6}; /* 64 IDs a millisecond */
 
 static void test_next_ping_info_time(void **state)
@@ -896,6 +898,38 @@ static void test_unique_under_threads(void **state)
     fixture_stop(&f);
 }
 
+/* Loops turn while nothing happens, and an idle connection holds next to no memory. */
+static void test_idle(void **state)
+{
+    (void)state;
+    enum { IDLE = 400 };
+    struct fixture f;
+    fixture_prepare(&f, SF_DEFAULT_LAYOUT, 10, 1);
+    fixture_start(&f);
+    static int fds[IDLE];
+    const size_t before = mallinfo2().uordblks;
+    for (int i = 0; i < IDLE; i++) {
+        uint64_t last = 0;
+        fds[i] = client_connect(&f);
+        client_next(fds[i], 1, 1);
+        assert_int_equal(expect_ids(fds[i], 1, &last), 1);
+    }
+    const size_t each = (mallinfo2().uordblks - before) / IDLE;
+    print_message("%zu bytes for an idle connection\n", each);
+    assert_true(each < 1024);
+    const int64_t end_ns = sf_mono_ns() + 3 * SF_NS_PER_S;
+    while (sf_mono_ns() < end_ns) {
+        uint32_t stalls[SF_SERVER_THREADS_MAX];
+        const size_t shards = sf_server_stalls_ms(f.server, stalls);
+        for (size_t i = 0; i < shards; i++)
+            assert_true(stalls[i] < 2500);
+        sf_sleep_ms(100);
+    }
+    for (int i = 0; i < IDLE; i++)
+        close(fds[i]);
+    fixture_stop(&f);
+}
+
 static void test_refused_options(void **state)
 {
     (void)state;
@@ -942,6 +976,7 @@ int main(void)
         cmocka_unit_test(test_age),
         cmocka_unit_test(test_generators_change),
         cmocka_unit_test(test_unique_under_threads),
+        cmocka_unit_test(test_idle),
         cmocka_unit_test(test_refused_options),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,184 @@
+#include "server/tls.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+/* Both are OpenSSL's own objects under names of ours. */
+static SSL_CTX *context_of(struct sf_tls *tls)
+{
+    return (SSL_CTX *)(void *)tls;
+}
+
+static SSL *ssl_of(struct sf_tls_session *session)
+{
+    return (SSL *)(void *)session;
+}
+
+static void last_error(char *text, size_t size)
+{
+    const unsigned long code = ERR_peek_last_error();
+    if (code == 0)
+        snprintf(text, size, "the connection ended");
+    else
+        ERR_error_string_n(code, text, size);
+    ERR_clear_error();
+}
+
+static int check_key_file(const char *key, struct sf_error *err)
+{
+    struct stat info;
+    char text[128];
+    if (stat(key, &info) != 0)
+        return sf_error_set(err, -errno, "listen.tls_key: %s: %s", key,
+                            sf_errno_text(errno, text, sizeof text));
+    if (info.st_mode & (S_IROTH | S_IWOTH | S_IWGRP))
+        return sf_error_set(err, -EPERM,
+                            "listen.tls_key: %s has mode %03o: others may read it or write to it; "
+                            "chmod 600 (or 640) it",
+                            key, (unsigned)(info.st_mode & 0777));
+    return 0;
+}
+
+static int load_files(SSL_CTX *context, const char *cert, const char *key, const char *client_ca,
+                      struct sf_error *err)
+{
+    char text[200];
+    if (SSL_CTX_use_certificate_chain_file(context, cert) != 1) {
+        last_error(text, sizeof text);
+        return sf_error_set(err, -EINVAL, "listen.tls_cert: %s cannot be used: %s", cert, text);
+    }
+    if (SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) != 1 ||
+        SSL_CTX_check_private_key(context) != 1) {
+        last_error(text, sizeof text);
+        return sf_error_set(err, -EINVAL, "listen.tls_key: %s cannot be used with %s: %s", key,
+                            cert, text);
+    }
+    if (client_ca == NULL)
+        return 0;
+    STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(client_ca);
+    if (names == NULL || SSL_CTX_load_verify_file(context, client_ca) != 1) {
+        sk_X509_NAME_pop_free(names, X509_NAME_free);
+        last_error(text, sizeof text);
+        return sf_error_set(err, -EINVAL, "listen.tls_client_ca: %s cannot be used: %s", client_ca,
+                            text);
+    }
+    SSL_CTX_set_client_CA_list(context, names);
+    SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    return 0;
+}
+
+int sf_tls_load(const char *cert, const char *key, const char *client_ca, struct sf_tls **ret_tls,
+                struct sf_error *err)
+{
+    if (cert == NULL || key == NULL)
+        return sf_error_set(err, -EINVAL, "listen.tls_cert and listen.tls_key belong together%s",
+                            client_ca != NULL ? ", and listen.tls_client_ca needs both" : "");
+    int rc = check_key_file(key, err);
+    if (rc != 0)
+        return rc;
+    SSL_CTX *context = SSL_CTX_new(TLS_server_method());
+    if (context == NULL)
+        return sf_error_set(err, -ENOMEM, "no memory for TLS");
+    SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+    SSL_CTX_set_options(context,
+                        SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION);
+    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                                  SSL_MODE_RELEASE_BUFFERS);
+    rc = load_files(context, cert, key, client_ca, err);
+    if (rc != 0) {
+        SSL_CTX_free(context);
+        return rc;
+    }
+    *ret_tls = (struct sf_tls *)(void *)context;
+    return 0;
+}
+
+struct sf_tls *sf_tls_ref(struct sf_tls *tls)
+{
+    if (tls != NULL)
+        SSL_CTX_up_ref(context_of(tls));
+    return tls;
+}
+
+void sf_tls_unref(struct sf_tls *tls)
+{
+    SSL_CTX_free(context_of(tls));
+}
+
+struct sf_tls_session *sf_tls_session_create(struct sf_tls *tls, int fd)
+{
+    SSL *ssl = SSL_new(context_of(tls));
+    if (ssl == NULL || SSL_set_fd(ssl, fd) != 1) {
+        SSL_free(ssl);
+        return NULL;
+    }
+    SSL_set_accept_state(ssl);
+    return (struct sf_tls_session *)(void *)ssl;
+}
+
+void sf_tls_session_destroy(struct sf_tls_session *session)
+{
+    SSL_free(ssl_of(session));
+}
+
+int sf_tls_handshake(struct sf_tls_session *session, char *reason, size_t size)
+{
+    ERR_clear_error();
+    const int rc = SSL_do_handshake(ssl_of(session));
+    if (rc == 1)
+        return 0;
+    const int error = SSL_get_error(ssl_of(session), rc);
+    if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE)
+        return -EAGAIN;
+    last_error(reason, size);
+    return -EPROTO;
+}
+
+static int clip(size_t size)
+{
+    return size > INT_MAX ? INT_MAX : (int)size;
+}
+
+ssize_t sf_tls_receive(struct sf_tls_session *session, void *to, size_t size)
+{
+    ERR_clear_error();
+    const int got = SSL_read(ssl_of(session), to, clip(size));
+    if (got > 0)
+        return got;
+    switch (SSL_get_error(ssl_of(session), got)) {
+    case SSL_ERROR_ZERO_RETURN:
+        return 0;
+    case SSL_ERROR_WANT_READ:
+    case SSL_ERROR_WANT_WRITE:
+        return -EAGAIN;
+    default:
+        ERR_clear_error();
+        return -EPROTO;
+    }
+}
+
+ssize_t sf_tls_send(struct sf_tls_session *session, const void *from, size_t size)
+{
+    ERR_clear_error();
+    const int sent = SSL_write(ssl_of(session), from, clip(size));
+    if (sent > 0)
+        return sent;
+    const int error = SSL_get_error(ssl_of(session), sent);
+    if (error == SSL_ERROR_WANT_WRITE || error == SSL_ERROR_WANT_READ)
+        return 0;
+    ERR_clear_error();
+    return -EPROTO;
+}
+
+void sf_tls_finish(struct sf_tls_session *session)
+{
+    ERR_clear_error();
+    SSL_shutdown(ssl_of(session));
+    ERR_clear_error();
+}
