@@ -416,6 +416,17 @@ static void test_ids_minted_ahead(void **state)
     w.minted_ns = w.true_ns - 2 * S;
     assert_true(until(&w, SF_CLOCK_OK, 10 * S) <= 3 * S);
     assert_int_equal(mint(&w), w.true_ns);
+    /* What was minted a little ahead, within max_offset, minting time starts from. */
+    world_start(&w, false);
+    w.wall_error_ns = HOUR;
+    look(&w);
+    w.wall_error_ns = 0;
+    w.policy.options.max_ns = 5 * S;
+    w.minted_ns = w.true_ns + 4 * S;
+    look(&w);
+    expect(&w, SF_CLOCK_SUSPENDED, "the wall clock has gone 3600 s back");
+    assert_true(until(&w, SF_CLOCK_OK, 10 * S) < 3 * S);
+    assert_int_equal(mint(&w), w.minted_ns);
     /* Otherwise it lasts until the wall clock is there. */
     world_start(&w, false);
     w.wall_error_ns = HOUR;
