@@ -101,6 +101,8 @@ int main(int argc, char **argv)
     const int64_t started_ns = sf_mono_ns();
     if (sf_clock_create(&options, &clock, &err) < 0 || sf_clock_start(clock, &err) < 0) {
         fprintf(stderr, "%s\n", err.text);
+        sf_clock_destroy(clock);
+        sf_log_destroy(log);
         return 78;
     }
     print(clock, started_ns);
