@@ -88,7 +88,7 @@ try {
   const text = id => page.textContent("#" + id);
 
   await page.goto(`http://${workers[0].admin}/`);
-  await until("three ready workers", async () => (await looks()).slice(0, 3).every(x => x === "good:ready"));
+  await until("three ready workers", async () => { const all = await looks(); return all.length === 8 && all.slice(0, 3).every(x => x === "good:ready"); });
   assert.deepEqual((await looks()).slice(3), Array(5).fill("idle:free"));
   await until("the fleet's rate", async () => /^(8|9|1[0-9])(\.\d)? ?k?|^[6-9],|^1\d/.test(await text("t-rate")) && await page.$$eval("#workers tr", r => r.length) === 3);
   assert.match(await text("t-ready"), /^3of 3$/);

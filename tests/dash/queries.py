@@ -1,0 +1,36 @@
+#!/usr/bin/env python3
+"""Runs every query of every panel, annotation and rule on a live Prometheus. usage: queries.py URL [--allow-empty REGEX]...
+Fails on errors, and on queries without data that no REGEX (matched against "where: expression") allows. Alerts and annotations may
+always be empty: in a healthy fleet they are."""
+import json
+import re
+import sys
+import urllib.parse
+import urllib.request
+
+import load
+
+
+def main(arguments):
+    url, allowed = arguments[0].rstrip("/"), arguments[2::2]
+    bad = total = 0
+    for where, expr in load.queries():
+        total += 1
+        body = urllib.parse.urlencode({"query": expr}).encode()
+        try:
+            with urllib.request.urlopen(url + "/api/v1/query", body, timeout=30) as answer:
+                data = json.load(answer)["data"]["result"]
+        except urllib.error.HTTPError as error:
+            print(f"ERROR {where}: {error.read().decode()[:300]}\n    {expr}")
+            bad += 1
+            continue
+        may_be_empty = "alerts.yaml: Snowfleet" in where or ": annotation " in where or any(re.search(p, f"{where}: {expr}") for p in allowed)
+        if not data and not may_be_empty:
+            print(f"EMPTY {where}\n    {expr}")
+            bad += 1
+    print(f"{total} queries, {bad} bad")
+    return 1 if bad or not total else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
