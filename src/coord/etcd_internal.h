@@ -17,12 +17,13 @@
 #include "coord/etcd_answer.h"
 #include "coord/etcd_body.h"
 
-#define SF_ETCD_ENDPOINTS_MAX      16
-#define SF_ETCD_CONNECT_MS         300
-#define SF_ETCD_REQUEST_MS         700
-#define SF_ETCD_LOGIN_MS           3000 /* bcrypt: 120 ms on an idle machine */
-#define SF_ETCD_INIT_MS            5000 /* one transaction of INIT: a hundred records */
-#define SF_ETCD_INIT_OPS           100  /* below etcd's --max-txn-ops of 128 */
+#define SF_ETCD_ENDPOINTS_MAX 16
+#define SF_ETCD_CONNECT_MS    300
+#define SF_ETCD_REQUEST_MS    700
+#define SF_ETCD_LOGIN_MS      3000 /* bcrypt: 120 ms on an idle machine */
+#define SF_ETCD_INIT_MS       5000 /* one transaction of INIT; any write when there is one member only \
+                                    */
+#define SF_ETCD_INIT_OPS           100 /* below etcd's --max-txn-ops of 128 */
 #define SF_ETCD_RETRY_MIN_MS       50
 #define SF_ETCD_RETRY_MAX_MS       1000
 #define SF_ETCD_LOGIN_RETRY_MIN_MS 1000

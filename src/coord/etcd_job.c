@@ -158,6 +158,10 @@ static void on_done(struct sf_etcd *etcd, void *ctx, const struct sf_etcd_result
 void sf_etcd_job_send(struct sf_etcd *etcd, struct sf_etcd_job *job, const char *path, char *body,
                       bool write, int64_t most_ms)
 {
+    /* The short time is for turning to another member. Where there is none, a late answer to a
+     * write is worth more than none. */
+    if (write && etcd->setup.endpoint_count == 1)
+        most_ms = SF_ETCD_INIT_MS;
     const int64_t left_ms = (job->deadline_ns - sf_etcd_now_ns(etcd)) / SF_NS_PER_MS;
     const struct sf_etcd_send send = {.path = path,
                                       .body = body,
