@@ -47,6 +47,10 @@ class FaultProxy:
                 self._reset_all()
             self._changed.notify_all()
 
+    def connections(self):
+        with self._changed:
+            return len(self._sockets) // 2
+
     def _reset_all(self):
         for s in list(self._sockets):
             self._reset(s)
