@@ -77,9 +77,9 @@ void sf_clock_verdict(struct sf_clock *clock, struct sf_clock_verdict *ret);
 /* Milliseconds since the thread last turned. For /livez. */
 int64_t sf_clock_stall_ms(struct sf_clock *clock);
 
-/* Unix nanoseconds between which true time surely lies now: earliest, latest. Without a
- * synchronised source, the wall clock +- 16 s (what the kernel calls unknown), with synchronized
- * false. */
+/* Unix nanoseconds between which true time surely lies now. Without a synchronised source
+ * (synchronized false): by the coordinator's time, or the wall clock +- 16 s (what the kernel calls
+ * unknown), with source none. */
 struct sf_clock_interval {
     int64_t earliest_ns, latest_ns;
     int64_t offset_ns; /* true time minus wall clock */

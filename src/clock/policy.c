@@ -9,6 +9,7 @@
 #include "base/ticks.h"
 
 #define STEP_MIN_NS            INT64_C(500000) /* two clock reads in a row are closer than this */
+#define SMALL_NS               (10 * SF_NS_PER_MS) /* smaller differences are always slewed */
 #define CHURN_NS               INT64_C(100000) /* smaller changes of a slew are not worth publishing */
 #define RESYNC_HOLD_NS         (2 * SF_NS_PER_S)
 #define WARN_HOLD_NS           (3 * SF_NS_PER_S)
@@ -309,16 +310,23 @@ static void next_state(struct sf_policy *policy, const struct look *look,
     }
 }
 
+/* Minting time is surely behind true time, and the wall clock, further on, is not surely ahead of
+ * it. */
+static bool surely_behind(const struct sf_clock_verdict *verdict, int64_t mint_ns, int64_t real_ns)
+{
+    return verdict->trusted && mint_ns < verdict->trusted_low_ns &&
+           real_ns <= verdict->trusted_high_ns;
+}
+
 /* While minting: bends minting time towards the wall clock, or follows a confirmed step forward. */
 static void correct_minting(struct sf_policy *policy, const struct sf_policy_input *in,
                             struct sf_policy_output *ret)
 {
-    const int64_t ahead_ns =
-        sf_clock_sub_ns(in->real_ns, sf_minttime_at(&policy->mint, in->mono_ns));
+    const int64_t mint_ns = sf_minttime_at(&policy->mint, in->mono_ns);
+    const int64_t ahead_ns = sf_clock_sub_ns(in->real_ns, mint_ns);
     const int64_t pending_ns = sf_minttime_pending(&policy->mint, in->mono_ns);
-    if (!minting(policy))
-        return;
-    if (ahead_ns > policy->options.max_ns) {
+    if (ahead_ns > policy->options.max_ns ||
+        (ahead_ns > SMALL_NS && surely_behind(&ret->verdict, mint_ns, in->real_ns))) {
         sf_minttime_step_forward(&policy->mint, in->mono_ns, ahead_ns);
         sf_minttime_slew(&policy->mint, in->mono_ns, 0);
         ret->mint_changed = true;
@@ -407,7 +415,6 @@ static void fill_verdict(const struct sf_policy *policy, const struct look *look
         verdict->offset_ns = look->coordinator_offset_ns;
         verdict->error_ns = look->coordinator_error_ns;
     }
-    fill_trusted(look, verdict);
     fill_text(look, verdict);
 }
 
@@ -435,6 +442,7 @@ void sf_policy_evaluate(struct sf_policy *policy, const struct sf_policy_input *
     judge_readings(policy, &look);
     judge_coordinator(policy, &look);
     judge_minting(policy, &look);
+    fill_trusted(&look, &ret->verdict);
     next_state(policy, &look, ret);
     if (minting(policy))
         correct_minting(policy, input, ret);

@@ -13,10 +13,11 @@
  * nobody confirms; IDs minted further ahead than max_offset. good: none of these, max_offset being
  * counted at 75 % after a suspension. resyncing -> ok, warn: good for 2 s, at the start at once.
  *
- * Wall clock and minting time: differences within max_offset are slewed. A wall clock further ahead
- * of minting time is followed in one step once a source (or, without any, the coordinator's time)
- * confirms it; until then, and whenever it lies further behind, the worker is suspended. Leaving
- * suspension makes a new minting time, never below what was minted.
+ * Wall clock and minting time: differences within max_offset are slewed; a forward one over 10 ms
+ * is jumped when the trusted bounds say that minting time is behind and the wall clock is not
+ * ahead. A wall clock further ahead is followed in one step once a source (or, without any, the
+ * coordinator's time) confirms it; until then, and whenever it lies further behind, the worker is
+ * suspended. Leaving suspension makes a new minting time, never below what was minted.
  *
  * One thread. Unix nanoseconds and CLOCK_MONOTONIC nanoseconds; offsets are true time minus wall
  * clock.

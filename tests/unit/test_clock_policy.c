@@ -394,6 +394,43 @@ static void test_forward_step_confirmed(void **state)
     assert_int_equal(mint(&w), w.true_ns);
 }
 
+/* Within max_offset, too, a step forward is taken at once where the sources say that it leads to
+ * true time. */
+static void test_small_forward_step(void **state)
+{
+    (void)state;
+    static const struct {
+        bool ntp, coordinator;
+        int64_t from_ns, to_ns; /* wall clock minus true time */
+        bool jumps;
+    } rows[] = {
+        {true, false, -500 * MS, 0, true},
+        {false, true, -500 * MS, 0, true},
+        {false, false, -500 * MS, 0, false},
+        {true, false, -11 * MS, 0, true},
+        {true, false, -10 * MS, 0, false},
+        {true, false, 0, 500 * MS, false}, /* away from it */
+        {true, false, -500 * MS, 2 * MS, false},
+        {true, false, -500 * MS, MS, true},
+        {true, false, 500 * MS, 0, false}, /* back is never jumped */
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct world w;
+        world_start(&w, false);
+        if (rows[i].ntp)
+            hear(&w, 0, SF_CLOCK_NTP, MS);
+        if (rows[i].coordinator)
+            w.coordinator = (struct sf_coordinator_time){true, w.true_ns, 5 * MS, w.mono_ns};
+        w.wall_error_ns = rows[i].from_ns;
+        look(&w);
+        const int64_t before = mint(&w);
+        w.wall_error_ns = rows[i].to_ns;
+        look(&w);
+        assert_true(w.out.verdict.may_mint);
+        assert_int_equal(mint(&w), rows[i].jumps ? w.true_ns + rows[i].to_ns : before);
+    }
+}
+
 static void test_ids_minted_ahead(void **state)
 {
     (void)state;
@@ -559,6 +596,7 @@ int main(void)
         cmocka_unit_test(test_steps),
         cmocka_unit_test(test_step_back_is_waited_out),
         cmocka_unit_test(test_forward_step_confirmed),
+        cmocka_unit_test(test_small_forward_step),
         cmocka_unit_test(test_ids_minted_ahead),
         cmocka_unit_test(test_coordinator),
         cmocka_unit_test(test_properties),
