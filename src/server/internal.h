@@ -104,6 +104,7 @@ struct sf_session {
     struct sf_bucket bucket;
     uint32_t waiting_requests; /* counted in server->waiting while WAITING */
     uint64_t waiting_ids;
+    bool shedding; /* NEXT is answered OVERLOADED until the socket's backlog has been read */
     uint32_t refuse_next; /* so many NEXT at the front are answered OVERLOADED */
     /* CLOCK_MONOTONIC, ms; 0: does not apply */
     int64_t active_ms, frame_ms, stall_ms, linger_ms, age_ms, goaway_ms, goaway_end_ms;

@@ -515,10 +515,11 @@ static size_t serve_special(struct sf_session *session, const uint8_t *bytes, si
 size_t sf_next_serve(struct sf_session *session, const uint8_t *bytes, size_t size,
                      uint64_t *id_budget)
 {
-    if (session->refuse_next > 0) {
+    if (session->refuse_next > 0 || session->shedding) {
         if (!refuse_overloaded(session, sf_load_be32(bytes + 8)))
             return 0;
-        session->refuse_next--;
+        if (session->refuse_next > 0)
+            session->refuse_next--;
         return 4 + (size_t)sf_load_be32(bytes);
     }
     /* Nobody overtakes those who wait; who had a turn and has more goes to the end. */

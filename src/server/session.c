@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/ticks.h"
 #include "server/internal.h"
 
 #define NEVER INT64_MAX
@@ -206,7 +207,7 @@ static size_t read_more_tls(struct sf_session *session, size_t have)
             continue;
         }
         /* Only here is nothing left, neither in the socket nor inside OpenSSL. */
-        session->readable = false;
+        session->readable = session->shedding = false;
         if (got == 0)
             session->eof = true;
         else if (got != -EAGAIN)
@@ -253,11 +254,13 @@ static size_t read_more(struct sf_session *session, size_t have)
          * none. */
         if (got < SF_READ_MAX && !session->hung_up)
             session->readable = false;
+        if (got < SF_READ_MAX)
+            session->shedding = false;
         session->active_ms = shard->now_ms;
         shard->bytes_in += (uint64_t)got;
         return have + (size_t)got;
     }
-    session->readable = false;
+    session->readable = session->shedding = false;
     if (got == 0)
         session->eof = true;
     else if (errno != EAGAIN)
@@ -321,6 +324,12 @@ static void settle(struct sf_session *session, size_t used, size_t size)
         session->frame_ms = 0;
         return;
     }
+    /* Waiting took long, and while it did nothing was read: what has piled up in the socket is
+     * refused, or those requests would wait far longer than any that was let in. */
+    if (session->wait_ns != 0)
+        session->shedding =
+            session->readable && shard->now_ns - session->wait_ns >
+                                     shard->settings.limits.max_wait_ms * (SF_NS_PER_MS / 2);
     session->wait_ns = 0;
     if (session->ending || session->eof) {
         finish(session);

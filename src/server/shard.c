@@ -125,7 +125,8 @@ static int64_t next_ms_wait_ns(const struct sf_shard *shard)
     const struct sf_server *server = shard->server;
     const uint64_t ids = atomic_load_explicit(&server->waiting_ids, memory_order_relaxed);
     const uint64_t per_ms = (uint64_t)server->options.generator_count << server->sequence_bits;
-    const uint64_t steps = ids >= per_ms && server->max_ahead_ms >= LONG_SLEEP_AHEAD_MS ? 2 : 1;
+    const uint64_t steps =
+        ids >= per_ms * 3 / 2 && server->max_ahead_ms >= LONG_SLEEP_AHEAD_MS ? 2 : 1;
     const int64_t most = (int64_t)steps * SF_NS_PER_MS;
     const int64_t wait =
         (int64_t)(shard->mint_ms + steps) * SF_NS_PER_MS - shard->phase_ns - shard->now_ns;
