@@ -199,7 +199,8 @@ SF_API void sf_client_reply_free(struct sf_client_reply *reply);
 /* --- from somebody else's event loop --- */
 
 /* Called from sf_client_process (or from sf_client_destroy) exactly once for each call submitted.
- * The reply is valid until it returns. It may submit further calls; it must not destroy the client.
+ * The reply is valid until it returns. It may submit further calls; it must neither process nor
+ * destroy the client.
  */
 typedef void sf_client_done(void *ctx, const struct sf_client_reply *reply);
 

@@ -338,7 +338,6 @@ static bool ask(struct sf_engine *engine, struct sf_call *call, const struct cho
     if (call->reply.attempts > 1 && call->last_error != SF_CLIENT_OK)
         sf_count(engine->shared, SF_COUNT_RETRIES, 1);
     sf_engine_set_attempt_timer(engine, call);
-    sf_conn_flush(conn);
     return true;
 }
 
@@ -367,7 +366,7 @@ static void attempt(struct sf_engine *engine, struct sf_call *call)
     sf_engine_want_timer(engine, call->timer_ns);
 }
 
-void sf_engine_pump(struct sf_engine *engine)
+static void work_off(struct sf_engine *engine)
 {
     while (engine->queue != NULL) {
         struct sf_call *call = engine->queue;
@@ -382,6 +381,18 @@ void sf_engine_pump(struct sf_engine *engine)
             *engine->ended_end = call;
             engine->ended_end = &call->queue_next;
         }
+        sf_engine_bury_closed(engine);
+    }
+}
+
+void sf_engine_pump(struct sf_engine *engine)
+{
+    while (engine->queue != NULL) {
+        work_off(engine);
+        /* One write for all the requests of a connection. */
+        for (struct sf_conn *conn = engine->conns; conn != NULL; conn = conn->next)
+            if (conn->out_end > 0)
+                sf_conn_flush(conn);
         sf_engine_bury_closed(engine);
     }
 }

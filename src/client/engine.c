@@ -218,9 +218,11 @@ void sf_engine_turn(struct sf_engine *engine, bool wait)
         sf_engine_bury_closed(engine);
     }
     sf_engine_pump(engine);
+    while (engine->ended != NULL) {
+        report_ended(engine);
+        sf_engine_pump(engine); /* what the callbacks submitted */
+    }
     engine->turning = false;
-    report_ended(engine);
-    sf_engine_pump(engine); /* what the callbacks submitted */
     set_timer_fd(engine);
 }
 
@@ -228,7 +230,10 @@ void sf_engine_start(struct sf_engine *engine, struct sf_call *call)
 {
     const int64_t now = sf_mono_ns();
     struct sf_shared *shared = engine->shared;
-    if (!engine->turning && (engine->probes > 0 || now - engine->turned_ns > STALE_NS))
+    /* Not in the asynchronous engine: callbacks come from process alone, which its owner calls when
+     * a socket has news. */
+    if (engine->timer_fd < 0 && !engine->turning &&
+        (engine->probes > 0 || now - engine->turned_ns > STALE_NS))
         sf_engine_turn(engine, false);
     engine->now_ns = now;
     call->started_ns = now;

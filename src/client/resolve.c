@@ -47,7 +47,7 @@ static void add_server(struct sf_shared *shared, int name, const struct addrinfo
     memcpy(&server->address, info->ai_addr, info->ai_addrlen);
     server->address_size = info->ai_addrlen;
     server->name = name;
-    (void)snprintf(server->host, sizeof server->host, "%s", shared->names[name].at.host);
+    memcpy(server->host, shared->names[name].at.host, sizeof server->host);
     char host[INET6_ADDRSTRLEN + 1];
     if (getnameinfo(info->ai_addr, info->ai_addrlen, host, sizeof host, NULL, 0, NI_NUMERICHOST) !=
         0)
