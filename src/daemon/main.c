@@ -131,6 +131,7 @@ static int set_up(struct sf_daemon *d, struct sf_error *err)
         .address = d->config->admin_address, .metrics = d->metrics, .log = d->log};
     sf_status_admin_host(d, &admin_options.host);
     sf_metrics_register(d->metrics, sf_collect, d);
+    sf_metrics_register(d->metrics, sf_metrics_process, NULL);
     error = sf_server_start(d->server, err);
     if (error)
         return error;

@@ -5,29 +5,35 @@ always be empty: in a healthy fleet they are."""
 import json
 import re
 import sys
+import urllib.error
 import urllib.parse
 import urllib.request
 
 import load
 
 
-def main(arguments):
-    url, allowed = arguments[0].rstrip("/"), arguments[2::2]
+def run(url, allowed, out=print):
+    """Returns how many queries there are, and how many of them are bad."""
     bad = total = 0
     for where, expr in load.queries():
         total += 1
         body = urllib.parse.urlencode({"query": expr}).encode()
         try:
-            with urllib.request.urlopen(url + "/api/v1/query", body, timeout=30) as answer:
+            with urllib.request.urlopen(url.rstrip("/") + "/api/v1/query", body, timeout=30) as answer:
                 data = json.load(answer)["data"]["result"]
         except urllib.error.HTTPError as error:
-            print(f"ERROR {where}: {error.read().decode()[:300]}\n    {expr}")
+            out(f"ERROR {where}: {error.read().decode()[:300]}\n    {expr}")
             bad += 1
             continue
         may_be_empty = "alerts.yaml: Snowfleet" in where or ": annotation " in where or any(re.search(p, f"{where}: {expr}") for p in allowed)
         if not data and not may_be_empty:
-            print(f"EMPTY {where}\n    {expr}")
+            out(f"EMPTY {where}\n    {expr}")
             bad += 1
+    return total, bad
+
+
+def main(arguments):
+    total, bad = run(arguments[0], arguments[2::2])
     print(f"{total} queries, {bad} bad")
     return 1 if bad or not total else 0
 
