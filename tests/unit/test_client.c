@@ -154,6 +154,8 @@ static void test_one_bad_server_fails_no_call(void **state)
                      (long long)longest);
         if (rows[i].mode != FAKE_GOAWAY)
             assert_true(servers[1].asked - asked < 40);
+        if (rows[i].mode == FAKE_SILENT)
+            assert_true(stats_of(client).breaker_opens > 0 && stats_of(client).silences < 20);
         servers[1].mode = FAKE_SERVE;
         const uint64_t served = servers[1].served;
         for (int k = 0; k < 300 && servers[1].served < served + 20; k++) {
