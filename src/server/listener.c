@@ -84,7 +84,7 @@ void sf_listener_watch(struct sf_shard *shard, bool on)
         shard->accepting = on;
         return;
     }
-    sf_log_write(server->options.log, SF_LOG_ERROR, "server.listen-failed",
+    sf_log_write(server->options.log, SF_LOG_ERROR, "server.listen_failed",
                  "shard %u cannot watch the listening socket: errno %d", shard->number, errno);
 }
 
@@ -155,7 +155,7 @@ void sf_listener_accept(struct sf_shard *shard)
         const int code = errno;
         char text[128];
         sf_log_limited(server->options.log, &server->accept_limiter, 10000, SF_LOG_ERROR,
-                       "server.accept-failed",
+                       "server.accept_failed",
                        "no connection can be accepted (%s); trying again in %d ms. Raise the limit "
                        "of open files "
                        "or lower listen.max_connections",
