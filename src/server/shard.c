@@ -204,7 +204,7 @@ void sf_session_adopt(struct sf_shard *shard, struct sf_session *session)
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
                                 .data.ptr = session};
     if (epoll_ctl(shard->epoll, EPOLL_CTL_ADD, session->fd, &event) != 0) {
-        sf_log_write(shard->server->options.log, SF_LOG_WARN, "server.watch_failed",
+        sf_log_write(shard->server->options.log, SF_LOG_WARN, "server.watch-failed",
                      "a connection cannot be watched and is closed: errno %d", errno);
         sf_session_close(session, SF_CONN_CLOSED_ERROR);
         return;

@@ -176,6 +176,7 @@ static void on_coord(struct sf_res_step *s, const struct sf_coord_event *event)
         if (res->disconnected_mono_ms && res->hold.active)
             res->retry_at_mono_ms = s->now->mono_ms + (int64_t)sf_prng_below(&res->prng, 200);
         res->disconnected_mono_ms = 0;
+        sf_res_why(res, "%s", "");
         return;
     case SF_COORD_DISCONNECTED:
         if (res->connected || !res->disconnected_mono_ms)
