@@ -262,6 +262,12 @@ static void decide_quest(struct sf_res_step *s)
         decide_bid(s);
         return;
     }
+    if (res->census_due_set && !res->watching) {
+        /* It has to wait: be told when a slot comes free, and look again once that is arranged. */
+        sf_res_request(s, SF_COORD_WATCH);
+        res->census_due_mono_ms = s->now->mono_ms;
+        return;
+    }
     if (!res->census_due_set || s->now->mono_ms >= res->census_due_mono_ms)
         ask_list(s);
 }

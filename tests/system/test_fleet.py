@@ -222,8 +222,7 @@ class Story:
             one_more.wait_ready(20)
             print(f"the 33rd ready {time.monotonic() - begun:.2f} s after a graceful stop")
             self.assertEqual(one_more.status()["worker"], slot)
-            document = json.loads(sf.http(f"http://127.0.0.1:{one_more.admin}/fleet")[1])
-            self.assertEqual(document["waiting"], 0)
+            sf.wait_until(lambda: json.loads(sf.http(f"http://127.0.0.1:{one_more.admin}/fleet")[1])["waiting"] == 0, "no claim waits")
 
     def test_start_stop_and_refusals(self):
         with coordinators.start(self.backend) as coordinator, sf.Fleet(coordinator.url()) as fleet:
