@@ -310,8 +310,7 @@ static void tell_clock_what_was_minted(struct sf_daemon *d)
         if (last_ms > minted_ms)
             minted_ms = last_ms;
     }
-    if (minted_ms > 0)
-        sf_clock_minted(d->clock, minted_ms);
+    sf_clock_minted(d->clock, minted_ms); /* 0: nothing yet, whatever minting time said meanwhile */
 }
 
 static int poll_timeout_ms(const struct sf_daemon *d)

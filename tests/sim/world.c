@@ -614,12 +614,14 @@ static void clock_turn(struct world *w, unsigned index)
                                  .stale_after_ns = 60 * S,
                                  .expired_after_ns = 3600 * S,
                                  .sources = 3};
-    const struct sf_policy_input input = {.real_ns = real_ns(w, h),
-                                          .mono_ns = mono_ns(w, h),
-                                          .readings = &reading,
-                                          .reading_count = h->has_ntp ? 1 : 0,
-                                          .coordinator = h->coordinator,
-                                          .minted_ns = INT64_MIN};
+    const struct sf_policy_input input = {
+        .real_ns = real_ns(w, h),
+        .mono_ns = mono_ns(w, h),
+        .readings = &reading,
+        .reading_count = h->has_ntp ? 1 : 0,
+        .coordinator = h->coordinator,
+        .minted_ns =
+            h->res.minted_once ? sf_generator_last_ms(&h->gen) * MS + SF_DEFAULT_EPOCH_MS * MS : 0};
     struct sf_policy_output out;
     sf_policy_evaluate(&h->policy, &input, &out);
     const bool changed = out.verdict.may_mint != h->verdict.may_mint;
@@ -855,6 +857,16 @@ static void judge_end(struct world *w)
     for (unsigned i = 0; i < w->options.workers; i++)
         ready += w->hosts[i].alive && w->hosts[i].res.state == SF_WORKER_READY;
     w->result->ready_at_end = ready;
+    for (unsigned i = 0; i < w->options.workers; i++)
+        trace(w, i, "ends %s: %s; %s", sf_worker_state_name(w->hosts[i].res.state),
+              w->hosts[i].res.why, w->hosts[i].verdict.text);
+    for (unsigned i = 0; i < w->store.slot_count; i++)
+        trace(w, 99, "slot %u of %s until %lld", i, w->store.slots[i].record.claim,
+              (long long)(w->store.slots[i].record.reserved_until_ms - true_unix_ns(w) / MS));
+    for (unsigned i = 0; i < SIM_CLAIMS_MAX; i++)
+        if (w->store.claims[i].live)
+            trace(w, 99, "claim %s of %s", w->store.claims[i].claim.name,
+                  w->store.claims[i].claim.node);
     const unsigned want =
         w->options.workers < w->store.slot_count ? w->options.workers : w->store.slot_count;
     if (ready < want)
