@@ -21,8 +21,9 @@ static void coord_sink(void *ctx, struct sf_coord_event *event)
 static void clock_changed(void *ctx, const struct sf_clock_verdict *verdict)
 {
     struct sf_daemon *d = ctx;
-    sf_shared_event(d, verdict->may_mint ? SF_LOG_INFO : SF_LOG_ERROR, "clock.state",
-                    verdict->text);
+    sf_log_write(d->log, verdict->may_mint ? SF_LOG_INFO : SF_LOG_WARN, "clock.state", "%s: %s",
+                 sf_clock_state_name(verdict->state), verdict->text);
+    sf_shared_event(d, verdict->may_mint ? SF_LOG_INFO : SF_LOG_WARN, "clock.state", verdict->text);
     sf_control_post(d, SF_MESSAGE_CLOCK, NULL);
 }
 

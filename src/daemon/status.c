@@ -56,7 +56,7 @@ static json_t *info_json(struct sf_daemon *d)
     set(info, "state", json_string(sf_worker_state_name(shared->state)));
     set(info, "epoch_ms", shared->config_known ? integer(config->epoch_ms) : json_null());
     set(info, "layout", shared->config_known ? layout_json(&config->layout) : json_null());
-    set(info, "max_batch", integer(d->config->listen_max_batch));
+    set(info, "max_batch", integer(sf_server_max_batch(d->server)));
     set(info, "reserved_until_ms", hold ? integer(hold->reserved_until_ms) : json_null());
     set(info, "version", json_string(SF_BUILD_VERSION));
     set(info, "node", json_string(d->config->fleet_node));
