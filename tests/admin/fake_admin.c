@@ -120,6 +120,8 @@ int main(int argc, char **argv)
     struct sf_error err = {0};
     if (sf_admin_create(&options, &admin, &err) != 0) {
         (void)fprintf(stderr, "%s\n", err.text);
+        sf_metrics_destroy(metrics);
+        sf_log_destroy(log);
         return 78;
     }
     (void)printf("%u\n", (unsigned)sf_admin_port(admin));
