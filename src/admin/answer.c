@@ -207,12 +207,13 @@ static void add_check(struct sf_strbuf *buf, const struct sf_readiness *readines
                    text[0] != '\0' ? ": " : "", text);
 }
 
+/* What failed, or, when nothing did, what people should know all the same. */
 static void add_reasons(struct sf_strbuf *buf, const struct sf_readiness *readiness)
 {
     for (unsigned i = 0; i < SF_CHECKS; i++) {
         const char *name = sf_check_name((enum sf_check)i);
         const char *text = readiness->checks[i].text;
-        if (readiness->checks[i].ok)
+        if (readiness->checks[i].ok && !(readiness->ready && readiness->checks[i].note))
             continue;
         const bool named = strncmp(text, name, strlen(name)) == 0 && text[strlen(name)] == ':';
         sf_strbuf_addf(buf, "%s%s%s\n", named ? "" : name, named ? "" : ": ", text);
@@ -287,6 +288,7 @@ static enum MHD_Result page_readyz(const struct call *call)
             add_check(&buf, &readiness, i);
     } else if (readiness.ready) {
         sf_strbuf_addf(&buf, "ready\n");
+        add_reasons(&buf, &readiness);
     } else {
         add_reasons(&buf, &readiness);
     }

@@ -24,6 +24,7 @@ static void put(struct sf_readiness *readiness, enum sf_check check, bool ok, co
     vsnprintf(text + prefix, SF_CHECK_TEXT_MAX - (size_t)prefix, format, args);
     va_end(args);
     readiness->checks[check].ok = ok;
+    readiness->checks[check].note = false;
     readiness->ready = readiness->ready && ok;
 }
 
@@ -41,9 +42,11 @@ static void judge_reservation(const struct sf_readiness_facts *facts, struct sf_
             facts->coordinator_connected ? "" : silent);
     else if (facts->coordinator_connected)
         put(ret, SF_CHECK_RESERVATION, true, "%s left", left);
-    else
+    else {
         put(ret, SF_CHECK_RESERVATION, left_ms > facts->reservation_needed_ms,
             "%s left, coordinator unreachable for %s", left, silent);
+        ret->checks[SF_CHECK_RESERVATION].note = true;
+    }
 }
 
 void sf_readiness_judge(const struct sf_readiness_facts *facts, struct sf_readiness *ret)

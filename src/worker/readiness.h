@@ -23,6 +23,7 @@ struct sf_readiness {
     bool ready; /* every check passed */
     struct {
         bool ok;
+        bool note;                    /* worth saying although it passed: the coordinator is away */
         char text[SF_CHECK_TEXT_MAX]; /* "reservation: 9m12s left, coordinator unreachable for 48s"
                                        */
     } checks[SF_CHECKS];

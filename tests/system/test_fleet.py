@@ -131,6 +131,8 @@ class Story:
                     code, text = worker.readyz()
                     self.assertEqual(code, 200, text)
                     self.assertRegex(text, r"left, coordinator unreachable for \d+")
+                    plain = sf.http(f"http://127.0.0.1:{worker.admin}/readyz")[1]
+                    self.assertRegex(plain, r"^ready\nreservation: \d+m\d\ds left, coordinator unreachable for \d+s\n$")
                 coordinator.start_all()
                 sf.wait_until(lambda: all(w.metric("snowfleet_coordinator_connected") == 1 for w in workers), "reconnected", 60)
                 self.assertGreaterEqual(coordinator.expire_all(), 3)
