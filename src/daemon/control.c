@@ -113,12 +113,17 @@ static void learn_coordinator_time(struct sf_daemon *d, const struct sf_coord_co
 {
     if (c->server_ms < 0)
         return;
-    const int64_t now_ns = sf_mono_ns();
-    const int64_t took_ms = c->duration_ns / SF_NS_PER_MS + 1;
+    const int64_t now_ns = sf_mono_ns(), now_ms = now_ns / SF_NS_PER_MS;
+    const int64_t error_ms = c->server_error_ms + c->duration_ns / SF_NS_PER_MS + 1;
+    /* A slow answer says little: the better one before it is kept for a while. */
+    if (d->coord_time_known && error_ms > d->coord_error_ms &&
+        now_ms - d->coord_mono_ms < SF_DAEMON_SAMPLE_MS)
+        return;
     d->coord_time_known = true;
-    d->coord_high_ms = c->server_ms + c->server_error_ms + took_ms;
-    d->coord_mono_ms = now_ns / SF_NS_PER_MS;
-    sf_clock_coordinator_time(d->clock, c->server_ms, c->server_error_ms + took_ms, now_ns);
+    d->coord_error_ms = error_ms;
+    d->coord_high_ms = c->server_ms + error_ms;
+    d->coord_mono_ms = now_ms;
+    sf_clock_coordinator_time(d->clock, c->server_ms, error_ms, now_ns);
 }
 
 static void on_coord_event(struct sf_daemon *d, struct sf_coord_event *event)

@@ -24,7 +24,9 @@
 #define SF_DAEMON_HOLDS_MAX  8
 #define SF_DAEMON_STALL_MS   5000 /* a loop that has not turned for this long is dead */
 #define SF_DAEMON_RELEASE_MS 2000 /* of drain.timeout_ms, kept for giving the slot back */
-#define SF_DAEMON_EVENTS_MAX 32   /* recent events shown by the console */
+#define SF_DAEMON_SAMPLE_MS                                                                        \
+    30000 /* how long a good sample of the coordinator's clock is kept before a worse one */
+#define SF_DAEMON_EVENTS_MAX 32 /* recent events shown by the console */
 #define SF_DAEMON_EVENT_TEXT 200
 
 /* What holds the right to mint, on a page of its own that a forked child finds zeroed: its limit
@@ -126,7 +128,7 @@ struct sf_daemon {
     int64_t start_mono_ms, start_real_ms;
     bool connected_once;
     bool coord_time_known; /* the coordinator's clock: the latest it can be */
-    int64_t coord_high_ms, coord_mono_ms;
+    int64_t coord_high_ms, coord_error_ms, coord_mono_ms;
     int exit_code;
     bool stop_now;
     uint64_t told_steps_forward, told_steps_backward;
