@@ -5,6 +5,7 @@
  *   shard.c     the loop of one thread: wake, serve, sleep
  *   wheel.c     deadlines of sessions, coarse
  *   session.c   one connection: its states, reading, writing, ending
+ *   backlog.c   how long what is read has lain in the socket
  *   request.c   frames in, frames out, for all but NEXT
  *   mint.c      NEXT: minting for many requests at once
  *   waiting.c   the queue for the next millisecond
@@ -39,7 +40,14 @@
 #define SF_OUTPUT_LIMIT 131072
 #define SF_OUTPUT_MAX   (SF_OUTPUT_LIMIT + SF_WIRE_FRAME_MAX)
 /* IDs that a waiting session gets before the next one in the queue has its turn. */
-#define SF_WAIT_QUANTUM     1024
+#define SF_WAIT_QUANTUM 1024
+/* What has lain in a socket for longer than this part of mint.max_wait_ms is shed. A socket that
+ * holds so many bytes has a peer that probably cannot send all it has, so there the part is
+ * smaller.
+ */
+#define SF_SHED_PART        4
+#define SF_SHED_PART_FULL   32
+#define SF_SHED_FULL_BYTES  32768
 #define SF_EVENTS_MAX       128
 #define SF_ACCEPTS_PER_TURN 64
 #define SF_ACCEPT_PAUSE_MS  100  /* when descriptors are out */
@@ -104,11 +112,16 @@ struct sf_session {
     struct sf_bucket bucket;
     uint32_t waiting_requests; /* counted in server->waiting while WAITING */
     uint64_t waiting_ids;
-    bool shedding; /* NEXT is answered OVERLOADED until the socket's backlog has been read */
+    bool shedding; /* what is read is old: NEXT is answered at once, with IDs or OVERLOADED */
     uint32_t refuse_next; /* so many NEXT at the front are answered OVERLOADED */
     /* CLOCK_MONOTONIC, ms; 0: does not apply */
     int64_t active_ms, frame_ms, stall_ms, linger_ms, age_ms, goaway_ms, goaway_end_ms;
-    int64_t wait_ns;
+    /* CLOCK_MONOTONIC, ns: when the NEXT that waits reached the socket (0: none waits); when the
+     * oldest byte that is not read yet did, and the oldest of `input`; when a read last left
+     * something behind. mark: bytes that were in the socket at mark_ns, and how many of them are
+     * not read yet (backlog.c). */
+    int64_t wait_ns, readable_ns, read_ns, mark_ns, full_ns;
+    uint32_t mark_size, mark_left;
 };
 
 struct sf_pool {
@@ -252,6 +265,12 @@ void sf_session_goaway(struct sf_session *session);
 int64_t sf_session_deadline_ms(const struct sf_session *session);
 void sf_session_due(struct sf_session *session);
 void sf_session_free(struct sf_session *session);
+
+/* --- backlog.c --- */
+/* The socket has become readable; nothing was left in it. */
+void sf_backlog_begin(struct sf_session *session);
+/* `got` bytes were taken from the socket; drained: it holds no more now. Sets read_ns, shedding. */
+void sf_backlog_read(struct sf_session *session, uint32_t got, bool drained);
 
 /* --- request.c --- */
 /* Serves the frames at the front of bytes until one is incomplete or the session is no longer

@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/bytes.h"
+#include "base/ticks.h"
 #include "server/internal.h"
 
 #define NEXT_ONE_SIZE 24 /* its response for one ID */
@@ -229,8 +230,9 @@ static size_t refuse_group(struct sf_session *session, const uint8_t *bytes, uin
 static bool refuse_overloaded(struct sf_session *session, uint32_t request_id)
 {
     struct sf_shard *shard = session->shard;
-    sf_metrics_add(shard->metrics, SF_METRIC_OVERLOADED,
-                   session->wait_ns != 0 ? SF_OVERLOAD_WAIT : SF_OVERLOAD_QUEUE, 1);
+    sf_metrics_add(
+        shard->metrics, SF_METRIC_OVERLOADED,
+        session->wait_ns != 0 || session->shedding ? SF_OVERLOAD_WAIT : SF_OVERLOAD_QUEUE, 1);
     return sf_answer_error(
         session, SF_WIRE_NEXT, SF_WIRE_OVERLOADED, request_id,
         sf_clip_ms(sf_next_queue_ms(shard->server, 0)),
@@ -512,10 +514,17 @@ static size_t serve_special(struct sf_session *session, const uint8_t *bytes, si
     return used;
 }
 
+/* Even an answer at once would come too late. */
+static bool is_too_old(const struct sf_session *session)
+{
+    const struct sf_shard *shard = session->shard;
+    return shard->now_ns - session->read_ns > shard->settings.limits.max_wait_ms * SF_NS_PER_MS;
+}
+
 size_t sf_next_serve(struct sf_session *session, const uint8_t *bytes, size_t size,
                      uint64_t *id_budget)
 {
-    if (session->refuse_next > 0 || session->shedding) {
+    if (session->refuse_next > 0 || (session->shedding && is_too_old(session))) {
         if (!refuse_overloaded(session, sf_load_be32(bytes + 8)))
             return 0;
         if (session->refuse_next > 0)

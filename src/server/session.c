@@ -198,6 +198,7 @@ static size_t read_more_tls(struct sf_session *session, size_t have)
 {
     struct sf_shard *shard = session->shard;
     const size_t most = have + SF_READ_MAX;
+    const uint64_t before = sf_tls_bytes_read(session->tls);
     while (have < most) {
         const ssize_t got = sf_tls_receive(session->tls, shard->input + have, most - have);
         if (got > 0) {
@@ -207,13 +208,16 @@ static size_t read_more_tls(struct sf_session *session, size_t have)
             continue;
         }
         /* Only here is nothing left, neither in the socket nor inside OpenSSL. */
-        session->readable = session->shedding = false;
+        session->readable = false;
         if (got == 0)
             session->eof = true;
         else if (got != -EAGAIN)
             sf_session_close(session, SF_CONN_CLOSED_PEER);
         break;
     }
+    if (session->state != SF_CLOSED)
+        sf_backlog_read(session, (uint32_t)(sf_tls_bytes_read(session->tls) - before),
+                        !session->readable);
     return have;
 }
 
@@ -237,6 +241,7 @@ void sf_session_handshake(struct sf_session *session)
     session->active_ms = shard->now_ms;
     session->frame_ms = 0;
     session->readable = true;
+    sf_backlog_begin(session);
 }
 
 /* Adds what the socket has behind the `have` bytes of the shard's scratch; returns the new size. */
@@ -254,13 +259,12 @@ static size_t read_more(struct sf_session *session, size_t have)
          * none. */
         if (got < SF_READ_MAX && !session->hung_up)
             session->readable = false;
-        if (got < SF_READ_MAX)
-            session->shedding = false;
+        sf_backlog_read(session, (uint32_t)got, got < SF_READ_MAX);
         session->active_ms = shard->now_ms;
         shard->bytes_in += (uint64_t)got;
         return have + (size_t)got;
     }
-    session->readable = session->shedding = false;
+    session->readable = false;
     if (got == 0)
         session->eof = true;
     else if (errno != EAGAIN)
@@ -324,12 +328,6 @@ static void settle(struct sf_session *session, size_t used, size_t size)
         session->frame_ms = 0;
         return;
     }
-    /* Waiting took long, and while it did nothing was read: what has piled up in the socket is
-     * refused, or those requests would wait far longer than any that was let in. */
-    if (session->wait_ns != 0)
-        session->shedding =
-            session->readable && shard->now_ns - session->wait_ns >
-                                     shard->settings.limits.max_wait_ms * (SF_NS_PER_MS / 2);
     session->wait_ns = 0;
     if (session->ending || session->eof) {
         finish(session);

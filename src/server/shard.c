@@ -273,8 +273,11 @@ static void take_event(struct sf_shard *shard, const struct epoll_event *event, 
     struct sf_session *session = event->data.ptr;
     if (event->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
         session->hung_up = true;
-    if (event->events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+    if (event->events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
+        if (!session->readable)
+            sf_backlog_begin(session);
         session->readable = true;
+    }
     if (event->events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
         sf_session_writable(session);
     if (session->readable || session->state == SF_HANDSHAKE)

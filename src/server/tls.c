@@ -145,6 +145,11 @@ static int clip(size_t size)
     return size > INT_MAX ? INT_MAX : (int)size;
 }
 
+uint64_t sf_tls_bytes_read(const struct sf_tls_session *session)
+{
+    return BIO_number_read(SSL_get_rbio((const SSL *)(const void *)session));
+}
+
 ssize_t sf_tls_receive(struct sf_tls_session *session, void *to, size_t size)
 {
     ERR_clear_error();

@@ -36,6 +36,8 @@ int sf_tls_handshake(struct sf_tls_session *session, char *reason, size_t size);
  * bytes. */
 ssize_t sf_tls_receive(struct sf_tls_session *session, void *to, size_t size);
 ssize_t sf_tls_send(struct sf_tls_session *session, const void *from, size_t size);
+/* Bytes that were taken from the socket so far, records and all. */
+uint64_t sf_tls_bytes_read(const struct sf_tls_session *session);
 /* Says that no more will be sent. */
 void sf_tls_finish(struct sf_tls_session *session);
 

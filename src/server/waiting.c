@@ -2,6 +2,7 @@
  */
 #include "base/assert.h"
 #include "base/bytes.h"
+#include "base/ticks.h"
 #include "server/internal.h"
 
 /* NEXT requests (and their IDs) that lie complete at the front of the bytes. */
@@ -46,6 +47,10 @@ void sf_next_park(struct sf_session *session, const uint8_t *bytes, size_t size)
     count_complete(bytes, size, limits->max_batch, &requests, &ids);
     if (requests == 0)
         requests = 1; /* the first is a NEXT with AFTER */
+    if (session->shedding) {
+        session->refuse_next = requests;
+        return;
+    }
     if (session->wait_ns == 0) {
         const uint32_t before = atomic_load_explicit(&server->waiting, memory_order_relaxed);
         const uint32_t room = before < limits->max_waiting ? limits->max_waiting - before : 0;
@@ -53,11 +58,13 @@ void sf_next_park(struct sf_session *session, const uint8_t *bytes, size_t size)
             session->refuse_next = requests - room;
             return;
         }
-        if (sf_next_queue_ms(server, ids) > (uint64_t)limits->max_wait_ms + server->max_ahead_ms) {
+        const uint64_t waited_ms = (uint64_t)(shard->now_ns - session->read_ns) / SF_NS_PER_MS;
+        if (waited_ms + sf_next_queue_ms(server, ids) >
+            (uint64_t)limits->max_wait_ms + server->max_ahead_ms) {
             session->refuse_next = requests;
             return;
         }
-        session->wait_ns = shard->now_ns;
+        session->wait_ns = session->read_ns;
     }
     atomic_fetch_add_explicit(&server->waiting, requests, memory_order_relaxed);
     atomic_fetch_add_explicit(&server->waiting_ids, ids, memory_order_relaxed);

@@ -1,0 +1,109 @@
+/* Far more is asked for than there are IDs: what is accepted is answered in bounded time, what
+ * there is gets handed out, and it is over when the demand is. */
+#include "server_fixture.h"
+
+enum { PEERS = 4, REQUESTS = 100000, MAX_WAIT_MS = 500 };
+/* 16 IDs a millisecond: the peers' requests together are worth 25 s of them. */
+static const struct sf_layout narrow = {41, 10, 8, 4};
+/* Beyond mint.max_wait_ms: a busy machine. Without shedding it would be over 6 s. */
+enum { MARGIN_MS = 2000 };
+
+struct peer {
+    int fd;
+    _Atomic uint32_t sent;
+    int64_t *sent_ns;
+    uint32_t accepted, refused;
+    int64_t longest_ms;
+    uint32_t longest_retry_ms;
+};
+
+static void *send_all(void *arg)
+{
+    struct peer *peer = arg;
+    enum { PART = 100 };
+    uint8_t frames[PART * 16];
+    const struct sf_wire_next next = {.count = 1};
+    for (uint32_t i = 0; i < REQUESTS; i += PART) {
+        for (uint32_t k = 0; k < PART; k++) {
+            sf_wire_put_next(frames + k * 16, 16, i + k, &next);
+            peer->sent_ns[i + k] = sf_mono_ns();
+        }
+        atomic_store(&peer->sent, i + PART);
+        client_send(peer->fd, frames, sizeof frames);
+    }
+    return NULL;
+}
+
+static void *read_all(void *arg)
+{
+    struct peer *peer = arg;
+    static _Thread_local uint8_t body[65536];
+    struct sf_wire_header header;
+    for (uint32_t i = 0; i < REQUESTS && client_read(peer->fd, &header, body); i++) {
+        struct sf_wire_error error;
+        assert_int_equal(header.request_id, i);
+        assert_true(i < atomic_load(&peer->sent));
+        const int64_t took_ms = (sf_mono_ns() - peer->sent_ns[i]) / SF_NS_PER_MS;
+        if (header.code == SF_WIRE_OK) {
+            peer->accepted++;
+            peer->longest_ms = took_ms > peer->longest_ms ? took_ms : peer->longest_ms;
+            continue;
+        }
+        assert_int_equal(header.code, SF_WIRE_OVERLOADED);
+        assert_int_equal(sf_wire_get_error(body, header.length - 8, &error), 0);
+        peer->refused++;
+        if (error.retry_after_ms > peer->longest_retry_ms)
+            peer->longest_retry_ms = error.retry_after_ms;
+    }
+    return NULL;
+}
+
+static void test_latency_is_bounded(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_prepare(&f, narrow, 10, 1);
+    f.options.limits.max_wait_ms = MAX_WAIT_MS;
+    fixture_start(&f);
+    static struct peer peers[PEERS];
+    pthread_t senders[PEERS], readers[PEERS];
+    for (int i = 0; i < PEERS; i++) {
+        peers[i].fd = client_connect(&f);
+        peers[i].sent_ns = calloc(REQUESTS, sizeof *peers[i].sent_ns);
+        assert_non_null(peers[i].sent_ns);
+    }
+    for (int i = 0; i < PEERS; i++) {
+        pthread_create(&readers[i], NULL, read_all, &peers[i]);
+        pthread_create(&senders[i], NULL, send_all, &peers[i]);
+    }
+    for (int i = 0; i < PEERS; i++) {
+        pthread_join(senders[i], NULL);
+        pthread_join(readers[i], NULL);
+        print_message("peer %d: %u accepted, %u refused, longest %lld ms, longest retry %u ms\n", i,
+                      peers[i].accepted, peers[i].refused, (long long)peers[i].longest_ms,
+                      peers[i].longest_retry_ms);
+        assert_int_equal(peers[i].accepted + peers[i].refused, REQUESTS);
+        assert_true(peers[i].accepted > 0);
+        assert_true(peers[i].longest_ms <= MAX_WAIT_MS + MARGIN_MS);
+        assert_in_range(peers[i].longest_retry_ms, 0, MAX_WAIT_MS + 11);
+    }
+    EVENTUALLY(sf_server_waiting(f.server) == 0);
+    /* Afterwards it is as if nothing had been. */
+    uint64_t last = 0;
+    for (int i = 0; i < PEERS; i++) {
+        const int64_t began_ns = sf_mono_ns();
+        client_next(peers[i].fd, 7, 5);
+        assert_int_equal(expect_ids(peers[i].fd, 7, &last), 5);
+        last = 0;
+        assert_true(sf_mono_ns() - began_ns < MARGIN_MS * SF_NS_PER_MS);
+        close(peers[i].fd);
+        free(peers[i].sent_ns);
+    }
+    fixture_stop(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_latency_is_bounded)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
