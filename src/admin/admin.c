@@ -289,7 +289,7 @@ static struct MHD_Daemon *start(struct sf_admin *admin, int fd)
 int sf_admin_create(const struct sf_admin_options *options, struct sf_admin **ret_admin,
                     struct sf_error *err)
 {
-    int fd;
+    int fd = -1;
     const int rc = open_socket(&options->address, &fd, err);
     if (rc != 0)
         return rc;
