@@ -217,6 +217,18 @@ static void *mint_until_stopped(void *arg)
     return NULL;
 }
 
+/* Until one of them has minted at or above the word: without this the rounds may be over before
+ * the threads have begun. */
+static void wait_for_minters(struct minter *minters, uint64_t word)
+{
+    for (;;) {
+        for (int i = 0; i < THREADS; i++)
+            if (atomic_load(&minters[i].highest) >= word)
+                return;
+        sched_yield();
+    }
+}
+
 static void closing_under_concurrent_minting(void **state)
 {
     (void)state;
@@ -247,6 +259,7 @@ static void closing_under_concurrent_minting(void **state)
         assert_int_equal(sf_generator_open(&f.gen, 0, round % 32, start_ms, start_ms + 50), 0);
         for (int i = 0; i < 20; i++)
             atomic_fetch_add(&now_ms, 1);
+        wait_for_minters(minters, start_ms << f.gen.layout.sequence_bits);
         sf_generator_lower(&f.gen, start_ms + 40);
         sf_generator_close(&f.gen);
         const uint64_t mark = sf_generator_last_ms(&f.gen);
