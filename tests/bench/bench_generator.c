@@ -18,8 +18,10 @@
 
 #define THREADS 4
 
+/* Each on cache lines of its own (two: processors fetch them in pairs), or the threads would be
+ * measured at sharing these. */
 struct job {
-    struct sf_generator *gen;
+    _Alignas(128) struct sf_generator *gen;
     int64_t origin_ns;
     uint64_t wanted, minted, last;
     bool ascending;
@@ -48,8 +50,8 @@ static void *run(void *arg)
 
 static double measure(unsigned threads, uint64_t ids)
 {
-    static _Atomic uint64_t word;
-    struct sf_generator gen;
+    static _Alignas(128) _Atomic uint64_t word;
+    _Alignas(128) struct sf_generator gen;
     struct sf_layout layout = SF_DEFAULT_LAYOUT;
     atomic_store(&word, 0);
     sf_generator_init(&gen, &layout, 10, &word);
@@ -75,7 +77,7 @@ static double measure(unsigned threads, uint64_t ids)
 
 /* Every word of a span has its bit: an ID handed out twice finds it set. */
 struct unique_job {
-    struct sf_generator *gen;
+    _Alignas(128) struct sf_generator *gen;
     _Atomic uint64_t *bits, *now_ms;
     uint64_t wanted, repeated;
 };
