@@ -16,8 +16,8 @@ import time
 
 
 class FaultProxy:
-    def __init__(self, behind, host="127.0.0.1", delay_s=0.02):
-        self.behind, self.host, self.delay_s = behind, host, delay_s
+    def __init__(self, behind, host="127.0.0.1", delay_s=0.02, behind_host=None):
+        self.behind, self.host, self.delay_s, self.behind_host = behind, host, delay_s, behind_host or host
         self._mode = "pass"
         self._changed = threading.Condition()
         self._sockets = set()
@@ -86,7 +86,7 @@ class FaultProxy:
 
     def _connect(self, client):
         try:
-            server = socket.create_connection((self.host, self.behind), 5)
+            server = socket.create_connection((self.behind_host, self.behind), 5)
         except OSError:
             self._reset(client)
             return
