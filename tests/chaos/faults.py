@@ -99,18 +99,29 @@ def rolling_restart(field, rng, say):
         yield 0.2
 
 
-@kind(WORKERS)
-def scale(field, rng, say):
-    count = len(field.spare)
-    say(f"{count} more workers, then fewer", field.spare)
-    for node in field.spare:
-        node.start()
-    yield rng.uniform(4, 8)
-    threads = [threading.Thread(target=node.term) for node in field.spare]
+def _term_all(nodes):
+    threads = [threading.Thread(target=node.term) for node in nodes]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+
+
+@kind(WORKERS)
+def scale(field, rng, say):
+    some = field.base[3:] + field.spare
+    say(f"3 workers, then {3 + len(some)}, then 3", some)
+    _term_all(field.base[3:])
+    yield rng.uniform(1, 3)
+    for node in some:
+        node.start()
+    yield rng.uniform(4, 8)
+    _term_all(some)
+    yield rng.uniform(1, 3)
+    for node in field.base[3:]:
+        node.start()
+    for node in field.base[3:]:
+        node.wait_ready(field.window_s() + 20)
 
 
 def _coordinator_ports(field):
@@ -228,6 +239,27 @@ def clock_wrong_at_restart(field, rng, say):
     yield 4
     node.clock(0)
     node.wait_ready(field.window_s() + 20)
+
+
+@kind(WORKERS)
+def late_clock_takes_over(field, rng, say):
+    """A worker whose clock is behind waits, or claims, while another gives its slot back: it must begin above the other's last ID."""
+    late, behind = _fake(field, rng), rng.uniform(0.5, 0.9)
+    other = rng.choice([n for n in field.base if n is not late])
+    say(f"{late.name} restarts with its clock -{behind:.2f} s, then {other.name} gives its slot back", [late, other])
+    late.kill()
+    late.clock(-behind)
+    other.wait_ready(field.window_s() + 20)
+    late.start()
+    yield 2
+    code = other.term()
+    say(f"exit {code}")
+    late.wait_ready(field.window_s() + 20)
+    yield 1
+    late.clock(0)
+    other.start()
+    if len(field.base) > 2:
+        other.wait_ready(field.window_s() + 20)
 
 
 @kind(WORKERS)
@@ -474,7 +506,7 @@ class Lane(threading.Thread):
 
     def possible(self, kind_):
         field = self.field
-        if kind_.startswith("clock_"):
+        if kind_.startswith(("clock_", "late_clock")):
             return any(n.fake_clock for n in field.base)
         if kind_.startswith("partition_from_coordinator") or kind_ == "partition_answers_lost" or self.name_ == "coordinator":
             return field.coordinator.members > 0

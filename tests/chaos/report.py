@@ -51,7 +51,7 @@ def summarise(field, lanes, load, checked, seconds, outages, run):
         "longest_gap_ms_with_two_healthy": max(longest, default=0), "unexpected_exits": exits,
         "problems": [p for lane in lanes for p in lane.problems], "ready_at_end": [n.name for n in field.base if n.is_ready()],
     }
-    result["failures"] = verdict(result, len(field.base) if not field.layout else None)
+    result["failures"] = verdict(result, run["expected_ready"])
     result["ok"] = not result["failures"]
     result["fault_list"] = faults
     return result, seconds, outages
@@ -69,7 +69,7 @@ def verdict(r, workers):
         reasons.append(f"answers that break the protocol: {r['protocol_errors']}")
     reasons += [f"{e['worker']} ended by itself with {e['code']}" for e in r["unexpected_exits"]]
     reasons += r["problems"]
-    if workers is not None and len(r["ready_at_end"]) < workers:
+    if len(r["ready_at_end"]) < workers:
         reasons.append(f"only {', '.join(r['ready_at_end']) or 'none'} ready after all faults were healed")
     return reasons
 
