@@ -130,7 +130,8 @@ const struct sf_option sf_options[] = {
      .fallback_help = "one per CPU, at most 4", .help = "Shards: one event loop each."},
     {"listen.max_connections", NULL, SF_OPTION_U32, AT(listen_max_connections), .min = 1,
      .max = 1000000, .fallback = "10000",
-     .help = "Further ones are refused with OVERLOADED, then closed."},
+     .help = "With so many, one that is idle for 2 s goes in favour of a new one; else the new one "
+             "is refused with OVERLOADED."},
     {"listen.max_batch", NULL, SF_OPTION_U32, AT(listen_max_batch), .min = 1, .max = 65536,
      .fallback = "65536", .help = "The most IDs in one request."},
     {"listen.max_connection_age_ms", NULL, SF_OPTION_U32, AT(listen_max_connection_age_ms),
@@ -152,7 +153,7 @@ const struct sf_option sf_options[] = {
     {"listen.tls_client_ca", NULL, FILE_AT(listen_tls_client_ca), .reloaded = true,
      .help = "CA certificates (PEM): clients must show a certificate from one of them."},
     {"listen.token_file", NULL, FILE_AT(listen_token_file), .reloaded = true,
-     .help = "AUTH tokens, one a line: name:token."},
+     .help = "AUTH tokens, one a line: name:token[:ids_per_s[:burst]]."},
 
     {"limit.connection_ids_per_s", NULL, SF_OPTION_U64, AT(limit_connection_ids_per_s),
      .max = MOST_IDS_S, .fallback = "0", .reloaded = true,

@@ -9,6 +9,7 @@
 
 #include "base/assert.h"
 #include "base/parse.h"
+#include "base/secret.h"
 #include "coord/etcd_internal.h"
 
 #define DEFAULT_PORT 2379
@@ -113,11 +114,7 @@ static int check_file(const char *what, const char *path, bool secret, struct sf
     close(fd);
     if (!S_ISREG(st.st_mode))
         return sf_error_set(err, -EINVAL, "%s \"%s\" is not a regular file", what, path);
-    if (secret && (st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
-        return sf_error_set(err, -EACCES,
-                            "%s \"%s\" is open to group or others (mode %04o): chmod 600 it", what,
-                            path, st.st_mode & 07777U);
-    return 0;
+    return secret ? sf_secret_check(&st, what, path, err) : 0;
 }
 
 int sf_etcd_setup_password(struct sf_etcd_setup *setup, struct sf_error *err)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/secret.h"
 #include "coord/backends.h"
 #include "coord/records.h"
 #include "coord/zookeeper_internal.h"
@@ -21,21 +22,11 @@ static const struct sf_coord_ops zookeeper_ops = {
 static int read_password(const char *path, char to[PASSWORD_MAX], struct sf_error *err)
 {
     char why[96];
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return sf_error_set(err, -errno, "password file \"%s\": %s", path,
-                            sf_errno_text(errno, why, sizeof why));
-    struct stat info;
-    int rc = 0;
-    if (fstat(fd, &info) < 0)
-        rc = sf_error_set(err, -errno, "password file \"%s\": %s", path,
-                          sf_errno_text(errno, why, sizeof why));
-    else if ((info.st_mode & (S_IRWXG | S_IRWXO)) != 0)
-        rc = sf_error_set(err, -EACCES,
-                          "password file \"%s\" has mode %04o: take the rights of group and others "
-                          "away (chmod 600)",
-                          path, (unsigned)(info.st_mode & 07777));
-    ssize_t size = rc == 0 ? read(fd, to, PASSWORD_MAX) : 0;
+    int fd;
+    int rc = sf_secret_open(path, "password file", &fd, err);
+    if (rc < 0)
+        return rc;
+    ssize_t size = read(fd, to, PASSWORD_MAX);
     if (size < 0)
         rc = sf_error_set(err, -errno, "password file \"%s\": %s", path,
                           sf_errno_text(errno, why, sizeof why));

@@ -33,8 +33,9 @@ enum sf_metric_type { SF_METRIC_COUNTER, SF_METRIC_GAUGE, SF_METRIC_HISTOGRAM };
 #define SF_LABELS_CONN_REFUSED(X) X(LIMIT, "limit") X(DRAINING, "draining") X(DESCRIPTORS, "descriptors") X(MEMORY, "memory") \
     X(TLS, "tls")
 #define SF_LABELS_CONN_CLOSED(X) X(PEER, "peer") X(PROTOCOL, "protocol") X(IDLE, "idle") X(FRAME_TIMEOUT, "frame_timeout") \
-    X(WRITE_TIMEOUT, "write_timeout") X(AGE, "age") X(DRAIN, "drain") X(ERROR, "error") X(STOP, "stop")
-#define SF_LABELS_RATE_SCOPE(X) X(CONNECTION, "connection") X(WORKER, "worker")
+    X(WRITE_TIMEOUT, "write_timeout") X(AGE, "age") X(DRAIN, "drain") X(ERROR, "error") X(STOP, "stop") \
+    X(EVICTED, "evicted")
+#define SF_LABELS_RATE_SCOPE(X) X(CONNECTION, "connection") X(WORKER, "worker") X(NAME, "name")
 #define SF_LABELS_OVERLOAD(X) X(QUEUE, "queue") X(WAIT, "wait") X(CONNECTIONS, "connections")
 #define SF_LABELS_BAD_FRAME(X) X(LENGTH, "length") X(VERSION, "version") X(TYPE, "type") X(FLAGS, "flags") X(BODY, "body")
 
@@ -71,6 +72,10 @@ enum sf_metric_type { SF_METRIC_COUNTER, SF_METRIC_GAUGE, SF_METRIC_HISTOGRAM };
     X(RATE_LIMITED, "snowfleet_rate_limited", COUNTER, "", "scope", SF_RATE_SCOPES, NONE, "Requests refused by a rate limit.") \
     X(OVERLOADED, "snowfleet_overloaded", COUNTER, "", "scope", SF_OVERLOADS, NONE, "Requests or connections refused because a queue or limit was full.") \
     X(BAD_FRAMES, "snowfleet_bad_frames", COUNTER, "", "scope", SF_BAD_FRAMES, NONE, "Frames that broke the protocol, by the part at fault.") \
+    X(AUTH_LOGINS, "snowfleet_auth_logins", COUNTER, "", "name", 0, NONE, "AUTH requests that showed the token of this name.") \
+    X(AUTH_REQUESTS, "snowfleet_auth_requests", COUNTER, "", "name", 0, NONE, "NEXT requests answered with IDs on connections that had shown the token of this name.") \
+    X(AUTH_IDS, "snowfleet_auth_ids", COUNTER, "", "name", 0, NONE, "IDs in those answers.") \
+    X(AUTH_LIMITED, "snowfleet_auth_limited", COUNTER, "", "name", 0, NONE, "NEXT requests over the limit of this name.") \
     X(SHARD_LOOP, "snowfleet_shard_loop_seconds", HISTOGRAM, "seconds", "shard", SF_METRICS_SHARDS_MAX, FAST, "Time that one turn of a shard's loop took, waiting left out.") \
     X(TIMESTAMP_BITS_EXHAUSTED, "snowfleet_timestamp_bits_exhausted_seconds", GAUGE, "seconds", "", 0, NONE, "Unix time at which the timestamps of the fleet's layout end.") \
     X(VERIFY_IDS, "snowfleet_verify_ids", COUNTER, "", "worker", 0, NONE, "IDs that the prober received.") \

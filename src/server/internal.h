@@ -10,7 +10,7 @@
  *   mint.c      NEXT: minting for many requests at once
  *   waiting.c   the queue for the next millisecond
  *   pool.c      buffers
- *   bucket.c, tokens.c, tls.c: rate limits, AUTH, TLS
+ *   tls.c       TLS (base/bucket.h and base/tokens.h have rate limits and AUTH)
  *
  * A shard and its sessions belong to the shard's thread, but for the fields that say otherwise.
  */
@@ -22,10 +22,9 @@
 
 #include "base/inbox.h"
 #include "base/random.h"
-#include "server/bucket.h"
+#include "base/tokens.h"
 #include "server/server.h"
 #include "server/tls.h"
-#include "server/tokens.h"
 
 /* Bytes read from one connection in one turn: what a greedy one can get done before the others have
  * theirs. */
@@ -58,8 +57,16 @@
 #define SF_AGE_GRACE_MS   10000 /* deadline of a GOAWAY for age */
 #define SF_HEARTBEAT_MS   500
 #define SF_AUTH_TRIES_MAX 8
-#define SF_WHEEL_SLOTS    1024
-#define SF_WHEEL_TICK_MS  16
+/* With listen.max_connections open, one that has been idle for this long goes in favour of a new
+ * one.
+ */
+#define SF_EVICT_IDLE_MS    2000
+#define SF_EVICT_LOOKS_MAX  16
+#define SF_ACTIVITY_STEP_MS 100
+/* Descriptors that data connections leave to the admin port, the coordinator, clock and files. */
+#define SF_DESCRIPTORS_KEPT 64
+#define SF_WHEEL_SLOTS      1024
+#define SF_WHEEL_TICK_MS    16
 /* TLS handshakes going on in one shard; whoever comes on top is closed. */
 #define SF_HANDSHAKES_MAX 1024
 #define SF_INFO_MAX       8192
@@ -89,6 +96,7 @@ struct sf_partial {
 struct sf_session {
     struct sf_inbox_message message; /* first; on its way from the accepting shard */
     struct sf_link wheel, queue;     /* queue: ready or waiting */
+    struct sf_link by_activity;      /* in shard->by_activity */
     struct sf_shard *shard;
     struct sf_tls_session *tls; /* NULL: plain TCP */
     int fd;
@@ -97,7 +105,8 @@ struct sf_session {
     bool hung_up; /* the peer has said that it ends, or the connection is broken */
     bool ending;  /* no more input is taken; close after the answers */
     uint8_t close_reason;
-    bool authenticated, goaway_due, goaway_sent;
+    bool goaway_due, goaway_sent;
+    bool needs_room; /* one that is idle has to go for it */
     uint8_t auth_tries;
     uint8_t generator; /* index */
     uint32_t wheel_slot;
@@ -109,13 +118,14 @@ struct sf_session {
     struct sf_partial partial;
     uint64_t last_word,
         floor_word; /* of the last ID; smallest word that may come (after a change of generator) */
+    struct sf_token *token; /* shown with AUTH; NULL: none */
     struct sf_bucket bucket;
     uint32_t waiting_requests; /* counted in server->waiting while WAITING */
     uint64_t waiting_ids;
     bool shedding; /* what is read is old: NEXT is answered at once, with IDs or OVERLOADED */
     uint32_t refuse_next; /* so many NEXT at the front are answered OVERLOADED */
     /* CLOCK_MONOTONIC, ms; 0: does not apply */
-    int64_t active_ms, frame_ms, stall_ms, linger_ms, age_ms, goaway_ms, goaway_end_ms;
+    int64_t active_ms, listed_ms, frame_ms, stall_ms, linger_ms, age_ms, goaway_ms, goaway_end_ms;
     /* CLOCK_MONOTONIC, ns: when the NEXT that waits reached the socket (0: none waits); when the
      * oldest byte that is not read yet did, and the oldest of `input`; when a read last left
      * something behind. mark: bytes that were in the socket at mark_ns, and how many of them are
@@ -162,6 +172,9 @@ struct sf_shard {
     struct sf_link wheel[SF_WHEEL_SLOTS];
     int64_t wheel_tick; /* the last tick that was worked off */
     struct sf_link dead;
+    struct sf_link by_activity; /* oldest first, exact to SF_ACTIVITY_STEP_MS */
+    _Atomic int64_t oldest_ms;  /* activity of the first; read by accepting shards */
+    bool few_descriptors;       /* seen when accepting last */
     struct sf_pool pool;
     bool accepting, draining;
     int64_t accept_again_ms; /* 0: not paused */
@@ -227,6 +240,8 @@ int sf_listener_open(const struct sf_host_port *address, int *ret_fd, uint16_t *
                      struct sf_error *err);
 void sf_listener_accept(struct sf_shard *shard);
 void sf_listener_watch(struct sf_shard *shard, bool on);
+/* Answers OVERLOADED on a connection that there is no room for, and counts it. */
+void sf_listener_tell_full(struct sf_shard *shard, int fd);
 
 /* --- shard.c --- */
 struct sf_shard *sf_shard_create(struct sf_server *server, unsigned number);
@@ -252,6 +267,11 @@ void sf_wheel_each(struct sf_shard *shard, void (*visit)(struct sf_session *sess
 struct sf_session *sf_session_create(struct sf_server *server, int fd);
 /* Takes a new session into this shard. */
 void sf_session_adopt(struct sf_shard *shard, struct sf_session *session);
+/* Something came from the peer, or could be sent to it. */
+void sf_session_touch(struct sf_session *session);
+/* Closes the connection of this shard that has been idle longest, if SF_EVICT_IDLE_MS; false: none.
+ */
+bool sf_session_evict(struct sf_shard *shard);
 void sf_session_move(struct sf_session *session, enum sf_session_state to);
 /* Reads once (if there may be something and may_read), serves what is complete, writes once. */
 void sf_session_run(struct sf_session *session, bool may_read);

@@ -2,12 +2,14 @@
  * has the fewest, so that a handful of connections is spread evenly, which the kernel's hashing
  * over several listeners would not do. */
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -88,8 +90,7 @@ void sf_listener_watch(struct sf_shard *shard, bool on)
                  "shard %u cannot watch the listening socket: errno %d", shard->number, errno);
 }
 
-/* Too many: one answer, and out. */
-static void refuse(struct sf_shard *shard, int fd)
+void sf_listener_tell_full(struct sf_shard *shard, int fd)
 {
     uint8_t answer[128], sink[512];
     const size_t size = sf_wire_put_error(answer, sizeof answer, SF_WIRE_ERROR, SF_WIRE_OVERLOADED,
@@ -100,27 +101,13 @@ static void refuse(struct sf_shard *shard, int fd)
         shutdown(fd, SHUT_WR) == 0)
         while (recv(fd, sink, sizeof sink, MSG_DONTWAIT) == (ssize_t)sizeof sink)
             ; /* unread bytes would turn the close into a reset */
-    close(fd);
     sf_metrics_add(shard->metrics, SF_METRIC_CONNECTION_REFUSED, SF_CONN_REFUSED_LIMIT, 1);
     sf_metrics_add(shard->metrics, SF_METRIC_OVERLOADED, SF_OVERLOAD_CONNECTIONS, 1);
 }
 
-static void place(struct sf_shard *shard, int fd)
+static struct sf_shard *fewest_connections(struct sf_shard *shard)
 {
-    struct sf_server *server = shard->server;
-    const uint32_t before =
-        atomic_fetch_add_explicit(&server->connections, 1, memory_order_relaxed);
-    struct sf_session *session = NULL;
-    if (before >= shard->settings.limits.max_connections) {
-        refuse(shard, fd);
-    } else if ((session = sf_session_create(server, fd)) == NULL) {
-        close(fd);
-        sf_metrics_add(shard->metrics, SF_METRIC_CONNECTION_REFUSED, SF_CONN_REFUSED_MEMORY, 1);
-    }
-    if (session == NULL) {
-        atomic_fetch_sub_explicit(&server->connections, 1, memory_order_relaxed);
-        return;
-    }
+    const struct sf_server *server = shard->server;
     struct sf_shard *target = shard;
     uint32_t fewest = atomic_load_explicit(&shard->connections, memory_order_relaxed);
     for (unsigned i = 0; i < server->shard_count; i++) {
@@ -131,6 +118,46 @@ static void place(struct sf_shard *shard, int fd)
             target = server->shards[i];
         }
     }
+    return target;
+}
+
+/* The shard with the connection that has been idle longest, if that may go; NULL: none. */
+static struct sf_shard *oldest_idle(const struct sf_shard *shard)
+{
+    const struct sf_server *server = shard->server;
+    struct sf_shard *target = NULL;
+    int64_t oldest_ms = shard->now_ms - SF_EVICT_IDLE_MS + 1;
+    for (unsigned i = 0; i < server->shard_count; i++) {
+        const int64_t here =
+            atomic_load_explicit(&server->shards[i]->oldest_ms, memory_order_relaxed);
+        if (here < oldest_ms) {
+            oldest_ms = here;
+            target = server->shards[i];
+        }
+    }
+    return target;
+}
+
+static void place(struct sf_shard *shard, int fd)
+{
+    struct sf_server *server = shard->server;
+    const uint32_t before =
+        atomic_fetch_add_explicit(&server->connections, 1, memory_order_relaxed);
+    const bool needs_room = before >= shard->settings.limits.max_connections;
+    struct sf_shard *target = needs_room ? oldest_idle(shard) : fewest_connections(shard);
+    struct sf_session *session = NULL;
+    if (target == NULL) {
+        sf_listener_tell_full(shard, fd);
+        close(fd);
+    } else if ((session = sf_session_create(server, fd)) == NULL) {
+        close(fd);
+        sf_metrics_add(shard->metrics, SF_METRIC_CONNECTION_REFUSED, SF_CONN_REFUSED_MEMORY, 1);
+    }
+    if (session == NULL) {
+        atomic_fetch_sub_explicit(&server->connections, 1, memory_order_relaxed);
+        return;
+    }
+    session->needs_room = needs_room;
     atomic_fetch_add_explicit(&target->connections, 1, memory_order_relaxed);
     sf_metrics_add(shard->metrics, SF_METRIC_CONNECTIONS_TOTAL, 0, 1);
     if (target == shard)
@@ -139,31 +166,63 @@ static void place(struct sf_shard *shard, int fd)
         sf_inbox_post(target->inbox, &session->message);
 }
 
+/* Accepting goes on in a while. code: why, an errno. */
+static void pause_accepting(struct sf_shard *shard, int code)
+{
+    struct sf_server *server = shard->server;
+    char text[128];
+    sf_log_limited(server->options.log, &server->accept_limiter, 10000, SF_LOG_ERROR,
+                   "server.accept_failed",
+                   "no connection can be accepted (%s); trying again in %d ms. Raise the limit of "
+                   "open files or lower listen.max_connections",
+                   sf_errno_text(code, text, sizeof text), SF_ACCEPT_PAUSE_MS);
+    sf_metrics_add(shard->metrics, SF_METRIC_CONNECTION_REFUSED, SF_CONN_REFUSED_DESCRIPTORS, 1);
+    sf_listener_watch(shard, false);
+    shard->accept_again_ms = shard->now_ms + SF_ACCEPT_PAUSE_MS;
+}
+
+/* Whether this descriptor eats into those that are kept. The kernel gives the lowest number. */
+static bool is_scarce(int fd)
+{
+    struct rlimit limit;
+    return getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+           limit.rlim_cur > 2 * SF_DESCRIPTORS_KEPT &&
+           (rlim_t)fd >= limit.rlim_cur - SF_DESCRIPTORS_KEPT;
+}
+
+/* After a scarce one: still so? */
+static bool descriptors_are_few(struct sf_shard *shard)
+{
+    if (!shard->few_descriptors)
+        return false;
+    const int probe = fcntl(shard->server->listener, F_DUPFD_CLOEXEC, 0);
+    shard->few_descriptors = probe < 0 || is_scarce(probe);
+    if (probe >= 0)
+        close(probe);
+    return shard->few_descriptors;
+}
+
 void sf_listener_accept(struct sf_shard *shard)
 {
     struct sf_server *server = shard->server;
+    if (descriptors_are_few(shard)) {
+        pause_accepting(shard, EMFILE);
+        return;
+    }
     for (int i = 0; i < SF_ACCEPTS_PER_TURN; i++) {
         const int fd = accept4(server->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
             place(shard, fd);
-            continue;
+            if (!is_scarce(fd))
+                continue;
+            shard->few_descriptors = true;
+            pause_accepting(shard, EMFILE);
+            return;
         }
         if (errno == EINTR || errno == ECONNABORTED)
             continue;
-        if (errno == EAGAIN || (errno == EINVAL && shard->draining)) /* shut by another shard */
-            return;
-        const int code = errno;
-        char text[128];
-        sf_log_limited(server->options.log, &server->accept_limiter, 10000, SF_LOG_ERROR,
-                       "server.accept_failed",
-                       "no connection can be accepted (%s); trying again in %d ms. Raise the limit "
-                       "of open files "
-                       "or lower listen.max_connections",
-                       sf_errno_text(code, text, sizeof text), SF_ACCEPT_PAUSE_MS);
-        sf_metrics_add(shard->metrics, SF_METRIC_CONNECTION_REFUSED, SF_CONN_REFUSED_DESCRIPTORS,
-                       1);
-        sf_listener_watch(shard, false);
-        shard->accept_again_ms = shard->now_ms + SF_ACCEPT_PAUSE_MS;
+        if (errno != EAGAIN && !(errno == EINVAL && shard->draining)) /* shut by another shard */
+            pause_accepting(shard, errno);
         return;
     }
 }

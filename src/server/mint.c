@@ -105,6 +105,8 @@ static enum sf_mint_result mint(struct sf_session *session, uint64_t at_least, u
     if (result == SF_MINT_OK) {
         session->last_word = ret->first_word + ret->count - 1;
         session->shard->ids += ret->count;
+        if (session->token != NULL)
+            atomic_fetch_add_explicit(&session->token->ids, ret->count, memory_order_relaxed);
     }
     return result;
 }
@@ -171,8 +173,15 @@ static bool add_to_partial(struct sf_session *session, const struct sf_generator
     return true;
 }
 
+static void count_name(const struct sf_session *session, uint32_t requests)
+{
+    if (session->token != NULL)
+        atomic_fetch_add_explicit(&session->token->requests, requests, memory_order_relaxed);
+}
+
 static void count_ok(struct sf_session *session, uint32_t requests)
 {
+    count_name(session, requests);
     struct sf_shard *shard = session->shard;
     sf_metrics_add(shard->metrics, SF_METRIC_REQUESTS,
                    sf_series_request(SF_REQUEST_NEXT, SF_WIRE_OK), requests);
@@ -191,6 +200,7 @@ static bool finish_partial(struct sf_session *session)
     memcpy(to, partial->frame, partial->size);
     shard->output_size += partial->size;
     if (session->wait_ns != 0) {
+        count_name(session, 1);
         sf_metrics_add(shard->metrics, SF_METRIC_REQUESTS,
                        sf_series_request(SF_REQUEST_NEXT, SF_WIRE_OK), 1);
         sf_metrics_observe(shard->metrics, SF_METRIC_REQUEST_DURATION, SF_REQUEST_NEXT,
@@ -294,6 +304,39 @@ static uint64_t burst_of(uint64_t rate_per_s, uint64_t burst)
     return rate_per_s == 0 ? UINT64_MAX : burst == 0 ? rate_per_s : burst;
 }
 
+/* The limits that a session is under: buckets and what to say. */
+struct quota {
+    struct sf_bucket *bucket;
+    uint64_t ids_per_s, burst;
+    const char *reason;
+};
+
+static struct quota quota_of(struct sf_session *session, unsigned scope)
+{
+    const struct sf_server_limits *limits = &session->shard->settings.limits;
+    struct sf_token *token = session->token;
+    if (scope == SF_RATE_SCOPE_CONNECTION)
+        return (struct quota){&session->bucket, limits->connection_ids_per_s,
+                              limits->connection_burst, "over this connection's quota of IDs"};
+    if (scope == SF_RATE_SCOPE_WORKER)
+        return (struct quota){&session->shard->server->bucket, limits->worker_ids_per_s,
+                              limits->worker_burst, "over this worker's quota of IDs"};
+    if (token == NULL)
+        return (struct quota){0};
+    return (struct quota){&token->bucket,
+                          atomic_load_explicit(&token->ids_per_s, memory_order_relaxed),
+                          atomic_load_explicit(&token->burst, memory_order_relaxed),
+                          "over the quota of IDs of this token's name"};
+}
+
+static bool is_limited(const struct sf_session *session)
+{
+    const struct sf_server_limits *limits = &session->shard->settings.limits;
+    return limits->connection_ids_per_s > 0 || limits->worker_ids_per_s > 0 ||
+           (session->token != NULL &&
+            atomic_load_explicit(&session->token->ids_per_s, memory_order_relaxed) > 0);
+}
+
 /* The plain NEXT requests at the front that can be minted in one go. */
 static struct group find_group(struct sf_session *session, const uint8_t *bytes, size_t size,
                                uint64_t id_budget)
@@ -303,11 +346,12 @@ static struct group find_group(struct sf_session *session, const uint8_t *bytes,
     struct group group = {0};
     uint64_t most = id_budget < GROUP_IDS_MAX ? id_budget : GROUP_IDS_MAX;
     uint32_t requests_max = UINT32_MAX;
-    const struct sf_server_limits *limits = &shard->settings.limits;
-    if (limits->connection_ids_per_s > 0 || limits->worker_ids_per_s > 0) {
+    if (is_limited(session)) {
         /* Only a single request may go beyond a burst. */
-        most = smaller(most, burst_of(limits->connection_ids_per_s, limits->connection_burst));
-        most = smaller(most, burst_of(limits->worker_ids_per_s, limits->worker_burst));
+        for (unsigned scope = 0; scope < SF_RATE_SCOPES; scope++) {
+            const struct quota quota = quota_of(session, scope);
+            most = smaller(most, burst_of(quota.ids_per_s, quota.burst));
+        }
         requests_max = LIMITED_GROUP_MAX;
     }
     while (size >= SF_NEXT_FRAME && group.requests < requests_max &&
@@ -326,42 +370,58 @@ static struct group find_group(struct sf_session *session, const uint8_t *bytes,
     return group;
 }
 
+/* Puts IDs back into the first `scopes` buckets. */
+static void give_back(struct sf_session *session, unsigned scopes, uint32_t ids)
+{
+    for (unsigned scope = 0; scope < scopes; scope++) {
+        const struct quota quota = quota_of(session, scope);
+        if (quota.ids_per_s > 0)
+            sf_bucket_give_back(quota.bucket, quota.ids_per_s, ids);
+    }
+}
+
+/* 0, or how long until there are so many in every bucket, and which one is short. */
+static int64_t take(struct sf_session *session, uint32_t ids, unsigned *ret_scope)
+{
+    for (unsigned scope = 0; scope < SF_RATE_SCOPES; scope++) {
+        const struct quota quota = quota_of(session, scope);
+        if (quota.ids_per_s == 0)
+            continue;
+        const int64_t wait_ns =
+            sf_bucket_take(quota.bucket, quota.ids_per_s, quota.burst, ids, session->shard->now_ns);
+        if (wait_ns == 0)
+            continue;
+        give_back(session, scope, ids);
+        *ret_scope = scope;
+        return wait_ns;
+    }
+    return 0;
+}
+
 /* Takes the IDs of the group from the buckets. Where they do not have so many, the group shrinks to
  * its first request; false when that was refused too (and answered). */
 static bool pay(struct sf_session *session, const uint8_t *bytes, struct group *group,
                 bool *ret_stalled)
 {
     struct sf_shard *shard = session->shard;
-    struct sf_server *server = shard->server;
-    const struct sf_server_limits *limits = &shard->settings.limits;
-    if (limits->connection_ids_per_s == 0 && limits->worker_ids_per_s == 0)
+    unsigned scope = 0;
+    int64_t wait_ns = 0;
+    if (!is_limited(session) || (wait_ns = take(session, (uint32_t)group->ids, &scope)) == 0)
         return true;
-    for (;;) {
-        const uint32_t ids = (uint32_t)group->ids;
-        unsigned scope = SF_RATE_SCOPE_CONNECTION;
-        int64_t wait_ns = sf_bucket_take(&session->bucket, limits->connection_ids_per_s,
-                                         limits->connection_burst, ids, shard->now_ns);
-        if (wait_ns == 0) {
-            scope = SF_RATE_SCOPE_WORKER;
-            wait_ns = sf_bucket_take(&server->bucket, limits->worker_ids_per_s,
-                                     limits->worker_burst, ids, shard->now_ns);
-            if (wait_ns == 0)
-                return true;
-            sf_bucket_give_back(&session->bucket, limits->connection_ids_per_s, ids);
-        }
-        if (group->requests > 1) {
-            group->requests = 1;
-            group->ids = sf_load_be32(bytes + 12);
-            continue;
-        }
-        sf_metrics_add(shard->metrics, SF_METRIC_RATE_LIMITED, scope, 1);
-        *ret_stalled = !sf_answer_error(
-            session, SF_WIRE_NEXT, SF_WIRE_RATE_LIMITED, sf_load_be32(bytes + 8),
-            sf_clip_ms((uint64_t)(wait_ns + 999999) / 1000000),
-            scope == SF_RATE_SCOPE_CONNECTION ? "over this connection's quota of IDs"
-                                              : "over this worker's quota of IDs");
-        return false;
+    if (group->requests > 1) {
+        group->requests = 1;
+        group->ids = sf_load_be32(bytes + 12);
+        wait_ns = take(session, (uint32_t)group->ids, &scope);
+        if (wait_ns == 0)
+            return true;
     }
+    sf_metrics_add(shard->metrics, SF_METRIC_RATE_LIMITED, scope, 1);
+    if (scope == SF_RATE_SCOPE_NAME)
+        atomic_fetch_add_explicit(&session->token->limited, 1, memory_order_relaxed);
+    *ret_stalled = !sf_answer_error(
+        session, SF_WIRE_NEXT, SF_WIRE_RATE_LIMITED, sf_load_be32(bytes + 8),
+        sf_clip_ms((uint64_t)(wait_ns + 999999) / 1000000), quota_of(session, scope).reason);
+    return false;
 }
 
 /* Hands the minted IDs to the requests at the front; returns how many got all of theirs. */
@@ -413,10 +473,8 @@ static size_t serve_group(struct sf_session *session, const uint8_t *bytes, size
     struct sf_mint minted;
     const uint32_t want = (uint32_t)(group->ids < *id_budget ? group->ids : *id_budget);
     const enum sf_mint_result result = mint(session, 0, want, &minted);
-    const struct sf_server_limits *limits = &shard->settings.limits;
     if (result != SF_MINT_OK) {
-        sf_bucket_give_back(&session->bucket, limits->connection_ids_per_s, (uint32_t)group->ids);
-        sf_bucket_give_back(&shard->server->bucket, limits->worker_ids_per_s, (uint32_t)group->ids);
+        give_back(session, SF_RATE_SCOPES, (uint32_t)group->ids);
         if (result == SF_MINT_WAIT) {
             sf_metrics_add(shard->metrics, SF_METRIC_SEQUENCE_EXHAUSTED, 0, 1);
             sf_next_park(session, bytes, size);
@@ -438,8 +496,7 @@ static size_t serve_group(struct sf_session *session, const uint8_t *bytes, size
     uint64_t unused = 0;
     for (uint32_t i = minted.count > 0 ? done + 1 : done; i < group->requests; i++)
         unused += sf_load_be32(bytes + (size_t)i * SF_NEXT_FRAME + 12);
-    sf_bucket_give_back(&session->bucket, limits->connection_ids_per_s, (uint32_t)unused);
-    sf_bucket_give_back(&shard->server->bucket, limits->worker_ids_per_s, (uint32_t)unused);
+    give_back(session, SF_RATE_SCOPES, (uint32_t)unused);
     if (minted.count == 0)
         return used;
     const uint32_t request_id = sf_load_be32(bytes + used + 8);

@@ -85,19 +85,27 @@ static bool serve_auth(struct sf_session *session, const struct sf_wire_header *
                        const uint8_t *body)
 {
     struct sf_shard *shard = session->shard;
+    _Static_assert(SF_TOKEN_MAX == SF_WIRE_TOKEN_MAX, "a token of the file fits AUTH");
+    struct sf_token *token = shard->settings.tokens != NULL
+                                 ? sf_tokens_check(shard->settings.tokens, body, header->length - 8)
+                                 : NULL;
     /* Without a token file there is nothing to prove: clients may send tokens before workers ask
      * for them. */
-    if (shard->settings.tokens == NULL ||
-        sf_tokens_check(shard->settings.tokens, body, header->length - 8) != NULL) {
+    if (token != NULL || shard->settings.tokens == NULL) {
         if (!answer_ok(session, header, NULL, 0))
             return false;
-        session->authenticated = true;
+        if (token != NULL) {
+            sf_token_unref(session->token);
+            session->token = sf_token_ref(token);
+            atomic_fetch_add_explicit(&token->logins, 1, memory_order_relaxed);
+        }
         return true;
     }
     if (!sf_answer_error(session, header->type, SF_WIRE_DENIED, header->request_id, 0,
                          "the token is not known here"))
         return false;
-    session->authenticated = false;
+    sf_token_unref(session->token);
+    session->token = NULL;
     if (++session->auth_tries >= SF_AUTH_TRIES_MAX)
         sf_session_end(session, SF_CONN_CLOSED_PROTOCOL);
     return true;
@@ -132,7 +140,9 @@ static bool serve_other(struct sf_session *session, const struct sf_wire_header 
 
 static bool needs_auth(const struct sf_session *session, uint8_t type)
 {
-    return session->shard->settings.tokens != NULL && !session->authenticated &&
+    const struct sf_token *token = session->token;
+    return session->shard->settings.tokens != NULL &&
+           (token == NULL || atomic_load_explicit(&token->revoked, memory_order_relaxed)) &&
            (type == SF_WIRE_NEXT || type == SF_WIRE_INFO || type == SF_WIRE_TIME);
 }
 

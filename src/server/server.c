@@ -10,9 +10,28 @@
 #include "base/ticks.h"
 #include "server/internal.h"
 
+static void collect_tokens(struct sf_tokens *tokens, struct sf_metrics_page *page)
+{
+    for (size_t i = 0; i < sf_tokens_count(tokens); i++) {
+        const struct sf_token *token = sf_tokens_at(tokens, i);
+        char labels[SF_TOKEN_NAME_MAX + 16]; /* a name has nothing to escape */
+        snprintf(labels, sizeof labels, "name=\"%s\"", token->name);
+        sf_metrics_emit(page, SF_METRIC_AUTH_LOGINS, labels, (double)atomic_load(&token->logins));
+        sf_metrics_emit(page, SF_METRIC_AUTH_REQUESTS, labels,
+                        (double)atomic_load(&token->requests));
+        sf_metrics_emit(page, SF_METRIC_AUTH_IDS, labels, (double)atomic_load(&token->ids));
+        sf_metrics_emit(page, SF_METRIC_AUTH_LIMITED, labels, (double)atomic_load(&token->limited));
+    }
+}
+
 static void collect(void *ctx, struct sf_metrics_page *page)
 {
-    const struct sf_server *server = ctx;
+    struct sf_server *server = ctx;
+    pthread_mutex_lock(&server->lock);
+    struct sf_tokens *tokens = sf_tokens_ref(server->settings.tokens);
+    pthread_mutex_unlock(&server->lock);
+    collect_tokens(tokens, page);
+    sf_tokens_unref(tokens);
     sf_metrics_emit(page, SF_METRIC_CONNECTIONS, "", sf_server_connections(server));
     sf_metrics_emit(page, SF_METRIC_WAITING_REQUESTS, "", sf_server_waiting(server));
 }
@@ -38,11 +57,10 @@ static int make_settings(const struct sf_server *server, const struct sf_server_
     settings.limits.max_batch =
         sf_effective_max_batch(options->limits.max_batch, server->sequence_bits);
     if (options->token_file != NULL) {
-        const int rc = sf_tokens_read(options->token_file, &settings.tokens, err);
-        if (rc != 0) {
-            sf_error_prefix(err, "listen.token_file");
+        const int rc =
+            sf_tokens_read(options->token_file, "listen.token_file", &settings.tokens, err);
+        if (rc != 0)
             return rc;
-        }
     }
     if (options->tls_cert != NULL || options->tls_key != NULL || options->tls_client_ca != NULL) {
         const int rc = sf_tls_load(options->tls_cert, options->tls_key, options->tls_client_ca,
@@ -192,6 +210,8 @@ int sf_server_reload(struct sf_server *server, const struct sf_server_options *o
         return rc;
     pthread_mutex_lock(&server->lock);
     const struct sf_settings old = server->settings;
+    if (settings.tokens != NULL)
+        sf_tokens_inherit(settings.tokens, old.tokens);
     server->settings = settings;
     atomic_fetch_add_explicit(&server->generation, 1, memory_order_release);
     pthread_mutex_unlock(&server->lock);

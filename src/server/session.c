@@ -21,6 +21,7 @@ struct sf_session *sf_session_create(struct sf_server *server, int fd)
     session->writable = true;
     sf_link_init(&session->wheel);
     sf_link_init(&session->queue);
+    sf_link_init(&session->by_activity);
     /* The generator with the fewest connections. */
     uint32_t fewest = UINT32_MAX;
     for (unsigned i = 0; i < server->options.generator_count; i++) {
@@ -40,6 +41,7 @@ struct sf_session *sf_session_create(struct sf_server *server, int fd)
 void sf_session_free(struct sf_session *session)
 {
     free(session->output);
+    sf_token_unref(session->token);
     free(session);
 }
 
@@ -79,6 +81,7 @@ void sf_session_close(struct sf_session *session, unsigned close_reason)
     drop_input(session);
     sf_link_remove(&session->wheel);
     sf_link_remove(&session->queue);
+    sf_link_remove(&session->by_activity);
     sf_tls_session_destroy(session->tls);
     session->tls = NULL;
     close(session->fd);
@@ -90,6 +93,17 @@ void sf_session_close(struct sf_session *session, unsigned close_reason)
         atomic_fetch_sub_explicit(&server->generator_sessions[session->generator], 1,
                                   memory_order_relaxed);
     sf_link_append(&shard->dead, &session->queue);
+}
+
+void sf_session_touch(struct sf_session *session)
+{
+    struct sf_shard *shard = session->shard;
+    session->active_ms = shard->now_ms;
+    if (session->listed_ms != 0 && shard->now_ms - session->listed_ms < SF_ACTIVITY_STEP_MS)
+        return;
+    session->listed_ms = shard->now_ms;
+    sf_link_remove(&session->by_activity);
+    sf_link_append(&shard->by_activity, &session->by_activity);
 }
 
 void sf_session_end(struct sf_session *session, unsigned close_reason)
@@ -124,6 +138,28 @@ static ssize_t send_some(struct sf_session *session, const uint8_t *bytes, size_
     if (sent > 0)
         session->shard->bytes_out += (uint64_t)sent;
     return sent;
+}
+
+bool sf_session_evict(struct sf_shard *shard)
+{
+    struct sf_link *link = shard->by_activity.next;
+    for (int i = 0; i < SF_EVICT_LOOKS_MAX && link != &shard->by_activity; i++, link = link->next) {
+        struct sf_session *session = SF_CONTAINER(link, struct sf_session, by_activity);
+        if (shard->now_ms - session->active_ms < SF_EVICT_IDLE_MS)
+            return false;
+        /* Those that wait for IDs or for the peer to read have deadlines of their own. */
+        if (session->state == SF_WAITING || session->state == SF_STALLED || session->readable)
+            continue;
+        if (session->state == SF_SERVING && !session->goaway_sent) {
+            static const char reason[] = "idle, and others need the room";
+            uint8_t frame[SF_WIRE_HEADER_SIZE + 4 + sizeof reason];
+            const size_t size = sf_wire_put_goaway(frame, sizeof frame, 0, reason);
+            (void)send_some(session, frame, size); /* as far as it goes: the end says the same */
+        }
+        sf_session_close(session, SF_CONN_CLOSED_EVICTED);
+        return true;
+    }
+    return false;
 }
 
 bool sf_session_flush(struct sf_session *session)
@@ -202,7 +238,7 @@ static size_t read_more_tls(struct sf_session *session, size_t have)
     while (have < most) {
         const ssize_t got = sf_tls_receive(session->tls, shard->input + have, most - have);
         if (got > 0) {
-            session->active_ms = shard->now_ms;
+            sf_session_touch(session);
             shard->bytes_in += (uint64_t)got;
             have += (size_t)got;
             continue;
@@ -232,13 +268,13 @@ void sf_session_handshake(struct sf_session *session)
     }
     if (rc != 0) {
         sf_log_limited(shard->server->options.log, &shard->server->tls_limiter, 10000, SF_LOG_WARN,
-                       "server.tls-failed", "a TLS handshake failed: %s", reason);
+                       "server.tls_failed", "a TLS handshake failed: %s", reason);
         sf_metrics_add(shard->metrics, SF_METRIC_CONNECTION_REFUSED, SF_CONN_REFUSED_TLS, 1);
         sf_session_close(session, SF_CONN_CLOSED_ERROR);
         return;
     }
     sf_session_move(session, SF_SERVING);
-    session->active_ms = shard->now_ms;
+    sf_session_touch(session);
     session->frame_ms = 0;
     session->readable = true;
     sf_backlog_begin(session);
@@ -260,7 +296,7 @@ static size_t read_more(struct sf_session *session, size_t have)
         if (got < SF_READ_MAX && !session->hung_up)
             session->readable = false;
         sf_backlog_read(session, (uint32_t)got, got < SF_READ_MAX);
-        session->active_ms = shard->now_ms;
+        sf_session_touch(session);
         shard->bytes_in += (uint64_t)got;
         return have + (size_t)got;
     }
@@ -396,7 +432,7 @@ void sf_session_writable(struct sf_session *session)
     session->output_size = 0;
     session->writable = true;
     session->stall_ms = 0;
-    session->active_ms = session->shard->now_ms;
+    sf_session_touch(session);
     sf_session_move(session, SF_SERVING);
     sf_shard_make_ready(session);
 }

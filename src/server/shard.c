@@ -37,6 +37,8 @@ struct sf_shard *sf_shard_create(struct sf_server *server, unsigned number)
     shard->settings_generation = UINT32_MAX;
     sf_link_init(&shard->ready);
     sf_link_init(&shard->dead);
+    sf_link_init(&shard->by_activity);
+    atomic_init(&shard->oldest_ms, INT64_MAX);
     sf_link_init(&shard->waiting_after);
     for (unsigned i = 0; i < SF_SERVER_GENERATORS_MAX; i++)
         sf_link_init(&shard->waiting[i]);
@@ -191,7 +193,12 @@ static bool begin_tls(struct sf_shard *shard, struct sf_session *session)
 void sf_session_adopt(struct sf_shard *shard, struct sf_session *session)
 {
     session->shard = shard;
-    session->active_ms = shard->now_ms;
+    sf_session_touch(session);
+    if (session->needs_room && !sf_session_evict(shard)) {
+        sf_listener_tell_full(shard, session->fd);
+        sf_session_close(session, SF_CONN_CLOSED_ERROR);
+        return;
+    }
     const int64_t age = shard->settings.limits.max_connection_age_ms;
     if (age > 0) /* 90 to 110 % */
         session->age_ms = shard->now_ms + age - age / 10 +
@@ -204,7 +211,7 @@ void sf_session_adopt(struct sf_shard *shard, struct sf_session *session)
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
                                 .data.ptr = session};
     if (epoll_ctl(shard->epoll, EPOLL_CTL_ADD, session->fd, &event) != 0) {
-        sf_log_write(shard->server->options.log, SF_LOG_WARN, "server.watch-failed",
+        sf_log_write(shard->server->options.log, SF_LOG_WARN, "server.watch_failed",
                      "a connection cannot be watched and is closed: errno %d", errno);
         sf_session_close(session, SF_CONN_CLOSED_ERROR);
         return;
@@ -324,6 +331,16 @@ static void count_turn(struct sf_shard *shard, int64_t began_ns)
     shard->bytes_in = shard->bytes_out = shard->ids = 0;
 }
 
+/* For those that accept: is there one here that could go? */
+static void publish_oldest(struct sf_shard *shard)
+{
+    struct sf_link *first = shard->by_activity.next;
+    const int64_t oldest_ms = first == &shard->by_activity
+                                  ? INT64_MAX
+                                  : SF_CONTAINER(first, struct sf_session, by_activity)->active_ms;
+    atomic_store_explicit(&shard->oldest_ms, oldest_ms, memory_order_relaxed);
+}
+
 static void turn(struct sf_shard *shard)
 {
     struct epoll_event events[SF_EVENTS_MAX];
@@ -347,6 +364,7 @@ static void turn(struct sf_shard *shard)
     if (accept_now && shard->accepting)
         sf_listener_accept(shard);
     free_dead(shard);
+    publish_oldest(shard);
     count_turn(shard, began_ns);
 }
 

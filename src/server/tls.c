@@ -3,7 +3,8 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
-#include <sys/stat.h>
+
+#include "base/secret.h"
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -27,21 +28,6 @@ static void last_error(char *text, size_t size)
     else
         ERR_error_string_n(code, text, size);
     ERR_clear_error();
-}
-
-static int check_key_file(const char *key, struct sf_error *err)
-{
-    struct stat info;
-    char text[128];
-    if (stat(key, &info) != 0)
-        return sf_error_set(err, -errno, "listen.tls_key: %s: %s", key,
-                            sf_errno_text(errno, text, sizeof text));
-    if (info.st_mode & (S_IROTH | S_IWOTH | S_IWGRP))
-        return sf_error_set(err, -EPERM,
-                            "listen.tls_key: %s has mode %03o: others may read it or write to it; "
-                            "chmod 600 (or 640) it",
-                            key, (unsigned)(info.st_mode & 0777));
-    return 0;
 }
 
 static int load_files(SSL_CTX *context, const char *cert, const char *key, const char *client_ca,
@@ -78,7 +64,7 @@ int sf_tls_load(const char *cert, const char *key, const char *client_ca, struct
     if (cert == NULL || key == NULL)
         return sf_error_set(err, -EINVAL, "listen.tls_cert and listen.tls_key belong together%s",
                             client_ca != NULL ? ", and listen.tls_client_ca needs both" : "");
-    int rc = check_key_file(key, err);
+    int rc = sf_secret_check_path(key, "listen.tls_key", err);
     if (rc != 0)
         return rc;
     SSL_CTX *context = SSL_CTX_new(TLS_server_method());

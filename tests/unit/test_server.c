@@ -2,6 +2,8 @@
  * memory and disturbs nobody. */
 #include "server_fixture.h"
 
+#include "base/strbuf.h"
+
 #include <malloc.h>
 
 static const struct sf_layout tiny = {41, 5, 11, 6}; /* 64 IDs a millisecond */
@@ -471,6 +473,62 @@ static void test_connection_limit(void **state)
     fixture_stop(&f);
 }
 
+/* Who has been silent for long gives way; who talks stays. */
+static void test_idle_gives_way(void **state)
+{
+    (void)state;
+    enum { HELD = 6 };
+    struct fixture f;
+    fixture_prepare(&f, SF_DEFAULT_LAYOUT, 10, 1);
+    f.options.limits.max_connections = HELD;
+    fixture_start(&f);
+    int fds[HELD];
+    uint64_t last = 0;
+    uint8_t frame[64], body[512];
+    struct sf_wire_header header;
+    for (int i = 0; i < HELD; i++) {
+        fds[i] = client_connect(&f);
+        client_next(fds[i], 1, 1);
+        last = 0;
+        expect_ids(fds[i], 1, &last);
+    }
+    /* All but the first two keep talking. */
+    for (const int64_t end = sf_mono_ns() + 2600 * SF_NS_PER_MS; sf_mono_ns() < end;) {
+        for (int i = 2; i < HELD; i++) {
+            client_send(fds[i], frame, sf_wire_put_ping(frame, sizeof frame, 5, "", 0));
+            expect_status(fds[i], 0x82, 5, SF_WIRE_OK);
+        }
+        sf_sleep_ms(50);
+    }
+    int fresh[2];
+    for (int i = 0; i < 2; i++) {
+        fresh[i] = client_connect(&f);
+        client_next(fresh[i], 2, 1);
+        last = 0;
+        assert_int_equal(expect_ids(fresh[i], 2, &last), 1);
+    }
+    for (int i = 0; i < 2; i++) {
+        assert_true(client_read(fds[i], &header, body));
+        assert_int_equal(header.type, SF_WIRE_GOAWAY);
+        expect_end(fds[i]);
+    }
+    EVENTUALLY(sf_metrics_sum(f.metrics, SF_METRIC_CONNECTION_CLOSED, SF_CONN_CLOSED_EVICTED) == 2);
+    for (int i = 2; i < HELD; i++) {
+        client_next(fds[i], 6, 1);
+        last = 0;
+        assert_int_equal(expect_ids(fds[i], 6, &last), 1);
+    }
+    const int extra = client_connect(&f);
+    expect_status(extra, 0xBF, 0, SF_WIRE_OVERLOADED);
+    expect_end(extra);
+    EVENTUALLY(sf_server_connections(f.server) == HELD);
+    for (int i = 2; i < HELD; i++)
+        close(fds[i]);
+    close(fresh[0]);
+    close(fresh[1]);
+    fixture_stop(&f);
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -654,6 +712,93 @@ static void test_auth(void **state)
     assert_int_equal(sf_server_reload(f.server, &f.options, &err), -ENOENT);
     assert_non_null(strstr(err.text, "/nonexistent/tokens"));
     close(fd);
+    unlink(path);
+    fixture_stop(&f);
+}
+
+static void write_tokens(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_int_equal(fwrite(text, 1, strlen(text), file), strlen(text));
+    fclose(file);
+}
+
+static void expect_metric(const struct fixture *f, const char *line)
+{
+    bool found = false;
+    for (int64_t end = sf_mono_ns() + PATIENCE_MS * SF_NS_PER_MS; !found && sf_mono_ns() < end;) {
+        struct sf_strbuf page;
+        sf_strbuf_init(&page, 1 << 20);
+        sf_metrics_scrape(f->metrics, false, &page);
+        found = strstr(page.text, line) != NULL;
+        sf_strbuf_free(&page);
+        sf_sleep_ms(2);
+    }
+    if (!found)
+        fail_msg("%s is not there", line);
+}
+
+static int client_auth(const struct fixture *f, const char *token, unsigned status)
+{
+    uint8_t frame[300];
+    const int fd = client_connect(f);
+    client_send(fd, frame, sf_wire_put_auth(frame, sizeof frame, 9, token, strlen(token)));
+    expect_status(fd, 0x85, 9, status);
+    return fd;
+}
+
+/* A name's limit holds over all its connections; reading the file again moves limits and revokes.
+ */
+static void test_names(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/sf-tokens-XXXXXX";
+    close(mkstemp(path));
+    write_tokens(path, "free:secret-1\nslow:secret-2:10:5\n");
+    struct fixture f;
+    fixture_prepare(&f, SF_DEFAULT_LAYOUT, 10, 1);
+    f.options.token_file = path;
+    fixture_start(&f);
+    const int open = client_auth(&f, "secret-1", SF_WIRE_OK);
+    const int one = client_auth(&f, "secret-2", SF_WIRE_OK),
+              two = client_auth(&f, "secret-2", SF_WIRE_OK);
+    uint64_t last = 0;
+    client_next(one, 1, 3);
+    assert_int_equal(expect_ids(one, 1, &last), 3);
+    last = 0;
+    client_next(two, 2, 5);
+    expect_status(two, 0x81, 2, SF_WIRE_RATE_LIMITED);
+    client_next(open, 3, 5000);
+    assert_int_equal(expect_ids(open, 3, &last), 5000);
+    expect_metric(&f, "snowfleet_auth_requests_total{name=\"slow\"} 1\n");
+    expect_metric(&f, "snowfleet_auth_ids_total{name=\"free\"} 5000\n");
+    expect_metric(&f, "snowfleet_auth_limited_total{name=\"slow\"} 1\n");
+    expect_metric(&f, "snowfleet_auth_logins_total{name=\"slow\"} 2\n");
+    expect_metric(&f, "snowfleet_rate_limited_total{scope=\"name\"} 1\n");
+    /* slow is slow no more; free has got another token. */
+    write_tokens(path, "free:secret-3\nslow:secret-2\n");
+    struct sf_error err = {0};
+    assert_int_equal(sf_server_reload(f.server, &f.options, &err), 0);
+    close(client_auth(&f, "secret-3", SF_WIRE_OK));
+    client_next(open, 4, 1);
+    expect_status(open, 0x81, 4, SF_WIRE_DENIED);
+    last = 0;
+    client_next(two, 5, 5000);
+    assert_int_equal(expect_ids(two, 5, &last), 5000);
+    expect_metric(&f, "snowfleet_auth_ids_total{name=\"slow\"} 5003\n");
+    expect_metric(&f, "snowfleet_auth_ids_total{name=\"free\"} 5000\n");
+    static const char *const bad[] = {"a:b:c\n", "a:b:0\n",    "a:b:1:\n",   "a b:c\n",
+                                      "a:\n",    ":b\n",       "a:b\na:c\n", "a:b\nc:b\n",
+                                      "",        "a:b:1:2:3\n"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        write_tokens(path, bad[i]);
+        assert_int_equal(sf_server_reload(f.server, &f.options, &err), -EINVAL);
+        assert_non_null(strstr(err.text, "listen.token_file"));
+    }
+    close(open);
+    close(one);
+    close(two);
     unlink(path);
     fixture_stop(&f);
 }
@@ -971,6 +1116,8 @@ int main(void)
         cmocka_unit_test(test_after),
         cmocka_unit_test(test_rate_limits),
         cmocka_unit_test(test_auth),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_idle_gives_way),
         cmocka_unit_test(test_drain_under_load),
         cmocka_unit_test(test_half_closed),
         cmocka_unit_test(test_age),

@@ -1,11 +1,11 @@
-/* server/bucket.h - a token bucket in one word (the generic cell rate algorithm, ITU-T I.371): the
+/* base/bucket.h - a token bucket in one word (the generic cell rate algorithm, ITU-T I.371): the
  * word is the time at which the bucket will be full again. Lock-free, any thread. Times are
  * nanoseconds since an origin that is the same for all calls on a bucket.
  *
  * A request for more than the burst passes when the bucket is full and leaves a debt, so that it
  * passes at all and the rate holds. */
-#ifndef SF_SERVER_BUCKET_H
-#define SF_SERVER_BUCKET_H
+#ifndef SF_BASE_BUCKET_H
+#define SF_BASE_BUCKET_H
 
 #include <stdatomic.h>
 #include <stdbool.h>

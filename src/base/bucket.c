@@ -1,4 +1,4 @@
-#include "server/bucket.h"
+#include "base/bucket.h"
 
 #define UNIT 64 /* parts of a nanosecond */
 

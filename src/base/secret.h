@@ -1,0 +1,21 @@
+/* base/secret.h - files that hold secrets (keys, tokens, passwords): who else may read them is
+ * checked in one place. Any thread. */
+#ifndef SF_BASE_SECRET_H
+#define SF_BASE_SECRET_H
+
+#include <sys/stat.h>
+
+#include "base/error.h"
+
+/* A secret is a regular file that others cannot read and that nobody but its owner can write: modes
+ * like 600, 400, 640, 440 (a group may read, as Kubernetes mounts secrets for an fsGroup). Returns
+ * 0, -EINVAL or -EACCES; err names `what` (the option) and the path. */
+int sf_secret_check(const struct stat *info, const char *what, const char *path,
+                    struct sf_error *err);
+/* Opens it for reading (close-on-exec) and checks what was opened. Returns 0 or a negative errno
+ * code. */
+int sf_secret_open(const char *path, const char *what, int *ret_fd, struct sf_error *err);
+/* Checks the file at the path, for libraries that open it themselves. */
+int sf_secret_check_path(const char *path, const char *what, struct sf_error *err);
+
+#endif
