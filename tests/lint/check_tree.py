@@ -69,6 +69,19 @@ def blank_comments(text):
     return re.sub(r"/\*.*?\*/|//[^\n]*", lambda m: re.sub(r"[^\n]", " ", m.group(0)), text, flags=re.S)
 
 
+LOG_CALL = re.compile(r"\b(?:sf_log_write|sf_log_limited|sf_res_log|sf_shared_event)\s*\(")
+
+
+def arguments_at(text, begin):
+    """What stands between the parenthesis that was opened before `begin` and the one that closes it."""
+    depth = 0
+    for match in re.compile(r'"(?:\\.|[^"\\\n])*"|[()]').finditer(text, begin):
+        depth += {"(": 1, ")": -1}.get(match.group(0), 0)
+        if depth < 0:
+            return text[begin:match.start()]
+    return text[begin:]
+
+
 def backend_of(path):
     for name in BACKENDS:
         if path.stem == name or path.stem.startswith(name + "_"):
@@ -203,6 +216,45 @@ class Checker:
                               "metric",
                               lambda found: [n + ("_total" if kind == "COUNTER" else "") for n, kind in found])
 
+    def log_events(self):
+        """{event: (levels, path, line)} of every call that writes a log line or tells an event."""
+        found = {}
+        for path in self.files("src", suffixes=(".c",)):
+            text = blank_comments(path.read_text())
+            for match in LOG_CALL.finditer(text):
+                arguments = arguments_at(text, match.end())
+                line = text.count("\n", 0, match.start()) + 1
+                levels = {level.lower() for level in re.findall(r"\bSF_LOG_(DEBUG|INFO|WARN|ERROR)\b", arguments)}
+                names = re.findall(r'"([a-z]+\.[a-z_-]+)"', arguments)
+                if not names and not re.search(r"\bevent\b", arguments):
+                    self.complain(path, line, "a log line without a literal event name")
+                for name in names:
+                    if not re.fullmatch(r"[a-z]+\.[a-z_]+", name):
+                        self.complain(path, line, f"log event {name}: names are made of a-z and _")
+                    found.setdefault(name, (set(), path, line))[0].update(levels)
+        return found
+
+    def check_log_events(self):
+        """docs/logs.md lists every log event with its levels, and no other."""
+        page = self.source / "docs/logs.md"
+        if not page.exists():
+            self.skipped.append("docs/logs.md is not in the tree")
+            return
+        found, documented = self.log_events(), {}
+        for number, text in enumerate(page.read_text().splitlines(), 1):
+            match = re.match(r"\| (`[^|]*`) \| ([a-z, ]+) \| \S", text)
+            for name in re.findall(r"`([^`]+)`", match.group(1)) if match else ():
+                if name in documented:
+                    self.complain(page, number, f"log event {name} is listed twice")
+                documented[name] = set(match.group(2).split(", ")), number
+        for name, (levels, path, line) in sorted(found.items()):
+            if name not in documented:
+                self.complain(path, line, f"log event {name} is not in docs/logs.md")
+            elif levels != documented[name][0]:
+                self.complain(page, documented[name][1], f"log event {name} is written at level {', '.join(sorted(levels))}")
+        for name in sorted(documented.keys() - found.keys()):
+            self.complain(page, documented[name][1], f"log event {name} is not in src")
+
     def check_format(self):
         program = shutil.which("clang-format")
         if not program:
@@ -223,6 +275,7 @@ class Checker:
         self.check_sizes()
         self.check_headers()
         self.check_documents()
+        self.check_log_events()
         self.check_format()
         return self.violations
 

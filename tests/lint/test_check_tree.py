@@ -95,6 +95,21 @@ class Rules(unittest.TestCase):
         self.finds({"docs/metrics.md": "snowfleet_ids\n"}, "metric snowfleet_ids_total is not documented")
         self.finds({"src/config/options.c": "nothing\n"}, "reads the table wrongly")
 
+    def test_log_events(self):
+        call = 'int a(void)\n{\n    sf_log_write(log, SF_LOG_%s, "%s",\n                 "it (\\"x\\") is %%d.", f(1));\n}\n'
+        page = "| event | level | meaning |\n| --- | --- | --- |\n| `a.b` | warn | it |\n"
+        clean = {"src/base/b.c": call % ("WARN", "a.b"), "docs/logs.md": page,
+                 "src/base/c.c": "void sf_log_write(int log, const char *event);\n"}
+        rules = ["check_log_events"]
+        self.assertEqual(self.violations(clean, rules), [])
+        for changes, text in (({"src/base/b.c": call % ("ERROR", "a.b")}, "a.b is written at level error"),
+                              ({"docs/logs.md": page + "| `a.c` | warn | it |\n"}, "a.c is not in src"),
+                              ({"docs/logs.md": page + "| `a.b` | warn | it |\n"}, "listed twice"),
+                              ({"src/base/d.c": call % ("WARN", "a.d")}, "a.d is not in docs"),
+                              ({"src/base/d.c": "int x = sf_log_limited(log, name);\n"}, "without a literal event name")):
+            with self.subTest(text=text):
+                self.finds({**clean, **changes}, text, rules)
+
     def test_format(self):
         clean = {"src/config/options.c": "int y;\n", ".clang-format": "BasedOnStyle: LLVM\nBreakBeforeBraces: Linux\n"
                  "IndentWidth: 4\nAllowShortFunctionsOnASingleLine: None\n"}
