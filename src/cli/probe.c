@@ -15,12 +15,16 @@
 
 #define TEXT_MAX (1 << 20)
 
-/* Under the mutex. The first finding ends everything. */
+/* Under the mutex. The first finding ends everything, or is told while the others are counted. */
 static void found(struct sf_probe *probe, const char *text)
 {
-    if (probe->shared->finding[0] == '\0')
-        (void)snprintf(probe->shared->finding, sizeof probe->shared->finding, "%s", text);
-    probe->shared->stop = true;
+    struct sf_probe_shared *shared = probe->shared;
+    if (shared->finding[0] == '\0') {
+        (void)snprintf(shared->finding, sizeof shared->finding, "%s", text);
+        if (shared->go_on)
+            (void)sf_cli_fail(SF_CLI_FAILED, "%s", text);
+    }
+    shared->stop = shared->stop || !shared->go_on;
 }
 
 static void check_id(struct sf_probe *probe, uint64_t id, const struct sf_layout *layout,
@@ -63,7 +67,7 @@ void *sf_probe_run(void *ctx)
 {
     struct sf_probe *probe = ctx;
     struct sf_probe_shared *shared = probe->shared;
-    while (!shared->stop) {
+    while (!shared->stop && !probe->gone) {
         struct sf_client_reply reply;
         const struct sf_client_request request = {.count = shared->batch};
         const enum sf_client_error error = sf_client_ask(probe->client, &request, &reply);
@@ -82,7 +86,7 @@ void *sf_probe_run(void *ctx)
             (void)snprintf(probe->last_failure, sizeof probe->last_failure, "%s", reply.detail);
         }
         sf_client_reply_free(&reply);
-        for (uint64_t left = shared->interval_ms; left > 0 && !shared->stop;) {
+        for (uint64_t left = shared->interval_ms; left > 0 && !shared->stop && !probe->gone;) {
             const uint64_t step = left < 100 ? left : 100;
             sf_sleep_ms((int64_t)step);
             left -= step;
@@ -191,8 +195,7 @@ static void *serve_metrics(void *ctx)
     return NULL;
 }
 
-int sf_probe_metrics_start(struct sf_probe_shared *shared, const struct sf_probe *probes,
-                           size_t count, const char *address)
+int sf_probe_metrics_start(struct sf_probe_shared *shared, const char *address)
 {
     struct sf_host_port at;
     char port[8];
@@ -211,8 +214,6 @@ int sf_probe_metrics_start(struct sf_probe_shared *shared, const struct sf_probe
                        bind(fd, list->ai_addr, list->ai_addrlen) == 0 && listen(fd, 16) == 0;
     freeaddrinfo(list);
     shared->metrics_fd = fd;
-    shared->probes = probes;
-    shared->count = count;
     if (!bound || pthread_create(&shared->metrics_thread, NULL, serve_metrics, shared) != 0) {
         if (fd >= 0)
             (void)close(fd);

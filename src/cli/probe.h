@@ -19,6 +19,7 @@ struct sf_probe_shared {
     uint64_t interval_ms;
     uint32_t batch;
     int64_t skew_ms;
+    bool go_on; /* after a finding: it is told at once, and whoever scrapes sees it counted */
     _Atomic bool stop;
     _Atomic uint64_t duplicates;
 
@@ -29,16 +30,19 @@ struct sf_probe_shared {
     int metrics_fd; /* -1: none */
     pthread_t metrics_thread;
     const struct sf_probe *probes;
-    size_t count;
+    _Atomic size_t count; /* grows only; those below it stay where they are */
 };
 
 struct sf_probe {
     struct sf_probe_shared *shared;
     uint32_t index;
-    const char *server;
+    char *server;
     struct sf_client *client;
     pthread_t thread;
     bool running;
+    bool from_fleet;       /* comes and goes with its claim */
+    bool listed;           /* its claim was there at the last look */
+    _Atomic bool gone;     /* ends the thread */
     _Atomic uint64_t ids, requests, failures, duplicates, order_errors, time_errors;
     struct sf_histogram latency;             /* mutex, while it runs */
     char last_failure[SF_CLIENT_DETAIL_MAX]; /* after it ended */
@@ -48,8 +52,7 @@ void *sf_probe_run(void *probe);
 
 /* Serves /metrics on HOST:PORT from a thread. Returns -1, or the exit code after saying what is
  * wrong. */
-int sf_probe_metrics_start(struct sf_probe_shared *shared, const struct sf_probe *probes,
-                           size_t count, const char *address);
+int sf_probe_metrics_start(struct sf_probe_shared *shared, const char *address);
 void sf_probe_metrics_stop(struct sf_probe_shared *shared);
 
 #endif

@@ -11,10 +11,16 @@
 
 #include "base/parse.h"
 #include "base/ticks.h"
+#include "cli/fleet.h"
 #include "cli/histogram.h"
 #include "cli/probe.h"
 #include "cli/seen.h"
 #include "cli/servers.h"
+
+/* How many workers a prober asks over its life, at most. */
+#define PROBES_MAX 4096
+/* Between two looks at who is in the fleet. */
+#define LOOK_MS 5000
 
 static volatile sig_atomic_t interrupted;
 
@@ -30,15 +36,18 @@ struct verify {
     const char *metrics;
     bool as_json;
     struct sf_probe_shared shared;
-    struct sf_probe *probes;
-    size_t count;
+    struct sf_probe *probes; /* room for `room` */
+    size_t room;
+    struct sf_cli_fleet_options to;
+    struct sf_cli_fleet fleet; /* with --coordinator */
+    struct sf_coord_config config;
 };
 
 static void print_text(struct verify *verify)
 {
     (void)printf("%-24s %10s %10s %10s %9s %9s %9s %9s\n", "SERVER", "IDS", "REQUESTS", "FAILED",
                  "ORDER", "TIME", "P50 US", "P99 US");
-    for (size_t i = 0; i < verify->count; i++) {
+    for (size_t i = 0; i < verify->shared.count; i++) {
         const struct sf_probe *probe = &verify->probes[i];
         (void)printf("%-24s %10llu %10llu %10llu %9llu %9llu %9.0f %9.0f\n", probe->server,
                      (unsigned long long)probe->ids, (unsigned long long)probe->requests,
@@ -54,7 +63,7 @@ static void print_text(struct verify *verify)
 static void print_json(struct verify *verify)
 {
     json_t *servers = json_array();
-    for (size_t i = 0; i < verify->count; i++) {
+    for (size_t i = 0; i < verify->shared.count; i++) {
         const struct sf_probe *probe = &verify->probes[i];
         json_array_append_new(
             servers, json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:{s:f, s:f, s:f}}", "server",
@@ -75,7 +84,7 @@ static void print_json(struct verify *verify)
 static int verdict(struct verify *verify)
 {
     uint64_t ids = 0, failures = 0;
-    for (size_t i = 0; i < verify->count; i++) {
+    for (size_t i = 0; i < verify->shared.count; i++) {
         ids += verify->probes[i].ids;
         failures += verify->probes[i].failures;
     }
@@ -92,28 +101,133 @@ static int verdict(struct verify *verify)
     return code;
 }
 
+static bool is_over(struct verify *verify, int64_t begin_ns)
+{
+    return interrupted || verify->shared.stop ||
+           (verify->seconds > 0 &&
+            sf_mono_ns() - begin_ns >= (int64_t)verify->seconds * SF_NS_PER_S);
+}
+
+static int add_probe(struct verify *verify, const char *server, bool from_fleet)
+{
+    if (verify->shared.count == verify->room)
+        return sf_cli_fail(SF_CLI_CONFIG, "over %zu workers in one run; start it again",
+                           verify->room);
+    struct sf_probe *probe = &verify->probes[verify->shared.count];
+    probe->shared = &verify->shared;
+    probe->index = (uint32_t)verify->shared.count;
+    probe->from_fleet = from_fleet;
+    probe->listed = true;
+    probe->server = strdup(server);
+    if (probe->server == NULL)
+        abort();
+    const int code = sf_cli_servers_open(&verify->servers, probe->server, &probe->client);
+    if (code >= 0)
+        free(probe->server);
+    else
+        verify->shared.count++;
+    return code;
+}
+
+static int find_workers(void *ctx, uint64_t datacenter, const struct sf_coord_completion *found)
+{
+    (void)datacenter;
+    struct verify *verify = ctx;
+    int code = -1;
+    for (size_t i = 0; i < found->claim_count && code < 0; i++) {
+        const struct sf_coord_claim *claim = &found->claims[i];
+        if (claim->slot < 0)
+            continue; /* it waits for a slot and mints nothing */
+        struct sf_probe *probe = NULL;
+        for (size_t k = 0; k < verify->shared.count && probe == NULL; k++)
+            if (strcmp(verify->probes[k].server, claim->address) == 0)
+                probe = &verify->probes[k];
+        if (probe != NULL)
+            probe->listed = true;
+        else
+            code = add_probe(verify, claim->address, true);
+    }
+    return code;
+}
+
+/* Ends the probes of workers that left, and starts those of workers that came. */
+static int run_probes(struct verify *verify)
+{
+    for (size_t i = 0; i < verify->shared.count; i++) {
+        struct sf_probe *probe = &verify->probes[i];
+        if (probe->running && !probe->listed) {
+            probe->gone = true;
+            pthread_join(probe->thread, NULL);
+            probe->running = false;
+        } else if (!probe->running && probe->listed) {
+            probe->gone = false;
+            if (pthread_create(&probe->thread, NULL, sf_probe_run, probe) != 0)
+                return sf_cli_fail(SF_CLI_CONFIG, "no more threads can be made");
+            probe->running = true;
+        }
+    }
+    return -1;
+}
+
+/* Asks the coordinator who is there. When it does not answer, the workers known so far are asked
+ * on. */
+static int look(struct verify *verify)
+{
+    for (size_t i = 0; i < verify->shared.count; i++)
+        verify->probes[i].listed = !verify->probes[i].from_fleet;
+    const int code = sf_cli_fleet_list(&verify->fleet, &verify->config, NULL, find_workers, verify);
+    if (code >= 0)
+        for (size_t i = 0; i < verify->shared.count; i++)
+            verify->probes[i].listed = true;
+    return code;
+}
+
 static void watch(struct verify *verify)
 {
     const bool talk = isatty(STDERR_FILENO);
     const int64_t begin_ns = sf_mono_ns();
-    while (!interrupted && !verify->shared.stop) {
-        const int64_t gone_ns = sf_mono_ns() - begin_ns;
-        if (verify->seconds > 0 && gone_ns >= (int64_t)verify->seconds * SF_NS_PER_S)
-            break;
+    int64_t looked_ns = begin_ns;
+    while (!is_over(verify, begin_ns)) {
         uint64_t ids = 0, failures = 0;
-        for (size_t i = 0; i < verify->count; i++) {
+        for (size_t i = 0; i < verify->shared.count; i++) {
             ids += verify->probes[i].ids;
             failures += verify->probes[i].failures;
         }
         if (talk)
             (void)fprintf(stderr, "\r%6.0f s  %llu IDs, %llu failed requests, %llu duplicates ",
-                          (double)gone_ns / 1e9, (unsigned long long)ids,
+                          (double)(sf_mono_ns() - begin_ns) / 1e9, (unsigned long long)ids,
                           (unsigned long long)failures,
                           (unsigned long long)verify->shared.duplicates);
+        if (verify->fleet.coord != NULL && sf_mono_ns() - looked_ns >= LOOK_MS * SF_NS_PER_MS) {
+            if (look(verify) >= 0)
+                (void)fprintf(stderr, "snowfleet: the workers known so far are asked on\n");
+            (void)run_probes(verify); /* a thread that cannot be made now may be later */
+            looked_ns = sf_mono_ns();
+        }
         sf_sleep_ms(100);
     }
     if (talk)
         (void)fprintf(stderr, "\r\033[K");
+}
+
+/* The workers given, and those that the coordinator lists. */
+static int choose(struct verify *verify)
+{
+    int code = -1;
+    for (size_t i = 0; i < verify->servers.list.count && code < 0; i++)
+        code = add_probe(verify, verify->servers.list.items[i], false);
+    if (code < 0 && verify->to.coordinator != NULL) {
+        verify->to.timeout_ms = 10000;
+        code = sf_cli_fleet_open(&verify->to, &verify->fleet);
+        if (code < 0)
+            code = sf_cli_fleet_config(&verify->fleet, &verify->config);
+        if (code < 0)
+            code = look(verify);
+    }
+    if (code < 0 && verify->shared.count == 0)
+        code = sf_cli_fail(SF_CLI_UNREACHABLE, "%s: no worker of fleet %s holds a slot",
+                           verify->fleet.url, verify->to.fleet);
+    return code;
 }
 
 static int start(struct verify *verify)
@@ -121,43 +235,26 @@ static int start(struct verify *verify)
     verify->shared.interval_ms = verify->interval_ms;
     verify->shared.batch = (uint32_t)verify->batch;
     verify->shared.skew_ms = (int64_t)verify->skew_ms;
+    verify->shared.go_on = verify->metrics != NULL;
     verify->shared.seen = sf_seen_create(verify->window);
-    verify->count = verify->servers.list.count;
-    verify->probes = calloc(verify->count, sizeof *verify->probes);
+    verify->room = verify->to.coordinator != NULL ? PROBES_MAX : verify->servers.list.count;
+    verify->probes = calloc(verify->room, sizeof *verify->probes);
     if (verify->shared.seen == NULL || verify->probes == NULL)
         return sf_cli_fail(SF_CLI_CONFIG, "--window: no memory for %llu IDs",
                            (unsigned long long)verify->window);
     verify->shared.probes = verify->probes;
-    verify->shared.count = verify->count;
     if (pthread_mutex_init(&verify->shared.mutex, NULL) != 0)
         abort();
-    for (size_t i = 0; i < verify->count; i++) {
-        struct sf_probe *probe = &verify->probes[i];
-        probe->shared = &verify->shared;
-        probe->index = (uint32_t)i;
-        probe->server = verify->servers.list.items[i];
-        const int code = sf_cli_servers_open(&verify->servers, probe->server, &probe->client);
-        if (code >= 0)
-            return code;
-    }
-    if (verify->metrics != NULL) {
-        const int code =
-            sf_probe_metrics_start(&verify->shared, verify->probes, verify->count, verify->metrics);
-        if (code >= 0)
-            return code;
-    }
-    for (size_t i = 0; i < verify->count; i++)
-        if (pthread_create(&verify->probes[i].thread, NULL, sf_probe_run, &verify->probes[i]) == 0)
-            verify->probes[i].running = true;
-        else
-            return sf_cli_fail(SF_CLI_CONFIG, "no more threads can be made");
-    return -1;
+    int code = choose(verify);
+    if (code < 0 && verify->metrics != NULL)
+        code = sf_probe_metrics_start(&verify->shared, verify->metrics);
+    return code < 0 ? run_probes(verify) : code;
 }
 
 static void end(struct verify *verify)
 {
     verify->shared.stop = true;
-    for (size_t i = 0; i < verify->count; i++)
+    for (size_t i = 0; i < verify->shared.count; i++)
         if (verify->probes != NULL && verify->probes[i].running)
             pthread_join(verify->probes[i].thread, NULL);
     sf_probe_metrics_stop(&verify->shared);
@@ -165,9 +262,12 @@ static void end(struct verify *verify)
 
 static void release(struct verify *verify)
 {
-    for (size_t i = 0; verify->probes != NULL && i < verify->count; i++)
+    for (size_t i = 0; verify->probes != NULL && i < verify->shared.count; i++) {
         sf_client_destroy(verify->probes[i].client);
+        free(verify->probes[i].server);
+    }
     free(verify->probes);
+    sf_cli_fleet_close(&verify->fleet);
     sf_seen_destroy(verify->shared.seen);
     sf_cli_servers_free(&verify->servers);
 }
@@ -179,9 +279,11 @@ int sf_cli_verify(int argc, char **argv)
                             .batch = 1,
                             .window = 4000000,
                             .skew_ms = 5000,
+                            .to = SF_CLI_FLEET,
                             .shared.metrics_fd = -1};
     const struct sf_cli_option options[] = {
         SF_CLI_SERVER_OPTIONS(verify.servers),
+        SF_CLI_FLEET_ACCESS_OPTIONS(verify.to),
         {"seconds", 't', SF_CLI_NUMBER, &verify.seconds, "SECONDS",
          "end after this time [10; with --metrics never]", 1, 86400 * 365},
         {"interval-ms", 'i', SF_CLI_NUMBER, &verify.interval_ms, "MS",
@@ -196,14 +298,17 @@ int sf_cli_verify(int argc, char **argv)
         {"json", 0, SF_CLI_FLAG, &verify.as_json, NULL, "a JSON object", 0, 0},
     };
     const struct sf_cli_usage usage = {
-        .line = "snowfleet verify [--server HOST:PORT]... [-t SECONDS] [--metrics HOST:PORT] "
-                "[OPTION]...",
+        .line = "snowfleet verify [--server HOST:PORT]... [--coordinator URL [--fleet NAME]] "
+                "[-t SECONDS]\n       [--metrics HOST:PORT] [OPTION]...",
         .text = "Asks every worker as a client would and checks what comes: no ID twice (exactly, "
                 "among the last N of\n"
                 "all workers together), ascending on each connection, times near ours, answers in "
                 "time. Ends with exit\n"
-                "code 1 and the two IDs at the first duplicate or disorder. Failed requests are "
-                "counted, not fatal.\n",
+                "code 1 and the two IDs at the first duplicate or disorder; with --metrics it "
+                "tells them, goes on, and\n"
+                "has that code in the end. Failed requests are counted, not fatal. With "
+                "--coordinator it asks every\n"
+                "live worker of the fleet, and follows those that come and go.\n",
         .options = options,
         .option_count = sizeof options / sizeof *options,
     };
@@ -212,7 +317,7 @@ int sf_cli_verify(int argc, char **argv)
         sf_cli_servers_free(&verify.servers);
         return code;
     }
-    if (verify.servers.list.count == 0) {
+    if (verify.servers.list.count == 0 && verify.to.coordinator == NULL) {
         verify.servers.list.items[0] = strdup(SF_CLI_DEFAULT_SERVER);
         verify.servers.list.count = 1;
     }
