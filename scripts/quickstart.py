@@ -159,7 +159,16 @@ def start_haproxy(stack, workers):
     return front
 
 
-def start_prometheus(stack, workers):
+def start_prober(stack, options, url):
+    """A client of every worker, which looks for duplicates; it also keeps the graphs from being empty."""
+    port, = free_ports(1)
+    stack.start("prober", [f"{options.bin}/snowfleet", "verify", "--coordinator", url, "--interval-ms", "100",
+                           "--metrics", f"127.0.0.1:{port}"])
+    stack.wait("prober", "metrics", lambda: http(f"http://127.0.0.1:{port}/metrics")[0] == 200)
+    return port
+
+
+def start_prometheus(stack, workers, prober):
     port, = free_ports(1)
     config = stack.directory / "prometheus.json"
     rules = sorted(str(path) for path in (ROOT / "dashboards").glob("*rules*.yaml")) + \
@@ -168,7 +177,9 @@ def start_prometheus(stack, workers):
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
         "rule_files": rules,
         "scrape_configs": [{"job_name": "snowfleet",
-                            "static_configs": [{"targets": [f"127.0.0.1:{w.admin}" for w in workers]}]}]}))
+                            "static_configs": [{"targets": [f"127.0.0.1:{w.admin}" for w in workers]}]},
+                           {"job_name": "snowfleet-verify",
+                            "static_configs": [{"targets": [f"127.0.0.1:{prober}"]}]}]}))
     stack.start("prometheus", ["prometheus", f"--config.file={config}", f"--web.listen-address=127.0.0.1:{port}",
                                f"--storage.tsdb.path={stack.directory / 'prometheus'}", "--log.level=warn"])
     stack.wait("prometheus", "service", lambda: http(f"http://127.0.0.1:{port}/-/ready")[0] == 200)
@@ -206,7 +217,7 @@ def run(options, stack):
     for worker in workers:
         stack.wait(worker.name, "readiness", worker.is_ready)
     front = start_haproxy(stack, workers) if options.fleet else workers[0].data
-    prometheus = start_prometheus(stack, workers) if options.observe else None
+    prometheus = start_prometheus(stack, workers, start_prober(stack, options, url)) if options.observe else None
     parts = show_ids(options, f"127.0.0.1:{front}", 10, len(workers))
     if options.fleet:
         print("\nWho minted what:")

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""A real fleet of three under a real Prometheus with the rules: every query of every panel has data, a killed worker's alert fires and
-clears, an exhausted sequence is told. Leaves with 77 where there is no Prometheus. Needs SF_BIN."""
+"""A real fleet of three on a real etcd, under a real Prometheus with the rules (every `for` a second, every range 15 s): every query of
+every panel and rule has data; then a worker is killed, the coordinator stopped, a clock set wrong, a sequence exhausted, and each time
+the alert for it fires and clears afterwards. Leaves with 77 where a program is missing. Needs SF_BIN."""
 import json
 import os
+import pathlib
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -15,11 +16,13 @@ import load
 import queries
 
 sys.path.insert(0, os.path.join(load.ROOT, "tests/lib"))
+sys.path.insert(0, os.path.join(load.ROOT, "tests/system"))
+import coordinators  # noqa: E402
 import snowfleet  # noqa: E402
+from fake_ntp import FakeNtp  # noqa: E402
 
 WAIT_S = 120
-# On a machine without NTP the kernel's source has no reading, so no offset with an error bound.
-CLOCK = ["clock_(error|uncertainty)"]
+FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 
 
 class Load(threading.Thread):
@@ -37,86 +40,141 @@ class Load(threading.Thread):
                 self.stop.wait(0.2)
 
 
-def firing(url, alert):
-    with urllib.request.urlopen(url + "/api/v1/alerts", timeout=10) as answer:
-        alerts = json.load(answer)["data"]["alerts"]
-    return sorted(a["labels"].get("instance", "") for a in alerts if a["labels"]["alertname"] == alert and a["state"] == "firing")
+class Prometheus:
+    def __init__(self, root, targets, prober):
+        self.port = snowfleet.free_ports(1)[0]
+        self.url = f"http://127.0.0.1:{self.port}"
+        with open(os.path.join(root, "alerts.yaml"), "wb") as f:
+            subprocess.run(["jsonnet", "-S", "--tla-str", "hurry=1s", os.path.join(load.DASHBOARDS, "alerts.jsonnet")], check=True, stdout=f)
+        with open(os.path.join(root, "prometheus.yml"), "w", encoding="utf-8") as f:
+            json.dump({"global": {"scrape_interval": "1s", "evaluation_interval": "1s"}, "rule_files": ["alerts.yaml"],
+                       "scrape_configs": [{"job_name": "snowfleet", "static_configs": [{"targets": targets}]},
+                                          {"job_name": "snowfleet-verify", "static_configs": [{"targets": [prober]}]}]}, f)
+        with open(os.path.join(root, "prometheus.log"), "wb") as log:
+            self.process = subprocess.Popen(["prometheus", f"--config.file={root}/prometheus.yml", f"--storage.tsdb.path={root}/data",
+                                             f"--web.listen-address=127.0.0.1:{self.port}"], stdout=log, stderr=log)
+        snowfleet.wait_until(lambda: snowfleet.http(self.url + "/-/ready")[0] == 200, "Prometheus", WAIT_S, 0.2)
+
+    def firing(self):
+        """{alert: sorted instances}"""
+        with urllib.request.urlopen(self.url + "/api/v1/alerts", timeout=10) as answer:
+            alerts = json.load(answer)["data"]["alerts"]
+        found = {}
+        for one in alerts:
+            if one["state"] == "firing":
+                found.setdefault(one["labels"]["alertname"], []).append(one["labels"].get("instance", ""))
+        return {name: sorted(instances) for name, instances in found.items()}
+
+    def wait_firing(self, alert, instances):
+        """Until the alert fires for exactly these ([]: for none)."""
+        snowfleet.wait_until(lambda: self.firing().get("Snowfleet" + alert, []) == sorted(instances),
+                             lambda: f"{alert} for {instances}; firing: {self.firing()}", WAIT_S, 0.5)
+        print(f"{alert}: " + (f"fires for {len(instances)}" if instances else "clears"), flush=True)
 
 
-def check(root, processes):
-    os.makedirs(os.path.join(root, "fleet"))
-    workers = []
-    for name in ("a", "b", "c"):
-        folder = os.path.join(root, name)
-        os.makedirs(folder)
-        workers.append(snowfleet.Worker(folder, name, f"local://{root}/fleet"))
-        workers[-1].start()
-        processes.append(workers[-1].process)
-    loads = [Load(w) for w in workers]
-    for one in loads:
-        one.start()
-    with open(os.path.join(root, "alerts.yaml"), "wb") as f:
-        subprocess.run(["jsonnet", "-S", "--tla-str", "hurry=1s", os.path.join(load.DASHBOARDS, "alerts.jsonnet")], check=True, stdout=f)
-    targets = [f"127.0.0.1:{w.admin}" for w in workers]
-    with open(os.path.join(root, "prometheus.yml"), "w", encoding="utf-8") as f:
-        json.dump({"global": {"scrape_interval": "1s", "evaluation_interval": "1s"}, "rule_files": ["alerts.yaml"],
-                   "scrape_configs": [{"job_name": "snowfleet", "static_configs": [{"targets": targets}]}]}, f)
-    port = snowfleet.free_ports(1)[0]
-    url = f"http://127.0.0.1:{port}"
-    with open(os.path.join(root, "prometheus.log"), "wb") as log:
-        processes.append(subprocess.Popen(["prometheus", f"--config.file={root}/prometheus.yml", f"--storage.tsdb.path={root}/data",
-                                           f"--web.listen-address=127.0.0.1:{port}"], stdout=log, stderr=log))
-    snowfleet.wait_until(lambda: snowfleet.http(url + "/-/ready")[0] == 200, "Prometheus", WAIT_S, 0.2)
-
+def wait_for_data(prometheus):
     said = []
 
     def all_answered():
         said.clear()
-        total, bad = queries.run(url, CLOCK, said.append)
-        assert total > 100
+        total, bad = queries.run(prometheus.url, [], said.append)
+        assert total > 130, total
         return bad == 0
 
     snowfleet.wait_until(all_answered, lambda: "data for every query:\n" + "\n".join(said), WAIT_S, 2)
-    print("every query has data")
-    for alert in ("SnowfleetWorkerDown", "SnowfleetFewReady", "SnowfleetTargetMissing", "SnowfleetLayoutSkew"):
-        assert firing(url, alert) == [], alert
+    print("every query has data", flush=True)
 
-    workers[2].process.send_signal(signal.SIGKILL)
-    workers[2].process.wait()
-    snowfleet.wait_until(lambda: firing(url, "SnowfleetWorkerDown") == [targets[2]], "WorkerDown fires for the killed one alone", WAIT_S, 0.5)
+
+def skew(path, text):
+    fresh = pathlib.Path(f"{path}.new")
+    fresh.write_text(text + "\n", encoding="ascii")
+    fresh.replace(path)
+
+
+def check(root, url, coordinator, ntp, ends):
+    clock = root / "clock"
+    skew(clock, "+0")
+    faked = {"LD_PRELOAD": FAKETIME, "FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_FORCE_MONOTONIC_FIX": "0", "FAKETIME_NO_CACHE": "1",
+             "FAKETIME_TIMESTAMP_FILE": str(clock), "ASAN_OPTIONS": "verify_asan_link_order=0"}
+    workers = []
+    for name, env in (("a", {}), ("b", faked), ("c", {})):
+        (root / name).mkdir()
+        workers.append(snowfleet.Worker(root / name, name, url, env=env, options={"clock-sources": ntp.source, "clock-poll-ms": "500"}))
+        ends.append(workers[-1].end)
+        workers[-1].start()
+    loads = [Load(w) for w in workers]
+    for one in loads:
+        one.start()
+        ends.append(one.stop.set)
+    prober = f"127.0.0.1:{snowfleet.free_ports(1)[0]}"
+    verify = subprocess.Popen([str(snowfleet.BIN / "snowfleet"), "verify", "--coordinator", url, "--metrics", prober, "--interval-ms", "50"],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    ends.append(lambda: end(verify))
+    targets = [f"127.0.0.1:{w.admin}" for w in workers]
+    prometheus = Prometheus(root, targets, prober)
+    ends.append(lambda: end(prometheus.process))
+    wait_for_data(prometheus)
+    snowfleet.wait_until(lambda: prometheus.firing() == {}, lambda: f"a healthy fleet: {prometheus.firing()}", WAIT_S, 1)
+
+    workers[2].kill()
+    prometheus.wait_firing("WorkerDown", targets[2:])
     workers[2].start()
-    processes.append(workers[2].process)
-    snowfleet.wait_until(lambda: firing(url, "SnowfleetWorkerDown") == [], "WorkerDown clears", WAIT_S, 0.5)
-    print("a killed worker is told, and its return")
+    prometheus.wait_firing("WorkerDown", [])
+
+    coordinator.stop_all()
+    prometheus.wait_firing("CoordinatorUnreachable", targets)
+    assert "SnowfleetFewReady" not in prometheus.firing(), "they mint on from their reservations"
+    coordinator.start_all()
+    prometheus.wait_firing("CoordinatorUnreachable", [])
+
+    skew(clock, "+0.3")
+    prometheus.wait_firing("ClockOffset", targets[1:2])
+    prometheus.wait_firing("ClockStep", targets[1:2])
+    skew(clock, "+0")
+    prometheus.wait_firing("ClockOffset", [])
+    prometheus.wait_firing("ClockStep", [])
 
     loads[0].count, loads[0].pause = 65536, 0  # more than a burst may borrow: each waits
-    snowfleet.wait_until(lambda: targets[0] in firing(url, "SnowfleetSequenceExhaustion"), "SequenceExhaustion fires", WAIT_S, 0.5)
-    assert firing(url, "SnowfleetSequenceExhaustion") == [targets[0]]
-    for one in loads:
-        one.stop.set()
-    for one in loads:
-        one.join(10)
-    print("an exhausted sequence is told")
+    prometheus.wait_firing("SequenceExhaustion", targets[:1])
+    loads[0].count, loads[0].pause = 1, 0.02
+    prometheus.wait_firing("SequenceExhaustion", [])
+
+    assert not {"SnowfleetDuplicate", "SnowfleetOrderViolation"} & prometheus.firing().keys()
+    verify.terminate()
+    _, said = verify.communicate(timeout=30)
+    assert verify.returncode == 0, f"the prober ended with {verify.returncode}: {said}"
+
+
+def end(process):
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def main():
-    if shutil.which("prometheus") is None or shutil.which("jsonnet") is None:
-        print("skipped: needs prometheus and jsonnet")
+    missing = [name for name in ("prometheus", "jsonnet", "etcd") if shutil.which(name) is None]
+    if not os.path.exists(FAKETIME):
+        missing.append("faketime")
+    if missing:
+        print(f"skipped: needs {', '.join(missing)}")
         return 77
-    root, processes = tempfile.mkdtemp(prefix="sf-live-"), []
+    root, ends = pathlib.Path(tempfile.mkdtemp(prefix="sf-live-")), []
+    ntp = FakeNtp()
     try:
-        check(root, processes)
+        with coordinators.start("etcd") as coordinator:
+            try:
+                subprocess.run([str(snowfleet.BIN / "snowfleet"), "init", "--coordinator", coordinator.url(), "--yes"], check=True)
+                check(root, coordinator.url(), coordinator, ntp, ends)
+            finally:
+                for one in reversed(ends):
+                    one()
         return 0
     finally:
-        for process in reversed(processes):
-            if process.poll() is None:
-                process.terminate()
-        for process in processes:
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        ntp.close()
         shutil.rmtree(root, ignore_errors=True)
 
 
