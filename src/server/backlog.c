@@ -61,3 +61,18 @@ void sf_backlog_read(struct sf_session *session, uint32_t got, bool drained)
         session->readable_ns = session->mark_ns;
     set_mark(session);
 }
+
+static int64_t later(int64_t at_ns, int64_t by_ns, int64_t now_ns)
+{
+    return at_ns + by_ns < now_ns ? at_ns + by_ns : now_ns;
+}
+
+void sf_backlog_forgive(struct sf_session *session, int64_t ns)
+{
+    const int64_t now_ns = session->shard->now_ns;
+    session->readable_ns = later(session->readable_ns, ns, now_ns);
+    session->mark_ns = later(session->mark_ns, ns, now_ns);
+    session->read_ns = later(session->read_ns, ns, now_ns);
+    if (session->wait_ns != 0)
+        session->wait_ns = later(session->wait_ns, ns, now_ns);
+}

@@ -289,6 +289,8 @@ void sf_session_free(struct sf_session *session);
 /* --- backlog.c --- */
 /* The socket has become readable; nothing was left in it. */
 void sf_backlog_begin(struct sf_session *session);
+/* The peer did not read for so long: its requests waited for itself, which does not count. */
+void sf_backlog_forgive(struct sf_session *session, int64_t ns);
 /* `got` bytes were taken from the socket; drained: it holds no more now. Sets read_ns, shedding. */
 void sf_backlog_read(struct sf_session *session, uint32_t got, bool drained);
 

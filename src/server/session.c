@@ -431,6 +431,7 @@ void sf_session_writable(struct sf_session *session)
     session->output = NULL;
     session->output_size = 0;
     session->writable = true;
+    sf_backlog_forgive(session, (session->shard->now_ms - session->stall_ms) * SF_NS_PER_MS);
     session->stall_ms = 0;
     sf_session_touch(session);
     sf_session_move(session, SF_SERVING);
