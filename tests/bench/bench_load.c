@@ -35,6 +35,8 @@
 #define IN_MAX      (1U << 17)
 #define DEPTH_MAX   65536
 #define THREADS_MAX 16
+#define WAIT_MIN_NS 10000
+#define WAIT_MAX_NS 50000000
 /* Latencies: 32 steps in each power of two of nanoseconds, so within 3 %. */
 #define STEPS   32
 #define BUCKETS (STEPS * 40)
@@ -206,6 +208,12 @@ static void drain_socket(struct load *load, struct connection *c)
     }
 }
 
+/* Never less than a little, or the generator would take a core from the server it measures. */
+static int64_t wait_until_due_ns(int64_t ns)
+{
+    return ns < WAIT_MIN_NS ? WAIT_MIN_NS : ns > WAIT_MAX_NS ? WAIT_MAX_NS : ns;
+}
+
 static void *run(void *arg)
 {
     struct load *load = arg;
@@ -215,9 +223,11 @@ static void *run(void *arg)
         load->connections[i].next_due_ns = start_ns + load->period_ns * i / load->connection_count;
         fill(load, &load->connections[i], start_ns);
     }
+    int64_t due_ns = start_ns; /* open loop: of the next request of any connection */
     for (int64_t now_ns = start_ns; now_ns < load->end_ns; now_ns = sf_mono_ns()) {
         struct epoll_event events[256];
-        const struct timespec wait = {.tv_nsec = load->period_ns > 0 ? 200000 : 50000000};
+        const struct timespec wait = {
+            .tv_nsec = load->period_ns > 0 ? wait_until_due_ns(due_ns - now_ns) : WAIT_MAX_NS};
         int count = epoll_pwait2(load->epoll, events, 256, &wait, NULL);
         if (count < 0 && errno == ENOSYS)
             count = epoll_wait(load->epoll, events, 256, 1);
@@ -230,9 +240,14 @@ static void *run(void *arg)
             fill(load, c, load->options->depth == 1 || load->period_ns > 0 ? sf_mono_ns() : now_ns);
         }
         now_ns = sf_mono_ns();
-        for (unsigned i = 0; load->period_ns > 0 && i < load->connection_count; i++)
-            if (load->connections[i].next_due_ns <= now_ns)
-                fill(load, &load->connections[i], now_ns);
+        due_ns = INT64_MAX;
+        for (unsigned i = 0; load->period_ns > 0 && i < load->connection_count; i++) {
+            struct connection *c = &load->connections[i];
+            if (c->next_due_ns <= now_ns)
+                fill(load, c, now_ns);
+            if (c->next_due_ns < due_ns)
+                due_ns = c->next_due_ns;
+        }
     }
     return NULL;
 }
