@@ -86,14 +86,42 @@ static int confirm(const char *url, const char *fleet)
                : sf_cli_fail(SF_CLI_FAILED, "not confirmed; nothing was changed");
 }
 
-static int refuse_existing(struct sf_cli_fleet *fleet, const char *name, bool as_json)
+/* With --if-missing an existing fleet will do, if it is the one that was asked for. */
+static bool fits(const struct sf_coord_config *have, const struct sf_coord_config *want)
+{
+    if (have->epoch_ms != want->epoch_ms || have->any_datacenter != want->any_datacenter ||
+        have->layout.timestamp_bits != want->layout.timestamp_bits ||
+        have->layout.datacenter_bits != want->layout.datacenter_bits ||
+        have->layout.worker_bits != want->layout.worker_bits ||
+        have->layout.sequence_bits != want->layout.sequence_bits)
+        return false;
+    for (uint16_t i = 0; !want->any_datacenter && i < want->datacenter_count; i++) {
+        uint16_t j = 0;
+        while (j < have->datacenter_count && have->datacenters[j] != want->datacenters[i])
+            j++;
+        if (j == have->datacenter_count)
+            return false;
+    }
+    return true;
+}
+
+static int judge_existing(struct sf_cli_fleet *fleet, const char *name,
+                          const struct sf_coord_config *want, bool if_missing, bool as_json)
 {
     struct sf_coord_config config;
     const int code = sf_cli_fleet_config(fleet, &config);
     if (code >= 0)
         return code;
     print_config(name, &config, as_json);
-    (void)sf_cli_end();
+    const int end = sf_cli_end();
+    if (if_missing && fits(&config, want))
+        return end;
+    if (if_missing)
+        return sf_cli_fail(SF_CLI_FAILED,
+                           "%s: fleet %s exists with another layout, epoch or datacenters, as "
+                           "shown; nothing was changed. Ask for what it has, or use another "
+                           "--fleet",
+                           fleet->url, name);
     return sf_cli_fail(
         SF_CLI_FAILED,
         "%s: fleet %s exists already, as shown; nothing was changed. If the coordinator lost data: "
@@ -102,7 +130,7 @@ static int refuse_existing(struct sf_cli_fleet *fleet, const char *name, bool as
 }
 
 static int make(struct sf_cli_fleet *fleet, const char *name, const struct sf_coord_init *init,
-                bool as_json)
+                bool if_missing, bool as_json)
 {
     struct sf_coord_request request = {.op = SF_COORD_INIT};
     request.u.init = *init;
@@ -113,7 +141,7 @@ static int make(struct sf_cli_fleet *fleet, const char *name, const struct sf_co
                      event->completion.config != NULL ? event->completion.config : &init->config,
                      as_json);
     else if (event->completion.reason == SF_COORD_EXISTS)
-        code = refuse_existing(fleet, name, as_json);
+        code = judge_existing(fleet, name, &init->config, if_missing, as_json);
     else
         code = sf_cli_fleet_failed(fleet, event);
     sf_coord_event_free(event);
@@ -127,7 +155,7 @@ int sf_cli_init(int argc, char **argv)
         .config = {.epoch_ms = SF_DEFAULT_EPOCH_MS, .layout = SF_DEFAULT_LAYOUT}};
     struct sf_cli_list datacenters = {0};
     uint64_t window_ms = DEFAULT_WINDOW_MS;
-    bool yes = false, as_json = false;
+    bool yes = false, as_json = false, if_missing = false;
     const struct sf_cli_option options[] = {
         SF_CLI_FLEET_OPTIONS(to),
         {"epoch-ms", 0, SF_CLI_SIGNED, &init.config.epoch_ms, "MS",
@@ -140,6 +168,8 @@ int sf_cli_init(int argc, char **argv)
          "make the records anew; every slot starts at now + window", 0, 0},
         {"window-ms", 0, SF_CLI_NUMBER, &window_ms, "MS",
          "the workers' reservation.window_ms [600000]", 1000, 86400000},
+        {"if-missing", 0, SF_CLI_FLAG, &if_missing, NULL,
+         "an existing fleet like this one is fine (exit 0)", 0, 0},
         {"yes", 'y', SF_CLI_FLAG, &yes, NULL, "do not ask", 0, 0},
         {"json", 0, SF_CLI_FLAG, &as_json, NULL, "a JSON object", 0, 0},
     };
@@ -148,13 +178,16 @@ int sf_cli_init(int argc, char **argv)
                 "[OPTION]...",
         .text = "Makes a fleet: its config with a random fleet id, and a record for every slot. "
                 "Layout and epoch\n"
-                "never change afterwards. A fleet that exists is shown and left alone (exit 1).\n\n"
+                "never change afterwards. A fleet that exists is shown and left alone (exit 1;\n"
+                "with --if-missing 0, if it is like the one asked for).\n\n"
                 "example: snowfleet init --coordinator zk://zk-0:2181,zk-1:2181,zk-2:2181 "
                 "--datacenters 0,1\n",
         .options = options,
         .option_count = sizeof options / sizeof *options,
     };
     int code = sf_cli_parse(&usage, argc, argv, NULL);
+    if (code < 0 && if_missing && init.after_data_loss)
+        code = sf_cli_fail(SF_CLI_USAGE, "--if-missing and --after-data-loss exclude each other");
     if (code < 0)
         code = check_layout(&init.config.layout);
     if (code < 0)
@@ -172,7 +205,7 @@ int sf_cli_init(int argc, char **argv)
         init.config.created_ms = now_ms;
         init.config.incarnation = 1;
         init.config.floor_ms = init.after_data_loss ? now_ms + (int64_t)window_ms : 0;
-        code = make(&fleet, to.fleet, &init, as_json);
+        code = make(&fleet, to.fleet, &init, if_missing, as_json);
     }
     sf_cli_fleet_close(&fleet);
     sf_cli_list_free(&datacenters);

@@ -1,6 +1,8 @@
 /* The prober: a thread for each worker asks as any client would, through the client library; every
  * ID goes into one set. */
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netdb.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -34,7 +36,7 @@ struct verify {
     struct sf_cli_servers servers;
     uint64_t seconds, interval_ms, batch, window, skew_ms;
     const char *metrics;
-    bool as_json;
+    bool as_json, each_address;
     struct sf_probe_shared shared;
     struct sf_probe *probes; /* room for `room` */
     size_t room;
@@ -98,6 +100,10 @@ static int verdict(struct verify *verify)
     if (ids == 0 && failures > 0)
         return sf_cli_fail(SF_CLI_UNREACHABLE, "no worker gave an ID: %s",
                            verify->probes[0].last_failure);
+    for (size_t i = 0; i < verify->shared.count && verify->each_address; i++)
+        if (verify->probes[i].ids == 0)
+            return sf_cli_fail(SF_CLI_UNREACHABLE, "%s gave no ID: %s", verify->probes[i].server,
+                               verify->probes[i].last_failure);
     return code;
 }
 
@@ -210,6 +216,42 @@ static void watch(struct verify *verify)
         (void)fprintf(stderr, "\r\033[K");
 }
 
+/* Every address behind a name, as a server of its own: each pod behind a headless Service. */
+static int expand(struct verify *verify)
+{
+    struct sf_cli_list all = {0};
+    int code = -1;
+    for (size_t i = 0; i < verify->servers.list.count && code < 0; i++) {
+        const char *server = verify->servers.list.items[i];
+        const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+        struct addrinfo *found = NULL;
+        struct sf_host_port to;
+        if (sf_parse_host_port(server, -1, false, &to) != 0)
+            code = sf_cli_fail(SF_CLI_USAGE, "--server: \"%s\" is not HOST:PORT", server);
+        else if (getaddrinfo(to.host, NULL, &hints, &found) != 0 || found == NULL)
+            code = sf_cli_fail(SF_CLI_UNREACHABLE, "%s: the name has no address", server);
+        for (const struct addrinfo *a = found; a != NULL && code < 0; a = a->ai_next) {
+            char host[NI_MAXHOST], *item = NULL;
+            if (getnameinfo(a->ai_addr, a->ai_addrlen, host, sizeof host, NULL, 0,
+                            NI_NUMERICHOST) != 0)
+                code = sf_cli_fail(SF_CLI_UNREACHABLE, "%s: an address cannot be read", server);
+            else if (all.count == sizeof all.items / sizeof *all.items)
+                code = sf_cli_fail(SF_CLI_USAGE, "--each-address: more than %zu addresses",
+                                   sizeof all.items / sizeof *all.items);
+            else if (asprintf(&item, a->ai_family == AF_INET6 ? "[%s]:%u" : "%s:%u", host,
+                              (unsigned)to.port) < 0)
+                abort();
+            else
+                all.items[all.count++] = item;
+        }
+        if (found != NULL)
+            freeaddrinfo(found);
+    }
+    sf_cli_list_free(&verify->servers.list);
+    verify->servers.list = all;
+    return code;
+}
+
 /* The workers given, and those that the coordinator lists. */
 static int choose(struct verify *verify)
 {
@@ -232,6 +274,11 @@ static int choose(struct verify *verify)
 
 static int start(struct verify *verify)
 {
+    if (verify->each_address) {
+        const int code = expand(verify);
+        if (code >= 0)
+            return code;
+    }
     verify->shared.interval_ms = verify->interval_ms;
     verify->shared.batch = (uint32_t)verify->batch;
     verify->shared.skew_ms = (int64_t)verify->skew_ms;
@@ -295,6 +342,8 @@ int sf_cli_verify(int argc, char **argv)
          "how far an ID's time may lie from ours [5000]", 0, 0},
         {"metrics", 0, SF_CLI_TEXT, &verify.metrics, "HOST:PORT",
          "serve snowfleet_verify_* metrics over HTTP here", 0, 0},
+        {"each-address", 0, SF_CLI_FLAG, &verify.each_address, NULL,
+         "ask every address that a server's name has now", 0, 0},
         {"json", 0, SF_CLI_FLAG, &verify.as_json, NULL, "a JSON object", 0, 0},
     };
     const struct sf_cli_usage usage = {

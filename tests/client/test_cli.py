@@ -132,6 +132,14 @@ class WithWorker(unittest.TestCase):
         text = run("verify", "-t", "10", *self.server, code=1)  # one worker, twice the same
         self.assertRegex(text, f"DISORDER: .*ID {7 << 22} came after ID {7 << 22}")
 
+    def test_verify_each_address(self):
+        port = self.worker.address.rsplit(":", 1)[1]
+        got = json.loads(run("verify", "-t", "1", "--json", "--each-address", "--server", f"127.0.0.1:{port}"))
+        self.assertEqual([one["server"] for one in got["servers"]], [f"127.0.0.1:{port}"])
+        run("verify", "-t", "1", "--each-address", "--server", "no-such-name.invalid:1", code=69)
+        # One that gives nothing is no success, however well the others do.
+        run("verify", "-t", "1", "--timeout-ms", "100", "--each-address", *self.server, "--server", "127.0.0.1:1", code=69)
+
     def test_verify_metrics(self):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -186,6 +194,12 @@ class WithCoordinator(unittest.TestCase):
         made = json.loads(run("init", *self.to, "--json", "--layout", "44,1,2,16", "--datacenters", "0,1", "--epoch-ms", "5"))
         self.assertEqual((made["epoch_ms"], made["layout"]["worker"], made["datacenters"]), (5, 2, [0, 1]))
         self.assertIn(made["fleet_id"], run("init", *self.to, code=1))
+        same = ["--layout", "44,1,2,16", "--datacenters", "1", "--epoch-ms", "5", "--if-missing"]
+        self.assertIn(made["fleet_id"], run("init", *self.to, *same, code=0))
+        for other in (["--epoch-ms", "6"], ["--layout", "43,1,3,16"], ["--datacenters", "2"], ["--after-data-loss", "--yes"]):
+            with self.subTest(other=other):
+                run("init", *self.to, *same, *other, code=64 if other[0] in ("--after-data-loss", "--datacenters") else 1)
+        run("init", *self.to, *same[:2], *same[4:], code=1)  # any datacenter is not what the fleet has
         slots = json.loads(run("slots", "--json", *self.to))
         self.assertEqual((slots["free"], slots["held"], slots["quarantined"]), (8, 0, 0))
         self.assertEqual(slots["fleet_id"], made["fleet_id"])
