@@ -3,8 +3,11 @@
 # backends that were built, is the library sf_coord_open.
 
 function(sf_version_header)
-  execute_process(COMMAND git -C ${CMAKE_SOURCE_DIR} rev-parse --short=12 HEAD OUTPUT_VARIABLE commit
-    OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+  set(commit "${SNOWFLEET_COMMIT}")
+  if(NOT commit)
+    execute_process(COMMAND git -C ${CMAKE_SOURCE_DIR} rev-parse --short=12 HEAD OUTPUT_VARIABLE commit
+      OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+  endif()
   if(NOT commit)
     set(commit unknown)
   endif()
