@@ -314,7 +314,7 @@ hostAliases:
 {{- if and $v.autoscaling.enabled (eq (int $v.autoscaling.targetCPU) 0) (not $v.autoscaling.targetIdsPerSecond) -}}
 {{- fail "autoscaling has nothing to go by: set autoscaling.targetCPU or autoscaling.targetIdsPerSecond" -}}
 {{- end -}}
-{{- if and (eq $surge 0) (has (toString $v.updateStrategy.maxUnavailable) (list "0" "0%")) -}}
+{{- if and (has (toString $v.updateStrategy.maxSurge) (list "0" "0%")) (has (toString $v.updateStrategy.maxUnavailable) (list "0" "0%")) -}}
 {{- fail "updateStrategy.maxSurge and updateStrategy.maxUnavailable are both 0: no pod could ever be replaced" -}}
 {{- end -}}
 {{- $needMs := add (mul 1000 (int $v.drain.preStopSleepSeconds)) (int $v.drain.delayMs) (int $v.drain.timeoutMs) 5000 | int -}}

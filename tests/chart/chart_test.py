@@ -1,0 +1,435 @@
+"""The chart: renders, is valid for every Kubernetes version, says the truth about the program, refuses what cannot work.
+
+Run by run.sh with the Python of build/tools/venv (PyYAML, kubernetes-validate). SF_BIN has the programs, SF_TOOLS the tools.
+`--golden` writes the golden files anew.
+"""
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import kubernetes_validate
+import yaml
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+CHART = ROOT / "helm/snowfleet"
+TOOLS = pathlib.Path(os.environ["SF_TOOLS"])
+BIN = pathlib.Path(os.environ["SF_BIN"])
+CASES = sorted((HERE / "values").glob("*.yaml"))
+OLDEST = 28
+NEWEST = max(int(path.name.split(".")[1]) for path in pathlib.Path(kubernetes_validate.__file__).parent.glob("kubernetes-json-schema/v1.*-strict"))
+CUSTOM = {"ServiceMonitor", "PodMonitor", "PrometheusRule"}
+# kube-score's opinions that we do not share.
+IGNORED_SCORE = {"container-image-pull-policy": "tags name versions and digests can be given; Always would stop pods while the registry is away"}
+# kube-linter's, likewise.
+IGNORED_LINT = {"latest-tag": "no tag of ours is latest"}
+
+
+def helm(*arguments, check=True):
+    result = subprocess.run([str(TOOLS / "bin/helm"), *map(str, arguments)], capture_output=True, text=True, check=False, timeout=120,
+                            env={**os.environ, "HELM_CACHE_HOME": "/nonexistent", "HELM_DATA_HOME": "/nonexistent", "HELM_CONFIG_HOME": "/nonexistent"})
+    if check and result.returncode != 0:
+        raise AssertionError(f"helm {arguments}: {result.stderr}")
+    return result
+
+
+def render(case, minor=NEWEST, *more):
+    return helm("template", "ids", CHART, "--namespace", "apps", "--kube-version", f"1.{minor}.0", "-f", case, *more).stdout
+
+
+def documents(text):
+    return [document for document in yaml.safe_load_all(text) if document]
+
+
+def pods(document):
+    """Pod specs in a document."""
+    if document["kind"] == "Pod":
+        yield document["spec"]
+    elif document["kind"] in ("Deployment", "Job"):
+        yield document["spec"]["template"]["spec"]
+
+
+def find(all_documents, kind, name):
+    found = [d for d in all_documents if d["kind"] == kind and d["metadata"]["name"] == name]
+    assert len(found) == 1, (kind, name, [(d["kind"], d["metadata"]["name"]) for d in all_documents])
+    return found[0]
+
+
+def golden(case):
+    """What is rendered, in an order of its own; without what is copied from dashboards/ and checked elsewhere."""
+    everything = sorted(documents(render(case, 34)), key=lambda d: (d["kind"], d["metadata"]["name"]))
+    return "".join(f"---\n{yaml.safe_dump(d, sort_keys=True, width=140)}" for d in everything
+                   if not d["metadata"]["name"].endswith("-dashboards") and d["kind"] != "PrometheusRule")
+
+
+class Renders(unittest.TestCase):
+    def test_lint(self):
+        for case in CASES:
+            with self.subTest(case.name):
+                helm("lint", "--strict", CHART, "-f", case)
+
+    def test_every_version_is_valid(self):
+        count = 0
+        for minor in range(OLDEST, NEWEST + 1):
+            for case in CASES:
+                for document in documents(render(case, minor)):
+                    if document["kind"] in CUSTOM:
+                        continue
+                    with self.subTest(case=case.name, minor=minor, kind=document["kind"], name=document["metadata"]["name"]):
+                        kubernetes_validate.validate(document, f"1.{minor}", strict=True)
+                        count += 1
+        print(f"{count} manifests are valid, Kubernetes 1.{OLDEST} to 1.{NEWEST}")
+        self.assertGreater(count, 300)
+
+    def test_the_validation_can_fail(self):
+        document = find(documents(render(CASES[0])), "Deployment", "ids-snowfleet")
+        document["spec"]["template"]["spec"]["containers"][0]["livenesProbe"] = {}
+        with self.assertRaises(kubernetes_validate.ValidationError):
+            kubernetes_validate.validate(document, f"1.{NEWEST}", strict=True)
+
+    def test_golden(self):
+        for case in CASES:
+            path = HERE / "golden" / case.name
+            with self.subTest(case.name):
+                text = golden(case)
+                self.assertEqual(path.read_text(encoding="utf-8"), text, "write it anew with tests/chart/run.sh --golden if this is meant")
+
+    def test_names_are_not_used_twice(self):
+        for case in CASES:
+            names = [(d["kind"], d["metadata"]["name"]) for d in documents(render(case))]
+            self.assertEqual(len(names), len(set(names)), case.name)
+
+    def test_readme_and_copies_are_up_to_date(self):
+        subprocess.run([sys.executable, ROOT / "helm/readme", "--check"], check=True)
+
+    def test_every_value_is_in_the_schema(self):
+        def walk(values, schema, path):
+            for key, value in values.items():
+                self.assertIn(key, schema.get("properties", {}), path + key)
+                inner = schema["properties"][key]
+                if isinstance(value, dict) and "properties" in inner:
+                    self.assertIs(inner.get("additionalProperties"), False, path + key)
+                    walk(value, inner, f"{path}{key}.")
+        schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+        self.assertIs(schema["additionalProperties"], False)
+        walk(yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8")), schema, "")
+
+
+class Custom(unittest.TestCase):
+    """Custom resources: the fields that prometheus-operator has (its API reference), and that their contents make sense."""
+    FIELDS = {
+        "ServiceMonitor": {"jobLabel", "selector", "namespaceSelector", "endpoints"},
+        "PodMonitor": {"jobLabel", "selector", "namespaceSelector", "podMetricsEndpoints"},
+        "PrometheusRule": {"groups"},
+    }
+    ENDPOINT = {"port", "path", "interval", "scrapeTimeout", "relabelings", "metricRelabelings"}
+    RULE = {"alert", "record", "expr", "for", "labels", "annotations", "keep_firing_for"}
+
+    def test_fields(self):
+        seen = set()
+        for case in CASES:
+            for document in documents(render(case)):
+                if document["kind"] not in CUSTOM:
+                    continue
+                seen.add(document["kind"])
+                self.assertEqual(document["apiVersion"], "monitoring.coreos.com/v1")
+                self.assertLessEqual(set(document["spec"]), self.FIELDS[document["kind"]])
+                for endpoint in document["spec"].get("endpoints", []) + document["spec"].get("podMetricsEndpoints", []):
+                    self.assertLessEqual(set(endpoint), self.ENDPOINT)
+                for group in document["spec"].get("groups", []):
+                    self.assertLessEqual(set(group), {"name", "interval", "rules"})
+                    for rule in group["rules"]:
+                        self.assertLessEqual(set(rule), self.RULE)
+                        self.assertEqual(("alert" in rule) + ("record" in rule), 1)
+        self.assertEqual(seen, CUSTOM)
+
+    def test_what_is_scraped_exists(self):
+        everything = documents(render(HERE / "values/full.yaml"))
+        services = [d for d in everything if d["kind"] == "Service"]
+        monitor = find(everything, "ServiceMonitor", "ids-snowfleet")
+        wanted = monitor["spec"]["selector"]["matchLabels"]
+        matching = [s for s in services if wanted.items() <= s["metadata"]["labels"].items()]
+        self.assertEqual([s["metadata"]["name"] for s in matching], ["ids-snowfleet-headless"], "every worker is scraped once")
+        self.assertIn(monitor["spec"]["endpoints"][0]["port"], [p["name"] for p in matching[0]["spec"]["ports"]])
+        # The alerts go by the job, which is what this label of the Service says.
+        self.assertEqual(matching[0]["metadata"]["labels"][monitor["spec"]["jobLabel"]], "snowfleet")
+        prober = find(everything, "PodMonitor", "ids-snowfleet-verify")
+        labels = find(everything, "Deployment", "ids-snowfleet-verify")["spec"]["template"]["metadata"]["labels"]
+        self.assertLessEqual(prober["spec"]["selector"]["matchLabels"].items(), labels.items())
+        self.assertEqual(labels[prober["spec"]["jobLabel"]], "snowfleet-verify")
+
+    def test_dashboards(self):
+        data = find(documents(render(HERE / "values/full.yaml")), "ConfigMap", "ids-snowfleet-dashboards")
+        self.assertEqual(data["metadata"]["labels"]["grafana_dashboard"], "1")
+        self.assertEqual(set(data["data"]), {"snowfleet-fleet.json", "snowfleet-worker.json"})
+        self.assertLess(sum(map(len, data["data"].values())), 1 << 20)
+        for name, text in data["data"].items():
+            self.assertEqual(json.loads(text), json.loads((ROOT / "dashboards" / name.removeprefix("snowfleet-")).read_text(encoding="utf-8")))
+
+
+class Security(unittest.TestCase):
+    def test_restricted_profile(self):
+        """Pod Security Standard "restricted", rule by rule, for every pod of every case."""
+        count = 0
+        for case in CASES:
+            for document in documents(render(case)):
+                for spec in pods(document):
+                    count += 1
+                    with self.subTest(case=case.name, name=document["metadata"]["name"]):
+                        for field in ("hostNetwork", "hostPID", "hostIPC"):
+                            self.assertNotIn(field, spec)
+                        self.assertIs(spec["automountServiceAccountToken"], False)
+                        self.assertIs(spec["securityContext"]["runAsNonRoot"], True)
+                        self.assertEqual(spec["securityContext"]["seccompProfile"]["type"], "RuntimeDefault")
+                        for volume in spec.get("volumes", []):
+                            self.assertTrue({"configMap", "secret", "emptyDir"} & set(volume), volume)
+                        for container in spec["containers"]:
+                            context = container["securityContext"]
+                            self.assertIs(context["allowPrivilegeEscalation"], False)
+                            self.assertIs(context["readOnlyRootFilesystem"], True)
+                            self.assertEqual(context["capabilities"], {"drop": ["ALL"]})
+                            self.assertNotEqual(context.get("runAsUser"), 0)
+                            for port in container.get("ports", []):
+                                self.assertNotIn("hostPort", port)
+                            self.assertTrue(container["resources"]["limits"]["memory"])
+        self.assertGreater(count, 10)
+
+    def test_openshift_gives_its_own_uids(self):
+        text = render(CASES[0], NEWEST, "--set", "runAsUser=null")
+        self.assertNotIn("runAsUser", text)
+        self.assertNotIn("fsGroup", text)
+
+    def test_network_policies_let_through_what_is_needed(self):
+        everything = documents(render(HERE / "values/full.yaml"))
+        policy = find(everything, "NetworkPolicy", "ids-snowfleet")["spec"]
+        ports = {port["port"] for rule in policy["egress"] for port in rule["ports"]}
+        self.assertLessEqual({53, 123, 323, 2181, 2182}, ports)
+        self.assertEqual({port["port"] for rule in policy["ingress"] for port in rule["ports"]}, {"snowfleet", "admin"})
+        names = {port["name"] for port in find(everything, "Deployment", "ids-snowfleet")["spec"]["template"]["spec"]["containers"][0]["ports"]}
+        self.assertEqual(names, {"snowfleet", "admin"})
+
+
+class Linters(unittest.TestCase):
+    def test_kube_score(self):
+        tool = TOOLS / "bin/kube-score"
+        if not tool.exists():
+            self.skipTest("kube-score is not to be had here")
+        for case in CASES:
+            with self.subTest(case.name), tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+                file.write("---\n".join(yaml.safe_dump(d) for d in documents(render(case, 34))
+                                        if d["metadata"].get("labels", {}).get("app.kubernetes.io/component") != "dev-coordinator"))
+                file.flush()
+                ignore = [word for name in IGNORED_SCORE for word in ("--ignore-test", name)]
+                result = subprocess.run([tool, "score", "--output-format", "ci", *ignore, file.name], capture_output=True, text=True, check=False)
+                bad = [line for line in result.stdout.splitlines() if line.startswith(("[CRITICAL]", "[WARNING]"))]
+                self.assertEqual(bad, [])
+
+    def test_kube_linter(self):
+        tool = TOOLS / "bin/kube-linter"
+        if not tool.exists():
+            self.skipTest("kube-linter is not to be had here")
+        for case in CASES:
+            with self.subTest(case.name), tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+                file.write(render(case, 34))
+                file.flush()
+                result = subprocess.run([tool, "lint", "--exclude", ",".join(IGNORED_LINT), file.name], capture_output=True, text=True, check=False)
+                self.assertEqual(result.returncode, 0, result.stdout)
+
+
+class Truth(unittest.TestCase):
+    """Probes, ports, environment, flags and options in the manifests exist in the program."""
+
+    def daemon(self, document, config):
+        container = document["spec"]["template"]["spec"]["containers"][0]
+        path = pathlib.Path(self.directory.name) / "snowfleetd.json"
+        path.write_text(config["data"]["snowfleetd.json"], encoding="utf-8")
+        mount = next(m for m in container["volumeMounts"] if m["name"] == "config")["mountPath"]
+        arguments = [word.replace(mount + "/snowfleetd.json", str(path)) for word in container["args"]]
+        environment = {"PATH": os.environ["PATH"]}
+        for variable in container["env"]:
+            if "value" in variable:
+                environment[variable["name"]] = variable["value"].replace("$(POD_IP)", "10.1.2.3")
+            else:
+                environment[variable["name"]] = {"status.podIP": "10.1.2.3", "metadata.name": "ids-abc"}[variable["valueFrom"]["fieldRef"]["fieldPath"]]
+        return subprocess.run([BIN / "snowfleetd", "--check-config", *arguments], env=environment, capture_output=True, text=True, check=False)
+
+    def setUp(self):
+        self.directory = tempfile.TemporaryDirectory()
+        self.addCleanup(self.directory.cleanup)
+
+    def test_check_config_takes_what_is_rendered(self):
+        for case in CASES:
+            for minor in (28, 34):
+                with self.subTest(case=case.name, minor=minor):
+                    everything = documents(render(case, minor))
+                    document, config = find(everything, "Deployment", "ids-snowfleet"), find(everything, "ConfigMap", "ids-snowfleet")
+                    result = self.daemon(document, config)
+                    self.assertEqual(result.returncode, 0, result.stderr)
+                    effective = json.loads(result.stdout)
+                    self.assertEqual(effective["advertise"]["address"], "10.1.2.3:7450")
+                    self.assertEqual(effective["advertise"]["admin"], "10.1.2.3:7451")
+                    self.assertEqual(effective["fleet"]["node"], "ids-abc")
+                    spec = document["spec"]["template"]["spec"]
+                    container = spec["containers"][0]
+                    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+                    self.assertEqual(effective["listen"]["address"], f":{ports['snowfleet']}")
+                    self.assertEqual(effective["admin"]["address"], f":{ports['admin']}")
+                    mounts = [mount["mountPath"] for mount in container["volumeMounts"]]
+                    self.assertIn(effective["reservation"]["state_dir"], mounts)
+                    for section in ("listen", "coordinator"):
+                        for key, value in effective[section].items():
+                            if isinstance(value, str) and value.startswith("/"):
+                                self.assertTrue(any(value.startswith(mount + "/") for mount in mounts), (key, value))
+                    sleep = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+                    self.assertGreaterEqual(spec["terminationGracePeriodSeconds"] * 1000,
+                                            sleep * 1000 + effective["drain"]["delay_ms"] + effective["drain"]["timeout_ms"] + 5000)
+
+    def test_the_sleep_action_or_a_longer_delay(self):
+        def of(minor):
+            everything = documents(render(HERE / "values/full.yaml", minor))
+            container = find(everything, "Deployment", "ids-snowfleet")["spec"]["template"]["spec"]["containers"][0]
+            return "lifecycle" in container, json.loads(find(everything, "ConfigMap", "ids-snowfleet")["data"]["snowfleetd.json"])["drain"]["delay_ms"]
+        self.assertEqual(of(29), (False, 7000))
+        self.assertEqual(of(30), (True, 5000))
+
+    def test_probes_are_routes_of_the_program(self):
+        routes = (ROOT / "docs/http.md").read_text(encoding="utf-8")
+        paths = set()
+        for case in CASES:
+            container = find(documents(render(case)), "Deployment", "ids-snowfleet")["spec"]["template"]["spec"]["containers"][0]
+            for kind in ("startupProbe", "livenessProbe", "readinessProbe"):
+                paths.add(container[kind]["httpGet"]["path"])
+                self.assertEqual(container[kind]["httpGet"]["port"], "admin")
+        self.assertEqual(paths, {"/startupz", "/livez", "/readyz"})
+        for path in paths | {"/metrics"}:
+            self.assertIn(f"`{path}`", routes)
+
+    def test_flags_of_the_tool_exist(self):
+        count = 0
+        for case in CASES:
+            for document in documents(render(case)):
+                for spec in pods(document):
+                    for container in spec["containers"]:
+                        if container.get("command") != ["/usr/bin/snowfleet"]:
+                            continue
+                        command, *words = container["args"]
+                        text = subprocess.run([BIN / "snowfleet", command, "--help"], capture_output=True, text=True, check=True).stdout
+                        known = dict(re.findall(r"--([a-z-]+)( [A-Z][A-Z0-9:,.]*)?", text.split("options:")[1]))
+                        while words:
+                            flag = words.pop(0)
+                            self.assertRegex(flag, "^--")
+                            self.assertIn(flag[2:], known, f"snowfleet {command}")
+                            if known[flag[2:]]:
+                                self.assertFalse(words.pop(0).startswith("--"))
+                            count += 1
+        self.assertGreater(count, 20)
+
+    def test_every_option_of_the_program_can_be_set(self):
+        """By values.config or by the chart; none that the schema allows is unknown to the program."""
+        effective = json.loads(subprocess.run([BIN / "snowfleetd", "--check-config"], capture_output=True, text=True, check=True,
+                                              env={"SNOWFLEET_FLEET_COORDINATOR": "zk://z:2181"}).stdout)
+        options = {f"{section}.{key}" for section, keys in effective.items() for key in keys}
+        schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))["properties"]["config"]["properties"]
+        free = {f"{section}.{key}" for section, inner in schema.items() for key in inner["properties"]}
+        ours = {"fleet.name", "fleet.datacenter", "fleet.worker", "fleet.coordinator", "fleet.auto_init", "fleet.node", "fleet.slots_per_worker",
+                "reservation.state_dir", "listen.address", "listen.tls_cert", "listen.tls_key", "listen.tls_client_ca", "listen.token_file",
+                "admin.address", "advertise.address", "advertise.admin", "drain.delay_ms", "drain.timeout_ms"}
+        ours |= {option for option in options if option.startswith("coordinator.")}
+        self.assertEqual(free | ours, options)
+        self.assertEqual(free & ours, set())
+
+    def test_exit_codes_that_end_the_job(self):
+        job = find(documents(render(HERE / "values/full.yaml")), "Job", "ids-snowfleet-init")
+        codes = job["spec"]["podFailurePolicy"]["rules"][0]["onExitCodes"]["values"]
+        table = (ROOT / "docs/cli.md").read_text(encoding="utf-8")
+        for code in codes:
+            self.assertIn(f"| {code} |", table)
+        self.assertNotIn(69, codes, "a coordinator that is not there yet is worth another try")
+
+    def test_init_runs_on_install_only(self):
+        hooks = {d["metadata"]["name"]: d["metadata"].get("annotations", {}).get("helm.sh/hook") for d in documents(render(HERE / "values/full.yaml"))
+                 if d["kind"] == "Job"}
+        self.assertEqual(hooks, {"ids-snowfleet-init": "pre-install"})
+
+
+REFUSED = [
+    ("no coordinator", [], "no coordinator: set coordinator.zookeeper.endpoints"),
+    ("both", ["coordinator.zookeeper.endpoints={a:2181}", "coordinator.etcd.endpoints={b:2379}"], "more than one coordinator"),
+    ("dev and zookeeper", ["coordinator.zookeeper.endpoints={a:2181}", "devCoordinator.enabled=true"], "more than one coordinator"),
+    ("negative", ["@", "replicaCount=-1"], "replicaCount"),
+    ("fraction", ["@", "replicaCount=1.5"], "replicaCount"),
+    ("unknown", ["@", "replicas=3"], "replicas"),
+    ("unknown inside", ["@", "image.name=x"], "name"),
+    ("option of the chart", ["@", "config.listen.address=:1"], "address"),
+    ("option that is none", ["@", "config.mint.speed=1"], "speed"),
+    ("option out of range", ["@", "config.mint.max_ahead_ms=-1"], "max_ahead_ms"),
+    ("endpoint without port", ["coordinator.zookeeper.endpoints={a}"], "endpoints"),
+    ("digest", ["@", "image.digest=latest"], "digest"),
+    ("too many replicas", ["@", "replicaCount=24"], "the layout is too small: 24 workers + 6 of updateStrategy.maxSurge, with 1 slots each, + 0 fleet.otherReplicas + 4 fleet.spareSlots need 34 slots, and fleet.layout 41,5,5,12 has 32"),
+    ("too many for autoscaling", ["@", "autoscaling.enabled=true", "autoscaling.maxReplicas=23"], "the layout is too small: 23 workers + 6"),
+    ("other release", ["@", "replicaCount=10", "fleet.otherReplicas=20"], "the layout is too small"),
+    ("slots of each", ["@", "replicaCount=10", "fleet.slotsPerWorker=3"], "the layout is too small"),
+    ("small layout", ["@", "fleet.layout=41\\,9\\,1\\,12"], "has 2 in a datacenter"),
+    ("layout too big", ["@", "fleet.layout=50\\,5\\,5\\,12"], "at most 63"),
+    ("datacenter", ["@", "fleet.datacenter=32"], "datacenters 0 to 31"),
+    ("datacenter not listed", ["@", "fleet.datacenter=2", "fleet.datacenters={0,1}"], "not one of fleet.datacenters"),
+    ("min over max", ["@", "autoscaling.enabled=true", "autoscaling.minReplicas=13"], "minReplicas 13 is over"),
+    ("no target", ["@", "autoscaling.enabled=true", "autoscaling.targetCPU=0"], "nothing to go by"),
+    ("grace", ["@", "terminationGracePeriodSeconds=24"], "terminationGracePeriodSeconds 24 is too short"),
+    ("grace with sleep", ["@", "drain.preStopSleepSeconds=6"], "is too short"),
+    ("stuck update", ["@", "updateStrategy.maxSurge=0"], "both 0"),
+    ("user without password", ["@", "coordinator.auth.username=u"], "existingSecret"),
+    ("TLS without certificate", ["@", "clients.tls.enabled=true"], "clients.tls.existingSecret"),
+    ("certificate without key", ["@", "coordinator.tls.certKey=tls.crt"], "belong together"),
+    ("scraped twice", ["@", "metrics.serviceMonitor.enabled=true", "metrics.podMonitor.enabled=true"], "twice"),
+    ("old Kubernetes", ["@", "--kube-version", "1.27.9"], "kubeVersion"),
+]
+ALLOWED = [
+    ("as many as fit", ["@", "replicaCount=22"]),
+    ("as many as fit, autoscaled", ["@", "autoscaling.enabled=true", "autoscaling.maxReplicas=22"]),
+    ("exact grace", ["@", "terminationGracePeriodSeconds=25"]),
+    ("surge as a number", ["@", "replicaCount=27", "updateStrategy.maxSurge=1"]),
+    ("none at all", ["@", "replicaCount=0"]),
+    ("one datacenter of a list", ["@", "fleet.datacenter=1", "fleet.datacenters={0,1}"]),
+]
+
+
+class Values(unittest.TestCase):
+    def template(self, settings):
+        arguments, version = [], ["--kube-version", "1.34.0"]
+        for setting in settings:
+            if setting == "@":
+                arguments += ["--set", "coordinator.zookeeper.endpoints={a:2181}"]
+            elif setting == "--kube-version":
+                version = settings[-2:]
+                break
+            else:
+                arguments += ["--set", setting]
+        return helm("template", "ids", CHART, *version, *arguments, check=False)
+
+    def test_refused(self):
+        for name, settings, message in REFUSED:
+            with self.subTest(name):
+                result = self.template(settings)
+                self.assertNotEqual(result.returncode, 0)
+                self.assertIn(message, result.stderr)
+
+    def test_allowed(self):
+        for name, settings in ALLOWED:
+            with self.subTest(name):
+                result = self.template(settings)
+                self.assertEqual(result.returncode, 0, result.stderr)
+
+
+if __name__ == "__main__":
+    if "--golden" in sys.argv:
+        (HERE / "golden").mkdir(exist_ok=True)
+        for one in CASES:
+            (HERE / "golden" / one.name).write_text(golden(one), encoding="utf-8")
+    else:
+        unittest.main(verbosity=2)
