@@ -259,7 +259,7 @@ static int open_socket(const struct sf_host_port *at, int *ret_fd, struct sf_err
 
 static uint16_t port_of(int fd)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {0};
     socklen_t size = sizeof address;
     SF_ASSERT(getsockname(fd, (struct sockaddr *)&address, &size) == 0);
     return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port

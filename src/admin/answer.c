@@ -248,7 +248,7 @@ static enum MHD_Result see_argument(void *ctx, enum MHD_ValueKind kind, const ch
 static const char *shown(const char *text, char buffer[SHOWN_MAX + 1])
 {
     size_t i = 0;
-    for (; text[i] != '\0' && i < SHOWN_MAX; i++)
+    for (; i < SHOWN_MAX && text[i] != '\0'; i++)
         buffer[i] = (char)(text[i] >= ' ' && text[i] <= '~' ? text[i] : '?');
     buffer[i] = '\0';
     return buffer;

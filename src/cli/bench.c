@@ -136,9 +136,9 @@ static double us(uint64_t ns)
 
 static void print_statuses(const struct sf_load *sum, json_t *to)
 {
-    for (uint16_t i = 0; i <= SF_WIRE_STATUSES; i++) {
+    for (unsigned i = 0; i <= SF_WIRE_STATUSES; i++) {
         const uint64_t count = i < SF_WIRE_STATUSES ? sum->statuses[i] : sum->unknown_statuses;
-        const char *name = i < SF_WIRE_STATUSES ? sf_wire_status_name(i) : "UNKNOWN";
+        const char *name = i < SF_WIRE_STATUSES ? sf_wire_status_name((uint16_t)i) : "UNKNOWN";
         if (count > 0 && to != NULL)
             json_object_set_new(to, name, json_integer((json_int_t)count));
         else if (count > 0 && i != SF_WIRE_OK)

@@ -95,10 +95,21 @@ static int exchange(int fd, const char *request, struct sf_strbuf *answer, int64
     }
 }
 
+/* "HTTP/1.1 200 OK": the three digits, or -1 (RFC 9112, 4). */
+static int status_of(const char *line)
+{
+    static const char pattern[] = "HTTP/#.# ###";
+    for (size_t i = 0; pattern[i] != '\0'; i++)
+        if (pattern[i] == '#' ? line[i] < '0' || line[i] > '9' : line[i] != pattern[i])
+            return -1;
+    return (line[9] - '0') * 100 + (line[10] - '0') * 10 + (line[11] - '0');
+}
+
 static int take_apart(const struct sf_strbuf *text, struct sf_cli_answer *ret)
 {
     struct sf_cli_answer answer = {0};
-    if (text->length == 0 || sscanf(text->text, "HTTP/%*d.%*d %3d", &answer.status) != 1)
+    answer.status = text->length == 0 ? -1 : status_of(text->text);
+    if (answer.status < 0)
         return -EPROTO;
     const char *body = strstr(text->text, "\r\n\r\n");
     if (body == NULL)

@@ -16,20 +16,13 @@ import threading
 import time
 import unittest
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from ports import free_ports  # noqa: E402
+
 LOOP, DAEMON, SNOWFLEET = sys.argv[1:4]
 del sys.argv[1:4]
 # Generous where the machine is shared; the figures measured are printed.
 SLOW = float(os.environ.get("SNOWFLEET_TEST_SLOW", "1"))
-
-
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 class Fleet:

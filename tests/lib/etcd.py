@@ -29,23 +29,13 @@ import time
 import urllib.error
 import urllib.request
 
+from ports import free_ports
+
 READY_S = 60
 
 
 def available():
     return shutil.which("etcd") is not None
-
-
-def free_ports(count):
-    """Ports that are free now. All are held open until all are found, so that they differ."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for s in sockets:
-            s.bind(("127.0.0.1", 0))
-        return [s.getsockname()[1] for s in sockets]
-    finally:
-        for s in sockets:
-            s.close()
 
 
 def b64(text):

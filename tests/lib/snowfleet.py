@@ -18,6 +18,8 @@ import time
 import urllib.error
 import urllib.request
 
+from ports import free_ports  # noqa: F401 (also for those who import this module)
+
 BIN = pathlib.Path(os.environ.get("SF_BIN", pathlib.Path(__file__).resolve().parents[2] / "build/dev/bin"))
 DEADLINE_S = float(os.environ.get("SF_DEADLINE_S", "30"))  # generous: machines differ
 
@@ -25,18 +27,6 @@ NEXT, PING, INFO, TIME, AUTH = 1, 2, 3, 4, 5
 OK, BAD_REQUEST, UNSUPPORTED, TOO_LARGE, NOT_READY, CLOCK, OVERLOADED, RATE_LIMITED, DRAINING, DENIED, CAUSALITY, INTERNAL = range(12)
 GOAWAY = 0xC0
 ERROR = 0xBF
-
-
-def free_ports(count):
-    """Ports that were free a moment ago, all different."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for s in sockets:
-            s.bind(("127.0.0.1", 0))
-        return [s.getsockname()[1] for s in sockets]
-    finally:
-        for s in sockets:
-            s.close()
 
 
 def wait_until(condition, what, deadline_s=DEADLINE_S, step_s=0.01):

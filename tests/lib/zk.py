@@ -22,6 +22,8 @@ import subprocess
 import tempfile
 import time
 
+from ports import free_ports
+
 CLASS_PATH = "/etc/zookeeper/conf:/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar"
 
 
@@ -30,9 +32,7 @@ def available():
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    return free_ports(1)[0]
 
 
 def wait_until(check, what, seconds=60):
