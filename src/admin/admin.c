@@ -259,11 +259,15 @@ static int open_socket(const struct sf_host_port *at, int *ret_fd, struct sf_err
 
 static uint16_t port_of(int fd)
 {
-    struct sockaddr_storage address = {0};
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } address;
+    memset(&address, 0, sizeof address);
     socklen_t size = sizeof address;
-    SF_ASSERT(getsockname(fd, (struct sockaddr *)&address, &size) == 0);
-    return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
-                                               : ((struct sockaddr_in *)&address)->sin_port);
+    SF_ASSERT(getsockname(fd, &address.any, &size) == 0);
+    return ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port);
 }
 
 /* Signals belong to the daemon's main thread: the HTTP threads inherit a mask that blocks them all.

@@ -29,6 +29,7 @@ import time
 import urllib.error
 import urllib.request
 
+import processes
 from ports import free_ports
 
 READY_S = 60
@@ -186,7 +187,7 @@ class Cluster:
         self.start(index, wait)
 
     def pause(self, index):
-        self.processes[index].send_signal(signal.SIGSTOP)
+        processes.pause(self.processes[index].pid)
 
     def resume(self, index):
         self.processes[index].send_signal(signal.SIGCONT)

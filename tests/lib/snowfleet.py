@@ -18,6 +18,7 @@ import time
 import urllib.error
 import urllib.request
 
+import processes
 from ports import free_ports  # noqa: F401 (also for those who import this module)
 
 BIN = pathlib.Path(os.environ.get("SF_BIN", pathlib.Path(__file__).resolve().parents[2] / "build/dev/bin"))
@@ -213,7 +214,7 @@ class Worker:
         return self.process.wait(deadline_s)
 
     def pause(self):
-        self.process.send_signal(signal.SIGSTOP)
+        processes.pause(self.process.pid)
 
     def resume(self):
         self.process.send_signal(signal.SIGCONT)

@@ -22,6 +22,7 @@ import subprocess
 import tempfile
 import time
 
+import processes
 from ports import free_ports
 
 CLASS_PATH = "/etc/zookeeper/conf:/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar"
@@ -84,7 +85,7 @@ class Server:
         return self.process is not None and self.process.poll() is None
 
     def pause(self):
-        os.kill(self.pid, signal.SIGSTOP)
+        processes.pause(self.pid)
         self.paused = True
 
     def go_on(self):

@@ -172,7 +172,7 @@ class OneWorker(unittest.TestCase):
 
     def test_two_workers_differ_and_a_full_fleet_waits(self):
         with sf.Fleet() as fleet:
-            fleet.tool("init", "--coordinator", fleet.coordinator, "--layout", "41,9,1,12", "--yes")
+            fleet.tool("init", "--coordinator", fleet.coordinator, "--layout", "46,4,1,12", "--yes")
             first, second = fleet.worker().start(), fleet.worker().start()
             self.assertEqual({first.status()["worker"], second.status()["worker"]}, {0, 1})
             third = fleet.worker().start(ready=False)
