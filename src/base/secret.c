@@ -45,7 +45,7 @@ int sf_secret_open(const char *path, const char *what, int *ret_fd, struct sf_er
 
 int sf_secret_check_path(const char *path, const char *what, struct sf_error *err)
 {
-    int fd;
+    int fd = -1;
     const int rc = sf_secret_open(path, what, &fd, err);
     if (rc == 0)
         close(fd);
