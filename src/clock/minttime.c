@@ -4,12 +4,11 @@
 
 #define SLEW_DIVISOR (1000000 / SF_MINTTIME_SLEW_PPM)
 
+/* One of the two is never negative, so there is only one end to stop at. */
 static int64_t add_saturating(int64_t a, int64_t b)
 {
     int64_t sum;
-    if (!__builtin_add_overflow(a, b, &sum))
-        return sum;
-    return b > 0 ? INT64_MAX : INT64_MIN;
+    return __builtin_add_overflow(a, b, &sum) ? INT64_MAX : sum;
 }
 
 /* Monotonic time since the anchor, never negative. */

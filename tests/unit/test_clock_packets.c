@@ -346,6 +346,135 @@ static void test_chrony_sources(void **state)
                         24);
 }
 
+static void put_source(uint8_t packet[76])
+{
+    memset(packet, 0, 76);
+    packet[0] = 6;
+    packet[1] = 2;
+    sf_store_be16(packet + 4, 15);
+    sf_store_be16(packet + 6, 3);
+    sf_store_be32(packet + 16, 9);
+    memcpy(packet + 28, "\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x7b", 16);
+    sf_store_be16(packet + 44, 2);
+    sf_store_be32(packet + 68, to_float(0.5));
+    sf_store_be32(packet + 72, to_float(0.25));
+}
+
+static void test_chrony_source_fields(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *expected, *address;
+        size_t at, size;
+        uint64_t value;
+    } rows[] = {
+        {"ok", "2001:db8::7b", 52, 2, 5},
+        {"ok", "32.1.13.184", 44, 2, 1},
+        {"ok", "", 44, 2, 0},     /* no address */
+        {"ok", "", 44, 2, 9},     /* of a family of tomorrow */
+        {"ok", "G??1", 54, 2, 2}, /* a reference clock: its name, filled in below */
+        {"value", "", 52, 2, 6},
+        {"value", "", 54, 2, 3},
+        {"value", "", 68, 4, 0x7effffff},
+        {"value", "", 72, 4, 0x7effffff},
+        {"value", "", 72, 4, 0x03800000},
+        {"header", "", 0, 1, 5},
+        {"command", "", 6, 2, 5},
+        {"status", "", 8, 2, 4},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        uint8_t packet[76];
+        struct sf_chrony_source source;
+        uint16_t status = 0;
+        put_source(packet);
+        for (size_t k = 0; k < rows[i].size; k++)
+            packet[rows[i].at + k] = (uint8_t)(rows[i].value >> 8 * (rows[i].size - 1 - k));
+        const bool refclock = rows[i].at == 54 && rows[i].value == 2;
+        if (refclock)
+            memcpy(packet + 28, "G\x7f\x1f\x31", 4);
+        const enum sf_chrony_verdict verdict =
+            sf_chrony_get_source(packet, sizeof packet, 9, &source, &status);
+        assert_string_equal(sf_chrony_verdict_name(verdict), rows[i].expected);
+        if (verdict == SF_CHRONY_OK)
+            assert_string_equal(source.address, rows[i].address);
+        if (verdict == SF_CHRONY_STATUS)
+            assert_int_equal(status, 4);
+    }
+    uint8_t packet[76];
+    uint32_t count = 12345;
+    put_source(packet); /* the reply to another question */
+    assert_int_equal(sf_chrony_get_n_sources(packet, sizeof packet, 9, &count, NULL),
+                     SF_CHRONY_COMMAND);
+    assert_int_equal(count, 12345);
+}
+
+static void test_chrony_never_updated(void **state)
+{
+    (void)state;
+    uint8_t packet[104];
+    struct sf_chrony_tracking tracking;
+    put_tracking(packet);
+    memset(packet + 56, 0, 12);
+    assert_int_equal(sf_chrony_get_tracking(packet, sizeof packet, 77, &tracking, NULL),
+                     SF_CHRONY_OK);
+    assert_false(tracking.has_reference_time);
+    sf_store_be32(packet + 92, to_float(0.004));
+    assert_int_equal(sf_chrony_get_tracking(packet, sizeof packet, 77, &tracking, NULL),
+                     SF_CHRONY_OK);
+    assert_in_range(tracking.root_delay_ns, 4 * MS - 10, 4 * MS + 10);
+}
+
+static void test_names(void **state)
+{
+    (void)state;
+    static const struct {
+        uint16_t status;
+        const char *name;
+    } statuses[] = {{0, "ok"},
+                    {1, "failed"},
+                    {2, "unauthorised"},
+                    {3, "invalid command"},
+                    {4, "no source"},
+                    {6, "not enabled"},
+                    {18, "bad version"},
+                    {19, "bad length"},
+                    {5, "unknown status"}};
+    for (size_t i = 0; i < sizeof statuses / sizeof statuses[0]; i++)
+        assert_string_equal(sf_chrony_status_name(statuses[i].status), statuses[i].name);
+    assert_string_equal(sf_chrony_state_name(0), "selected");
+    assert_string_equal(sf_chrony_state_name(5), "selectable");
+    assert_string_equal(sf_chrony_state_name(6), "unknown");
+    assert_string_equal(sf_chrony_verdict_name(SF_CHRONY_VERDICTS), "unknown");
+    assert_string_equal(sf_clock_kind_name(SF_CLOCK_COORDINATOR), "coordinator");
+    assert_string_equal(sf_clock_kind_name((enum sf_clock_kind)5), "unknown");
+    assert_string_equal(sf_reading_status_name(SF_READING_UNSYNCED), "unsynced");
+    assert_string_equal(sf_reading_status_name((enum sf_reading_status)5), "unknown");
+}
+
+static void test_sums_stop_at_the_ends(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t a, b, sum, difference;
+    } rows[] = {{1, 2, 3, -1},
+                {INT64_MAX, 1, INT64_MAX, INT64_MAX - 1},
+                {INT64_MIN, -1, INT64_MIN, INT64_MIN + 1},
+                {INT64_MAX, -1, INT64_MAX - 1, INT64_MAX},
+                {INT64_MIN, 1, INT64_MIN + 1, INT64_MIN},
+                {0, INT64_MIN, INT64_MIN, INT64_MAX}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        assert_true(sf_clock_add_ns(rows[i].a, rows[i].b) == rows[i].sum);
+        assert_true(sf_clock_sub_ns(rows[i].a, rows[i].b) == rows[i].difference);
+    }
+    assert_true(sf_clock_abs_ns(INT64_MIN) == INT64_MAX);
+    assert_true(sf_clock_abs_ns(-7) == 7 && sf_clock_abs_ns(7) == 7);
+    assert_int_equal(sf_clock_drift_ns(-S), 0);
+    assert_int_equal(sf_clock_drift_ns(S), 50001);
+    const struct sf_reading none = {.has_time = false};
+    assert_true(sf_reading_error_ns(&none, S) == INT64_MAX);
+    assert_int_equal(sf_reading_offset_ns(&none, S, S), 0);
+}
+
 static struct sf_reading interpret(struct sf_kernel *kernel, int64_t mono_s, int64_t maxerror_us)
 {
     const struct sf_kernel_sample sample = {.result = TIME_OK,
@@ -432,15 +561,62 @@ static void test_kernel_read(void **state)
     assert_true(sample.after_real_ns >= sample.before_real_ns && sample.maxerror_us >= 0);
 }
 
+/* A monotonic clock on which every look takes this long, but for the first ones. */
+struct interrupted {
+    int64_t mono_ns;
+    unsigned looks, slow_looks;
+};
+
+static int64_t interrupted_real_ns(void *ctx)
+{
+    (void)ctx;
+    return NOW_NS;
+}
+
+static int64_t interrupted_mono_ns(void *ctx)
+{
+    struct interrupted *clock = ctx;
+    clock->mono_ns += clock->looks++ < clock->slow_looks ? MS : 1000;
+    return clock->mono_ns;
+}
+
+static void test_kernel_is_asked_again_when_interrupted(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned slow_looks, looks;
+        int64_t span_ns;
+    } rows[] = {{0, 2, 1000}, {2, 4, 1000}, {6, 8, 1000}, {100, 8, MS}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct interrupted clock = {.slow_looks = rows[i].slow_looks};
+        struct sf_kernel_sample sample;
+        sf_kernel_read(interrupted_real_ns, interrupted_mono_ns, &clock, &sample);
+        assert_int_equal(clock.looks, rows[i].looks);
+        assert_int_equal(sample.span_ns,
+                         rows[i].span_ns); /* never hidden: it is part of the error */
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ntp_request),     cmocka_unit_test(test_ntp_good),
-        cmocka_unit_test(test_ntp_refusals),    cmocka_unit_test(test_ntp_order_and_delay),
-        cmocka_unit_test(test_ntp_kiss),        cmocka_unit_test(test_chrony_float),
-        cmocka_unit_test(test_chrony_tracking), cmocka_unit_test(test_chrony_refusals),
-        cmocka_unit_test(test_chrony_sources),  cmocka_unit_test(test_kernel_bound),
-        cmocka_unit_test(test_kernel_answers),  cmocka_unit_test(test_kernel_read),
+        cmocka_unit_test(test_ntp_request),
+        cmocka_unit_test(test_ntp_good),
+        cmocka_unit_test(test_ntp_refusals),
+        cmocka_unit_test(test_ntp_order_and_delay),
+        cmocka_unit_test(test_ntp_kiss),
+        cmocka_unit_test(test_chrony_float),
+        cmocka_unit_test(test_chrony_tracking),
+        cmocka_unit_test(test_chrony_refusals),
+        cmocka_unit_test(test_chrony_sources),
+        cmocka_unit_test(test_chrony_source_fields),
+        cmocka_unit_test(test_chrony_never_updated),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_sums_stop_at_the_ends),
+        cmocka_unit_test(test_kernel_bound),
+        cmocka_unit_test(test_kernel_answers),
+        cmocka_unit_test(test_kernel_read),
+        cmocka_unit_test(test_kernel_is_asked_again_when_interrupted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

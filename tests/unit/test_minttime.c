@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -179,12 +180,65 @@ static void test_cell_is_never_torn(void **state)
     assert_int_equal(sf_minttime_read(&shared.cell).anchor_mono_ns, 200000);
 }
 
+struct reader {
+    struct sf_minttime_cell cell;
+    _Atomic bool began, ended;
+    struct sf_minttime read;
+};
+
+static void *read_once(void *ctx)
+{
+    struct reader *reader = ctx;
+    atomic_store(&reader->began, true);
+    reader->read = sf_minttime_read(&reader->cell);
+    atomic_store(&reader->ended, true);
+    return NULL;
+}
+
+static int64_t cpu_ns_of(pthread_t thread)
+{
+    clockid_t clock;
+    struct timespec time;
+    assert_int_equal(pthread_getcpuclockid(thread, &clock), 0);
+    assert_int_equal(clock_gettime(clock, &time), 0);
+    return time.tv_sec * S + time.tv_nsec;
+}
+
+/* A writer that sleeps in the middle: whoever reads meanwhile waits, and then reads what was
+ * written. */
+static void test_a_half_written_cell_is_waited_for(void **state)
+{
+    (void)state;
+    static struct reader reader;
+    const struct sf_minttime before = {.anchor_mint_ns = 1}, after = {.anchor_mint_ns = 2};
+    pthread_t thread;
+    sf_minttime_publish(&reader.cell, &before);
+    atomic_fetch_add(&reader.cell.sequence, 1);
+    assert_int_equal(pthread_create(&thread, NULL, read_once, &reader), 0);
+    while (!atomic_load(&reader.began))
+        nanosleep(&(struct timespec){.tv_nsec = MS}, NULL);
+    const int64_t began_ns = cpu_ns_of(thread); /* work that it does from here on is that read */
+    while (cpu_ns_of(thread) < began_ns + MS)
+        nanosleep(&(struct timespec){.tv_nsec = MS}, NULL);
+    assert_false(atomic_load(&reader.ended));
+    atomic_fetch_sub(&reader.cell.sequence, 1);
+    sf_minttime_publish(&reader.cell, &after);
+    pthread_join(thread, NULL);
+    assert_in_range(reader.read.anchor_mint_ns, 1,
+                    2); /* for a moment the old one was whole again */
+    assert_true(atomic_load(&reader.ended));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_table),        cmocka_unit_test(test_slew_replaces_what_is_pending),
-        cmocka_unit_test(test_step_forward), cmocka_unit_test(test_extremes_saturate),
-        cmocka_unit_test(test_properties),   cmocka_unit_test(test_cell_is_never_torn),
+        cmocka_unit_test(test_table),
+        cmocka_unit_test(test_slew_replaces_what_is_pending),
+        cmocka_unit_test(test_step_forward),
+        cmocka_unit_test(test_extremes_saturate),
+        cmocka_unit_test(test_properties),
+        cmocka_unit_test(test_cell_is_never_torn),
+        cmocka_unit_test(test_a_half_written_cell_is_waited_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

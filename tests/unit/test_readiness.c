@@ -75,6 +75,10 @@ static void each_failure_is_named(void **state)
 {
     (void)state;
     struct sf_readiness_facts facts = healthy();
+    assert_string_equal(sf_check_name(SF_CHECKS), "unknown");
+    facts.reservation_left_ms = -1;
+    expect(&facts, SF_CHECK_RESERVATION, false, false, "reservation: used up");
+    facts = healthy();
     facts.slot_held = false;
     facts.reservation_left_ms = 0;
     expect(&facts, SF_CHECK_SLOT, false, false, "slot: waiting");
