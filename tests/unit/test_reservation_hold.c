@@ -1,0 +1,590 @@
+/* unit/test_reservation_hold.c - what a holder does about every answer to its writes, about losing
+ * its claim, its slot or its coordinator, and about a fleet that changes under it. */
+#include "reservation_fixture.h"
+
+/* Until its next renewal is on its way. */
+static void until_renewal(struct machine *m)
+{
+    const size_t before = strlen(m->ops);
+    for (unsigned i = 0; i < 100 && !strstr(m->ops + before, "renew "); i++)
+        run(100);
+    assert_non_null(strstr(m->ops + before, "renew "));
+}
+
+static void a_renewal_that_fails_is_tried_again(void **state)
+{
+    (void)state;
+    static const struct {
+        enum sf_coord_outcome outcome;
+        enum sf_coord_reason reason;
+        unsigned uncertain, lost;
+        const char *then;
+    } table[] = {
+        {SF_COORD_LOST, SF_COORD_UNREACHABLE, 1, 0, "renew renew "},
+        {SF_COORD_UNKNOWN, SF_COORD_UNREACHABLE, 1, 0, "renew read_slot renew "},
+        {SF_COORD_REFUSED, SF_COORD_AUTH, 0, 1, "renew renew "},
+        {SF_COORD_REFUSED, SF_COORD_STORAGE, 0, 1, "renew renew "},
+        {SF_COORD_REFUSED, SF_COORD_SESSION, 0, 1, "renew renew "},
+        {SF_COORD_REFUSED, SF_COORD_VERSION, 0, 1, "renew read_slot renew "},
+        {SF_COORD_REFUSED, SF_COORD_CLAIM_GONE, 0, 1, "renew claim bind "},
+        {SF_COORD_REFUSED, SF_COORD_CONFIG_CHANGED, 0, 1, "renew read_config renew "},
+    };
+    for (unsigned i = 0; i < SF_COUNT(table); i++) {
+        struct machine *m = ready_machine(0);
+        forget_past(m);
+        forge_next(m, SF_COORD_RENEW, table[i].outcome, table[i].reason);
+        until_renewal(m);
+        run(1000);
+        assert_non_null(strstr(m->ops, table[i].then));
+        assert_int_equal(m->res.stats.renewals_uncertain, table[i].uncertain);
+        assert_int_equal(m->res.stats.renewals_lost, table[i].lost);
+        assert_state(m, SF_WORKER_READY);
+        assert_int_equal(m->res.hold.outstanding_count, 0);
+        assert_true(sf_reservation_left_ms(&m->res, mint_ms) > WINDOW_MS - 3000);
+        assert_int_equal(mint(m, 3), SF_MINT_OK);
+        teardown(state);
+        setup(state);
+    }
+}
+
+static void a_renewal_on_a_record_that_is_gone_stops_minting(void **state)
+{
+    (void)state;
+    static const enum sf_coord_reason reasons[] = {SF_COORD_MISSING, SF_COORD_GARBAGE};
+    for (unsigned i = 0; i < SF_COUNT(reasons); i++) {
+        struct machine *m = ready_machine(0);
+        put_record(0, "", mint_ms + 2 * WINDOW_MS);
+        forge_next(m, SF_COORD_RENEW, SF_COORD_REFUSED, reasons[i]);
+        until_renewal(m);
+        assert_said(m, "slot.gone: stopped minting at once: the slot's record or the fleet's "
+                       "config is gone from the coordinator");
+        assert_true(m->forgets > 0);
+        run(3000);
+        assert_state(m, SF_WORKER_READY); /* on another slot */
+        assert_int_equal(m->res.hold.worker, 1);
+        teardown(state);
+        setup(state);
+    }
+}
+
+static void a_renewal_of_unknown_outcome_is_adopted(void **state)
+{
+    (void)state;
+    struct machine *m = ready_machine(0);
+    forget_past(m);
+    const uint64_t ok = m->res.stats.renewals_ok;
+    sf_fake_fault(m->coord, SF_COORD_RENEW, SF_FAKE_ANSWER_LOST_APPLIED);
+    until_renewal(m);
+    const int64_t until_ms = record_of(0).reserved_until_ms;
+    /* It may have been applied: but nobody has said so, and the old limit holds. */
+    run(500);
+    assert_non_null(strstr(m->ops, "renew read_slot "));
+    assert_int_equal(m->res.stats.renewals_ok, ok + 1);
+    assert_int_equal(m->res.hold.acked_ms, until_ms);
+    assert_int_equal(m->res.hold.outstanding_count, 0);
+}
+
+static void a_renewal_that_is_applied_late_is_adopted_too(void **state)
+{
+    (void)state;
+    struct machine *m = ready_machine(0);
+    for (unsigned i = 0; i < 4; i++)
+        sf_fake_fault(m->coord, SF_COORD_RENEW, SF_FAKE_APPLIED_LATE);
+    until_renewal(m);
+    while (m->res.hold.outstanding_count < 3)
+        run(10);
+    sf_fake_apply_late(store); /* the first is applied; the others' conditions do not hold then */
+    run(2000);
+    assert_state(m, SF_WORKER_READY);
+    assert_int_equal(m->res.hold.outstanding_count, 0);
+    assert_int_equal(m->res.hold.acked_ms, record_of(0).reserved_until_ms);
+    assert_int_equal(m->res.stats.slots_lost, 0);
+}
+
+static void a_holder_that_gets_no_answers_gives_its_slot_up(void **state)
+{
+    (void)state;
+    struct machine *m = ready_machine(0);
+    for (unsigned i = 0; i < SF_RES_OUTSTANDING_MAX; i++)
+        sf_fake_fault(m->coord, SF_COORD_RENEW, SF_FAKE_ANSWER_LOST_NOT_APPLIED);
+    run(150000);
+    assert_said(m, "slot.lost: slot 0/0 belongs to somebody else now (too many writes without an "
+                   "answer)");
+    assert_int_equal(m->res.stats.slots_lost, 1);
+    assert_state(m, SF_WORKER_READY);
+    assert_int_equal(m->res.hold.worker, 1);
+    assert_int_equal(mint(m, 1), SF_MINT_OK);
+}
+
+/* --- the slot is lost --- */
+
+static void a_lost_slot_is_spent_while_another_is_sought(void **state)
+{
+    (void)state;
+    struct machine *m = ready_machine(0);
+    for (unsigned i = 1; i < 4; i++)
+        put_record(i, "", mint_ms + 40000);
+    put_record(0, "claim-00000000000000000000000000000000-0000000099", mint_ms + 80000);
+    until_renewal(m);
+    run(100);
+    assert_said(m, "slot.lost: slot 0/0 belongs to somebody else now (its record was written by "
+                   "somebody else)");
+    assert_true(m->forgets > 0);
+    const int64_t left_ms = sf_reservation_left_ms(&m->res, mint_ms);
+    assert_true(left_ms > 0);
+    assert_state(m, SF_WORKER_READY);
+    assert_int_equal(mint(m, 1), SF_MINT_OK);
+    run(45000);
+    assert_said(m, "minting.closed: moving to another slot");
+    assert_state(m, SF_WORKER_READY);
+    assert_int_equal(m->res.hold.worker, 1);
+    assert_int_equal(mint(m, 1), SF_MINT_OK);
+    assert_int_equal(m->res.stats.bids_won, 2);
+}
+
+static void a_lost_slot_ends_with_what_was_acknowledged(void **state)
+{
+    (void)state;
+    struct machine *m = ready_machine(0);
+    for (unsigned i = 0; i < 4; i++)
+        put_record(i, "", mint_ms + 200000);
+    until_renewal(m);
+    run(WINDOW_MS);
+    assert_said(m, "minting.closed: the reservation of the slot that was lost has been used up");
+    assert_state(m, SF_WORKER_QUARANTINED);
+    assert_int_equal(mint(m, 1), SF_MINT_CLOSED);
+    assert_int_equal(sf_reservation_left_ms(&m->res, mint_ms), 0);
+}
+
+static void words_go_on_ascending_on_another_slot(void **state)
+{
+    (void)state;
+    struct machine *m = ready_machine(0);
+    assert_int_equal(mint(m, 300000), SF_MINT_OK); /* ahead of the clock */
+    const uint64_t before = sf_generator_last_ms(&m->gen);
+    assert_true((int64_t)before + EPOCH_MS > mint_ms);
+    forge_next(m, SF_COORD_RENEW, SF_COORD_REFUSED, SF_COORD_MISSING);
+    pass(WINDOW_MS / 9);
+    tick(m);
+    mint_ms = (int64_t)before + EPOCH_MS - 5; /* and the clock lags */
+    run(1000);
+    assert_int_equal(mint(m, 1), SF_MINT_OK);
+    assert_true(m->res.hold.floor_ms > (int64_t)before + EPOCH_MS);
+}
+
+static void a_deleted_record_stops_minting_at_once(void **state)
+{
+    (void)state;
+    for (unsigned remade = 0; remade < 2; remade++) {
+        struct machine *m = ready_machine(0);
+        forge_next(m, SF_COORD_RENEW, SF_COORD_UNKNOWN, SF_COORD_UNREACHABLE);
+        sf_fake_delete(store, "/f/dc/0/slots/0");
+        if (remade)
+            put_record(0, "", mint_ms + 90000);
+        until_renewal(m);
+        run(100);
+        assert_said(m, "slot.gone: stopped minting at once: its record is missing, damaged or was "
+                       "made again");
+        assert_int_equal(m->res.stats.slots_lost, 0);
+        run(3000);
+        assert_int_equal(m->res.hold.worker, 1);
+        teardown(state);
+        setup(state);
+    }
+}
+
+static void a_missing_datacenter_is_a_missing_record(void **state)
+{
+    (void)state;
+    static const enum sf_coord_reason reasons[] = {SF_COORD_MISSING, SF_COORD_GARBAGE};
+    for (unsigned i = 0; i < SF_COUNT(reasons); i++) {
+        struct machine *m = ready_machine(0);
+        forge_next(m, SF_COORD_RENEW, SF_COORD_UNKNOWN, SF_COORD_UNREACHABLE);
+        forge_next(m, SF_COORD_READ_SLOT, SF_COORD_REFUSED, reasons[i]);
+        until_renewal(m);
+        run(200);
+        assert_said(m, "slot.gone: ");
+        teardown(state);
+        setup(state);
+    }
+}
+
+static void a_stale_read_changes_nothing(void **state)
+{
+    (void)state;
+    struct machine *m = ready_machine(0);
+    sf_fake_freeze_reads(m->coord);
+    until_renewal(m); /* acknowledged: the frozen reads are older now */
+    forge_next(m, SF_COORD_RENEW, SF_COORD_UNKNOWN, SF_COORD_UNREACHABLE);
+    until_renewal(m);
+    run(500);
+    assert_int_equal(m->res.hold.regressions, 1);
+    assert_true(m->res.retry_at_mono_ms > mono_ms);
+    sf_fake_thaw_reads(m->coord);
+    run(3000);
+    assert_int_equal(m->res.hold.regressions, 0);
+    assert_state(m, SF_WORKER_READY);
+    assert_silent(m, "slot.gone");
+    assert_int_equal(m->res.hold.worker, 0);
+}
+
+static void acknowledged_writes_that_are_lost_stop_minting(void **state)
+{
+    (void)state;
+    struct machine *m = ready_machine(0);
+    struct sf_fake_tree *backup = sf_fake_snapshot(store);
+    until_renewal(m);
+    until_renewal(m);
+    sf_fake_restore(store, backup);
+    sf_fake_snapshot_free(backup);
+    record_rule = false; /* this is what the rule cannot survive but for a moment */
+    for (unsigned i = 0; i < 300 && !strstr(m->logs, "slot.gone"); i++)
+        run(100);
+    assert_said(m, "slot.gone: stopped minting at once: the coordinator has lost writes that it "
+                   "had acknowledged (restored from a backup?); run `snowfleet init "
+                   "--after-data-loss`");
+    record_rule = true;
+    assert_true(m->forgets > 0);
+}
+
+/* --- the claim, the session, the connection --- */
+
+static void a_lost_session_costs_no_id(void **state)
+{
+    (void)state;
+    struct machine *m = ready_machine(0);
+    forget_past(m);
+    sf_fake_expire(m->coord);
+    settle();
+    run(300);
+    assert_said(m, "coordinator.session_lost: the session has ended; a new claim is made, minting "
+                   "goes on");
+    assert_int_equal(strncmp(m->ops, "claim bind ", 11), 0);
+    assert_int_equal(m->res.stats.session_losses, 1);
+    assert_int_equal(m->res.hold.worker, 0);
+    assert_string_equal(m->res.hold.claim, m->res.claim.name);
+    assert_int_equal(mint(m, 1), SF_MINT_OK);
+    /* Without a claim there is nothing more to lose. */
+    forge_next(m, SF_COORD_CLAIM, SF_COORD_LOST, SF_COORD_UNREACHABLE);
+    sf_fake_expire(m->coord);
+    sf_fake_expire(m->coord);
+    settle();
+    assert_int_equal(m->res.stats.session_losses, 2);
+}
+
+static void a_new_claim_is_bound_even_if_the_clock_allows_no_more(void **state)
+{
+    (void)state;
+    struct machine *m = ready_machine(0);
+    const int64_t acked_ms = m->res.hold.acked_ms;
+    m->now.trusted_ms = mint_ms - WINDOW_MS - SF_RES_MARGIN_MS - 1;
+    sf_fake_expire(m->coord);
+    settle();
+    run(300);
+    assert_string_equal(m->res.hold.claim, m->res.claim.name);
+    assert_int_equal(m->res.hold.acked_ms, acked_ms);
+    assert_state(m, SF_WORKER_READY);
+    /* And no renewal comes while that is so; the reservation just ends. */
+    forget_past(m);
+    m->now.trusted_ms = mint_ms - 10 * WINDOW_MS;
+    run(WINDOW_MS + 1000);
+    assert_null(strstr(m->ops, "renew "));
+    assert_state(m, SF_WORKER_SUSPENDED);
+    assert_int_equal(mint(m, 1), SF_MINT_EXHAUSTED);
+    m->now.trusted_ms = mint_ms;
+    run(2000);
+    assert_state(m, SF_WORKER_READY);
+}
+
+static void writes_under_a_new_claim_have_room_too(void **state)
+{
+    (void)state;
+    struct machine *m = ready_machine(0);
+    for (unsigned i = 0; i < SF_RES_OUTSTANDING_MAX; i++)
+        sf_fake_fault(m->coord, SF_COORD_BIND, SF_FAKE_ANSWER_LOST_NOT_APPLIED);
+    sf_fake_expire(m->coord);
+    run(150000);
+    assert_said(m, "slot.lost: slot 0/0 belongs to somebody else now (too many writes");
+    assert_state(m, SF_WORKER_READY);
+}
+
+static void a_bind_of_unknown_outcome_tells_whether_it_bound(void **state)
+{
+    (void)state;
+    struct machine *m = ready_machine(0);
+    sf_fake_fault(m->coord, SF_COORD_BIND, SF_FAKE_ANSWER_LOST_APPLIED);
+    sf_fake_expire(m->coord);
+    run(1000);
+    assert_true(m->res.claim_bound);
+    assert_string_equal(m->res.hold.claim, m->res.claim.name);
+    assert_string_equal(record_of(0).claim, m->res.claim.name);
+}
+
+static void an_outage_is_outlived(void **state)
+{
+    (void)state;
+    struct machine *m = ready_machine(0);
+    sf_fake_disconnect(m->coord);
+    run(20000);
+    assert_string_equal(m->res.why, "coordinator unreachable: the connection is down");
+    assert_state(m, SF_WORKER_READY);
+    assert_int_equal(mint(m, 1), SF_MINT_OK);
+    /* Told twice, it remembers the first. */
+    const int64_t since_ms = m->res.disconnected_mono_ms;
+    struct sf_coord_event *again = sf_coord_event_notice(SF_COORD_DISCONNECTED, "%s", "still");
+    step(m, SF_RES_COORD, again, 0);
+    sf_coord_event_free(again);
+    assert_int_equal(m->res.disconnected_mono_ms, since_ms);
+    run(45000);
+    assert_state(m, SF_WORKER_SUSPENDED);
+    assert_int_equal(mint(m, 1), SF_MINT_EXHAUSTED);
+    sf_fake_connect(m->coord);
+    run(1000);
+    assert_state(m, SF_WORKER_READY);
+    assert_int_equal(mint(m, 1), SF_MINT_OK);
+    assert_int_equal(m->res.disconnected_mono_ms, 0);
+}
+
+static void hints_are_gathered(void **state)
+{
+    (void)state;
+    struct machine *m = ready_machine(0);
+    run(2000);
+    forget_past(m);
+    for (unsigned i = 0; i < 20; i++) {
+        put_record(3, "", mint_ms - 1);
+        settle();
+        assert_true(m->res.census_due_set);
+        run(5);
+    }
+    run(1200);
+    unsigned looks = 0; /* twenty hints, one or two looks */
+    for (const char *at = m->ops; (at = strstr(at, "list ")); at++)
+        looks++;
+    assert_in_range(looks, 1, 2);
+}
+
+/* --- the fleet changes --- */
+
+static void a_touched_config_is_read_and_minting_goes_on(void **state)
+{
+    (void)state;
+    struct machine *m = ready_machine(0);
+    const struct sf_coord_config config = fleet_config();
+    make_fleet(&config, true);
+    forget_past(m);
+    until_renewal(m);
+    run(500);
+    assert_non_null(strstr(m->ops, "renew read_config renew "));
+    assert_state(m, SF_WORKER_READY);
+    assert_false(m->res.doomed);
+}
+
+static void a_config_that_no_longer_fits_ends_the_worker(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *said;
+        int64_t epoch_ms;
+        struct sf_layout layout;
+        uint16_t datacenter;
+    } table[] = {
+        {"config.changed: epoch_ms: the coordinator has 1600000000001, this worker mints with "
+         "1600000000000; minting ends with the reservation",
+         EPOCH_MS + 1,
+         {41, 5, 2, 15},
+         0},
+        {"config.changed: layout: the coordinator has 41,5,3,14, this worker mints with "
+         "41,5,2,15; minting ends",
+         EPOCH_MS,
+         {41, 5, 3, 14},
+         0},
+        {"config.changed: fleet.datacenter 0 is not among the datacenters of the fleet's config; "
+         "minting ends",
+         EPOCH_MS,
+         {41, 5, 2, 15},
+         1},
+    };
+    for (unsigned i = 0; i < SF_COUNT(table); i++) {
+        struct machine *m = ready_machine(0);
+        struct sf_coord_config config = fleet_config();
+        config.epoch_ms = table[i].epoch_ms;
+        config.layout = table[i].layout;
+        config.datacenters[0] = table[i].datacenter;
+        make_fleet(&config, true);
+        until_renewal(m);
+        run(500);
+        assert_said(m, table[i].said);
+        assert_true(m->res.doomed);
+        assert_int_equal(mint(m, 1), SF_MINT_OK);
+        forget_past(m);
+        run(WINDOW_MS / 2);
+        assert_false(m->finished);
+        assert_string_equal(m->ops, ""); /* it asks for nothing more */
+        run(WINDOW_MS / 2);
+        assert_state(m, SF_WORKER_STOPPED);
+        assert_said(m, "worker.fatal: ");
+        assert_int_equal(mint(m, 1), SF_MINT_CLOSED);
+        teardown(state);
+        setup(state);
+    }
+}
+
+static void a_doomed_worker_may_leave(void **state)
+{
+    (void)state;
+    struct machine *m = ready_machine(0);
+    struct sf_coord_config config = fleet_config();
+    config.epoch_ms++;
+    make_fleet(&config, true);
+    until_renewal(m);
+    run(500);
+    assert_true(m->res.doomed);
+    leave(m, 5000);
+    assert_true(m->finished);
+    assert_int_equal(m->exit_code, 0);
+    assert_int_equal(m->res.stats.releases, 1);
+}
+
+static void another_fleet_stops_it_at_once(void **state)
+{
+    (void)state;
+    struct machine *m = ready_machine(0);
+    struct sf_coord_config config = fleet_config();
+    memcpy(config.fleet_id, OTHER_FLEET, sizeof OTHER_FLEET);
+    make_fleet(&config, true);
+    until_renewal(m);
+    run(500);
+    assert_state(m, SF_WORKER_STOPPED);
+    assert_said(m, "slot.gone: stopped minting at once: the coordinator holds another fleet");
+    assert_said(m, "worker.fatal: fleet id: the coordinator has " OTHER_FLEET
+                   ", our reservations are from " FLEET_ID);
+    assert_int_equal(mint(m, 1), SF_MINT_CLOSED);
+}
+
+static void a_wiped_coordinator_stops_it_at_once(void **state)
+{
+    (void)state;
+    struct machine *m = ready_machine(0);
+    sf_fake_wipe(store);
+    run(8000);
+    assert_said(m, "slot.gone: stopped minting at once: ");
+    assert_int_equal(mint(m, 1), SF_MINT_CLOSED);
+    run(3000);
+    assert_state(m, SF_WORKER_CLAIMING);
+    assert_false(m->finished);
+    /* The config alone is gone: the same. */
+    teardown(state);
+    setup(state);
+    m = ready_machine(0);
+    forge_next(m, SF_COORD_RENEW, SF_COORD_REFUSED, SF_COORD_CONFIG_CHANGED);
+    forge_next(m, SF_COORD_READ_CONFIG, SF_COORD_REFUSED, SF_COORD_MISSING);
+    until_renewal(m);
+    assert_said(m, "slot.gone: stopped minting at once: the fleet's config is gone from the "
+                   "coordinator");
+}
+
+/* --- windows --- */
+
+static void a_crowd_makes_reservations_short(void **state)
+{
+    (void)state;
+    struct machine *m = ready_machine(0);
+    assert_true(sf_reservation_left_ms(&m->res, mint_ms) > 8 * MIN_MS);
+    ready_machine(1);
+    ready_machine(2);
+    run(2000);
+    assert_int_equal(sf_reservation_window_ms(&m->res), MIN_MS);
+    assert_true(sf_reservation_left_ms(&m->res, mint_ms) <= MIN_MS);
+    assert_true(record_of(m->res.hold.worker).reserved_until_ms <= mint_ms + MIN_MS);
+    assert_int_equal(mint(m, 1), SF_MINT_OK);
+    /* The crowd goes: long ones again. */
+    leave(&machines[1], 1000);
+    leave(&machines[2], 1000);
+    run(MIN_MS + 3000);
+    assert_true(sf_reservation_left_ms(&m->res, mint_ms) > 8 * MIN_MS);
+}
+
+static void a_lone_window_is_never_shortened(void **state)
+{
+    (void)state;
+    struct machine *m = new_machine(0);
+    m->params.min_window_ms = 2 * WINDOW_MS;
+    start_machine(m, NULL);
+    assert_int_equal(sf_reservation_window_ms(&m->res), WINDOW_MS);
+}
+
+static void silence_ends_minting_when_so_configured(void **state)
+{
+    (void)state;
+    struct machine *m = new_machine(0);
+    m->params.max_silence_ms = 9000;
+    start_machine(m, NULL);
+    assert_true(sf_reservation_left_ms(&m->res, mint_ms) <= 9000);
+    /* It looks often enough never to be silent by itself. */
+    for (unsigned i = 0; i < 30; i++) {
+        run(1000);
+        assert_int_equal(mint(m, 1), SF_MINT_OK);
+        assert_true(sf_reservation_left_ms(&m->res, mint_ms) > 4000);
+    }
+    sf_fake_disconnect(m->coord);
+    run(9500);
+    assert_int_equal(mint(m, 1), SF_MINT_EXHAUSTED);
+    assert_true(m->res.hold.acked_ms > mint_ms + 30000);
+    assert_state(m, SF_WORKER_SUSPENDED);
+    sf_fake_connect(m->coord);
+    run(4000);
+    assert_int_equal(mint(m, 1), SF_MINT_OK);
+}
+
+static void a_clock_that_went_back_below_what_was_minted_waits(void **state)
+{
+    (void)state;
+    struct machine *m = ready_machine(0);
+    ready_machine(1);
+    ready_machine(2);
+    run(1000);
+    assert_int_equal(mint(m, 1), SF_MINT_OK);
+    /* Minting time never goes back; were it to, no reservation below the last ID is asked for. */
+    const int64_t last_ms = (int64_t)sf_generator_last_ms(&m->gen) + EPOCH_MS;
+    mint_ms = last_ms - MIN_MS - 100;
+    const int64_t acked_ms = m->res.hold.acked_ms;
+    forget_past(m);
+    tick(m);
+    assert_null(strstr(m->ops, "renew "));
+    assert_int_equal(m->res.hold.acked_ms, acked_ms);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        scenario(a_renewal_that_fails_is_tried_again),
+        scenario(a_renewal_on_a_record_that_is_gone_stops_minting),
+        scenario(a_renewal_of_unknown_outcome_is_adopted),
+        scenario(a_renewal_that_is_applied_late_is_adopted_too),
+        scenario(a_holder_that_gets_no_answers_gives_its_slot_up),
+        scenario(a_lost_slot_is_spent_while_another_is_sought),
+        scenario(a_lost_slot_ends_with_what_was_acknowledged),
+        scenario(words_go_on_ascending_on_another_slot),
+        scenario(a_deleted_record_stops_minting_at_once),
+        scenario(a_missing_datacenter_is_a_missing_record),
+        scenario(a_stale_read_changes_nothing),
+        scenario(acknowledged_writes_that_are_lost_stop_minting),
+        scenario(a_lost_session_costs_no_id),
+        scenario(a_new_claim_is_bound_even_if_the_clock_allows_no_more),
+        scenario(writes_under_a_new_claim_have_room_too),
+        scenario(a_bind_of_unknown_outcome_tells_whether_it_bound),
+        scenario(an_outage_is_outlived),
+        scenario(hints_are_gathered),
+        scenario(a_touched_config_is_read_and_minting_goes_on),
+        scenario(a_config_that_no_longer_fits_ends_the_worker),
+        scenario(a_doomed_worker_may_leave),
+        scenario(another_fleet_stops_it_at_once),
+        scenario(a_wiped_coordinator_stops_it_at_once),
+        scenario(a_crowd_makes_reservations_short),
+        scenario(a_lone_window_is_never_shortened),
+        scenario(silence_ends_minting_when_so_configured),
+        scenario(a_clock_that_went_back_below_what_was_minted_waits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
