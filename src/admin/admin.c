@@ -2,6 +2,7 @@
 #include "admin/admin.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -15,15 +16,19 @@
 
 #include "admin/answer.h"
 #include "base/assert.h"
+#include "base/secret.h"
 #include "base/ticks.h"
 
-#define CONNECTIONS_MAX     64
-#define THREADS             2
-#define CONNECTION_MEMORY   8192 /* request line, headers and reading, of one connection */
-#define IDLE_TIMEOUT_S      10
-#define REQUEST_MAX_MS      60000
-#define LISTEN_BACKLOG      128
-#define LOG_INTERVAL_MS     10000
+#define CONNECTIONS_MAX   64
+#define THREADS           2
+#define CONNECTION_MEMORY 8192 /* request line, headers and reading, of one connection */
+#define IDLE_TIMEOUT_S    10
+#define REQUEST_MAX_MS    60000
+#define LISTEN_BACKLOG    128
+#define LOG_INTERVAL_MS   10000
+#define PEM_MAX           (1 << 20)
+/* GnuTLS: TLS 1.2 or later. */
+#define TLS_PRIORITIES      "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 #define MHD_CONNECTIONS_MAX (CONNECTIONS_MAX * 2) /* ours comes first: MHD would stop accepting */
 
 /* An open connection, in the order in which they last began something. */
@@ -40,6 +45,7 @@ struct sf_admin {
     struct sf_log_limiter crowded;
     struct MHD_Daemon *daemon;
     uint16_t port;
+    char *cert, *key; /* PEM; NULL: no TLS */
 
     pthread_mutex_t lock; /* guards what follows */
     struct connection *oldest, *newest;
@@ -277,43 +283,122 @@ static struct MHD_Daemon *start(struct sf_admin *admin, int fd)
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &before);
+    struct MHD_OptionItem tls[] = {
+        {MHD_OPTION_HTTPS_MEM_CERT, 0, admin->cert},
+        {MHD_OPTION_HTTPS_MEM_KEY, 0, admin->key},
+        {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)TLS_PRIORITIES},
+        {MHD_OPTION_END, 0, NULL},
+    };
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG;
+    if (admin->cert != NULL)
+        flags |= MHD_USE_TLS;
+    else
+        tls[0].option = MHD_OPTION_END;
     struct MHD_Daemon *daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_handle, admin,
-        MHD_OPTION_EXTERNAL_LOGGER, on_mhd_error, admin, MHD_OPTION_LISTEN_SOCKET, fd,
-        MHD_OPTION_THREAD_POOL_SIZE, (unsigned)THREADS, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)MHD_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_NOTIFY_CONNECTION,
-        on_connection, admin, MHD_OPTION_NOTIFY_COMPLETED, on_completed, admin,
-        MHD_OPTION_URI_LOG_CALLBACK, on_request, admin, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-        MHD_OPTION_END);
+        flags, 0, NULL, NULL, on_handle, admin, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_error, admin,
+        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)THREADS,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)MHD_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)IDLE_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, admin, MHD_OPTION_NOTIFY_COMPLETED,
+        on_completed, admin, MHD_OPTION_URI_LOG_CALLBACK, on_request, admin,
+        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return daemon;
+}
+
+/* Only this machine can connect to such an address. */
+static bool is_loopback(int fd)
+{
+    struct sockaddr_storage address;
+    socklen_t size = sizeof address;
+    SF_ASSERT(getsockname(fd, (struct sockaddr *)&address, &size) == 0);
+    if (address.ss_family == AF_INET)
+        return ntohl(((struct sockaddr_in *)&address)->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+    const struct in6_addr *ipv6 = &((struct sockaddr_in6 *)&address)->sin6_addr;
+    return IN6_IS_ADDR_LOOPBACK(ipv6) ||
+           (IN6_IS_ADDR_V4MAPPED(ipv6) && ipv6->s6_addr[12] == IN_LOOPBACKNET);
+}
+
+/* Reads a whole PEM file. */
+static int read_pem(const char *path, const char *what, bool secret, char **ret_text,
+                    struct sf_error *err)
+{
+    char reason[128];
+    int fd = -1;
+    if (secret) {
+        const int rc = sf_secret_open(path, what, &fd, err);
+        if (rc != 0)
+            return rc;
+    } else if ((fd = open(path, O_RDONLY | O_CLOEXEC)) < 0) {
+        return sf_error_set(err, -errno, "%s: %s: %s", what, path,
+                            sf_errno_text(errno, reason, sizeof reason));
+    }
+    char *text = calloc(1, PEM_MAX);
+    const ssize_t size = text != NULL ? read(fd, text, PEM_MAX - 1) : -1;
+    (void)close(fd);
+    if (size <= 0 || size == PEM_MAX - 1) {
+        free(text);
+        return sf_error_set(err, -EINVAL, "%s: %s cannot be read, is empty or over 1 MiB", what,
+                            path);
+    }
+    *ret_text = text;
+    return 0;
+}
+
+static int read_files(struct sf_admin *admin, const struct sf_admin_options *options,
+                      struct sf_error *err)
+{
+    int rc = 0;
+    if (options->token_file != NULL)
+        rc = sf_tokens_read(options->token_file, "admin.token_file", &admin->pages.tokens, err);
+    if (rc != 0 || options->tls_cert == NULL)
+        return rc;
+    if (MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES)
+        return sf_error_set(err, -ENOTSUP,
+                            "admin.tls_cert: the HTTP library of this build has no TLS");
+    rc = read_pem(options->tls_cert, "admin.tls_cert", false, &admin->cert, err);
+    return rc != 0 ? rc : read_pem(options->tls_key, "admin.tls_key", true, &admin->key, err);
+}
+
+static void free_admin(struct sf_admin *admin)
+{
+    if (admin->key != NULL)
+        explicit_bzero(admin->key, strlen(admin->key));
+    free(admin->key);
+    free(admin->cert);
+    sf_tokens_unref(admin->pages.tokens);
+    pthread_mutex_destroy(&admin->lock);
+    free(admin);
 }
 
 int sf_admin_create(const struct sf_admin_options *options, struct sf_admin **ret_admin,
                     struct sf_error *err)
 {
-    int fd = -1;
-    const int rc = open_socket(&options->address, &fd, err);
-    if (rc != 0)
-        return rc;
     struct sf_admin *admin = calloc(1, sizeof *admin);
-    if (admin == NULL) {
-        (void)close(fd);
+    if (admin == NULL)
         return sf_error_set(err, -ENOMEM, "admin: out of memory");
-    }
+    pthread_mutex_init(&admin->lock, NULL);
     admin->pages.host = options->host;
     admin->pages.metrics = options->metrics;
     admin->log = options->log;
+    int fd = -1;
+    int rc = read_files(admin, options, err);
+    if (rc == 0)
+        rc = open_socket(&options->address, &fd, err);
+    if (rc != 0) {
+        free_admin(admin);
+        return rc;
+    }
     admin->port = port_of(fd);
-    pthread_mutex_init(&admin->lock, NULL);
+    admin->pages.loopback = is_loopback(fd);
     admin->daemon = start(admin, fd);
     if (admin->daemon == NULL) {
         (void)close(fd);
-        pthread_mutex_destroy(&admin->lock);
-        free(admin);
-        return sf_error_set(err, -EIO, "admin.address %s:%u: the HTTP daemon does not start",
-                            options->address.host, (unsigned)options->address.port);
+        free_admin(admin);
+        return sf_error_set(err, -EIO, "admin.address %s:%u: the HTTP daemon does not start%s",
+                            options->address.host, (unsigned)options->address.port,
+                            options->tls_cert != NULL ? "; do admin.tls_cert and .tls_key fit?"
+                                                      : "");
     }
     *ret_admin = admin;
     return 0;
@@ -330,6 +415,5 @@ void sf_admin_destroy(struct sf_admin *admin)
         return;
     MHD_stop_daemon(admin->daemon); /* joins the threads and closes every socket */
     SF_ASSERT(admin->oldest == NULL && admin->pages.unsent == 0);
-    pthread_mutex_destroy(&admin->lock);
-    free(admin);
+    free_admin(admin);
 }

@@ -39,6 +39,8 @@ struct sf_admin_options {
     struct sf_admin_host host;
     struct sf_metrics *metrics;
     struct sf_log *log;
+    const char *tls_cert, *tls_key; /* both or none (NULL): TLS */
+    const char *token_file;         /* NULL: no tokens; base/tokens.h */
 };
 
 struct sf_admin;

@@ -407,6 +407,10 @@ static enum MHD_Result page_ids(const struct call *call)
 static enum MHD_Result page_drain(const struct call *call)
 {
     const struct sf_admin_host *host = &call->pages->host;
+    if (call->pages->tokens == NULL && !call->pages->loopback)
+        return sf_admin_answer_text(call->connection, MHD_HTTP_FORBIDDEN,
+                                    "draining from outside needs a token: set admin.token_file, or "
+                                    "admin.address to 127.0.0.1, or send SIGTERM\n");
     if (MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND, "Origin") != NULL)
         return sf_admin_answer_text(call->connection, MHD_HTTP_FORBIDDEN,
                                     "a web page may not drain a worker: use snowfleet drain\n");
@@ -435,13 +439,40 @@ static const struct route {
     const char *path;
     const char *allow; /* the first one decides; "GET, HEAD" pages change nothing */
     page *page;
+    bool is_open; /* needs no token: probes and Prometheus */
 } routes[] = {
-    {"/livez", "GET, HEAD", page_livez},     {"/readyz", "GET, HEAD", page_readyz},
-    {"/healthz", "GET, HEAD", page_readyz},  {"/startupz", "GET, HEAD", page_startupz},
-    {"/metrics", "GET, HEAD", page_metrics}, {"/status", "GET, HEAD", page_status},
-    {"/fleet", "GET, HEAD", page_fleet},     {"/v1/ids", "GET", page_ids},
-    {"/drain", "POST", page_drain},          {"/", "GET, HEAD", page_console},
+    {"/livez", "GET, HEAD", page_livez, true},     {"/readyz", "GET, HEAD", page_readyz, true},
+    {"/healthz", "GET, HEAD", page_readyz, true},  {"/startupz", "GET, HEAD", page_startupz, true},
+    {"/metrics", "GET, HEAD", page_metrics, true}, {"/status", "GET, HEAD", page_status, false},
+    {"/fleet", "GET, HEAD", page_fleet, false},    {"/v1/ids", "GET", page_ids, false},
+    {"/drain", "POST", page_drain, false},         {"/", "GET, HEAD", page_console, false},
 };
+
+/* Authorization: Bearer TOKEN (RFC 6750, 2.1). */
+static bool has_token(const struct call *call)
+{
+    static const char scheme[] = "Bearer ";
+    const char *given = MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND,
+                                                    MHD_HTTP_HEADER_AUTHORIZATION);
+    if (given == NULL || strncasecmp(given, scheme, sizeof scheme - 1) != 0)
+        return false;
+    given += sizeof scheme - 1;
+    return sf_tokens_check(call->pages->tokens, given, strlen(given)) != NULL;
+}
+
+static enum MHD_Result refuse_stranger(struct MHD_Connection *connection)
+{
+    static const char text[] =
+        "a token of admin.token_file is needed: Authorization: Bearer TOKEN (--token-file)\n";
+    struct MHD_Response *response = copied(text, sizeof text - 1);
+    if (response == NULL)
+        return MHD_NO;
+    if (MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer") != MHD_YES) {
+        MHD_destroy_response(response);
+        return MHD_NO;
+    }
+    return queue(connection, MHD_HTTP_UNAUTHORIZED, TEXT_TYPE, response);
+}
 
 static bool allows(const char *allow, const char *method)
 {
@@ -474,6 +505,8 @@ enum MHD_Result sf_admin_answer(struct sf_admin_pages *pages, struct MHD_Connect
     for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
         if (strcmp(routes[i].path, path) != 0)
             continue;
+        if (pages->tokens != NULL && !routes[i].is_open && !has_token(&call))
+            return refuse_stranger(connection);
         return allows(routes[i].allow, method) ? routes[i].page(&call)
                                                : refuse_method(connection, &routes[i]);
     }

@@ -13,6 +13,7 @@
 #include <microhttpd.h>
 
 #include "admin/admin.h"
+#include "base/tokens.h"
 
 #define SF_ADMIN_URI_MAX    1024
 #define SF_ADMIN_BODY_MAX   4096
@@ -24,7 +25,9 @@
 struct sf_admin_pages {
     struct sf_admin_host host;
     struct sf_metrics *metrics;
-    _Atomic size_t unsent; /* bytes of answers that MHD still holds */
+    struct sf_tokens *tokens; /* NULL: nobody needs one */
+    bool loopback;            /* only this machine can connect */
+    _Atomic size_t unsent;    /* bytes of answers that MHD still holds */
 };
 
 /* One request: made before its headers are read, freed when it is over. */

@@ -54,6 +54,8 @@ struct sf_config {
 
     char *admin_address_text;
     struct sf_host_port admin_address;
+    char *admin_tls_cert, *admin_tls_key, *admin_token_file; /* NULL: none */
+    bool security_seccomp;
     char *advertise_address; /* host:port */
     char *advertise_admin;   /* host:port of the admin server as others reach it */
 

@@ -192,6 +192,10 @@ void sf_config_check_combinations(struct sf_config_loader *loader)
            "a key needs its certificate");
     forbid(loader, c->listen_tls_client_ca && !c->listen_tls_cert, "listen.tls_client_ca",
            "listen.tls_cert", "client certificates are only asked for inside TLS");
+    forbid(loader, c->admin_tls_cert && !c->admin_tls_key, "admin.tls_cert", "admin.tls_key",
+           "a certificate needs its key");
+    forbid(loader, c->admin_tls_key && !c->admin_tls_cert, "admin.tls_cert", "admin.tls_key",
+           "a key needs its certificate");
     forbid(loader, same_address(&c->listen_address, &c->admin_address), "listen.address",
            "admin.address", "they are the same address");
     forbid(loader, c->limit_connection_burst > 0 && c->limit_connection_ids_per_s == 0,

@@ -192,7 +192,7 @@ static bool next_flag(int argc, char *const argv[], int *index, struct flag *ret
     ret->attached = argument[2 + size] == '=';
     ret->value = ret->attached ? argument + 2 + size + 1 : NULL;
     bool bare = strcmp(ret->name, "help") == 0 || strcmp(ret->name, "version") == 0 ||
-                strcmp(ret->name, "check-config") == 0;
+                strcmp(ret->name, "check-config") == 0 || strcmp(ret->name, "no-seccomp") == 0;
     bool known = strcmp(ret->name, "config") == 0 || sf_option_by_flag(ret->name) >= 0;
     /* What follows an unknown flag is likely meant for it, and no second error. */
     if (!ret->attached && !bare && *index + 1 < argc && (known || argv[*index + 1][0] != '-'))
@@ -257,6 +257,10 @@ static void take_flags(struct sf_config_loader *loader, int argc, char *const ar
         }
         if (take_action(&flag, &ignored))
             continue;
+        if (strcmp(flag.name, "no-seccomp") == 0 && !flag.attached) {
+            snprintf(flag.name, sizeof flag.name, "security-seccomp");
+            flag.value = "false";
+        }
         int option = sf_option_by_flag(flag.name);
         if (option < 0 && strcmp(flag.name, "config") != 0) {
             usage(loader, "is no option", argument,

@@ -171,6 +171,17 @@ const struct sf_option sf_options[] = {
     {"admin.address", NULL, SF_OPTION_ADDRESS, AT(admin_address_text), AT(admin_address),
      .fallback = "127.0.0.1:7451", .help = "HTTP: health, metrics, status, console."},
 
+    {"admin.tls_cert", NULL, FILE_AT(admin_tls_cert),
+     .help = "Certificate chain (PEM) of the admin port: turns TLS on there. Read at the start."},
+    {"admin.tls_key", NULL, FILE_AT(admin_tls_key), .help = "The key of that certificate (PEM)."},
+    {"admin.token_file", NULL, FILE_AT(admin_token_file),
+     .help = "Tokens, one a line: name:token. With it everything but health and metrics needs one; "
+             "POST /drain needs it where admin.address is not loopback."},
+
+    {"security.seccomp", NULL, SF_OPTION_BOOL, AT(security_seccomp), .fallback = "true",
+     .help = "Allow only the system calls that a worker makes, where the system can. --no-seccomp "
+             "is the same as false."},
+
     {"advertise.address", NULL, SF_OPTION_TEXT, AT(advertise_address),
      .check = is_reachable_address, .allowed = ADDRESS_RULE,
      .fallback_help = "listen.address, with the host's name when that is every address",

@@ -26,8 +26,9 @@
 #define SF_DAEMON_RELEASE_MS 2000 /* of drain.timeout_ms, kept for giving the slot back */
 #define SF_DAEMON_SAMPLE_MS                                                                        \
     30000 /* how long a good sample of the coordinator's clock is kept before a worse one */
-#define SF_DAEMON_EVENTS_MAX 32 /* recent events shown by the console */
-#define SF_DAEMON_EVENT_TEXT 200
+#define SF_DAEMON_DESCRIPTORS 256 /* for everything but data connections */
+#define SF_DAEMON_EVENTS_MAX  32  /* recent events shown by the console */
+#define SF_DAEMON_EVENT_TEXT  200
 
 /* What holds the right to mint, on a page of its own that a forked child finds zeroed: its limit
  * is 0 there. */

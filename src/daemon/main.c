@@ -4,12 +4,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 #include "build_info.h"
 #include "daemon/daemon.h"
+#include "daemon/seccomp.h"
 
 extern char **environ;
 
@@ -109,10 +112,47 @@ static int open_coordinator(struct sf_daemon *d, struct sf_error *err)
     return sf_coord_open(&options, &d->coord, err);
 }
 
+/* A core file would hold the keys and tokens that were loaded. */
+static void hide_secrets(const struct sf_config *c)
+{
+    if (c->listen_tls_key || c->listen_token_file || c->admin_tls_key || c->admin_token_file ||
+        c->coordinator_password_file || c->coordinator_tls_key)
+        prctl(PR_SET_DUMPABLE, 0UL, 0UL, 0UL, 0UL);
+}
+
+/* As many descriptors as the connections need, where we may. */
+static void raise_descriptors(const struct sf_config *c)
+{
+    const rlim_t wanted = (rlim_t)c->listen_max_connections + SF_DAEMON_DESCRIPTORS;
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+        return;
+    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+    (void)setrlimit(RLIMIT_NOFILE, &limit); /* accepting says so when it gets short of them */
+}
+
+/* The last step of the start: from here on every file and socket is one that a worker needs. */
+static int confine(struct sf_daemon *d, struct sf_error *err)
+{
+    if (!d->config->security_seccomp) {
+        sf_log_write(d->log, SF_LOG_INFO, "security.filter", "no system call filter, as asked");
+        return 0;
+    }
+    const int error = sf_seccomp_apply(err);
+    if (error == -ENOTSUP)
+        sf_log_write(d->log, SF_LOG_WARN, "security.filter", "%s: going on without", err->text);
+    else if (error == 0)
+        sf_log_write(d->log, SF_LOG_INFO, "security.filter",
+                     "only the system calls of a worker are allowed now");
+    return error == -ENOTSUP ? 0 : error;
+}
+
 /* Everything that can fail for the user's sake fails here, before anything is claimed. */
 static int set_up(struct sf_daemon *d, struct sf_error *err)
 {
     struct sf_server_options server_options;
+    hide_secrets(d->config);
+    raise_descriptors(d->config);
     int error = start_clock(d, err);
     for (unsigned i = 0; i < d->hold_count && !error; i++)
         error = sf_right_map(&d->holds[i], err);
@@ -126,8 +166,12 @@ static int set_up(struct sf_daemon *d, struct sf_error *err)
     error = open_coordinator(d, err);
     if (error)
         return error;
-    struct sf_admin_options admin_options = {
-        .address = d->config->admin_address, .metrics = d->metrics, .log = d->log};
+    struct sf_admin_options admin_options = {.address = d->config->admin_address,
+                                             .metrics = d->metrics,
+                                             .log = d->log,
+                                             .tls_cert = d->config->admin_tls_cert,
+                                             .tls_key = d->config->admin_tls_key,
+                                             .token_file = d->config->admin_token_file};
     sf_status_admin_host(d, &admin_options.host);
     sf_metrics_register(d->metrics, sf_collect, d);
     sf_metrics_register(d->metrics, sf_metrics_process, NULL);
@@ -140,6 +184,9 @@ static int set_up(struct sf_daemon *d, struct sf_error *err)
     advertise(d->config->advertise_admin, sf_admin_port(d->admin), d->admin_address);
     for (unsigned i = 0; i < d->hold_count; i++)
         sf_right_init(d, i);
+    error = confine(d, err);
+    if (error)
+        return error;
     sf_log_write(d->log, SF_LOG_INFO, "worker.started",
                  "version " SF_BUILD_VERSION ", data on %s, admin on %s, coordinator %s",
                  d->address, d->admin_address, d->config->fleet_coordinator);
