@@ -122,7 +122,8 @@ void sf_right_save(struct sf_daemon *d, struct sf_hold *hold)
     const struct sf_minttime mint = sf_minttime_read(sf_clock_cell(d->clock));
     struct sf_state_header header;
     memset(&header, 0, sizeof header);
-    header.held = res->hold.active && !res->orphan && res->hold.acked_ms > 0;
+    /* Won but never opened: the word does not stand at this owner's start yet. */
+    header.held = res->hold.active && !res->orphan && res->hold.opened;
     memcpy(header.fleet_id, res->config.fleet_id, sizeof header.fleet_id);
     memcpy(header.boot_id, hold->file.boot_id, sizeof header.boot_id);
     memcpy(header.claim, res->hold.claim, sizeof header.claim);

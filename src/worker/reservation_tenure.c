@@ -71,6 +71,7 @@ void sf_res_open(struct sf_res_step *s, int64_t start_ms)
     }
     res->hold.opened = true;
     res->minted_once = true;
+    s->out->save = true; /* the state file names a slot from here on */
 }
 
 int64_t sf_tenure_target_ms(const struct sf_res_step *s, const struct sf_tenure *tenure)

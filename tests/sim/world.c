@@ -29,6 +29,7 @@ enum event_kind {
     EV_DEADLINE,
     EV_MINT,
     EV_MINT_END,
+    EV_SWAP,
     EV_CLOCK,
     EV_FAULT,
     EV_START,
@@ -72,10 +73,12 @@ struct host {
     bool has_ntp;
     struct sf_coordinator_time coordinator;
     int64_t real_offset_ns; /* wall clock less true time, steps included */
+    int64_t lie_ns;         /* in a wild world: what its time sources are wrong by */
     int64_t drift_ppb, drift_base_ns, drift_sum_ns;
     uint64_t last_word;
-    uint64_t file_lineage, old_lineage; /* whose slot the files speak of */
-    uint64_t wake;                      /* only the newest timer counts */
+    uint64_t slow_word, slow_limit, slow_first; /* a minter between its loads and its swap */
+    uint64_t file_lineage, old_lineage;         /* whose slot the files speak of */
+    uint64_t wake;                              /* only the newest timer counts */
     struct sf_state_block block,
         old_block; /* what lies in the state directory; survives the process */
 };
@@ -90,6 +93,8 @@ struct world {
     uint64_t next_order, next_instance, next_session;
     struct sim_store store;
     bool store_down, calm;
+    bool wild;    /* the time sources of each host lie by a constant of their own */
+    double lossy; /* how often a message is lost, late or slow */
     int64_t store_down_until_ns;
     struct host hosts[SIM_HOSTS_MAX];
     /* Every ID: a bit for each sequence of a slot's millisecond. */
@@ -208,7 +213,7 @@ static int64_t mono_ns(const struct world *w, const struct host *h)
 }
 static int64_t real_ns(const struct world *w, const struct host *h)
 {
-    return true_unix_ns(w) + h->real_offset_ns + drifted_ns(w, h);
+    return true_unix_ns(w) + h->lie_ns + h->real_offset_ns + drifted_ns(w, h);
 }
 static int64_t mint_ms(const struct world *w, const struct host *h)
 {
@@ -287,7 +292,7 @@ static void save_file(struct world *w, struct host *h)
 {
     struct sf_state_header header;
     memset(&header, 0, sizeof header);
-    header.held = h->res.hold.active && !h->res.orphan && h->res.hold.acked_ms > 0;
+    header.held = h->res.hold.active && !h->res.orphan && h->res.hold.opened;
     memcpy(header.fleet_id, h->res.config.fleet_id, sizeof header.fleet_id);
     strcpy(header.boot_id, BOOT);
     header.device = header.inode = 1;
@@ -432,15 +437,31 @@ static void submit(struct world *w, unsigned index, const struct sf_coord_reques
     flight->host = index;
     flight->references = 1;
     fly(w, (int64_t)request->deadline_ms * MS, EV_DEADLINE, flight, NULL);
-    if (chance(w, 0.01)) {
+    if (chance(w, w->lossy)) {
         fault(w, SIM_REQUEST_LOST);
-    } else if (chance(w, 0.01)) {
+    } else if (chance(w, w->lossy)) {
         fault(w, SIM_LATE_APPLY);
         fly(w, (int64_t)(request->deadline_ms + below(w, 12000)) * MS, EV_ARRIVE, flight, NULL);
     } else {
         fly(w, hop_ns(w), EV_ARRIVE, flight, NULL);
     }
     unref(flight);
+}
+
+/* A wrong clock must not reserve further than the window, the margin and what the coordinator's
+ * time and a drifting oscillator may be wrong. */
+static void check_far(struct world *w, const struct flight *flight,
+                      const struct sf_coord_event *answer)
+{
+    const enum sf_coord_op op = flight->request.op;
+    if (w->wild || answer->completion.outcome != SF_COORD_DONE ||
+        (op != SF_COORD_BIND && op != SF_COORD_RENEW))
+        return;
+    const int64_t ahead_ms = flight->request.u.write.slot.reserved_until_ms - true_unix_ns(w) / MS;
+    if (ahead_ms > WINDOW_MS + SF_RES_MARGIN_MS + 500)
+        fail(w, "POISON: process %llu reserved slot %llu for %lld ms from now",
+             (unsigned long long)flight->instance,
+             (unsigned long long)flight->request.u.write.slot.worker, (long long)ahead_ms);
 }
 
 static void arrive(struct world *w, struct event *event)
@@ -454,7 +475,8 @@ static void arrive(struct world *w, struct event *event)
         return;
     struct sf_coord_event *answer = sim_store_apply(&w->store, &flight->request, flight->session,
                                                     flight->lineage, true_unix_ns(w) / MS);
-    if (chance(w, 0.01)) {
+    check_far(w, flight, answer);
+    if (chance(w, w->lossy)) {
         fault(w, SIM_ANSWER_LOST);
         sf_coord_event_free(answer);
         return;
@@ -559,6 +581,7 @@ static void start(struct world *w, unsigned index)
     h->leaving = h->connected = h->session_live = h->cut_to = h->cut_back = false;
     h->instance = ++w->next_instance;
     h->last_word = 0;
+    h->slow_first = 0;
     h->contact_ns = w->now_ns;
     memset(&h->verdict, 0, sizeof h->verdict);
     h->coordinator.known = false;
@@ -609,7 +632,7 @@ static void clock_turn(struct world *w, unsigned index)
                                  .as_of_mono_ns = mono_ns(w, h),
                                  .good_mono_ns = mono_ns(w, h),
                                  .error_ns = 3 * MS,
-                                 .base_ns = true_unix_ns(w) - mono_ns(w, h) +
+                                 .base_ns = true_unix_ns(w) + h->lie_ns - mono_ns(w, h) +
                                             (int64_t)below(w, 2000000) - 1000000,
                                  .stale_after_ns = 60 * S,
                                  .expired_after_ns = 3600 * S,
@@ -644,6 +667,38 @@ static void finish_mint(struct world *w, unsigned index, uint64_t now_ms)
         check_mint(w, index, &mint);
 }
 
+/* A minter that loses the processor between its loads and its compare-and-swap: the loop of
+ * sf_generator_mint, cut in two. Its clock may have jumped to the end of the reservation. */
+static void load_slowly(struct world *w, unsigned index, uint64_t now_ms)
+{
+    struct host *h = &w->hosts[index];
+    if (!h->res.generator_ready || sf_generator_is_closed(&h->gen) || h->slow_first)
+        return;
+    h->slow_word = atomic_load(&h->block.word);
+    h->slow_limit = atomic_load(&h->gen.limit_word);
+    const unsigned bits = h->gen.layout.sequence_bits;
+    if (below(w, 4) == 0 && sf_generator_limit_ms(&h->gen) > 0)
+        now_ms = sf_generator_limit_ms(&h->gen) - 1;
+    const uint64_t fresh = now_ms << bits;
+    h->slow_first = h->slow_word + 1 > fresh ? h->slow_word + 1 : fresh;
+    push(w, (struct event){.at_ns = w->now_ns + (int64_t)below(w, 3000) * MS,
+                           .kind = EV_SWAP,
+                           .host = index,
+                           .instance = h->instance});
+}
+
+static void swap_slowly(struct world *w, unsigned index)
+{
+    struct host *h = &w->hosts[index];
+    struct sf_mint mint = {.first_word = h->slow_first, .count = 1};
+    h->slow_first = 0;
+    if (mint.first_word >= h->slow_limit)
+        return;
+    mint.slot_bits = atomic_load(&h->gen.slot_bits);
+    if (atomic_compare_exchange_strong(&h->block.word, &h->slow_word, mint.first_word))
+        check_mint(w, index, &mint);
+}
+
 static void mint_turn(struct world *w, unsigned index)
 {
     struct host *h = &w->hosts[index];
@@ -652,6 +707,12 @@ static void mint_turn(struct world *w, unsigned index)
         return;
     const int64_t ms = mint_ms(w, h) - SF_DEFAULT_EPOCH_MS;
     const uint64_t now_ms = ms > 0 ? (uint64_t)ms : 0;
+    if (chance(w, 0.02))
+        load_slowly(w, index, now_ms);
+    if (chance(w, 0.1) && h->res.generator_ready) {
+        finish_mint(w, index, sf_generator_last_ms(&h->gen)); /* a clock that lags: at the start */
+        return;
+    }
     if (chance(w, 0.01)) {
         fault(w, SIM_MINT_PAUSE);
         push(w, (struct event){.at_ns = w->now_ns + (int64_t)below(w, 30000) * MS,
@@ -774,11 +835,13 @@ static void handle(struct world *w, struct event *event)
 {
     struct host *h = &w->hosts[event->host];
     const bool of_process = event->kind == EV_STEP || event->kind == EV_MINT ||
-                            event->kind == EV_MINT_END || event->kind == EV_CLOCK ||
-                            event->kind == EV_LINK || event->kind == EV_RESUME;
+                            event->kind == EV_MINT_END || event->kind == EV_SWAP ||
+                            event->kind == EV_CLOCK || event->kind == EV_LINK ||
+                            event->kind == EV_RESUME;
     if (of_process && (!h->alive || h->instance != event->instance))
         return;
-    if (h->paused && (event->kind == EV_STEP || event->kind == EV_MINT_END)) {
+    if (h->paused &&
+        (event->kind == EV_STEP || event->kind == EV_MINT_END || event->kind == EV_SWAP)) {
         struct event later = *event;
         later.at_ns = h->paused_until_ns + (event->kind == EV_STEP ? 5 : 3) * MS / 10;
         push(w, later);
@@ -804,6 +867,9 @@ static void handle(struct world *w, struct event *event)
         return;
     case EV_MINT_END:
         finish_mint(w, event->host, event->value);
+        return;
+    case EV_SWAP:
+        swap_slowly(w, event->host);
         return;
     case EV_CLOCK:
         clock_turn(w, event->host);
@@ -883,8 +949,12 @@ void sim_run(const struct sim_options *options, struct sim_result *ret)
     w->result = ret;
     w->prng.state = options->seed;
     sim_store_init(&w->store, &options->layout, true_unix_ns(w) / MS);
+    w->wild = below(w, 2);
+    w->lossy = below(w, 2) ? 0.01 : 0.15;
     for (unsigned i = 0; i < options->workers; i++) {
-        w->hosts[i].has_ntp = below(w, 2);
+        w->hosts[i].has_ntp = w->wild || below(w, 2);
+        if (w->wild)
+            w->hosts[i].lie_ns = (int64_t)below(w, 60000) * MS - 30000 * MS;
         at(w, (int64_t)below(w, 100) * MS, EV_START, i);
     }
     at(w, 0, EV_SESSION, 0);
