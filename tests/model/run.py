@@ -33,7 +33,7 @@ BASE = {
     "three": ("three workers", "N=3 T=4 WRITES=3 CRASHES=0"),
 }
 B = "T=4 WRITES=4 CRASHES=0"
-C = "T=3 WRITES=4 CRASHES=1"
+C = "T=4 WRITES=4 CRASHES=1"
 MUTANTS = {
     "EPHEMERAL": ("no reservation: mint while the claim is believed to live", B),
     "TRUST_UNACKED": ("a write counts before it is acknowledged", B),
@@ -52,7 +52,7 @@ MUTANTS = {
     "FILE_UNCHECKED": ("the state file is believed without the version", C),
     "FILE_FENCE": ("the state file is believed by the fence alone", "T=4 WRITES=3 CRASHES=1 COPIES=1"),
     "NOT_BEFORE": ("an old copy of the state file starts where its word stands", "T=4 WRITES=3 CRASHES=1 COPIES=1"),
-    "BOOT": ("the state file is believed across boots", C),
+    "BOOT": ("the state file is believed across boots", "T=3 WRITES=4 CRASHES=1"),
     "FILE_UNOPENED": ("the state file of a slot that was won but never opened", C),
     "INCARNATION": ("a record made again is taken for the old one", "T=4 WRITES=3 CRASHES=0 REMAKES=1"),
 }
