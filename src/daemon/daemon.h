@@ -154,6 +154,11 @@ struct sf_message {
 void sf_daemon_server_options(struct sf_daemon *d, const struct sf_config *config,
                               struct sf_server_options *ret);
 
+/* descriptors.c: raises the limit of open files as far as it goes, and returns how many data
+ * connections fit below it beside what the coordinator, the admin port and files need: `wanted`, or
+ * less, which is logged. */
+uint32_t sf_daemon_connections(struct sf_daemon *d, uint32_t wanted);
+
 /* control.c: runs until the process should end; returns its exit code. */
 int sf_control_run(struct sf_daemon *d, int signal_fd);
 /* Any thread. The event is given away. */

@@ -37,7 +37,7 @@ void sf_daemon_server_options(struct sf_daemon *d, const struct sf_config *confi
     ret->address = config->listen_address;
     ret->threads = config->listen_threads;
     ret->limits = (struct sf_server_limits){
-        .max_connections = config->listen_max_connections,
+        .max_connections = sf_daemon_connections(d, config->listen_max_connections),
         .max_batch = config->listen_max_batch,
         .max_waiting = config->limit_max_waiting,
         .max_wait_ms = config->mint_max_wait_ms,

@@ -132,7 +132,7 @@ def state_directory_read_only(stage):
 
 @row("local", "etcd", "zookeeper")
 def state_file_copied(stage):
-    worker = stage.worker().start()
+    worker = stage.worker(options={"log-level": "debug"}).start()
     first = stage.draw(worker)
     worker.kill()
     files = [p for p in (stage.fleet.directory / "state").rglob("*") if p.is_file()]
@@ -151,12 +151,11 @@ def coordinator_down_longer_than_the_window(stage):
     stage.draw(worker)
     stage.coordinator.stop_all()
     down = time.monotonic()
-    while time.monotonic() < down + WINDOW_MS / 1000 * 0.6:
+    while time.monotonic() < down + WINDOW_MS / 1000 * 0.3:
         stage.draw(worker, 50)
         time.sleep(0.05)
     worker.wait_not_ready()
-    stage.test.assertGreater(time.monotonic() - down, WINDOW_MS / 1000 * 0.7)
-    # Ready ends a little before the reservation does; then no ID at all.
+    # Ready ends drain.timeout_ms before the reservation does; then no ID at all.
     sf.wait_until(lambda: minted_nothing(stage, worker), "minting ends with the window", 10)
     stage.test.assertIn(stage.refused(worker).code, (sf.NOT_READY,))
     time.sleep(1)
@@ -170,12 +169,12 @@ def coordinator_down_longer_than_the_window(stage):
 
 
 def minted_nothing(stage, worker):
-    with worker.connect() as connection:
-        try:
+    try:
+        with worker.connect() as connection:
             stage.draw_from(connection)
-            return False
-        except sf.Refused:
-            return True
+        return False
+    except (OSError, sf.Refused):
+        return True
 
 
 @row("etcd", "zookeeper")
@@ -209,11 +208,11 @@ def config_changed_under_a_live_worker(stage):
     stage.draw(worker)
     config = json.loads(stage.records.get("/config"))
     stage.records.set("/config", json.dumps({**config, "epoch_ms": config["epoch_ms"] + 1000}))
-    sf.wait_until(lambda: worker.process.poll() is not None or minted_nothing(stage, worker), "minting ends with the window", 20)
+    sf.wait_until(lambda: minted_nothing(stage, worker), "minting ends with the window", 20)
+    time.sleep(1)
     if worker.process.poll() is not None:
         stage.test.assertEqual(worker.process.returncode, 78, worker.log())
     else:
-        time.sleep(1)
         stage.refused(worker)
         stage.test.assertEqual(worker.readyz()[0], 503)
     stage.test.assertRegex(worker.log(), "(?i)config")
@@ -260,15 +259,16 @@ def stopped_while_the_coordinator_is_away(stage):
 
 @row("local", "etcd", "zookeeper")
 def descriptors_exhausted(stage):
-    worker = stage.worker(wrap=["prlimit", "--nofile=64:64"]).start()
+    worker = stage.worker(wrap=["prlimit", "--nofile=256:256"]).start()
     kept = worker.connect()
     stage.draw_from(kept)
     crowd = []
-    for _ in range(120):
+    for _ in range(400):
         try:
             crowd.append(sf.Connection(worker.port, timeout=2))
         except OSError:
             break
+    stage.test.assertGreater(len(crowd), 200)
     stage.draw_from(kept)
     stage.test.assertEqual(sf.http(f"http://127.0.0.1:{worker.admin}/livez")[0], 200)
     time.sleep(WINDOW_MS / 1000 * 1.5)  # renewals need no new descriptor
