@@ -6,6 +6,9 @@
 #include "base/assert.h"
 #include "client/engine_inner.h"
 
+/* The part of attempt_timeout_ms that a worker has alone once another one was silent. */
+#define AFTER_SILENCE 4
+
 /* --- calls --- */
 
 void sf_engine_enqueue(struct sf_engine *engine, struct sf_call *call)
@@ -292,12 +295,17 @@ static void unbegin(struct sf_engine *engine, const struct choice *choice)
     pthread_mutex_unlock(&shared->mutex);
 }
 
+/* Where one worker fell silent others may have (a rack, a datacenter), and the caller has waited
+ * long enough: after the first silence the next workers are asked beside each other, quickly. */
 void sf_engine_set_attempt_timer(struct sf_engine *engine, struct sf_call *call)
 {
     const struct sf_client_options *options = &engine->shared->options;
     const uint32_t hedge = options->hedge_ms;
     const bool may_hedge = hedge > 0 && hedge < options->attempt_timeout_ms && !call->hedged;
-    call->timer_ns = engine->now_ns + sf_ms(may_hedge ? hedge : options->attempt_timeout_ms);
+    if (call->silenced)
+        call->timer_ns = engine->now_ns + sf_ms(options->attempt_timeout_ms) / AFTER_SILENCE;
+    else
+        call->timer_ns = engine->now_ns + sf_ms(may_hedge ? hedge : options->attempt_timeout_ms);
     sf_engine_want_timer(engine, call->timer_ns);
 }
 

@@ -69,17 +69,19 @@ static void expire(struct sf_engine *engine, struct sf_call *call)
     sf_engine_finish(engine, call, error);
 }
 
-/* The attempt has had its time: mark the server, ask another one beside it. Its answer still counts
- * if it comes first. */
+/* The attempt has had its time: mark the server (unless the time was a short one), ask another one
+ * beside it. Its answer still counts if it comes first. */
 static void grow_impatient(struct sf_engine *engine, struct sf_call *call)
 {
     const struct sf_client_options *options = &engine->shared->options;
     const bool hedge =
-        options->hedge_ms > 0 && options->hedge_ms < options->attempt_timeout_ms && !call->hedged;
+        call->silenced ||
+        (options->hedge_ms > 0 && options->hedge_ms < options->attempt_timeout_ms && !call->hedged);
     if (hedge) {
         call->hedged = true;
         sf_count(engine->shared, SF_COUNT_HEDGES, 1);
     } else {
+        call->silenced = true;
         sf_count(engine->shared, SF_COUNT_SILENCES, 1);
         if (call->last_error == SF_CLIENT_OK)
             call->last_error = SF_CLIENT_TIMEOUT;

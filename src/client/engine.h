@@ -29,6 +29,7 @@ struct sf_call {
     int last_server; /* of the last attempt */
     uint32_t last_generation;
     bool hedged;
+    bool silenced; /* an attempt has had its whole time without an answer */
     struct sf_client_policy_tried tried;
     enum sf_client_error last_error; /* what the deadline will report */
     int64_t started_ns, deadline_ns, timer_ns;

@@ -71,7 +71,7 @@ struct collector {
     uint64_t connects, lost, silent;   /* raw */
     uint64_t errors[SF_CLIENT_ERRORS]; /* clients */
     double outage_ms, longest_after_ms, longest_total_ms, total_began_ms;
-    uint64_t silences, outages;
+    uint64_t silences, hedges, outages;
 };
 
 static double now_ms(void)
@@ -138,11 +138,12 @@ static void note_call(struct collector *c, struct sf_client *client, double begi
     struct sf_client_stats stats;
     const double end_ms = now_ms();
     sf_client_stats(client, &stats);
-    const uint64_t silences = stats.silences - c->silences;
+    const uint64_t silences = stats.silences - c->silences, hedges = stats.hedges - c->hedges;
     c->silences = stats.silences;
+    c->hedges = stats.hedges;
     const bool noticed = reply->attempts > 1 || reply->error != SF_CLIENT_OK;
     if (noticed && c->outage_ms <= 0) {
-        const bool all_silent = silences > 0 && reply->attempts <= silences + 1;
+        const bool all_silent = silences > 0 && reply->attempts <= silences + hedges + 1;
         c->outage_ms = begin_ms + (all_silent ? ATTEMPT_MS : 0);
         c->total_began_ms = begin_ms;
     } else if (end_ms - begin_ms > c->longest_total_ms) {
