@@ -66,8 +66,9 @@ struct slice {
 struct check {
     struct sf_layout layout;
     int64_t epoch_ms, from_ms, to_ms;
-    uint64_t lowest, end; /* IDs of [from, to] */
-    uint64_t bucket_width;
+    uint64_t lowest, end;        /* IDs of [from, to] */
+    uint64_t seen_min, seen_max; /* of these */
+    uint64_t bucket_base, bucket_width;
     bool slots_given;
     uint8_t *slot_wanted; /* by datacenter << worker_bits | worker */
     uint64_t *slot_ids;
@@ -130,17 +131,24 @@ static void keep_stray(struct check *check, struct run run)
     check->strays[check->stray_count++] = run;
 }
 
+static bool is_sound(const struct check *check, const struct run *run)
+{
+    const unsigned sequence_bits = check->layout.sequence_bits;
+    const uint64_t last = run->first + run->count - 1;
+    return run->count > 0 && run->count <= RUN_COUNT_MAX && last >= run->first &&
+           last >> sequence_bits == run->first >> sequence_bits;
+}
+
 static bool inside(const struct check *check, const struct run *run)
 {
-    return run->first >= check->lowest && run->first < check->end;
+    return run->first >= check->lowest && run->first < check->end && is_sound(check, run);
 }
 
 static void check_record(struct check *check, const struct run *run)
 {
     const unsigned sequence_bits = check->layout.sequence_bits;
     const uint64_t last = run->first + run->count - 1;
-    if (run->count == 0 || run->count > RUN_COUNT_MAX || last < run->first ||
-        last >> sequence_bits != run->first >> sequence_bits) {
+    if (!is_sound(check, run)) {
         found(check, SHAPE, run->first, 1);
         return;
     }
@@ -153,6 +161,9 @@ static void check_record(struct check *check, const struct run *run)
     if (!inside(check, run)) {
         found(check, TIME, run->first, 1);
         keep_stray(check, *run);
+    } else {
+        check->seen_min = run->first < check->seen_min ? run->first : check->seen_min;
+        check->seen_max = run->first > check->seen_max ? run->first : check->seen_max;
     }
     check->ids += run->count;
 }
@@ -201,12 +212,25 @@ static void scan_records(struct check *check, struct input *input)
 
 /* --- second scan: how many records each bucket of time has, and the slices --- */
 
+/* As narrow as the IDs allow, in whole milliseconds. */
+static void set_buckets(struct check *check)
+{
+    const unsigned shift = 63u - check->layout.timestamp_bits;
+    if (check->seen_min > check->seen_max)
+        check->seen_min = check->seen_max = check->lowest;
+    const uint64_t first_ms = check->seen_min >> shift, last_ms = check->seen_max >> shift;
+    check->bucket_base = first_ms << shift;
+    check->bucket_width = ((last_ms - first_ms) / BUCKETS + 1) << shift;
+    if (check->bucket_width > SLICE_WIDTH_MAX)
+        die("too long for an exact check in slices; give --from-ms and --to-ms", "time");
+}
+
 static void count_buckets(struct check *check, const struct input *input)
 {
     for (uint64_t i = 0; i < input->records; i++) {
         const struct run run = record_at(input, i);
         if (inside(check, &run))
-            check->bucket_records[(run.first - check->lowest) / check->bucket_width]++;
+            check->bucket_records[(run.first - check->bucket_base) / check->bucket_width]++;
     }
 }
 
@@ -222,8 +246,8 @@ static void make_slices(struct check *check)
             records + check->bucket_records[b + 1] > SLICE_RECORDS) {
             if (records > 0)
                 check->slices[check->slice_count++] =
-                    (struct slice){.base = check->lowest + from * check->bucket_width,
-                                   .end = check->lowest + (b + 1) * check->bucket_width};
+                    (struct slice){.base = check->bucket_base + from * check->bucket_width,
+                                   .end = check->bucket_base + (b + 1) * check->bucket_width};
             records = 0;
             from = b + 1;
         }
@@ -401,12 +425,9 @@ static void set_bounds(struct check *check)
         to = last;
     if (from > to)
         die("from lies behind to", "--from-ms");
-    const uint64_t width_ms = ((uint64_t)(to - from) + 1) / BUCKETS + 1;
     check->lowest = (uint64_t)from << shift;
     check->end = ((uint64_t)to + 1) << shift;
-    check->bucket_width = width_ms << shift;
-    if (check->bucket_width > SLICE_WIDTH_MAX)
-        die("too long for an exact check in slices; give --from-ms and --to-ms", "time");
+    check->seen_min = UINT64_MAX;
 }
 
 static void print(const struct check *check, double seconds)
@@ -505,8 +526,10 @@ int main(int argc, char **argv)
     for (int i = 0; i < check.input_count; i++) {
         open_input(&check.inputs[i], argv[at + i]);
         scan_records(&check, &check.inputs[i]);
-        count_buckets(&check, &check.inputs[i]);
     }
+    set_buckets(&check);
+    for (int i = 0; i < check.input_count; i++)
+        count_buckets(&check, &check.inputs[i]);
     make_slices(&check);
     run_threads(&check);
     check_strays(&check);
