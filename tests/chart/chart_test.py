@@ -357,6 +357,63 @@ class Truth(unittest.TestCase):
         self.assertEqual(hooks, {"ids-snowfleet-init": "pre-install"})
 
 
+class Chaos(unittest.TestCase):
+    """The experiments of helm/chaos: fields that Chaos Mesh has, labels that the chart gives, alerts that exist."""
+    SELECTION = {"mode", "value", "selector", "duration", "containerNames"}
+    FIELDS = {
+        "PodChaos": SELECTION | {"action", "gracePeriod"},
+        "NetworkChaos": SELECTION | {"action", "direction", "externalTargets", "delay"},
+        "TimeChaos": SELECTION | {"timeOffset", "clockIds"},
+        "StressChaos": SELECTION | {"stressors"},
+    }
+    ACTIONS = {"PodChaos": {"pod-kill", "pod-failure"}, "NetworkChaos": {"partition", "delay"}}
+
+    def specs(self):
+        """(file, kind, spec) of every single experiment, those in a Schedule or Workflow too."""
+        for path in sorted((ROOT / "helm/chaos").glob("*.yaml")):
+            for document in yaml.safe_load_all(path.read_text(encoding="utf-8")):
+                self.assertEqual(document["apiVersion"], "chaos-mesh.org/v1alpha1")
+                self.assertLessEqual(len(document["metadata"]["name"]), 57)
+                spec = document["spec"]
+                if document["kind"] == "Schedule":
+                    kind = spec["type"]
+                    self.assertLessEqual(set(spec), {"schedule", "concurrencyPolicy", "historyLimit", "startingDeadlineSeconds", "type", kind[0].lower() + kind[1:]})
+                    yield path, kind, spec[kind[0].lower() + kind[1:]]
+                elif document["kind"] == "Workflow":
+                    templates = {template["name"]: template for template in spec["templates"]}
+                    self.assertEqual(set(templates[spec["entry"]]["children"]), set(templates) - {spec["entry"]})
+                    for template in templates.values():
+                        kind = template["templateType"]
+                        if kind.endswith("Chaos"):
+                            yield path, kind, template[kind[0].lower() + kind[1:]]
+                else:
+                    yield path, document["kind"], spec
+
+    def test_fields_and_labels(self):
+        labels = find(documents(render(HERE / "values/default.yaml")), "Deployment", "ids-snowfleet")["spec"]["template"]["metadata"]["labels"]
+        seen = set()
+        for path, kind, spec in self.specs():
+            with self.subTest(path=path.name, kind=kind):
+                seen.add(kind)
+                self.assertLessEqual(set(spec), self.FIELDS[kind])
+                self.assertIn(spec.get("action"), self.ACTIONS.get(kind, {None}))
+                self.assertIn(spec["mode"], {"one", "all", "fixed-percent"})
+                self.assertEqual("value" in spec, spec["mode"] == "fixed-percent")
+                self.assertEqual(spec["selector"]["namespaces"], ["apps"])
+                self.assertLessEqual(spec["selector"]["labelSelectors"].items(), labels.items())
+                self.assertLessEqual(set(spec.get("containerNames", [])), {"snowfleetd"})
+        self.assertEqual(seen, set(self.FIELDS))
+
+    def test_hypothesis_abort_rule_and_alerts(self):
+        alerts = set(re.findall(r'alert: "?(\w+)', (ROOT / "dashboards/alerts.yaml").read_text(encoding="utf-8")))
+        for path in sorted((ROOT / "helm/chaos").iterdir()):
+            text = path.read_text(encoding="utf-8")
+            self.assertLessEqual(set(re.findall(r"\bSnowfleet[A-Z]\w+", text)), alerts, path.name)
+            if path.suffix == ".yaml":
+                for head in ("# Hypothesis: ", "# Abort when: ", "# Alerts: "):
+                    self.assertIn(head, text, path.name)
+
+
 REFUSED = [
     ("no coordinator", [], "no coordinator: set coordinator.zookeeper.endpoints"),
     ("both", ["coordinator.zookeeper.endpoints={a:2181}", "coordinator.etcd.endpoints={b:2379}"], "more than one coordinator"),
