@@ -321,6 +321,17 @@ bool sf_next_resume(struct sf_session *session, const uint8_t *bytes, size_t siz
 void sf_next_drop_partial(struct sf_session *session);
 uint32_t sf_effective_max_batch(uint32_t max_batch, unsigned sequence_bits);
 
+/* --- quota.c: rate limits on IDs. Scopes are those of rate_limited_total --- */
+
+bool sf_quota_applies(const struct sf_session *session);
+/* The smallest burst of the buckets that apply; UINT64_MAX without any. */
+uint64_t sf_quota_burst(struct sf_session *session);
+/* Takes the IDs from every bucket: 0, or how long (ns) until there are so many, and which one is short. */
+int64_t sf_quota_take(struct sf_session *session, uint32_t ids, unsigned *ret_scope);
+void sf_quota_give_back(struct sf_session *session, uint32_t ids);
+const char *sf_quota_reason(struct sf_session *session, unsigned scope);
+
+
 /* --- waiting.c --- */
 /* Queues a session whose first unanswered request is a NEXT (the partial one, or the one at the
  * front of bytes) for the next millisecond. Where the queue is full it stays SERVING, and

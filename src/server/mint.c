@@ -299,44 +299,6 @@ static uint64_t smaller(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-static uint64_t burst_of(uint64_t rate_per_s, uint64_t burst)
-{
-    return rate_per_s == 0 ? UINT64_MAX : burst == 0 ? rate_per_s : burst;
-}
-
-/* The limits that a session is under: buckets and what to say. */
-struct quota {
-    struct sf_bucket *bucket;
-    uint64_t ids_per_s, burst;
-    const char *reason;
-};
-
-static struct quota quota_of(struct sf_session *session, unsigned scope)
-{
-    const struct sf_server_limits *limits = &session->shard->settings.limits;
-    struct sf_token *token = session->token;
-    if (scope == SF_RATE_SCOPE_CONNECTION)
-        return (struct quota){&session->bucket, limits->connection_ids_per_s,
-                              limits->connection_burst, "over this connection's quota of IDs"};
-    if (scope == SF_RATE_SCOPE_WORKER)
-        return (struct quota){&session->shard->server->bucket, limits->worker_ids_per_s,
-                              limits->worker_burst, "over this worker's quota of IDs"};
-    if (token == NULL)
-        return (struct quota){0};
-    return (struct quota){&token->bucket,
-                          atomic_load_explicit(&token->ids_per_s, memory_order_relaxed),
-                          atomic_load_explicit(&token->burst, memory_order_relaxed),
-                          "over the quota of IDs of this token's name"};
-}
-
-static bool is_limited(const struct sf_session *session)
-{
-    const struct sf_server_limits *limits = &session->shard->settings.limits;
-    return limits->connection_ids_per_s > 0 || limits->worker_ids_per_s > 0 ||
-           (session->token != NULL &&
-            atomic_load_explicit(&session->token->ids_per_s, memory_order_relaxed) > 0);
-}
-
 /* The plain NEXT requests at the front that can be minted in one go. */
 static struct group find_group(struct sf_session *session, const uint8_t *bytes, size_t size,
                                uint64_t id_budget)
@@ -346,12 +308,9 @@ static struct group find_group(struct sf_session *session, const uint8_t *bytes,
     struct group group = {0};
     uint64_t most = id_budget < GROUP_IDS_MAX ? id_budget : GROUP_IDS_MAX;
     uint32_t requests_max = UINT32_MAX;
-    if (is_limited(session)) {
+    if (sf_quota_applies(session)) {
         /* Only a single request may go beyond a burst. */
-        for (unsigned scope = 0; scope < SF_RATE_SCOPES; scope++) {
-            const struct quota quota = quota_of(session, scope);
-            most = smaller(most, burst_of(quota.ids_per_s, quota.burst));
-        }
+        most = smaller(most, sf_quota_burst(session));
         requests_max = LIMITED_GROUP_MAX;
     }
     while (size >= SF_NEXT_FRAME && group.requests < requests_max &&
@@ -370,34 +329,6 @@ static struct group find_group(struct sf_session *session, const uint8_t *bytes,
     return group;
 }
 
-/* Puts IDs back into the first `scopes` buckets. */
-static void give_back(struct sf_session *session, unsigned scopes, uint32_t ids)
-{
-    for (unsigned scope = 0; scope < scopes; scope++) {
-        const struct quota quota = quota_of(session, scope);
-        if (quota.ids_per_s > 0)
-            sf_bucket_give_back(quota.bucket, quota.ids_per_s, ids);
-    }
-}
-
-/* 0, or how long until there are so many in every bucket, and which one is short. */
-static int64_t take(struct sf_session *session, uint32_t ids, unsigned *ret_scope)
-{
-    for (unsigned scope = 0; scope < SF_RATE_SCOPES; scope++) {
-        const struct quota quota = quota_of(session, scope);
-        if (quota.ids_per_s == 0)
-            continue;
-        const int64_t wait_ns =
-            sf_bucket_take(quota.bucket, quota.ids_per_s, quota.burst, ids, session->shard->now_ns);
-        if (wait_ns == 0)
-            continue;
-        give_back(session, scope, ids);
-        *ret_scope = scope;
-        return wait_ns;
-    }
-    return 0;
-}
-
 /* Takes the IDs of the group from the buckets. Where they do not have so many, the group shrinks to
  * its first request; false when that was refused too (and answered). */
 static bool pay(struct sf_session *session, const uint8_t *bytes, struct group *group,
@@ -406,12 +337,13 @@ static bool pay(struct sf_session *session, const uint8_t *bytes, struct group *
     struct sf_shard *shard = session->shard;
     unsigned scope = 0;
     int64_t wait_ns = 0;
-    if (!is_limited(session) || (wait_ns = take(session, (uint32_t)group->ids, &scope)) == 0)
+    if (!sf_quota_applies(session) ||
+        (wait_ns = sf_quota_take(session, (uint32_t)group->ids, &scope)) == 0)
         return true;
     if (group->requests > 1) {
         group->requests = 1;
         group->ids = sf_load_be32(bytes + 12);
-        wait_ns = take(session, (uint32_t)group->ids, &scope);
+        wait_ns = sf_quota_take(session, (uint32_t)group->ids, &scope);
         if (wait_ns == 0)
             return true;
     }
@@ -420,7 +352,7 @@ static bool pay(struct sf_session *session, const uint8_t *bytes, struct group *
         atomic_fetch_add_explicit(&session->token->limited, 1, memory_order_relaxed);
     *ret_stalled = !sf_answer_error(
         session, SF_WIRE_NEXT, SF_WIRE_RATE_LIMITED, sf_load_be32(bytes + 8),
-        sf_clip_ms((uint64_t)(wait_ns + 999999) / 1000000), quota_of(session, scope).reason);
+        sf_clip_ms((uint64_t)(wait_ns + 999999) / 1000000), sf_quota_reason(session, scope));
     return false;
 }
 
@@ -474,7 +406,7 @@ static size_t serve_group(struct sf_session *session, const uint8_t *bytes, size
     const uint32_t want = (uint32_t)(group->ids < *id_budget ? group->ids : *id_budget);
     const enum sf_mint_result result = mint(session, 0, want, &minted);
     if (result != SF_MINT_OK) {
-        give_back(session, SF_RATE_SCOPES, (uint32_t)group->ids);
+        sf_quota_give_back(session, (uint32_t)group->ids);
         if (result == SF_MINT_WAIT) {
             sf_metrics_add(shard->metrics, SF_METRIC_SEQUENCE_EXHAUSTED, 0, 1);
             sf_next_park(session, bytes, size);
@@ -496,7 +428,7 @@ static size_t serve_group(struct sf_session *session, const uint8_t *bytes, size
     uint64_t unused = 0;
     for (uint32_t i = minted.count > 0 ? done + 1 : done; i < group->requests; i++)
         unused += sf_load_be32(bytes + (size_t)i * SF_NEXT_FRAME + 12);
-    give_back(session, SF_RATE_SCOPES, (uint32_t)unused);
+    sf_quota_give_back(session, (uint32_t)unused);
     if (minted.count == 0)
         return used;
     const uint32_t request_id = sf_load_be32(bytes + used + 8);
