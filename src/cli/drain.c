@@ -9,7 +9,7 @@
 #define POLL_MS 100
 
 /* The worker has left when nobody listens on its admin port any more. */
-static int wait_until_gone(const char *admin, uint32_t timeout_ms, bool talk)
+static int wait_until_gone(const struct sf_cli_admin *admin, uint32_t timeout_ms, bool talk)
 {
     const int64_t begin = sf_mono_ns();
     for (;;) {
@@ -23,7 +23,7 @@ static int wait_until_gone(const char *admin, uint32_t timeout_ms, bool talk)
         if (gone_ms >= timeout_ms)
             return sf_cli_fail(SF_CLI_FAILED,
                                "%s: still there after %u ms; its log tells what it waits for",
-                               admin, timeout_ms);
+                               admin->url, timeout_ms);
         if (talk)
             (void)fprintf(stderr, "\rdraining for %.1f s", (double)gone_ms / 1000);
         sf_sleep_ms(POLL_MS);
@@ -36,18 +36,19 @@ static int wait_until_gone(const char *admin, uint32_t timeout_ms, bool talk)
 
 int sf_cli_drain(int argc, char **argv)
 {
-    const char *admin = SF_CLI_DEFAULT_ADMIN;
+    struct sf_cli_admin admin = {.url = SF_CLI_DEFAULT_ADMIN};
     bool wait = false;
     uint64_t timeout_ms = 60000;
     const struct sf_cli_option options[] = {
-        {"admin", 0, SF_CLI_TEXT, &admin, "URL",
+        {"admin", 0, SF_CLI_TEXT, &admin.url, "URL",
          "the worker's admin.address [http://127.0.0.1:7451]", 0, 0},
         {"wait", 'w', SF_CLI_FLAG, &wait, NULL, "until the worker has left", 0, 0},
         {"timeout-ms", 0, SF_CLI_NUMBER, &timeout_ms, "MS", "how long --wait waits [60000]", 1,
          86400000},
+        SF_CLI_ADMIN_OPTIONS(admin),
     };
     const struct sf_cli_usage usage = {
-        .line = "snowfleet drain [--admin URL] [--wait] [--timeout-ms MS]",
+        .line = "snowfleet drain [--admin URL] [--wait] [--timeout-ms MS] [--token-file FILE]",
         .text = "Has a worker stop taking requests, finish what it has, release its slot and exit. "
                 "Asking twice is\n"
                 "harmless. For a preStop hook: snowfleet drain --wait\n",
@@ -59,19 +60,19 @@ int sf_cli_drain(int argc, char **argv)
         return code;
     struct sf_cli_answer answer = {0};
     struct sf_error err;
-    const int r = sf_cli_http("POST", admin, "/drain", 5000, &answer, &err);
+    const int r = sf_cli_http("POST", &admin, "/drain", 5000, &answer, &err);
     if (r != 0)
         return sf_cli_fail(r == -EINVAL ? SF_CLI_USAGE : SF_CLI_UNREACHABLE,
                            "%s; is snowfleetd running there? --admin names its admin.address",
                            err.text);
     int result = 0;
     if (answer.status < 200 || answer.status > 299)
-        result = sf_cli_fail(SF_CLI_FAILED, "%s/drain: HTTP %d: %.200s", admin, answer.status,
+        result = sf_cli_fail(SF_CLI_FAILED, "%s/drain: HTTP %d: %.200s", admin.url, answer.status,
                              answer.body);
     else
         (void)printf("draining\n");
     sf_cli_answer_free(&answer);
     if (result == 0 && wait)
-        return wait_until_gone(admin, (uint32_t)timeout_ms, isatty(STDERR_FILENO));
+        return wait_until_gone(&admin, (uint32_t)timeout_ms, isatty(STDERR_FILENO));
     return result == 0 ? sf_cli_end() : result;
 }

@@ -16,8 +16,8 @@ struct sf_cli_fleet_options {
 #define SF_CLI_FLEET ((struct sf_cli_fleet_options){.fleet = "default", .timeout_ms = 10000})
 
 #define SF_CLI_FLEET_OPTIONS(f)                                                                    \
-    {"timeout-ms", 0,      SF_CLI_NUMBER, &(f).timeout_ms, "MS", "for each question [10000]",      \
-     1,            3600000},                                                                       \
+    {"timeout-ms", 0, SF_CLI_NUMBER, &(f).timeout_ms, "MS", "for each question [10000]", 1,        \
+     3600000},                                                                                     \
         SF_CLI_FLEET_ACCESS_OPTIONS(f)
 
 /* For commands whose --timeout-ms means something else. */

@@ -1,162 +1,142 @@
 #include "cli/http.h"
 
+#include <curl/curl.h>
 #include <errno.h>
-#include <netdb.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/parse.h"
+#include "base/secret.h"
 #include "base/strbuf.h"
-#include "base/ticks.h"
 
-#define HEAD_MAX 65536
+#define URL_MAX    512
+#define TOKEN_MAX  512
+#define HEADER_MAX (TOKEN_MAX + 32)
 
-static int wait_for(int fd, short events, int64_t deadline_ns)
+static size_t take_body(char *bytes, size_t size, size_t count, void *ctx)
 {
-    struct pollfd pollfd = {.fd = fd, .events = events};
-    const int64_t left_ns = deadline_ns - sf_mono_ns();
-    const int r = left_ns > 0 ? poll(&pollfd, 1, (int)(left_ns / SF_NS_PER_MS + 1)) : 0;
-    if (r < 0)
-        return errno == EINTR ? 0 : -errno;
-    return r == 0 ? -ETIMEDOUT : 0;
+    struct sf_strbuf *body = ctx;
+    sf_strbuf_add(body, bytes, size * count);
+    return body->failed ? 0 : size * count;
 }
 
-static int connect_one(const struct addrinfo *info, int64_t deadline_ns)
-{
-    const int fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -errno;
-    int error = 0;
-    if (connect(fd, info->ai_addr, info->ai_addrlen) != 0) {
-        error = errno == EINPROGRESS ? -wait_for(fd, POLLOUT, deadline_ns) : errno;
-        socklen_t size = sizeof error;
-        if (error == 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
-            error = errno;
-    }
-    if (error == 0)
-        return fd;
-    (void)close(fd);
-    return -error;
-}
-
-static int connect_any(const struct sf_host_port *at, int64_t deadline_ns, struct sf_error *err)
-{
-    char port[8], text[64];
-    struct addrinfo *list = NULL;
-    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
-    (void)snprintf(port, sizeof port, "%u", at->port);
-    const int r = getaddrinfo(at->host, port, &hints, &list);
-    if (r != 0)
-        return sf_error_set(err, -EHOSTUNREACH, "%s: %s", at->host, gai_strerror(r));
-    int fd = -EHOSTUNREACH;
-    for (const struct addrinfo *info = list; info != NULL && fd < 0; info = info->ai_next)
-        fd = connect_one(info, deadline_ns);
-    freeaddrinfo(list);
-    if (fd < 0)
-        return sf_error_set(err, fd, "%s:%s: %s", at->host, port,
-                            sf_errno_text(fd, text, sizeof text));
-    return fd;
-}
-
-static int exchange(int fd, const char *request, struct sf_strbuf *answer, int64_t deadline_ns)
-{
-    size_t left = strlen(request);
-    while (left > 0) {
-        const ssize_t sent = send(fd, request, left, MSG_NOSIGNAL);
-        if (sent > 0) {
-            request += sent;
-            left -= (size_t)sent;
-        } else if (errno != EAGAIN && errno != EINTR) {
-            return -errno;
-        } else {
-            const int r = wait_for(fd, POLLOUT, deadline_ns);
-            if (r != 0)
-                return r;
-        }
-    }
-    for (;;) {
-        char part[16384];
-        const ssize_t got = recv(fd, part, sizeof part, 0);
-        if (got == 0)
-            return answer->failed ? -EFBIG : 0;
-        if (got > 0) {
-            sf_strbuf_add(answer, part, (size_t)got);
-        } else if (errno == EAGAIN || errno == EINTR) {
-            const int r = wait_for(fd, POLLIN, deadline_ns);
-            if (r != 0)
-                return r;
-        } else {
-            return -errno;
-        }
-    }
-}
-
-/* "HTTP/1.1 200 OK": the three digits, or -1 (RFC 9112, 4). */
-static int status_of(const char *line)
-{
-    static const char pattern[] = "HTTP/#.# ###";
-    for (size_t i = 0; pattern[i] != '\0'; i++)
-        if (pattern[i] == '#' ? line[i] < '0' || line[i] > '9' : line[i] != pattern[i])
-            return -1;
-    return (line[9] - '0') * 100 + (line[10] - '0') * 10 + (line[11] - '0');
-}
-
-static int take_apart(const struct sf_strbuf *text, struct sf_cli_answer *ret)
-{
-    struct sf_cli_answer answer = {0};
-    answer.status = text->length == 0 ? -1 : status_of(text->text);
-    if (answer.status < 0)
-        return -EPROTO;
-    const char *body = strstr(text->text, "\r\n\r\n");
-    if (body == NULL)
-        return -EPROTO;
-    body += 4;
-    answer.size = text->length - (size_t)(body - text->text);
-    answer.body = malloc(answer.size + 1);
-    if (answer.body == NULL)
-        return -ENOMEM;
-    memcpy(answer.body, body, answer.size);
-    answer.body[answer.size] = '\0';
-    *ret = answer;
-    return 0;
-}
-
-int sf_cli_http(const char *method, const char *url, const char *path, uint32_t timeout_ms,
-                struct sf_cli_answer *ret, struct sf_error *err)
+/* "http://HOST:PORT", "https://HOST:PORT" or "HOST:PORT", with the path behind it. */
+static int full_url(const char *url, const char *path, char to[URL_MAX], struct sf_error *err)
 {
     struct sf_host_port at;
-    char place[SF_HOST_MAX + 16], request[SF_HOST_MAX + 512], text[64];
-    const int64_t deadline_ns = sf_mono_ns() + timeout_ms * SF_NS_PER_MS;
-    const char *rest = strncmp(url, "http://", 7) == 0 ? url + 7 : url;
-    (void)snprintf(place, sizeof place, "%.*s", (int)strcspn(rest, "/"), rest);
+    char place[SF_HOST_MAX + 16];
+    const char *scheme = strncmp(url, "https://", 8) == 0 ? "https" : "http";
+    const char *rest = strncmp(url, "https://", 8) == 0  ? url + 8
+                       : strncmp(url, "http://", 7) == 0 ? url + 7
+                                                         : url;
     const char *behind = rest + strcspn(rest, "/");
+    (void)snprintf(place, sizeof place, "%.*s", (int)(behind - rest), rest);
     if (strstr(rest, "://") != NULL || (behind[0] == '/' && behind[1] != '\0') ||
         sf_parse_host_port(place, 7451, false, &at) != 0)
         return sf_error_set(
-            err, -EINVAL, "\"%s\" is no admin address; allowed are http://HOST:PORT and HOST:PORT",
+            err, -EINVAL,
+            "\"%s\" is no admin address; allowed are http://HOST:PORT, https://HOST:PORT "
+            "and HOST:PORT",
             url);
-    /* HTTP/1.0: the answer ends where the connection does, and never comes in chunks. */
-    (void)snprintf(
-        request, sizeof request,
-        "%s %s HTTP/1.0\r\nHost: %s\r\nAccept: application/json\r\nContent-Length: 0\r\n\r\n",
-        method, path, place);
-    const int fd = connect_any(&at, deadline_ns, err);
-    if (fd < 0)
-        return fd;
-    struct sf_strbuf answer;
-    sf_strbuf_init(&answer, SF_CLI_HTTP_BODY_MAX + HEAD_MAX);
-    int r = exchange(fd, request, &answer, deadline_ns);
-    (void)close(fd);
-    if (r == 0)
-        r = take_apart(&answer, ret);
-    sf_strbuf_free(&answer);
-    if (r == -EPROTO)
-        return sf_error_set(err, r, "%s: what answers there does not speak HTTP", place);
-    return r == 0 ? 0 : sf_error_set(err, r, "%s: %s", place, sf_errno_text(r, text, sizeof text));
+    (void)snprintf(to, URL_MAX, strchr(at.host, ':') != NULL ? "%s://[%s]:%u%s" : "%s://%s:%u%s",
+                   scheme, at.host, at.port, path);
+    return 0;
+}
+
+/* The first line of the file; what stands before a colon is the token's name and stays here. */
+static int read_token(const char *path, char to[HEADER_MAX], struct sf_error *err)
+{
+    int fd = -1;
+    const int rc = sf_secret_open(path, "--token-file", &fd, err);
+    if (rc != 0)
+        return rc;
+    FILE *file = fdopen(fd, "r");
+    char line[TOKEN_MAX] = "";
+    const bool has_line = file != NULL && fgets(line, sizeof line, file) != NULL;
+    if (file != NULL)
+        (void)fclose(file);
+    line[strcspn(line, "\r\n")] = '\0';
+    char *token = strchr(line, ':');
+    token = token != NULL ? token + 1 : line;
+    token[strcspn(token, ":")] = '\0'; /* limits may follow */
+    if (!has_line || token[0] == '\0')
+        return sf_error_set(err, -EINVAL, "--token-file %s: its first line holds no token", path);
+    (void)snprintf(to, HEADER_MAX, "Authorization: Bearer %s", token);
+    explicit_bzero(line, sizeof line);
+    return 0;
+}
+
+static int code_of(CURL *curl, CURLcode result)
+{
+    long os_errno = 0;
+    (void)curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &os_errno);
+    if (result == CURLE_OPERATION_TIMEDOUT)
+        return -ETIMEDOUT;
+    if (result == CURLE_COULDNT_CONNECT && os_errno != 0)
+        return (int)-os_errno;
+    if (result == CURLE_RECV_ERROR || result == CURLE_GOT_NOTHING || result == CURLE_SEND_ERROR)
+        return -ECONNRESET;
+    return -EPROTO;
+}
+
+static int perform(CURL *curl, const char *url, struct sf_strbuf *body, struct sf_cli_answer *ret,
+                   struct sf_error *err)
+{
+    char detail[CURL_ERROR_SIZE] = "";
+    (void)curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
+    const CURLcode result = curl_easy_perform(curl);
+    if (result != CURLE_OK)
+        return sf_error_set(err, code_of(curl, result), "%s: %s", url,
+                            detail[0] != '\0' ? detail : curl_easy_strerror(result));
+    long status = 0;
+    (void)curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+    sf_strbuf_add(body, "", 0);
+    char *copy = malloc(body->length + 1);
+    if (copy == NULL)
+        return sf_error_set(err, -ENOMEM, "no memory for the answer of %s", url);
+    if (body->length > 0)
+        memcpy(copy, body->text, body->length);
+    copy[body->length] = '\0';
+    *ret = (struct sf_cli_answer){.status = (int)status, .body = copy, .size = body->length};
+    return 0;
+}
+
+int sf_cli_http(const char *method, const struct sf_cli_admin *admin, const char *path,
+                uint32_t timeout_ms, struct sf_cli_answer *ret, struct sf_error *err)
+{
+    char url[URL_MAX], token[HEADER_MAX];
+    int rc = full_url(admin->url, path, url, err);
+    if (rc == 0 && admin->token_file != NULL)
+        rc = read_token(admin->token_file, token, err);
+    if (rc != 0)
+        return rc;
+    struct curl_slist *headers = curl_slist_append(NULL, "Accept: application/json");
+    if (admin->token_file != NULL)
+        headers = curl_slist_append(headers, token);
+    CURL *curl = curl_easy_init();
+    if (curl == NULL || headers == NULL)
+        return sf_error_set(err, -ENOMEM, "no memory for a request to %s", url);
+    struct sf_strbuf body;
+    sf_strbuf_init(&body, SF_CLI_HTTP_BODY_MAX);
+    (void)curl_easy_setopt(curl, CURLOPT_URL, url);
+    (void)curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    (void)curl_easy_setopt(curl, CURLOPT_NOPROXY, "*"); /* workers are asked directly */
+    (void)curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    (void)curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
+    (void)curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+    (void)curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_body);
+    (void)curl_easy_setopt(curl, CURLOPT_WRITEDATA, &body);
+    if (admin->ca != NULL)
+        (void)curl_easy_setopt(curl, CURLOPT_CAINFO, admin->ca);
+    if (strcmp(method, "POST") == 0)
+        (void)curl_easy_setopt(curl, CURLOPT_POSTFIELDS, "");
+    rc = perform(curl, url, &body, ret, err);
+    sf_strbuf_free(&body);
+    curl_easy_cleanup(curl);
+    curl_slist_free_all(headers);
+    explicit_bzero(token, sizeof token);
+    return rc;
 }
 
 void sf_cli_answer_free(struct sf_cli_answer *answer)

@@ -1,5 +1,5 @@
-/* cli/http.h - asks a worker's admin port: one request, one connection, plain HTTP. One thread,
- * blocking, within a deadline. */
+/* cli/http.h - asks a worker's admin port: one request, one connection, HTTP or HTTPS (libcurl).
+ * One thread, blocking, within a deadline. */
 #ifndef SF_CLI_HTTP_H
 #define SF_CLI_HTTP_H
 
@@ -10,17 +10,39 @@
 
 #define SF_CLI_HTTP_BODY_MAX (32u << 20)
 
+/* How an admin port is reached. Strings are the caller's. */
+struct sf_cli_admin {
+    const char
+        *url; /* http://HOST:PORT, https://HOST:PORT or HOST:PORT; a final slash is allowed */
+    const char *token_file; /* its first line's token is sent; NULL: none */
+    const char *ca;         /* certificates to trust with https; NULL: the system's */
+};
+
+/* For tables of options: the members of a struct sf_cli_admin but its url. */
+#define SF_CLI_ADMIN_OPTIONS(admin)                                                                \
+    {"token-file",                                                                                 \
+     0,                                                                                            \
+     SF_CLI_TEXT,                                                                                  \
+     &(admin).token_file,                                                                          \
+     "FILE",                                                                                       \
+     "a line name:token or token, for admin.token_file",                                           \
+     0,                                                                                            \
+     0},                                                                                           \
+    {                                                                                              \
+        "admin-ca", 0, SF_CLI_TEXT, &(admin).ca, "FILE", "certificates to trust with https://", 0, \
+            0                                                                                      \
+    }
+
 struct sf_cli_answer {
     int status;
     char *body; /* NUL-terminated; owned */
     size_t size;
 };
 
-/* url: http://HOST:PORT or HOST:PORT, without a path (a final slash is allowed). Returns 0; -EINVAL
- * for a URL that cannot be used; else a negative errno code: nobody answered HTTP in time. err says
- * what and where. */
-int sf_cli_http(const char *method, const char *url, const char *path, uint32_t timeout_ms,
-                struct sf_cli_answer *ret, struct sf_error *err);
+/* Returns 0; -EINVAL for a URL or token file that cannot be used; else a negative errno code:
+ * nobody answered HTTP in time. err says what and where. */
+int sf_cli_http(const char *method, const struct sf_cli_admin *admin, const char *path,
+                uint32_t timeout_ms, struct sf_cli_answer *ret, struct sf_error *err);
 void sf_cli_answer_free(struct sf_cli_answer *answer);
 
 #endif

@@ -40,9 +40,9 @@ struct sf_probe {
     struct sf_client *client;
     pthread_t thread;
     bool running;
-    bool from_fleet;       /* comes and goes with its claim */
-    bool listed;           /* its claim was there at the last look */
-    _Atomic bool gone;     /* ends the thread */
+    bool from_fleet;   /* comes and goes with its claim */
+    bool listed;       /* its claim was there at the last look */
+    _Atomic bool gone; /* ends the thread */
     _Atomic uint64_t ids, requests, failures, duplicates, order_errors, time_errors;
     struct sf_histogram latency;             /* mutex, while it runs */
     char last_failure[SF_CLIENT_DETAIL_MAX]; /* after it ended */

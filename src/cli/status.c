@@ -59,7 +59,7 @@ static void print_worker(const json_t *status)
                     json_is_true(json_object_get(check, "ok")));
 }
 
-static int one(const char *admin, uint32_t timeout_ms, bool as_json)
+static int one(const struct sf_cli_admin *admin, uint32_t timeout_ms, bool as_json)
 {
     json_t *status;
     struct sf_error err;
@@ -79,6 +79,7 @@ static int one(const char *admin, uint32_t timeout_ms, bool as_json)
 
 struct view {
     json_t *workers; /* NULL: text */
+    const struct sf_cli_admin *like;
     uint32_t timeout_ms;
     uint64_t count, silent;
 };
@@ -90,8 +91,9 @@ static int show_datacenter(void *ctx, uint64_t datacenter, const struct sf_coord
         const struct sf_coord_claim *claim = &found->claims[i];
         json_t *status = NULL;
         struct sf_error err = {0};
-        const bool there =
-            sf_cli_get_json(claim->admin, "/status", view->timeout_ms, &status, &err) == 0;
+        char url[SF_CLI_ADMIN_URL_MAX];
+        const struct sf_cli_admin admin = sf_cli_admin_of(view->like, claim->admin, url);
+        const bool there = sf_cli_get_json(&admin, "/status", view->timeout_ms, &status, &err) == 0;
         view->count++;
         view->silent += !there;
         if (view->workers == NULL)
@@ -109,10 +111,11 @@ static int show_datacenter(void *ctx, uint64_t datacenter, const struct sf_coord
     return -1;
 }
 
-static int all(struct sf_cli_fleet *fleet, const char *name, uint32_t timeout_ms, bool as_json)
+static int all(struct sf_cli_fleet *fleet, const char *name, const struct sf_cli_admin *like,
+               uint32_t timeout_ms, bool as_json)
 {
     struct sf_coord_config config;
-    struct view view = {.timeout_ms = timeout_ms};
+    struct view view = {.timeout_ms = timeout_ms, .like = like};
     int code = sf_cli_fleet_config(fleet, &config);
     if (code >= 0)
         return code;
@@ -137,13 +140,14 @@ static int all(struct sf_cli_fleet *fleet, const char *name, uint32_t timeout_ms
 int sf_cli_status(int argc, char **argv)
 {
     struct sf_cli_fleet_options to = SF_CLI_FLEET;
-    const char *admin = SF_CLI_DEFAULT_ADMIN;
+    struct sf_cli_admin admin = {.url = SF_CLI_DEFAULT_ADMIN};
     bool as_json = false;
     to.timeout_ms = 3000;
     const struct sf_cli_option options[] = {
-        {"admin", 0, SF_CLI_TEXT, &admin, "URL",
+        {"admin", 0, SF_CLI_TEXT, &admin.url, "URL",
          "the worker's admin.address [http://127.0.0.1:7451]", 0, 0},
         {"json", 0, SF_CLI_FLAG, &as_json, NULL, "a JSON object", 0, 0},
+        SF_CLI_ADMIN_OPTIONS(admin),
         SF_CLI_FLEET_OPTIONS(to),
     };
     const struct sf_cli_usage usage = {
@@ -158,11 +162,11 @@ int sf_cli_status(int argc, char **argv)
     if (code >= 0)
         return code;
     if (to.coordinator == NULL)
-        return one(admin, (uint32_t)to.timeout_ms, as_json);
+        return one(&admin, (uint32_t)to.timeout_ms, as_json);
     struct sf_cli_fleet fleet = {0};
     int result = sf_cli_fleet_open(&to, &fleet);
     if (result < 0)
-        result = all(&fleet, to.fleet, 1000, as_json);
+        result = all(&fleet, to.fleet, &admin, 1000, as_json);
     sf_cli_fleet_close(&fleet);
     return result;
 }

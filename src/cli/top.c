@@ -20,17 +20,20 @@ static void on_signal(int number)
 
 struct screen {
     FILE *to;
+    const struct sf_cli_admin *like;
     uint32_t timeout_ms;
     double ids_per_s;
     uint64_t workers, silent, held, free, quarantined, broken, waiting;
 };
 
-static void ask_worker(struct screen *screen, const char *admin)
+static void ask_worker(struct screen *screen, const char *address)
 {
+    char url[SF_CLI_ADMIN_URL_MAX];
+    const struct sf_cli_admin admin = sf_cli_admin_of(screen->like, address, url);
     json_t *status = NULL;
     struct sf_error err = {0};
-    (void)sf_cli_get_json(admin, "/status", screen->timeout_ms, &status, &err);
-    sf_cli_worker_line(screen->to, admin, status, err.text);
+    (void)sf_cli_get_json(&admin, "/status", screen->timeout_ms, &status, &err);
+    sf_cli_worker_line(screen->to, address, status, err.text);
     screen->workers++;
     screen->silent += status == NULL;
     screen->ids_per_s += sf_cli_number_at(status, "ids_per_s", 0);
@@ -62,13 +65,13 @@ static int draw_datacenter(void *ctx, uint64_t datacenter, const struct sf_coord
 }
 
 /* The fleet as one of its workers read it. */
-static int draw_fleet(struct screen *screen, const char *admin)
+static int draw_fleet(struct screen *screen)
 {
     json_t *fleet = NULL;
     const json_t *item;
     size_t i;
     struct sf_error err;
-    const int r = sf_cli_get_json(admin, "/fleet", screen->timeout_ms, &fleet, &err);
+    const int r = sf_cli_get_json(screen->like, "/fleet", screen->timeout_ms, &fleet, &err);
     if (r != 0)
         return sf_cli_fail(r == -EINVAL ? SF_CLI_USAGE : SF_CLI_UNREACHABLE,
                            "%s; is snowfleetd running there? --admin names its admin.address",
@@ -77,17 +80,17 @@ static int draw_fleet(struct screen *screen, const char *admin)
         count_state(screen, sf_cli_text_at(item, "state", ""));
     screen->waiting = (uint64_t)sf_cli_number_at(fleet, "waiting", 0);
     json_array_foreach(json_object_get(fleet, "workers"), i, item)
-        ask_worker(screen, sf_cli_text_at(item, "admin", admin));
+        ask_worker(screen, sf_cli_text_at(item, "admin", screen->like->url));
     json_decref(fleet);
     return -1;
 }
 
-static int draw(const char *admin, struct sf_cli_fleet *fleet, FILE *to)
+static int draw(const struct sf_cli_admin *admin, struct sf_cli_fleet *fleet, FILE *to)
 {
-    struct screen screen = {.to = to, .timeout_ms = 500};
+    struct screen screen = {.to = to, .like = admin, .timeout_ms = 500};
     char time[SF_TIME_TEXT_MAX];
     int code;
-    (void)fprintf(to, "snowfleet top  %s  %s\n\n", fleet != NULL ? fleet->url : admin,
+    (void)fprintf(to, "snowfleet top  %s  %s\n\n", fleet != NULL ? fleet->url : admin->url,
                   sf_format_time_ms(sf_real_ns() / SF_NS_PER_MS, time, sizeof time));
     sf_cli_worker_heading(to);
     if (fleet != NULL) {
@@ -96,7 +99,7 @@ static int draw(const char *admin, struct sf_cli_fleet *fleet, FILE *to)
         if (code < 0)
             code = sf_cli_fleet_list(fleet, &config, NULL, draw_datacenter, &screen);
     } else {
-        code = draw_fleet(&screen, admin);
+        code = draw_fleet(&screen);
     }
     (void)fprintf(to,
                   "\n%llu workers (%llu silent), %.0f IDs/s; slots: %llu held, %llu free, %llu "
@@ -110,7 +113,7 @@ static int draw(const char *admin, struct sf_cli_fleet *fleet, FILE *to)
 }
 
 /* Draws into memory first, so that the screen changes at once and an error leaves it alone. */
-static int frame(const char *admin, struct sf_cli_fleet *fleet, bool ansi)
+static int frame(const struct sf_cli_admin *admin, struct sf_cli_fleet *fleet, bool ansi)
 {
     char *text = NULL;
     size_t size = 0;
@@ -132,16 +135,17 @@ static int frame(const char *admin, struct sf_cli_fleet *fleet, bool ansi)
 int sf_cli_top(int argc, char **argv)
 {
     struct sf_cli_fleet_options to = SF_CLI_FLEET;
-    const char *admin = SF_CLI_DEFAULT_ADMIN;
+    struct sf_cli_admin admin = {.url = SF_CLI_DEFAULT_ADMIN};
     uint64_t interval_ms = 1000;
     bool once = false;
     to.timeout_ms = 3000;
     const struct sf_cli_option options[] = {
-        {"admin", 0, SF_CLI_TEXT, &admin, "URL",
+        {"admin", 0, SF_CLI_TEXT, &admin.url, "URL",
          "any worker's admin.address [http://127.0.0.1:7451]", 0, 0},
         {"interval-ms", 'i', SF_CLI_NUMBER, &interval_ms, "MS", "between two looks [1000]", 100,
          3600000},
         {"once", '1', SF_CLI_FLAG, &once, NULL, "print once and exit", 0, 0},
+        SF_CLI_ADMIN_OPTIONS(admin),
         SF_CLI_FLEET_OPTIONS(to),
     };
     const struct sf_cli_usage usage = {
@@ -165,7 +169,7 @@ int sf_cli_top(int argc, char **argv)
     (void)sigaction(SIGTERM, &action, NULL);
     const bool ansi = !once && isatty(STDOUT_FILENO);
     while (code < 0 && !stopped) {
-        code = frame(admin, to.coordinator != NULL ? &fleet : NULL, ansi);
+        code = frame(&admin, to.coordinator != NULL ? &fleet : NULL, ansi);
         if (once)
             break;
         if (code < 0)

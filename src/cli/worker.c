@@ -1,14 +1,23 @@
 #include "cli/worker.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/parse.h"
 #include "cli/http.h"
 
-int sf_cli_get_json(const char *admin, const char *path, uint32_t timeout_ms, json_t **ret,
-                    struct sf_error *err)
+struct sf_cli_admin sf_cli_admin_of(const struct sf_cli_admin *like, const char *address,
+                                    char buffer[SF_CLI_ADMIN_URL_MAX])
+{
+    const bool secure = like->ca != NULL || strncmp(like->url, "https://", 8) == 0;
+    (void)snprintf(buffer, SF_CLI_ADMIN_URL_MAX, "%s%s", secure ? "https://" : "", address);
+    return (struct sf_cli_admin){.url = buffer, .token_file = like->token_file, .ca = like->ca};
+}
+
+int sf_cli_get_json(const struct sf_cli_admin *admin, const char *path, uint32_t timeout_ms,
+                    json_t **ret, struct sf_error *err)
 {
     struct sf_cli_answer answer = {0};
     const int r = sf_cli_http("GET", admin, path, timeout_ms, &answer, err);
@@ -18,12 +27,12 @@ int sf_cli_get_json(const char *admin, const char *path, uint32_t timeout_ms, js
     json_t *object = NULL;
     int code = 0;
     if (answer.status != 200)
-        code = sf_error_set(err, -EPROTO, "%s%s: HTTP %d: %.200s", admin, path, answer.status,
+        code = sf_error_set(err, -EPROTO, "%s%s: HTTP %d: %.200s", admin->url, path, answer.status,
                             answer.body);
     else if ((object = json_loadb(answer.body, answer.size, JSON_REJECT_DUPLICATES, &where)) ==
              NULL)
-        code =
-            sf_error_set(err, -EPROTO, "%s%s: the answer is not JSON: %s", admin, path, where.text);
+        code = sf_error_set(err, -EPROTO, "%s%s: the answer is not JSON: %s", admin->url, path,
+                            where.text);
     else
         *ret = object;
     sf_cli_answer_free(&answer);

@@ -187,7 +187,15 @@ class Admin(Case):
             self.assertEqual(self.ask(w, path, tls=tls, token="swordfisH"), 401, path)
             self.assertEqual(self.ask(w, path, tls=tls, token="swordfish"), 200, path)
         self.assertEqual(self.ask(w, "/drain", "POST", tls=tls), 401)
-        self.assertEqual(self.ask(w, "/drain", "POST", tls=tls, token="swordfish"), 202)
+        url = f"https://localhost:{w.admin}"
+        right = ["--admin", url, "--admin-ca", c["ca.pem"], "--token-file", self.secret("ops", "ops:swordfish\n")]
+        wrong = ["--admin", url, "--admin-ca", c["ca.pem"], "--token-file", self.secret("others", "ops:swordfisH\n")]
+        for arguments, code in ((["status", *right], 0), (["top", "--once", *right], 0), (["status", *wrong], 69), (["drain", *wrong], 1),
+                                (["status", "--admin", url, "--token-file", self.secret("ops", "ops:swordfish\n")], 69)):
+            result = subprocess.run([str(sf.BIN / "snowfleet"), *map(str, arguments)], capture_output=True, text=True, check=False)
+            self.assertEqual(result.returncode, code, f"{arguments}\n{result.stdout}\n{result.stderr}")
+        result = subprocess.run([str(sf.BIN / "snowfleet"), "drain", *map(str, right)], capture_output=True, text=True, check=False)
+        self.assertEqual(result.returncode, 0, result.stderr)
         self.assertEqual(w.process.wait(sf.DEADLINE_S), 0)
 
     def test_drain_from_outside_needs_a_token(self):

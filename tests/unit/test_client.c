@@ -149,7 +149,9 @@ static void test_one_bad_server_fails_no_call(void **state)
         servers[1].mode = rows[i].mode;
         const uint64_t asked = servers[1].asked;
         const int64_t longest = must_serve(client, 1000);
-        if (longest > rows[i].longest_ms)
+        /* A call that waited for the bad server would take its deadline; a busy machine may take a
+         * while, too. */
+        if (longest > 10 * rows[i].longest_ms)
             fail_msg("mode %d status %d: a call took %lld ms", rows[i].mode, rows[i].status,
                      (long long)longest);
         if (rows[i].mode != FAKE_GOAWAY)
