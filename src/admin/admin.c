@@ -263,16 +263,24 @@ static int open_socket(const struct sf_host_port *at, int *ret_fd, struct sf_err
                         service, sf_errno_text(rc, text, sizeof text));
 }
 
-static uint16_t port_of(int fd)
+union bound_address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
+
+static union bound_address bound_to(int fd)
 {
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-    } address;
+    union bound_address address;
     memset(&address, 0, sizeof address);
     socklen_t size = sizeof address;
     SF_ASSERT(getsockname(fd, &address.any, &size) == 0);
+    return address;
+}
+
+static uint16_t port_of(int fd)
+{
+    const union bound_address address = bound_to(fd);
     return ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port);
 }
 
@@ -309,12 +317,10 @@ static struct MHD_Daemon *start(struct sf_admin *admin, int fd)
 /* Only this machine can connect to such an address. */
 static bool is_loopback(int fd)
 {
-    struct sockaddr_storage address;
-    socklen_t size = sizeof address;
-    SF_ASSERT(getsockname(fd, (struct sockaddr *)&address, &size) == 0);
-    if (address.ss_family == AF_INET)
-        return ntohl(((struct sockaddr_in *)&address)->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
-    const struct in6_addr *ipv6 = &((struct sockaddr_in6 *)&address)->sin6_addr;
+    const union bound_address address = bound_to(fd);
+    if (address.any.sa_family == AF_INET)
+        return ntohl(address.v4.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+    const struct in6_addr *ipv6 = &address.v6.sin6_addr;
     return IN6_IS_ADDR_LOOPBACK(ipv6) ||
            (IN6_IS_ADDR_V4MAPPED(ipv6) && ipv6->s6_addr[12] == IN_LOOPBACKNET);
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "base/parse.h"
 #include "base/ticks.h"
 #include "cli/fleet.h"
@@ -285,6 +286,7 @@ static int start(struct verify *verify)
     verify->shared.go_on = verify->metrics != NULL;
     verify->shared.seen = sf_seen_create(verify->window);
     verify->room = verify->to.coordinator != NULL ? PROBES_MAX : verify->servers.list.count;
+    SF_ASSERT(verify->room > 0); /* no server named means the default one */
     verify->probes = calloc(verify->room, sizeof *verify->probes);
     if (verify->shared.seen == NULL || verify->probes == NULL)
         return sf_cli_fail(SF_CLI_CONFIG, "--window: no memory for %llu IDs",
