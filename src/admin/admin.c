@@ -25,6 +25,7 @@
 #define IDLE_TIMEOUT_S    10
 #define REQUEST_MAX_MS    60000
 #define LISTEN_BACKLOG    128
+#define FINISH_MS         1000 /* how long the end waits for answers that were begun */
 #define LOG_INTERVAL_MS   10000
 #define PEM_MAX           (1 << 20)
 /* GnuTLS: TLS 1.2 or later. */
@@ -45,7 +46,8 @@ struct sf_admin {
     struct sf_log_limiter crowded;
     struct MHD_Daemon *daemon;
     uint16_t port;
-    char *cert, *key; /* PEM; NULL: no TLS */
+    char *cert, *key;           /* PEM; NULL: no TLS */
+    _Atomic unsigned answering; /* requests that are being answered */
 
     pthread_mutex_t lock; /* guards what follows */
     struct connection *oldest, *newest;
@@ -163,9 +165,12 @@ static void *on_request(void *ctx, const char *uri, struct MHD_Connection *mhd)
 static void on_completed(void *ctx, struct MHD_Connection *mhd, void **request_ctx,
                          enum MHD_RequestTerminationCode code)
 {
-    (void)ctx;
     (void)mhd;
     (void)code;
+    struct sf_admin *admin = ctx;
+    const struct sf_admin_request *request = *request_ctx;
+    if (request != NULL && request->answering)
+        atomic_fetch_sub(&admin->answering, 1);
     free(*request_ctx);
     *request_ctx = NULL;
 }
@@ -199,6 +204,8 @@ static enum MHD_Result on_handle(void *ctx, struct MHD_Connection *mhd, const ch
         *body_size = 0;
         return request->body_length <= SF_ADMIN_BODY_MAX ? MHD_YES : MHD_NO;
     }
+    request->answering = true;
+    atomic_fetch_add(&admin->answering, 1);
     return sf_admin_answer(&admin->pages, mhd, request, path, method);
 }
 
@@ -297,7 +304,8 @@ static struct MHD_Daemon *start(struct sf_admin *admin, int fd)
         {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)TLS_PRIORITIES},
         {MHD_OPTION_END, 0, NULL},
     };
-    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG;
+    /* ITC: so that the threads hear of the end of accepting. */
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG | MHD_USE_ITC;
     if (admin->cert != NULL)
         flags |= MHD_USE_TLS;
     else
@@ -415,10 +423,23 @@ uint16_t sf_admin_port(const struct sf_admin *admin)
     return admin->port;
 }
 
+/* Who asked for the end (POST /drain) is told that it was heard: MHD_stop_daemon would drop the
+ * answer. */
+static void finish_answers(struct sf_admin *admin)
+{
+    const MHD_socket fd = MHD_quiesce_daemon(admin->daemon);
+    const int64_t end_ms = now_ms() + FINISH_MS;
+    while (atomic_load(&admin->answering) > 0 && now_ms() < end_ms)
+        sf_sleep_ms(1);
+    if (fd != MHD_INVALID_SOCKET)
+        (void)close(fd);
+}
+
 void sf_admin_destroy(struct sf_admin *admin)
 {
     if (admin == NULL)
         return;
+    finish_answers(admin);
     MHD_stop_daemon(admin->daemon); /* joins the threads and closes every socket */
     SF_ASSERT(admin->oldest == NULL && admin->pages.unsent == 0);
     free_admin(admin);

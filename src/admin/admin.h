@@ -47,6 +47,9 @@ struct sf_admin;
 int sf_admin_create(const struct sf_admin_options *options, struct sf_admin **ret_admin,
                     struct sf_error *err);
 uint16_t sf_admin_port(const struct sf_admin *admin);
+
+/* Takes no more connections, sends the answers that were begun (for a second at most), ends the
+ * threads. NULL: nothing. Not from a callback of the host. */
 void sf_admin_destroy(struct sf_admin *admin);
 
 #endif

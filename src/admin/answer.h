@@ -34,7 +34,8 @@ struct sf_admin_pages {
 struct sf_admin_request {
     size_t uri_length;
     size_t body_length;
-    bool seen; /* the first call of the handler came by */
+    bool seen;      /* the first call of the handler came by */
+    bool answering; /* it was read whole */
 };
 
 /* Queues the answer to a complete request. Returns MHD_NO when the connection has to be closed

@@ -2,10 +2,12 @@
  *   fake_admin DIR [PORT]   prints the port, runs until its standard input ends
  * DIR/status.json and DIR/fleet.json are what /status and /fleet answer; DIR/slot, DIR/clock ...
  * hold why that check fails (no file: it passes); DIR/stalled what /livez names; DIR/unready why
- * nothing is minted; DIR/started makes /startupz pass; POST /drain makes DIR/drained. /v1/ids
+ * nothing is minted; DIR/started makes /startupz pass; POST /drain makes DIR/drained, and with
+ * DIR/ending it has the program end at once, as a worker does that has nothing to finish. /v1/ids
  * counts from 2^62. */
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -14,10 +16,14 @@
 #include <unistd.h>
 
 #include "admin/admin.h"
+#include "base/ticks.h"
+
+#define SLOW_ANSWER_MS 200
 
 struct fake {
     const char *dir;
     _Atomic uint64_t next;
+    int end[2]; /* a pipe: closing its second end has main stop the admin port */
 };
 
 static bool read_into(const struct fake *fake, const char *name, struct sf_strbuf *to)
@@ -91,12 +97,27 @@ static int fake_mint(void *ctx, uint32_t n, uint64_t *ids, char *reason, size_t 
 
 static void fake_drain(void *ctx)
 {
-    const struct fake *fake = ctx;
+    struct fake *fake = ctx;
     char path[512];
     (void)snprintf(path, sizeof path, "%s/drained", fake->dir);
     FILE *file = fopen(path, "w");
     if (file != NULL)
         (void)fclose(file);
+    if (read_text(fake, "ending", path, sizeof path)) {
+        (void)close(fake->end[1]);
+        sf_sleep_ms(
+            SLOW_ANSWER_MS); /* the port is being stopped by now, and we have not answered */
+    }
+}
+
+static void wait_for_end(const struct fake *fake)
+{
+    struct pollfd fds[2] = {{.fd = STDIN_FILENO, .events = POLLIN},
+                            {.fd = fake->end[0], .events = POLLIN}};
+    char byte;
+    while (poll(fds, 2, -1) >= 0 && fds[1].revents == 0)
+        if (fds[0].revents != 0 && read(STDIN_FILENO, &byte, 1) <= 0)
+            return;
 }
 
 int main(int argc, char **argv)
@@ -106,7 +127,7 @@ int main(int argc, char **argv)
     struct fake fake = {.dir = argv[1], .next = UINT64_C(1) << 62};
     struct sf_log *log = sf_log_create(STDERR_FILENO, SF_LOG_WARN, SF_LOG_TEXT);
     struct sf_metrics *metrics = sf_metrics_create();
-    if (log == NULL || metrics == NULL)
+    if (log == NULL || metrics == NULL || pipe(fake.end) != 0)
         return 70;
     struct sf_metrics_block *block = sf_metrics_block(metrics);
     sf_metrics_add(block, SF_METRIC_IDS_MINTED, 0, 7);
@@ -126,8 +147,7 @@ int main(int argc, char **argv)
     }
     (void)printf("%u\n", (unsigned)sf_admin_port(admin));
     (void)fflush(stdout);
-    while (getchar() != EOF)
-        continue;
+    wait_for_end(&fake);
     sf_admin_destroy(admin);
     sf_metrics_destroy(metrics);
     sf_log_destroy(log);

@@ -180,6 +180,11 @@ class AdminTest(unittest.TestCase):
         self.assertTrue(os.path.exists(self.admin.dir + "/drained"))
         self.check("/drain", 202, method="POST")
 
+    def test_an_answer_that_was_begun_is_sent_before_the_end(self):
+        self.admin.put("ending", "")
+        self.check("/drain", 202, "draining\n", method="POST")
+        self.assertEqual(self.admin.process.wait(20), 0)
+
     def test_limits(self):
         self.check("/v1/ids?count=" + "1" * (1024 - len("/v1/ids?count=")), 400)
         self.check("/v1/ids?count=" + "1" * (1025 - len("/v1/ids?count=")), 414)
