@@ -13,19 +13,15 @@ import signal
 import statistics
 import struct
 import subprocess
+import sys
 import tempfile
 import time
-import socket
 import urllib.error
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+sys.path.insert(0, str(ROOT / "tests/lib"))
+from ports import free_ports  # noqa: E402
 
 
 def http(port, path):
@@ -79,7 +75,7 @@ class Process:
 
 class Worker(Process):
     def __init__(self, bench, directory, options=(), wait=True, ports=None):
-        self.port, self.admin = ports or (free_port(), free_port())
+        self.port, self.admin = ports or free_ports(2)
         command = [bench.bin / "snowfleetd", "--fleet-coordinator", f"local://{directory}/coordinator",
                    "--listen-address", f"127.0.0.1:{self.port}", "--admin-address", f"127.0.0.1:{self.admin}",
                    "--reservation-state-dir", f"{directory}/run", *options]
@@ -101,7 +97,7 @@ class Echo(Process):
 
 class Redis(Process):
     def __init__(self, directory):
-        self.port = free_port()
+        self.port, = free_ports(1)
         super().__init__(["redis-server", "--port", self.port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
                           "--dir", directory, "--maxclients", 10000])
 

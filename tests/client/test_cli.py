@@ -15,6 +15,9 @@ import urllib.request
 
 from fake_worker import Worker
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from ports import free_ports  # noqa: E402
+
 SNOWFLEET = sys.argv.pop(1)
 COMMANDS = "id decode encode init slots status top bench verify drain".split()
 
@@ -141,9 +144,7 @@ class WithWorker(unittest.TestCase):
         run("verify", "-t", "1", "--timeout-ms", "100", "--each-address", *self.server, "--server", "127.0.0.1:1", code=69)
 
     def test_verify_metrics(self):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port, = free_ports(1)
         process = subprocess.Popen([SNOWFLEET, "verify", "--metrics", f"127.0.0.1:{port}", *self.server],
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:

@@ -21,13 +21,9 @@ import time
 import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-import ports  # noqa: E402
+from ports import free_ports  # noqa: E402
 
 SKIPPED = 77
-
-
-def free_port():
-    return ports.free_ports(1)[0]
 
 
 class Server:
@@ -61,8 +57,8 @@ def start_zookeeper(directory, members):
     jars = glob.glob("/usr/share/java/zookeeper.jar")
     if shutil.which("java") is None or not jars:
         return None
-    clients = [free_port() for _ in range(members)]
-    peers = [(free_port(), free_port()) for _ in range(members)]
+    clients = free_ports(members)
+    peers = [free_ports(2) for _ in range(members)]
     servers = []
     for i in range(members):
         home = os.path.join(directory, f"zk{i + 1}")
@@ -97,8 +93,7 @@ def start_zookeeper(directory, members):
 def start_etcd(directory, members):
     if shutil.which("etcd") is None:
         return None
-    clients = [free_port() for _ in range(members)]
-    peers = [free_port() for _ in range(members)]
+    clients, peers = free_ports(members), free_ports(members)
     cluster = ",".join(f"e{i + 1}=http://127.0.0.1:{peers[i]}" for i in range(members))
     servers = []
     for i in range(members):

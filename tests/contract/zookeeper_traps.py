@@ -186,7 +186,7 @@ class Traps(unittest.TestCase):
     # -- connection
 
     def test_refused_connection(self):
-        driver = self.open(f"zk://127.0.0.1:{zk.free_port()}", timeout_ms=2000)
+        driver = self.open(f"zk://127.0.0.1:{zk.free_ports(1)[0]}", timeout_ms=2000)
         outcome, reason, fields, _ = driver.call("config 300")
         self.assertEqual((outcome, reason), ("lost", "unreachable"))
         self.assertLess(int(fields["ms"]), 2000)

@@ -32,10 +32,6 @@ def available():
     return shutil.which("java") is not None and bool(glob.glob("/usr/share/java/zookeeper.jar"))
 
 
-def free_port():
-    return free_ports(1)[0]
-
-
 def wait_until(check, what, seconds=60):
     """Polls until check() gives something true and returns that; connection errors count as "not yet"."""
     end = time.monotonic() + seconds
@@ -125,8 +121,8 @@ class Server:
 class Ensemble:
     def __init__(self, members=1, tick_ms=500, options=(), java_options=()):
         self.directory = tempfile.mkdtemp(prefix="snowfleet-zk-")
-        ports = [free_port() for _ in range(members)]
-        peers = [(free_port(), free_port()) for _ in range(members)]
+        ports = free_ports(members)
+        peers = [free_ports(2) for _ in range(members)]
         base = [f"tickTime={tick_ms}", "initLimit=20", "syncLimit=4", "clientPortAddress=127.0.0.1",
                 "admin.enableServer=false", "4lw.commands.whitelist=*", "maxClientCnxns=0",
                 "minSessionTimeout=1000", "maxSessionTimeout=60000"] + list(options)

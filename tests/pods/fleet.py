@@ -8,10 +8,14 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import threading
 import time
 
 import pods
+
+sys.path.insert(0, str(pods.ROOT / "tests/lib"))
+from ports import free_ports  # noqa: E402
 
 CLASS_PATH = "/etc/zookeeper/conf:/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar"
 POOL = 64  # addresses for pods; each is used once
@@ -169,9 +173,7 @@ class Balancer:
     """HAProxy in front of every address that a pod may get, by /readyz."""
 
     def __init__(self, cluster):
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            self.port = s.getsockname()[1]
+        self.port, = free_ports(1)
         servers = "".join(f"  server p{n} {cluster.prefix}.{10 + n}:7450 check port 7451\n" for n in range(POOL))
         path = cluster.podman.directory / "haproxy.cfg"
         path.write_text("global\n  maxconn 1000\ndefaults\n  mode tcp\n  timeout connect 300ms\n  timeout client 1m\n  timeout server 1m\n  timeout check 500ms\n"
