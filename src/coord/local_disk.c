@@ -224,6 +224,14 @@ int sf_disk_sync_directory(const struct sf_disk *disk, int dirfd, const char *na
     return fsync(dirfd) < 0 ? -errno : 0;
 }
 
+int sf_disk_sync_filesystem(const struct sf_disk *disk, int dirfd, const char *name)
+{
+    int rc = hit(disk, SF_DISK_SYNC, name);
+    if (rc < 0)
+        return rc;
+    return syncfs(dirfd) < 0 ? -errno : 0;
+}
+
 int sf_disk_replace(const struct sf_disk *disk, int dirfd, const char *name, const char *bytes,
                     size_t size, int64_t *ret_mtime_ms, bool *ret_maybe_done)
 {
@@ -234,6 +242,7 @@ int sf_disk_replace(const struct sf_disk *disk, int dirfd, const char *name, con
         return rc;
     rc = sf_disk_rename(disk, dirfd, temporary, name);
     if (rc < 0) {
+        *ret_maybe_done = rc == -EIO;
         unlinkat(dirfd, temporary, 0);
         return rc;
     }

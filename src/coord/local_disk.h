@@ -73,9 +73,11 @@ int sf_disk_write_temporary(const struct sf_disk *disk, int dirfd, const char *b
 int sf_disk_rename(const struct sf_disk *disk, int dirfd, const char *from, const char *to);
 int sf_disk_unlink(const struct sf_disk *disk, int dirfd, const char *name);
 int sf_disk_sync_directory(const struct sf_disk *disk, int dirfd, const char *name);
+/* Everything on the file system that dirfd is on: others' data too. */
+int sf_disk_sync_filesystem(const struct sf_disk *disk, int dirfd, const char *name);
 
 /* Replaces name by a file with these bytes, durably. On failure ret_maybe_done tells whether the
- * new file may be in place. */
+ * new file may be in place: also when the disk failed in the middle of renaming. */
 int sf_disk_replace(const struct sf_disk *disk, int dirfd, const char *name, const char *bytes,
                     size_t size, int64_t *ret_mtime_ms, bool *ret_maybe_done);
 

@@ -3,7 +3,8 @@
  *
  * Order: all records first (each datacenter under its lock, on the disk before they get their
  * names), the config last. A tree without a config is no fleet yet, so an INIT that died halfway is
- * simply done again; records that it left are kept and raised.
+ * simply done again; records that it left are kept and raised. After a loss of data a config that
+ * can be read is replaced first: its floor holds back what the records do not yet.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +18,8 @@
 #include "base/assert.h"
 #include "coord/local_store.h"
 #include "coord/records.h"
+
+#define BATCH 32 /* datacenters whose locks are held at once: four descriptors for each */
 
 static uint64_t datacenter_count(const struct sf_coord_config *config)
 {
@@ -122,87 +125,95 @@ static int wanted_record(struct sf_local_store *store, struct sf_local_job *job,
     return 1;
 }
 
-struct pending_record {
-    uint64_t worker;
-    char temporary[SF_DISK_NAME_MAX];
+/* Written under a temporary name; its own is given when all is on the disk. */
+struct pending {
+    int dirfd;
+    char name[24], temporary[SF_DISK_NAME_MAX];
 };
 
-/* Writes what must be written under temporary names, makes all of it durable at once, and only then
- * gives the names. */
-static int make_records(struct sf_local_store *store, struct sf_local_job *job,
-                        const struct sf_local_dc *dc, uint64_t *fence_max)
+/* A datacenter under way: its lock is held from the look at its records until they have their
+ * names. */
+struct making {
+    struct sf_local_dc dc;
+    struct pending *pending;
+    size_t used;
+    uint64_t fence_max;
+};
+
+/* Takes the sealed bytes over. */
+static int put_pending(struct sf_local_store *store, struct sf_local_job *job,
+                       struct making *making, int dirfd, const char *name, char *sealed,
+                       size_t size)
 {
-    uint64_t count = sf_layout_max_worker(&job->request->u.init.config.layout) + 1;
-    struct pending_record *pending = calloc(count, sizeof *pending);
-    SF_ASSERT(pending != NULL);
-    size_t used = 0;
-    int rc = 0, code = 0;
-    for (uint64_t worker = 0; rc >= 0 && code == 0 && worker < count; worker++) {
-        struct sf_coord_slot slot = {0};
-        rc = wanted_record(store, job, dc, worker, &slot);
-        if (rc >= 0 && slot.fence > *fence_max)
-            *fence_max = slot.fence;
-        if (rc != 1)
-            continue;
-        size_t size = 0;
-        char *sealed = sf_local_seal_slot(store, dc, &slot, &slot.version, &size);
-        code = sf_disk_write_temporary(&store->disk, dc->slots, sealed, size, false,
-                                       pending[used].temporary, NULL, NULL);
-        free(sealed);
-        if (code == 0)
-            pending[used++].worker = worker;
-    }
-    if (rc >= 0 && code == 0 && used > 0 && syncfs(dc->slots) < 0)
-        code = -errno;
-    for (size_t i = 0; i < used; i++) {
-        char name[SF_DISK_NAME_MAX];
-        snprintf(name, sizeof name, "%" PRIu64, pending[i].worker);
-        if (rc >= 0 && code == 0)
-            code = sf_disk_rename(&store->disk, dc->slots, pending[i].temporary, name);
-        else
-            unlinkat(dc->slots, pending[i].temporary, 0);
-    }
-    free(pending);
-    if (rc >= 0 && code == 0)
-        code = sf_disk_sync_directory(&store->disk, dc->slots, "slots");
-    if (rc >= 0 && code < 0)
+    struct pending *pending = &making->pending[making->used];
+    int code = sf_disk_write_temporary(&store->disk, dirfd, sealed, size, false, pending->temporary,
+                                       NULL, NULL);
+    free(sealed);
+    if (code < 0)
         return sf_local_refuse_errno(job, code == -ENOENT ? -EIO : code, false,
-                                     "cannot make the records of", dc->path);
-    return rc < 0 ? rc : 0;
+                                     "cannot make the records of", making->dc.path);
+    pending->dirfd = dirfd;
+    snprintf(pending->name, sizeof pending->name, "%s", name);
+    making->used++;
+    return 0;
+}
+
+static int prepare_records(struct sf_local_store *store, struct sf_local_job *job,
+                           struct making *making, uint64_t count)
+{
+    for (uint64_t worker = 0; worker < count; worker++) {
+        struct sf_coord_slot slot = {0};
+        int rc = wanted_record(store, job, &making->dc, worker, &slot);
+        if (rc < 0)
+            return rc;
+        if (slot.fence > making->fence_max)
+            making->fence_max = slot.fence;
+        if (rc == 0)
+            continue;
+        char name[24];
+        size_t size = 0;
+        snprintf(name, sizeof name, "%" PRIu64, worker);
+        char *sealed = sf_local_seal_slot(store, &making->dc, &slot, &slot.version, &size);
+        rc = put_pending(store, job, making, making->dc.slots, name, sealed, size);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
 }
 
 /* The sequence is made when it is missing and lost data is forgiven; it never goes back below a
  * fence that is still known. */
-static int make_sequence(struct sf_local_store *store, struct sf_local_job *job,
-                         struct sf_local_dc *dc, uint64_t fence_max)
+static int prepare_sequence(struct sf_local_store *store, struct sf_local_job *job,
+                            struct making *making)
 {
     struct sf_error err = {0, ""};
     struct sf_coord_version version = {0, 0};
     uint64_t sequence = 0;
-    int rc = sf_local_read_sequence(store, dc, &sequence, &version, &err);
+    int rc = sf_local_read_sequence(store, &making->dc, &sequence, &version, &err);
     if (rc < 0 && rc != -ENOENT && !(rc == -EBADMSG && job->request->u.init.after_data_loss))
         return sf_local_refuse(job, SF_COORD_REFUSED,
                                rc == -EBADMSG ? SF_COORD_GARBAGE : SF_COORD_STORAGE, "%.*s",
                                SF_COORD_TEXT_MAX - 1, err.text);
     struct sf_coord_claim *claims = NULL;
-    size_t claim_count = 0;
-    int code = sf_local_claims_list(store, dc, &claims, &claim_count);
-    if (code == 0 && claim_count > 0 && claims[claim_count - 1].fence > fence_max)
-        fence_max = claims[claim_count - 1].fence;
+    size_t claim_count = 0, size = 0;
+    int code = sf_local_claims_list(store, &making->dc, &claims, &claim_count);
+    if (code == 0 && claim_count > 0 && claims[claim_count - 1].fence > making->fence_max)
+        making->fence_max = claims[claim_count - 1].fence;
     free(claims);
-    if (code == 0 && (rc < 0 || sequence < fence_max)) {
-        if (rc < 0)
-            version = (struct sf_coord_version){sf_local_fresh_incarnation(), 0};
-        version.version++;
-        code = sf_local_write_sequence(store, dc, fence_max, &version, NULL);
-    }
-    return code == 0
-               ? 0
-               : sf_local_refuse_errno(job, code, false, "cannot make the sequence of", dc->path);
+    if (code < 0)
+        return sf_local_refuse_errno(job, code, false, "cannot make the sequence of",
+                                     making->dc.path);
+    if (rc == 0 && sequence >= making->fence_max)
+        return 0;
+    if (rc < 0)
+        version = (struct sf_coord_version){sf_local_fresh_incarnation(), 0};
+    version.version++;
+    char *sealed = sf_local_seal_sequence(store, &making->dc, making->fence_max, &version, &size);
+    return put_pending(store, job, making, making->dc.top, "sequence", sealed, size);
 }
 
-static int make_datacenter(struct sf_local_store *store, struct sf_local_job *job, int fleet_fd,
-                           uint64_t number)
+static int prepare_datacenter(struct sf_local_store *store, struct sf_local_job *job, int fleet_fd,
+                              uint64_t number, struct making *making)
 {
     char path[64];
     int rc = 0;
@@ -211,21 +222,64 @@ static int make_datacenter(struct sf_local_store *store, struct sf_local_job *jo
         snprintf(path, sizeof path, "dc/%" PRIu64 "%s", number, parts[i]);
         rc = make_directory(store, job, fleet_fd, path);
     }
-    struct sf_local_dc dc = SF_LOCAL_DC_CLOSED;
-    if (rc < 0 || (rc = sf_local_dc_open(store, job, number, true, &dc)) < 0)
+    if (rc < 0 || (rc = sf_local_dc_open(store, job, number, true, &making->dc)) < 0)
         return rc;
-    uint64_t fence_max = 0;
-    sf_local_sweep(store, dc.slots);
-    sf_local_sweep(store, dc.top);
-    rc = make_records(store, job, &dc, &fence_max);
-    if (rc == 0)
-        rc = make_sequence(store, job, &dc, fence_max);
-    if (rc == 0) {
-        int code = sf_disk_sync_directory(&store->disk, dc.top, dc.path);
+    uint64_t count = sf_layout_max_worker(&job->request->u.init.config.layout) + 1;
+    making->pending = calloc(count + 1, sizeof *making->pending);
+    SF_ASSERT(making->pending != NULL);
+    sf_local_sweep(store, making->dc.slots);
+    sf_local_sweep(store, making->dc.top);
+    rc = prepare_records(store, job, making, count);
+    return rc < 0 ? rc : prepare_sequence(store, job, making);
+}
+
+static int give_names(struct sf_local_store *store, struct sf_local_job *job, struct making *making)
+{
+    while (making->used > 0) {
+        const struct pending *pending = &making->pending[making->used - 1];
+        int code = sf_disk_rename(&store->disk, pending->dirfd, pending->temporary, pending->name);
         if (code < 0)
-            rc = sf_local_refuse_errno(job, code, false, "cannot make durable:", dc.path);
+            return sf_local_refuse_errno(job, code == -ENOENT ? -EIO : code, false,
+                                         "cannot make the records of", making->dc.path);
+        making->used--;
     }
-    sf_local_dc_close(&dc);
+    return 0;
+}
+
+static int sync_all(struct sf_local_store *store, struct sf_local_job *job, int fleet_fd)
+{
+    int code = sf_disk_sync_filesystem(&store->disk, fleet_fd, store->fleet);
+    return code == 0
+               ? 0
+               : sf_local_refuse_errno(job, code, false, "cannot make durable:", store->fleet);
+}
+
+/* Syncing costs most where the disk is busy with others' data, so it is done once for many
+ * datacenters: everything under temporary names, sync, then the names. Their sync is the caller's.
+ */
+static int make_datacenters(struct sf_local_store *store, struct sf_local_job *job, int fleet_fd,
+                            const struct sf_coord_config *config, uint64_t first, uint64_t count)
+{
+    struct making *making = calloc(count, sizeof *making);
+    SF_ASSERT(making != NULL);
+    int rc = 0;
+    for (uint64_t i = 0; i < count; i++)
+        making[i].dc = (struct sf_local_dc)SF_LOCAL_DC_CLOSED;
+    for (uint64_t i = 0; rc == 0 && i < count; i++)
+        rc = prepare_datacenter(store, job, fleet_fd,
+                                config->any_datacenter ? first + i : config->datacenters[first + i],
+                                &making[i]);
+    if (rc == 0)
+        rc = sync_all(store, job, fleet_fd);
+    for (uint64_t i = 0; rc == 0 && i < count; i++)
+        rc = give_names(store, job, &making[i]);
+    for (uint64_t i = 0; i < count; i++) {
+        for (size_t k = 0; k < making[i].used; k++) /* only after a failure */
+            unlinkat(making[i].pending[k].dirfd, making[i].pending[k].temporary, 0);
+        free(making[i].pending);
+        sf_local_dc_close(&making[i].dc);
+    }
+    free(making);
     return rc;
 }
 
@@ -238,10 +292,8 @@ static int write_config(struct sf_local_store *store, struct sf_local_job *job, 
     bool maybe_done = false;
     char *record = sf_record_config_encode(config);
     char *sealed = sf_disk_seal(identity, &config->version, record, &size);
-    int code = syncfs(fleet_fd) < 0
-                   ? -errno
-                   : sf_disk_replace(&store->disk, fleet_fd, "config", sealed, size,
-                                     &job->event->completion.server_ms, &maybe_done);
+    int code = sf_disk_replace(&store->disk, fleet_fd, "config", sealed, size,
+                               &job->event->completion.server_ms, &maybe_done);
     free(sealed);
     free(record);
     return code == 0 ? 0
@@ -249,9 +301,10 @@ static int write_config(struct sf_local_store *store, struct sf_local_job *job, 
                                              "cannot write the config of", store->fleet);
 }
 
-/* With the fleet's lock held: may we go on, and what will the config's version be? */
+/* With the fleet's lock held: may we go on, does the config replace one that is there, and what
+ * will its version be? */
 static int decide_config(struct sf_local_store *store, struct sf_local_job *job,
-                         struct sf_coord_config *config)
+                         struct sf_coord_config *config, bool *ret_replaces)
 {
     const struct sf_coord_init *init = &job->request->u.init;
     struct sf_error err = {0, ""};
@@ -264,6 +317,7 @@ static int decide_config(struct sf_local_store *store, struct sf_local_job *job,
         rc = sf_local_refuse(job, SF_COORD_REFUSED, SF_COORD_EXISTS,
                              "fleet %s is there already (%s)", store->fleet, there->fleet_id);
     else if (rc == 0) {
+        *ret_replaces = true;
         config->version = there->version;
         config->version.version++;
         if (config->incarnation <= there->incarnation)
@@ -278,20 +332,38 @@ static int decide_config(struct sf_local_store *store, struct sf_local_job *job,
     return rc;
 }
 
+static int make_fleet(struct sf_local_store *store, struct sf_local_job *job, int fleet_fd,
+                      struct sf_coord_config *config, bool replaces)
+{
+    int rc = replaces ? write_config(store, job, fleet_fd, config) : 0;
+    if (rc < 0)
+        return rc;
+    uint64_t left = datacenter_count(config);
+    for (uint64_t first = 0, count; rc == 0 && left > 0; first += count, left -= count) {
+        count = left < BATCH ? left : BATCH;
+        rc = make_datacenters(store, job, fleet_fd, config, first, count);
+    }
+    if (rc == 0)
+        rc = sync_all(store, job, fleet_fd);
+    if (rc == 0 && !replaces)
+        rc = write_config(store, job, fleet_fd, config);
+    else if (rc < 0 && replaces)
+        job->event->completion.outcome = SF_COORD_UNKNOWN; /* the config is another by now */
+    return rc;
+}
+
 static int init_locked(struct sf_local_store *store, struct sf_local_job *job, int fleet_fd)
 {
     struct sf_coord_config *config = calloc(1, sizeof *config);
     SF_ASSERT(config != NULL);
-    int rc = decide_config(store, job, config);
+    bool replaces = false;
+    int rc = decide_config(store, job, config, &replaces);
     if (rc == 0) {
         sf_local_sweep(store, fleet_fd);
         rc = make_directory(store, job, fleet_fd, "dc");
     }
-    for (uint64_t i = 0; rc == 0 && i < datacenter_count(config); i++)
-        rc = make_datacenter(store, job, fleet_fd,
-                             config->any_datacenter ? i : config->datacenters[i]);
     if (rc == 0)
-        rc = write_config(store, job, fleet_fd, config);
+        rc = make_fleet(store, job, fleet_fd, config, replaces);
     if (rc < 0) {
         free(config);
         return rc;

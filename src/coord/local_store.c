@@ -255,16 +255,23 @@ int sf_local_read_sequence(struct sf_local_store *store, const struct sf_local_d
     return 0;
 }
 
-int sf_local_write_sequence(struct sf_local_store *store, const struct sf_local_dc *dc,
-                            uint64_t sequence, const struct sf_coord_version *version,
-                            int64_t *ret_mtime_ms)
+char *sf_local_seal_sequence(struct sf_local_store *store, const struct sf_local_dc *dc,
+                             uint64_t sequence, const struct sf_coord_version *version,
+                             size_t *ret_size)
 {
     char identity[IDENTITY_MAX], record[64];
     snprintf(identity, sizeof identity, "%s/%s/sequence", store->fleet, dc->path);
     snprintf(record, sizeof record, "{\"sequence\":%" PRIu64 "}", sequence);
+    return sf_disk_seal(identity, version, record, ret_size);
+}
+
+int sf_local_write_sequence(struct sf_local_store *store, const struct sf_local_dc *dc,
+                            uint64_t sequence, const struct sf_coord_version *version,
+                            int64_t *ret_mtime_ms)
+{
     size_t size = 0;
     bool maybe_done = false;
-    char *sealed = sf_disk_seal(identity, version, record, &size);
+    char *sealed = sf_local_seal_sequence(store, dc, sequence, version, &size);
     int rc =
         sf_disk_replace(&store->disk, dc->top, "sequence", sealed, size, ret_mtime_ms, &maybe_done);
     free(sealed);

@@ -99,6 +99,9 @@ int sf_local_write_sequence(struct sf_local_store *store, const struct sf_local_
 char *sf_local_seal_slot(struct sf_local_store *store, const struct sf_local_dc *dc,
                          const struct sf_coord_slot *slot, const struct sf_coord_version *version,
                          size_t *ret_size);
+char *sf_local_seal_sequence(struct sf_local_store *store, const struct sf_local_dc *dc,
+                             uint64_t sequence, const struct sf_coord_version *version,
+                             size_t *ret_size);
 uint64_t sf_local_fresh_incarnation(void);
 
 /* Live claims in ret (an array to free), by fence. Dead ones and left over temporary files are

@@ -1,0 +1,209 @@
+/* unit/test_coord_local_init.c - INIT of the local backend that is cut off, on a disk that is full,
+ * and what it costs. */
+#include "local_fixture.h"
+
+/* In memory, where there is such a place: a thousand syncs of a disk that is busy take minutes. */
+static int setup_in_memory(void **state)
+{
+    return make_root("/dev/shm") == 0 ? 0 : setup(state);
+}
+
+/* Two datacenters of two slots. */
+enum { DATACENTERS = 2, SLOTS = 2, CUT_STEPS_MIN = 30, CUT_STEPS_MAX = 400 };
+
+static struct sf_coord_request cut_request(int64_t floor_ms, bool after_data_loss)
+{
+    struct sf_coord_request request = init_request();
+    struct sf_coord_config *config = &request.u.init.config;
+    config->layout = (struct sf_layout){41, 5, 1, 16};
+    config->datacenter_count = DATACENTERS;
+    config->datacenters[1] = 1;
+    config->floor_ms = floor_ms;
+    request.u.init.after_data_loss = after_data_loss;
+    return request;
+}
+
+static struct sf_coord_slot read_slot_in(uint64_t datacenter, uint64_t worker)
+{
+    struct sf_coord_request request = {
+        .op = SF_COORD_READ_SLOT, .datacenter = datacenter, .u.worker = worker};
+    struct sf_coord_completion *c = call(&request);
+    assert_int_equal(c->outcome, SF_COORD_DONE);
+    return c->slots[0];
+}
+
+/* Every record is there; how many are reserved until then. */
+static unsigned reserved_until(int64_t until_ms)
+{
+    unsigned count = 0;
+    for (uint64_t datacenter = 0; datacenter < DATACENTERS; datacenter++)
+        for (uint64_t worker = 0; worker < SLOTS; worker++) {
+            const struct sf_coord_slot slot = read_slot_in(datacenter, worker);
+            assert_int_equal(slot.state, SF_COORD_RECORD_OK);
+            count += slot.reserved_until_ms == until_ms;
+        }
+    return count;
+}
+
+/* Nothing that is half made passes for a fleet. Returns whether there is one. */
+static bool whole_or_none(void)
+{
+    struct sf_coord_request read = {.op = SF_COORD_READ_CONFIG}, claim = claim_request();
+    struct sf_coord_completion *c = call(&read);
+    if (c->outcome == SF_COORD_DONE) {
+        assert_int_equal(reserved_until(1000), DATACENTERS * SLOTS);
+        return true;
+    }
+    assert_int_equal(c->outcome, SF_COORD_REFUSED);
+    assert_int_equal(c->reason, SF_COORD_MISSING);
+    struct sf_coord_request list = {.op = SF_COORD_LIST};
+    assert_int_equal(call(&list)->reason, SF_COORD_MISSING);
+    (void)call(&claim); /* which harms nobody: there is no config to bind under */
+    return false;
+}
+
+static void go_on_after_a_cut(void)
+{
+    struct sf_coord_request again = cut_request(1000, false);
+    const bool whole = whole_or_none();
+    struct sf_coord_completion *c = call(&again);
+    if (c->outcome != SF_COORD_DONE)
+        assert_int_equal(c->reason, SF_COORD_EXISTS);
+    assert_int_equal(c->outcome == SF_COORD_DONE, !whole);
+    assert_true(whole_or_none());
+    claim();
+    assert_int_equal(files_in("f/dc/1/slots"), SLOTS);
+}
+
+/* In a child: this request, dying at step n. Returns false when it got through. */
+static bool dies_at(int n, const struct sf_coord_request *request)
+{
+    pid_t child = fork(); /* no thread runs here now */
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct plan plan = {.countdown = n, .code = 0};
+        const struct sf_disk disk = {.fault = strike, .fault_ctx = &plan};
+        struct sf_coord_request copy = *request;
+        start(&disk);
+        call(&copy);
+        _exit(9);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && n < CUT_STEPS_MAX);
+    return WEXITSTATUS(status) != 9;
+}
+
+static void test_init_dying_at_every_step(void **state)
+{
+    (void)state;
+    const struct sf_coord_request request = cut_request(1000, false);
+    int n = 0;
+    for (bool died = true; died; n++) {
+        shell("rm -rf f");
+        died = dies_at(n, &request);
+        start(NULL);
+        go_on_after_a_cut();
+        stop();
+        forget();
+    }
+    assert_true(n > CUT_STEPS_MIN);
+}
+
+static void test_init_on_a_failing_disk(void **state)
+{
+    (void)state;
+    struct plan plan = {.countdown = -1, .code = -ENOSPC};
+    const struct sf_disk disk = {.fault = strike, .fault_ctx = &plan};
+    start(&disk);
+    int n = 0;
+    for (bool struck = true; struck; n++) {
+        shell("rm -rf f");
+        struct sf_coord_request request = cut_request(1000, false);
+        atomic_store(&plan.countdown, n);
+        struct sf_coord_completion *c = call(&request);
+        struck = atomic_exchange(&plan.countdown, -1) < 0;
+        if (c->outcome != SF_COORD_DONE) {
+            assert_int_equal(c->reason, SF_COORD_STORAGE);
+            assert_non_null(strstr(c->text, "ENOSPC"));
+        }
+        go_on_after_a_cut();
+        assert_true(n < CUT_STEPS_MAX);
+    }
+    stop();
+    forget();
+    assert_true(n > CUT_STEPS_MIN);
+}
+
+/* The config is the first to be raised, so that no record is believed that still has to be. */
+static void test_data_loss_dying_at_every_step(void **state)
+{
+    (void)state;
+    struct sf_coord_request loss = cut_request(50000, true);
+    unsigned in_between = 0;
+    int n = 0;
+    for (bool died = true; died; n++) {
+        shell("rm -rf f");
+        start(NULL);
+        struct sf_coord_request fresh = cut_request(1000, false);
+        assert_int_equal(call(&fresh)->outcome, SF_COORD_DONE);
+        stop();
+        died = dies_at(n, &loss);
+        start(NULL);
+        struct sf_coord_request read = {.op = SF_COORD_READ_CONFIG};
+        struct sf_coord_completion *c = call(&read);
+        assert_int_equal(c->outcome, SF_COORD_DONE);
+        const unsigned raised = reserved_until(50000);
+        assert_int_equal(reserved_until(1000) + raised, DATACENTERS * SLOTS);
+        assert_int_equal(c->config->floor_ms, c->config->incarnation == 1 ? 1000 : 50000);
+        if (c->config->incarnation == 1)
+            assert_int_equal(raised, 0);
+        else
+            in_between += raised < DATACENTERS * SLOTS;
+        struct sf_coord_request again = cut_request(60000, true);
+        assert_int_equal(call(&again)->outcome, SF_COORD_DONE);
+        assert_int_equal(reserved_until(60000), DATACENTERS * SLOTS);
+        stop();
+        forget();
+    }
+    assert_true(n > CUT_STEPS_MIN && in_between > 10);
+}
+
+/* A whole fleet of the default layout costs a few waits for the disk, not some for each slot or
+ * datacenter. */
+static int count_syncs(void *ctx, enum sf_disk_step step, const char *name)
+{
+    (void)name;
+    if (step == SF_DISK_SYNC || step == SF_DISK_SYNC_DIRECTORY)
+        atomic_fetch_add((atomic_int *)ctx, 1);
+    return 0;
+}
+
+static void test_init_waits_for_the_disk_a_few_times(void **state)
+{
+    (void)state;
+    atomic_int syncs = 0;
+    const struct sf_disk disk = {.fault = count_syncs, .fault_ctx = &syncs};
+    start(&disk);
+    struct sf_coord_request request = init_request();
+    request.u.init.config.layout = SF_DEFAULT_LAYOUT;
+    request.u.init.config.any_datacenter = true;
+    request.deadline_ms = 60000;
+    assert_int_equal(call(&request)->outcome, SF_COORD_DONE);
+    assert_int_equal(read_slot_in(31, 31).state, SF_COORD_RECORD_OK);
+    assert_int_equal(atomic_load(&syncs), 4); /* records, their names, the config, its name */
+    stop();
+    forget();
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup_in_memory, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(init_dying_at_every_step),
+        TEST(init_on_a_failing_disk),
+        TEST(data_loss_dying_at_every_step),
+        TEST(init_waits_for_the_disk_a_few_times),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
