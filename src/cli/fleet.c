@@ -71,6 +71,10 @@ int sf_cli_fleet_failed(const struct sf_cli_fleet *fleet, const struct sf_coord_
                            text);
     case SF_COORD_EXISTS:
         return sf_cli_fail(SF_CLI_FAILED, "%s: the fleet exists already", fleet->url);
+    case SF_COORD_STORAGE:
+        return sf_cli_fail(SF_CLI_UNREACHABLE, "%s: %s %s: %s", fleet->url,
+                           sf_coord_op_name(completion->op),
+                           sf_coord_outcome_name(completion->outcome), text);
     default:
         return sf_cli_fail(
             SF_CLI_UNREACHABLE, "%s: %s %s (%s)%s%s; is the coordinator running there?", fleet->url,

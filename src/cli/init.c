@@ -105,6 +105,41 @@ static bool fits(const struct sf_coord_config *have, const struct sf_coord_confi
     return true;
 }
 
+struct lack {
+    uint64_t all, missing, datacenter,
+        worker; /* datacenter and worker of the first that is missing */
+};
+
+/* A whole fleet has a good record for every slot. Returns -1, or the exit code. */
+static int look_for_lack(struct sf_cli_fleet *fleet, const struct sf_coord_config *config,
+                         struct lack *ret)
+{
+    const uint64_t workers = sf_layout_max_worker(&config->layout) + 1;
+    const uint64_t datacenters = config->any_datacenter
+                                     ? sf_layout_max_datacenter(&config->layout) + 1
+                                     : config->datacenter_count;
+    int code = -1;
+    ret->all = datacenters * workers;
+    for (uint64_t i = 0; i < datacenters && code < 0; i++) {
+        struct sf_coord_request request = {
+            .op = SF_COORD_LIST, .datacenter = config->any_datacenter ? i : config->datacenters[i]};
+        struct sf_coord_event *event = sf_cli_fleet_ask(fleet, &request);
+        const struct sf_coord_completion *found = &event->completion;
+        if (found->outcome != SF_COORD_DONE && found->reason != SF_COORD_MISSING)
+            code = sf_cli_fleet_failed(fleet, event);
+        for (uint64_t worker = 0; worker < workers && code < 0; worker++) {
+            if (worker < found->slot_count && found->slots[worker].state == SF_COORD_RECORD_OK)
+                continue;
+            if (ret->missing++ > 0)
+                continue;
+            ret->datacenter = request.datacenter;
+            ret->worker = worker;
+        }
+        sf_coord_event_free(event);
+    }
+    return code;
+}
+
 static int judge_existing(struct sf_cli_fleet *fleet, const char *name,
                           const struct sf_coord_config *want, bool if_missing, bool as_json)
 {
@@ -114,6 +149,18 @@ static int judge_existing(struct sf_cli_fleet *fleet, const char *name,
         return code;
     print_config(name, &config, as_json);
     const int end = sf_cli_end();
+    struct lack lack = {0, 0, 0, 0};
+    const int failed = look_for_lack(fleet, &config, &lack);
+    if (failed >= 0)
+        return failed;
+    if (lack.missing > 0)
+        return sf_cli_fail(
+            SF_CLI_FAILED,
+            "%s: fleet %s exists, but %llu of its %llu records are missing or damaged (the first: "
+            "datacenter %llu, slot %llu): an init --after-data-loss was cut off, or data was lost. "
+            "Nothing was changed. Stop the workers, then: snowfleet init --after-data-loss",
+            fleet->url, name, (unsigned long long)lack.missing, (unsigned long long)lack.all,
+            (unsigned long long)lack.datacenter, (unsigned long long)lack.worker);
     if (if_missing && fits(&config, want))
         return end;
     if (if_missing)
@@ -127,6 +174,16 @@ static int judge_existing(struct sf_cli_fleet *fleet, const char *name,
         "%s: fleet %s exists already, as shown; nothing was changed. If the coordinator lost data: "
         "--after-data-loss",
         fleet->url, name);
+}
+
+static int failed_to_make(const struct sf_cli_fleet *fleet, const struct sf_coord_event *event)
+{
+    const int code = sf_cli_fleet_failed(fleet, event);
+    if (event->completion.outcome == SF_COORD_REFUSED &&
+        event->completion.reason != SF_COORD_STORAGE)
+        return code;
+    return sf_cli_fail(code, "what is half made is no danger: the same command again goes on from "
+                             "there");
 }
 
 static int make(struct sf_cli_fleet *fleet, const char *name, const struct sf_coord_init *init,
@@ -143,7 +200,7 @@ static int make(struct sf_cli_fleet *fleet, const char *name, const struct sf_co
     else if (event->completion.reason == SF_COORD_EXISTS)
         code = judge_existing(fleet, name, &init->config, if_missing, as_json);
     else
-        code = sf_cli_fleet_failed(fleet, event);
+        code = failed_to_make(fleet, event);
     sf_coord_event_free(event);
     return code == 0 ? sf_cli_end() : code;
 }

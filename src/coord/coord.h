@@ -98,8 +98,11 @@ struct sf_coord_claim {
 
 enum sf_coord_op {
     SF_COORD_READ_CONFIG,
-    SF_COORD_INIT,      /* make (or, after a loss of data, remake) the fleet's records */
-    SF_COORD_LIST,      /* all slots of a datacenter, then (in this order) its live claims */
+    SF_COORD_INIT, /* make (or, after a loss of data, remake) the fleet's records. A new config is
+                      written last: half made is no fleet. One that is replaced is written first:
+                      its floor holds back what the records do not yet. What is half made is gone on
+                      with by the next INIT */
+    SF_COORD_LIST, /* all slots of a datacenter, then (in this order) its live claims */
     SF_COORD_READ_SLOT, /* one slot record, as fresh as the backend can; missing or garbage is DONE
                            with that state */
     SF_COORD_CLAIM,     /* make a claim of our session; its name carries the guid */

@@ -1,12 +1,12 @@
 /* coord/etcd_init.c - INIT: the fleet's config and its slot records, in transactions of at most
  * SF_ETCD_INIT_OPS records.
  *
- * A fresh fleet gets its config last: before that, nobody takes it for complete. After a loss of
- * data the config comes first: its new version makes every renewal under the old one fail, and its
- * floor already holds back what the records do not yet.
+ * A fleet gets its config last: before that, nobody takes it for complete. After a loss of data a
+ * config that can be read is replaced first: its new version makes every renewal under the old one
+ * fail, and its floor holds back what the records do not yet.
  *
- *   fresh:            read config -> (read slots -> write slots)* for each datacenter -> write
- * config after data loss:  read config -> write config -> (read slots -> write slots)* for each
+ *   no fleet there:  read config -> (read slots -> write slots)* for each datacenter -> write
+ * config one to replace:  read config -> write config -> (read slots -> write slots)* for each
  * datacenter
  *
  * Records that are there already (of an INIT that ended halfway) are kept, raised to the floor, and
@@ -36,7 +36,8 @@ struct todo {
 struct sf_etcd_init_work {
     enum step step;
     struct sf_coord_version version; /* of the config; 0: none there */
-    uint64_t garbage;                /* a slot whose record is not ours */
+    bool config_written;
+    uint64_t garbage; /* a slot whose record is not ours */
     bool has_garbage;
     unsigned datacenter_count, next; /* datacenters, and the one that is worked at */
     unsigned races;
@@ -158,7 +159,7 @@ static void go_on(struct sf_etcd *etcd, struct sf_etcd_job *job,
 {
     if (job->init->next < job->init->datacenter_count)
         send_read_slots(etcd, job);
-    else if (job->request.u.init.after_data_loss)
+    else if (job->init->config_written)
         finish(etcd, job, result);
     else
         send_write_config(etcd, job);
@@ -196,7 +197,7 @@ static void config_read(struct sf_etcd *etcd, struct sf_etcd_job *job,
     else if (reason == SF_COORD_NO_REASON && !loss)
         sf_etcd_job_refuse(etcd, job, result, SF_COORD_REFUSED, SF_COORD_EXISTS,
                            "the fleet is there already: %s/config", etcd->setup.root);
-    else if (loss)
+    else if (reason == SF_COORD_NO_REASON)
         send_write_config(etcd, job);
     else
         go_on(etcd, job, result);
@@ -218,10 +219,8 @@ static void config_written(struct sf_etcd *etcd, struct sf_etcd_job *job,
     if (work->version.incarnation == 0)
         work->version.incarnation = revision;
     work->version.version = revision;
-    if (loss)
-        go_on(etcd, job, result);
-    else
-        finish(etcd, job, result);
+    work->config_written = true;
+    go_on(etcd, job, result);
 }
 
 /* What has to be written for one record: NULL when it is fine as it is. A raised record loses its

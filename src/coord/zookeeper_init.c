@@ -1,6 +1,7 @@
 /* coord/zookeeper_init.c - INIT: directories, records in batches, the config last. Without its
  * config a tree is no fleet yet, so an INIT that stopped halfway is simply done again; records that
- * are there are kept and raised.
+ * are there are kept and raised. After a loss of data a config that can be read is replaced first:
+ * its floor holds back what the records do not yet.
  *
  * ACLs: with credentials everything of the fleet is theirs alone. Slot records can then be read and
  * written, but neither made nor deleted by accident: their directory gives no DELETE. The chroot
@@ -67,6 +68,8 @@ struct wanted {
 struct sf_zk_init_state {
     struct sf_coord_config config;
     bool config_there;
+    bool config_first;   /* a fleet is replaced */
+    bool config_written; /* and has been: it stays so when records must be looked at again */
     uint64_t config_version;
     size_t shared; /* directories above the fleet's: chroot and /snowfleet */
     size_t datacenters, workers;
@@ -94,6 +97,7 @@ static uint64_t datacenter_at(const struct sf_zk_init_state *init, size_t i)
 }
 
 static void look_at_config(struct sf_zk *z, struct sf_zk_job *job);
+static void make_directories(struct sf_zk *z, struct sf_zk_job *job);
 
 /* Two INITs run at once, or workers of an old life renew. Nothing but the records that we saw is
  * overwritten, so we start over; the config decides in the end who made the fleet. */
@@ -115,6 +119,10 @@ static void look_again(struct sf_zk *z, struct sf_zk_job *job)
     init->writes = NULL;
     init->write_count = 0;
     init->conflict = false;
+    if (init->config_written) {
+        make_directories(z, job);
+        return;
+    }
     init->config_there = false;
     look_at_config(z, job);
 }
@@ -133,6 +141,7 @@ static void config_written(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_
         return;
     }
     SF_ASSERT(call->has_stat);
+    job->init->config_written = true;
     struct sf_coord_config *config = calloc(1, sizeof *config);
     SF_ASSERT(config != NULL);
     *config = job->init->config;
@@ -156,13 +165,14 @@ static int issue_config_write(struct sf_zk *z, struct sf_zk_job *job, size_t ind
     return rc;
 }
 
-static void write_config(struct sf_zk *z, struct sf_zk_job *job)
+static void records_written(struct sf_zk *z, struct sf_zk_job *job)
 {
-    if (job->init->conflict) {
+    if (job->init->conflict)
         look_again(z, job);
-        return;
-    }
-    sf_zk_phase(z, job, 1, issue_config_write, sf_zk_finish_done);
+    else if (job->init->config_written)
+        sf_zk_finish_done(z, job);
+    else
+        sf_zk_phase(z, job, 1, issue_config_write, sf_zk_finish_done);
 }
 
 static void batch_written(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
@@ -201,7 +211,7 @@ static void write_records(struct sf_zk *z, struct sf_zk_job *job)
         if (init->wanted[i].write)
             init->writes[init->write_count++] = i;
     sf_zk_phase(z, job, (init->write_count + SF_ZK_BATCH - 1) / SF_ZK_BATCH, issue_batch,
-                write_config);
+                records_written);
 }
 
 static void record_read(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
@@ -348,6 +358,7 @@ static void old_config_read(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk
         sf_zk_finish(z, job, SF_COORD_REFUSED, SF_COORD_INVALID,
                      "the config has been written more than 2^30 times");
     init->config_there = true;
+    init->config_first = rc == 0;
     init->config_version = (uint64_t)(uint32_t)call->stat.version;
     if (rc == 0 && init->config.incarnation <= there->incarnation)
         init->config.incarnation = there->incarnation + 1;
@@ -404,9 +415,17 @@ static bool check_request(struct sf_zk *z, struct sf_zk_job *job)
     return text[0] == '\0';
 }
 
+static void config_looked_at(struct sf_zk *z, struct sf_zk_job *job)
+{
+    if (job->init->config_first)
+        sf_zk_phase(z, job, 1, issue_config_write, make_directories);
+    else
+        make_directories(z, job);
+}
+
 static void look_at_config(struct sf_zk *z, struct sf_zk_job *job)
 {
-    sf_zk_phase(z, job, 2, issue_old_config, make_directories);
+    sf_zk_phase(z, job, 2, issue_old_config, config_looked_at);
 }
 
 void sf_zk_init(struct sf_zk *z, struct sf_zk_job *job)

@@ -1,0 +1,303 @@
+#!/usr/bin/env python3
+"""`snowfleet init` and a first worker that are killed halfway: nothing half made is taken for a fleet, and the next one goes on from there."""
+import base64
+import json
+import pathlib
+import random
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+import unittest
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent / "lib"), str(HERE.parent / "etcd")]
+import coordinators  # noqa: E402
+import gateway  # noqa: E402
+import snowfleet as sf  # noqa: E402
+import zk  # noqa: E402
+
+DATACENTERS, SLOTS = 2, 256
+SHAPE = ["--layout", "41,5,8,9", "--datacenters", "0,1", "--timeout-ms", "30000"]
+PATIENCE, UNREACHABLE = 5, 69
+TRIES = 60  # more writes than any init of this shape has
+
+
+class ZooKeeperCut:
+    """Between a client and ZooKeeper: lets so many writes through, then calls `cut` and goes silent."""
+
+    WRITES = {1, 2, 5, 14, 15}  # create, delete, setData, multi, create2
+
+    def __init__(self, coordinator, most, cut):
+        self.behind = coordinator.ensemble.servers[0].port
+        self.left, self.cut = most, cut
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"zk://127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection(("127.0.0.1", self.behind))
+            threading.Thread(target=self.requests, args=(client, server), daemon=True).start()
+            threading.Thread(target=self.answers, args=(server, client), daemon=True).start()
+
+    def requests(self, client, server):
+        stream, first = client.makefile("rb"), True
+        try:
+            while head := stream.read(4):
+                frame = stream.read(struct.unpack(">i", head)[0])
+                if not first and struct.unpack(">i", frame[4:8])[0] in self.WRITES:
+                    self.left -= 1
+                    if self.left < 0:
+                        self.cut()
+                        break
+                first = False
+                server.sendall(head + frame)
+        except (OSError, struct.error):
+            pass
+        server.close()
+
+    @staticmethod
+    def answers(server, client):
+        try:
+            while data := server.recv(1 << 16):
+                client.sendall(data)
+        except OSError:
+            pass
+        client.close()
+
+    def close(self):
+        self.listener.close()
+
+
+class EtcdCut:
+    """The same for etcd."""
+
+    def __init__(self, coordinator, most, cut):
+        self.left, self.cut = most, cut
+        self.gateway = gateway.Gateway(coordinator.cluster.ports[0])
+        self.gateway.rule = self.rule
+        self.url = self.gateway.url
+
+    def rule(self, path, body):
+        if path == "/v3/kv/txn" and "request_put" in body:
+            self.left -= 1
+            if self.left < 0:
+                self.cut()
+                return "refuse"
+        return None
+
+    def close(self):
+        self.gateway.close()
+
+
+class ZooKeeperData:
+    """Reaches past the tool, to take data away."""
+
+    def __init__(self, coordinator):
+        self.port = coordinator.ensemble.servers[0].port
+
+    def delete(self, path):
+        client = zk.Client(self.port)
+        client.delete(path)
+        client.close()
+
+
+class EtcdData:
+    def __init__(self, coordinator):
+        self.cluster = coordinator.cluster
+
+    def delete(self, path):
+        self.cluster.any_post("/v3/kv/deleterange", {"key": base64.b64encode(path.encode()).decode()})
+
+
+class Cuts:
+    """Mixed into a TestCase for each coordinator with a server."""
+
+    backend = cut_class = data_class = None
+    step = 1  # how many writes one cut lies behind the one before
+
+    def setUp(self):
+        if not coordinators.available(self.backend):
+            self.fail(f"{self.backend} is not installed; ./check installs it")
+        self.coordinator = coordinators.start(self.backend)
+        self.coordinator.__enter__()
+        self.addCleanup(self.coordinator.__exit__, None, None, None)
+        self.fleet = sf.Fleet(self.coordinator.url())
+        self.addCleanup(self.fleet.__exit__, None, None, None)
+        self.data = self.data_class(self.coordinator)
+
+    def tool(self, command, name, *more):
+        """Asked again where a slow machine kept the coordinator from answering in time."""
+        for _ in range(PATIENCE):
+            result = self.fleet.tool(command, "--coordinator", self.fleet.coordinator, "--fleet", name, *more, check=False)
+            if result.returncode != UNREACHABLE:
+                break
+        return result
+
+    def cut_off(self, name, most, *more):
+        """init through a proxy that kills it after `most` writes. Returns whether it was killed."""
+        for _ in range(PATIENCE):
+            started = threading.Event()
+
+            def kill():
+                started.wait()
+                process.kill()
+            proxy = self.cut_class(self.coordinator, most, kill)
+            process = subprocess.Popen([str(sf.BIN / "snowfleet"), "init", "--coordinator", proxy.url, "--fleet", name, *SHAPE, *more],
+                                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            started.set()
+            text = process.communicate(timeout=60)[0]
+            proxy.close()
+            if process.returncode == -signal.SIGKILL:
+                return True
+            if process.returncode != UNREACHABLE:
+                break
+            self.assertIn("the same command again", text)
+        self.assertEqual(process.returncode, 0, text)
+        return False
+
+    def slots(self, name):
+        """Every slot when there is a whole fleet, None when there is none; anything in between fails."""
+        listed = self.tool("slots", name, "--json")
+        if listed.returncode == 78:
+            self.assertIn("no such fleet", listed.stderr)
+            return None
+        self.assertEqual(listed.returncode, 0, listed.stderr)
+        slots = json.loads(listed.stdout)["slots"]
+        self.assertEqual(len(slots), DATACENTERS * SLOTS)
+        return slots
+
+    def all_good(self, name):
+        slots = self.slots(name)
+        self.assertTrue(slots is not None, "no fleet")
+        self.assertEqual({s["state"] for s in slots} - {"free", "quarantined"}, set())
+        return slots
+
+    def test_a_new_fleet(self):
+        for most in range(0, TRIES, self.step):
+            name = f"new{most}"
+            killed = self.cut_off(name, most)
+            if not killed:
+                break
+            self.assertTrue(self.slots(name) is None, f"a fleet after {most} writes")
+            if most == 2 * self.step:
+                worker = self.fleet.worker(options={"fleet-name": name}).start(ready=False)
+                sf.wait_until(lambda: "snowfleet init" in worker.readyz()[1], worker.readyz)
+            again = self.tool("init", name, *SHAPE)
+            self.assertEqual(again.returncode, 0, again.stderr)
+            self.all_good(name)
+            if most == 2 * self.step:
+                worker.wait_ready()
+                self.assertEqual(worker.term(), 0)
+        self.assertFalse(killed)
+        self.assertGreater(most, 4)
+        self.all_good(name)
+        self.assertIn("exists already", self.tool("init", name, *SHAPE).stderr)
+
+    def config(self, name):
+        return json.loads(self.tool("init", name, *SHAPE, "--json").stdout)
+
+    def test_after_a_loss_of_data(self):
+        """The config goes first, so its floor holds before any record is raised; what is missing meanwhile is told."""
+        in_between = 0
+        for most in range(0, TRIES, self.step):
+            name = f"loss{most}"
+            self.assertEqual(self.tool("init", name, *SHAPE).returncode, 0)
+            self.data.delete(f"/snowfleet/{name}/dc/1/slots/200")
+            killed = self.cut_off(name, most, "--after-data-loss", "--yes")
+            config, slots = self.config(name), self.slots(name)
+            raised = sum(s["reserved_until_ms"] is not None and s["reserved_until_ms"] >= config["floor_ms"] > 0 for s in slots)
+            missing = sum(s["state"] == "broken" for s in slots)
+            if config["incarnation"] == 1:
+                self.assertEqual((config["floor_ms"], raised, missing), (0, 0, 1))
+            else:
+                self.assertGreater(config["floor_ms"], time.time() * 1000)
+                in_between += raised < DATACENTERS * SLOTS
+            told = self.tool("init", name, *SHAPE, "--if-missing")
+            self.assertEqual(told.returncode, 1 if missing else 0, told.stderr)
+            self.assertEqual("missing or damaged" in told.stderr, bool(missing), told.stderr)
+            if not killed:
+                break
+            self.assertEqual(self.tool("init", name, *SHAPE, "--after-data-loss", "--yes").returncode, 0)
+            floor_ms = self.config(name)["floor_ms"]
+            self.assertTrue(all(s["reserved_until_ms"] >= floor_ms for s in self.all_good(name)))
+        self.assertFalse(killed)
+        self.assertGreater(in_between, 1)
+
+    def test_after_the_config_was_lost(self):
+        for most in range(0, TRIES, self.step):
+            name = f"wiped{most}"
+            self.assertEqual(self.tool("init", name, *SHAPE).returncode, 0)
+            for path in ("/config", "/dc/0/slots/7", "/dc/1/slots/200"):
+                self.data.delete(f"/snowfleet/{name}{path}")
+            if not self.cut_off(name, most, "--after-data-loss", "--yes"):
+                break
+            self.assertTrue(self.slots(name) is None, f"a fleet after {most} writes")
+        floor_ms = self.config(name)["floor_ms"]
+        self.assertTrue(all(s["reserved_until_ms"] >= floor_ms for s in self.all_good(name)))
+
+    def test_a_first_worker(self):
+        options = {"fleet-auto-init": "true"}
+        for most in (0, 5, 40):
+            name = f"auto{most}"
+            started = threading.Event()
+            proxy = self.cut_class(self.coordinator, most, lambda: started.wait() and worker.process.kill())
+            worker = self.fleet.worker(coordinator=proxy.url, options={**options, "fleet-name": name})
+            worker.start(ready=False)
+            started.set()
+            ended = None
+            try:
+                ended = worker.process.wait(20)
+            except subprocess.TimeoutExpired:
+                pass  # it has fewer writes than that
+            proxy.close()
+            worker.end()
+            if ended is not None:
+                self.assertEqual(ended, -signal.SIGKILL, worker.log())
+            self.assertEqual(self.fleet.worker(options={**options, "fleet-name": name}).start().term(), 0)
+
+
+class OnZooKeeper(Cuts, unittest.TestCase):
+    backend, cut_class, data_class = "zookeeper", ZooKeeperCut, ZooKeeperData
+    step = 3
+
+
+class OnEtcd(Cuts, unittest.TestCase):
+    backend, cut_class, data_class = "etcd", EtcdCut, EtcdData
+
+
+class Local(unittest.TestCase):
+    """Every step of the local backend is cut in tests/unit; here the programs are, at any moment."""
+
+    def test_killed_at_any_moment(self):
+        killed = 0
+        for i in range(20):
+            with sf.Fleet() as fleet:
+                command = [str(sf.BIN / "snowfleet"), "init", "--coordinator", fleet.coordinator]
+                if i % 2:
+                    command = fleet.worker().command()
+                process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                time.sleep(random.uniform(0, 0.15))
+                process.kill()
+                killed += process.wait() == -signal.SIGKILL
+                listed = fleet.tool("slots", "--coordinator", fleet.coordinator, "--json", check=False)
+                if listed.returncode == 0:
+                    slots = json.loads(listed.stdout)["slots"]
+                    self.assertEqual((len(slots), {s["state"] for s in slots} & {"broken"}), (1024, set()))
+                else:
+                    self.assertIn("no such fleet", listed.stderr)
+                worker = fleet.worker().start()
+                self.assertEqual(worker.term(), 0)
+        self.assertGreater(killed, 5)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
