@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 #include "coord/etcd_internal.h"
@@ -90,6 +91,12 @@ static void *run(void *arg)
 static void submit(struct sf_coord *coord, const struct sf_coord_request *request)
 {
     struct sf_etcd *etcd = (struct sf_etcd *)(void *)coord;
+    if (getpid() != etcd->pid) {
+        etcd->sink(etcd->sink_ctx,
+                   sf_coord_event_completion(request, SF_COORD_LOST, SF_COORD_SESSION,
+                                             "this handle belongs to the process that forked"));
+        return;
+    }
     struct sf_etcd_job *job = calloc(1, sizeof *job);
     SF_ASSERT(job != NULL);
     job->request = *request;
@@ -116,6 +123,8 @@ static void free_handle(struct sf_etcd *etcd)
 static void destroy(struct sf_coord *coord)
 {
     struct sf_etcd *etcd = (struct sf_etcd *)(void *)coord;
+    if (getpid() != etcd->pid)
+        return; /* a forked child has no thread to end, and the lease is its parent's */
     pthread_mutex_lock(&etcd->lock);
     etcd->stopping = true;
     pthread_mutex_unlock(&etcd->lock);
@@ -150,6 +159,7 @@ int sf_coord_etcd_open(const struct sf_coord_options *options, struct sf_coord *
         return rc;
     }
     etcd->base.ops = &ops;
+    etcd->pid = getpid();
     etcd->log = options->log;
     etcd->ticks = options->ticks;
     etcd->sink = options->sink;

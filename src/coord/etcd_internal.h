@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/random.h"
 #include "coord/coord.h"
@@ -21,8 +22,9 @@
 #define SF_ETCD_CONNECT_MS    300
 #define SF_ETCD_REQUEST_MS    700
 #define SF_ETCD_LOGIN_MS      3000 /* bcrypt: 120 ms on an idle machine */
-#define SF_ETCD_INIT_MS       5000 /* one transaction of INIT; any write when there is one member only \
-                                    */
+#define SF_ETCD_INIT_MS                                                                            \
+    5000 /* one transaction of INIT; any write when there is one member only                       \
+          */
 #define SF_ETCD_INIT_OPS           100 /* below etcd's --max-txn-ops of 128 */
 #define SF_ETCD_RETRY_MIN_MS       50
 #define SF_ETCD_RETRY_MAX_MS       1000
@@ -175,6 +177,7 @@ struct sf_etcd {
     const struct sf_ticks *ticks;
     sf_coord_sink *sink;
     void *sink_ctx;
+    pid_t pid; /* whose thread and session they are: a forked child has neither */
     pthread_t thread;
     CURLM *multi;
     struct sf_prng prng;

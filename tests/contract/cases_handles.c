@@ -3,6 +3,8 @@
 #include "harness.h"
 
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/ticks.h"
 
@@ -193,6 +195,57 @@ static void test_two_handles_are_two_workers(void **state)
     assert_true(wait_claims(c, 1));
 }
 
+/* A forked child has neither the threads nor the session: its requests fail at once, its destroy
+ * harms nobody, and the parent goes on. */
+
+static volatile int child_lost; /* one thread: the child has no other */
+
+static void child_sink(void *ctx, struct sf_coord_event *event)
+{
+    if (ctx != NULL && getpid() != *(pid_t *)ctx && event->kind == SF_COORD_COMPLETION &&
+        event->completion.outcome == SF_COORD_LOST && event->completion.reason == SF_COORD_SESSION)
+        child_lost++;
+    sf_coord_event_free(event);
+}
+
+static void test_forked_child_does_nothing(void **state)
+{
+    (void)state;
+    if (ct_url == NULL)
+        skip(); /* the fake has no thread of its own */
+    struct ct_handle *a = ct_open();
+    struct sf_coord_config config = ct_init(a, 2);
+    struct sf_coord_claim ours = ct_claim(a);
+    static pid_t parent;
+    parent = getpid();
+    const struct sf_coord_options options = {.url = ct_url,
+                                             .fleet = ct_fleet(),
+                                             .session_timeout_ms = CT_SESSION_MS,
+                                             .ticks = &sf_ticks_system,
+                                             .sink = child_sink,
+                                             .sink_ctx = &parent};
+    struct sf_coord *coord = NULL;
+    struct sf_error err = {0, ""};
+    assert_int_equal(sf_coord_open(&options, &coord, &err), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        alarm(20); /* a child that waits for a thread would wait for ever */
+        struct sf_coord_request request = ct_request(SF_COORD_LIST);
+        request.deadline_ms = CT_DEADLINE_MS;
+        sf_coord_submit(coord, &request);
+        sf_coord_destroy(coord);
+        _exit(child_lost == 1 ? 0 : 1);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    sf_coord_destroy(coord);
+    struct sf_coord_slot slot = ct_read_slot(a, 0);
+    struct sf_coord_request bind = ct_write(SF_COORD_BIND, &slot, &ours, &config);
+    ct_expect(a, &bind, SF_COORD_DONE, SF_COORD_NO_REASON);
+}
+
 static void test_names(void **state)
 {
     (void)state;
@@ -214,6 +267,7 @@ const struct CMUnitTest ct_handle_cases[] = {
     CASE(destroy_completes_everything_once),
     CASE(deadline_is_kept),
     CASE(two_handles_are_two_workers),
+    CASE(forked_child_does_nothing),
     CASE(names),
 };
 const size_t ct_handle_case_count = sizeof ct_handle_cases / sizeof ct_handle_cases[0];
