@@ -49,8 +49,10 @@ static enum sf_etcd_verdict classify_code(int code, const char *message)
         return has(message, "lease") ? SF_ETCD_NO_LEASE : SF_ETCD_REJECTED;
     case GRPC_PERMISSION_DENIED:
         return SF_ETCD_DENIED;
-    case GRPC_RESOURCE_EXHAUSTED:
-        return has(message, "space") ? SF_ETCD_FULL : SF_ETCD_BUSY;
+    case GRPC_RESOURCE_EXHAUSTED: /* the gateway says it too, of an answer that was too large */
+        return has(message, "space")               ? SF_ETCD_FULL
+               : has(message, "too many requests") ? SF_ETCD_BUSY
+                                                   : SF_ETCD_UNAVAILABLE;
     case GRPC_FAILED_PRECONDITION:
         return has(message, "authentication is not enabled") ? SF_ETCD_NO_AUTH : SF_ETCD_REJECTED;
     case GRPC_OUT_OF_RANGE:

@@ -27,6 +27,8 @@ static void test_classify(void **state)
         {404, -1, "404 page not found", SF_ETCD_REJECTED},
         {400, 9, "etcdserver: authentication is not enabled", SF_ETCD_NO_AUTH},
         {429, 8, "etcdserver: too many requests", SF_ETCD_BUSY},
+        {429, 8, "grpc: received message larger than max (5000000 vs. 4194304)",
+         SF_ETCD_UNAVAILABLE},
         {429, 8, "etcdserver: mvcc: database space exceeded", SF_ETCD_FULL},
         {400, 11, "etcdserver: mvcc: required revision has been compacted", SF_ETCD_REJECTED},
         {501, 12, "Method Not Allowed", SF_ETCD_REJECTED},
