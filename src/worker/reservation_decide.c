@@ -281,6 +281,7 @@ static void decide_leave(struct sf_res_step *s)
         if (may_be_ours && (!res->hold.active || res->orphan)) {
             res->hold = res->bid; /* a release at its floor kills what is still under way */
             res->orphan = false;
+            res->memory.valid = false; /* it may yet be opened, and then the word moves on */
         }
         res->bid.active = false;
         res->bid_from_memory = false;

@@ -345,6 +345,22 @@ static void an_outage_is_outlived(void **state)
     assert_int_equal(m->res.disconnected_mono_ms, 0);
 }
 
+/* An outage costs no more turns than health: a renewal that is overdue waits for the connection. */
+static void an_outage_is_no_busy_time(void **state)
+{
+    (void)state;
+    struct machine *m = ready_machine(0);
+    run(2000);
+    sf_fake_disconnect(m->coord);
+    run(WINDOW_MS / 4);
+    assert_true(sf_reservation_left_ms(&m->res, mint_ms) < WINDOW_MS * 8 / 10);
+    tick(m);
+    assert_true(m->out.wake_mono_ms >= mono_ms + 500);
+    sf_fake_connect(m->coord);
+    run(1000);
+    assert_true(sf_reservation_left_ms(&m->res, mint_ms) > WINDOW_MS * 9 / 10);
+}
+
 static void hints_are_gathered(void **state)
 {
     (void)state;
@@ -575,6 +591,7 @@ int main(void)
         scenario(writes_under_a_new_claim_have_room_too),
         scenario(a_bind_of_unknown_outcome_tells_whether_it_bound),
         scenario(an_outage_is_outlived),
+        scenario(an_outage_is_no_busy_time),
         scenario(hints_are_gathered),
         scenario(a_touched_config_is_read_and_minting_goes_on),
         scenario(a_config_that_no_longer_fits_ends_the_worker),

@@ -173,6 +173,35 @@ static void a_restart_whose_bid_is_in_doubt_may_leave(void **state)
     assert_true(record_of(0).reserved_until_ms >= memory.not_before_ms);
 }
 
+/* The clock is wrong for a moment while nobody knows whether the slot was bound: it is kept, and
+ * what the state file said is over with that. */
+static void a_restart_in_doubt_outlives_a_wrong_clock(void **state)
+{
+    (void)state;
+    struct sf_reservation_memory memory;
+    struct machine *m = killed(&memory);
+    open_machine(m, &memory);
+    sf_fake_fault(m->coord, SF_COORD_BIND, SF_FAKE_ANSWER_LOST_APPLIED);
+    settle();
+    forge_next(m, SF_COORD_READ_SLOT, SF_COORD_LOST, SF_COORD_UNREACHABLE);
+    m->now.clock_ok = false;
+    tick(m);
+    assert_true(m->res.hold.active);
+    m->now.clock_ok = true;
+    tick(m);
+    run(3000);
+    assert_state(m, SF_WORKER_READY);
+    assert_int_equal(m->res.hold.worker, memory.worker);
+    assert_int_equal(mint(m, 10), SF_MINT_OK);
+    assert_true((int64_t)sf_generator_last_ms(&m->gen) + EPOCH_MS >= memory.not_before_ms);
+    /* Another one is claimed like a stranger's when this one is lost. */
+    put_record(memory.worker, "claim-00000000000000000000000000000000-0000000099", mint_ms + 80000);
+    run(WINDOW_MS);
+    assert_silent(m, "restart.forgotten");
+    assert_true(m->res.hold.worker != memory.worker);
+    assert_int_equal(mint(m, 1), SF_MINT_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -182,6 +211,7 @@ int main(void)
         scenario(a_pinned_worker_may_restart),
         scenario(a_restart_waits_for_a_clock_that_is_behind),
         scenario(a_restart_whose_bid_is_in_doubt_may_leave),
+        scenario(a_restart_in_doubt_outlives_a_wrong_clock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
