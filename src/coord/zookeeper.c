@@ -43,8 +43,6 @@ static void tell_down(struct sf_zk *z, const char *text)
     if (z->told_down)
         return;
     z->told_down = true;
-    z->told_connected = false;
-    sf_log_write(z->log, SF_LOG_WARN, "coordinator.disconnected", "%s", text);
     notify(z, SF_COORD_DISCONNECTED, text);
 }
 
@@ -53,6 +51,15 @@ static void tell_down(struct sf_zk *z, const char *text)
 static int64_t timeout_ns(const struct sf_zk *z)
 {
     return (int64_t)z->session_timeout_ms * SF_NS_PER_MS;
+}
+
+/* The next try after a failure: later each time, and never all workers at once. */
+static void pause_after_failure(struct sf_zk *z)
+{
+    int64_t pause_ms =
+        z->backoff_ms / 2 + (int64_t)sf_prng_below(&z->prng, (uint64_t)z->backoff_ms);
+    z->backoff_ms = z->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : z->backoff_ms * 2;
+    z->next_link_ns = sf_zk_now_ns(z) + pause_ms * SF_NS_PER_MS;
 }
 
 static void drop_link(struct sf_zk *z, bool pause, const char *text)
@@ -67,12 +74,9 @@ static void drop_link(struct sf_zk *z, bool pause, const char *text)
         notify(z, SF_COORD_SESSION_LOST, text);
     z->link = NULL;
     sf_zk_link_close(z, link, 0);
-    int64_t pause_ms = 0;
-    if (pause) {
-        pause_ms = (int64_t)sf_prng_below(&z->prng, (uint64_t)z->backoff_ms) + z->backoff_ms / 2;
-        z->backoff_ms = z->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : z->backoff_ms * 2;
-    }
-    z->next_link_ns = sf_zk_now_ns(z) + pause_ms * SF_NS_PER_MS;
+    z->next_link_ns = sf_zk_now_ns(z);
+    if (pause)
+        pause_after_failure(z);
     if (sf_zk_url_has_names(&z->url) && z->resolver == NULL) { /* addresses may have changed */
         z->resolver = sf_zk_resolver_start(&z->url, z->inbox);
         z->resolve_started_ns = sf_zk_now_ns(z);
@@ -90,7 +94,6 @@ static void on_session(struct sf_zk *z, int state)
         link->since_ns = sf_zk_now_ns(z);
         z->backoff_ms = SF_ZK_BACKOFF_MIN_MS;
         z->told_down = false;
-        z->told_connected = true;
         notify(z, SF_COORD_CONNECTED, "");
         for (int i = 0; i < z->watched_count; i++)
             sf_zk_watch_arm(z, i);
@@ -121,8 +124,7 @@ static void on_resolved(struct sf_zk *z, struct sf_zk_addresses *addresses)
     }
     if (z->addresses == NULL) {
         tell_down(z, addresses->failure);
-        z->next_link_ns = sf_zk_now_ns(z) + z->backoff_ms * SF_NS_PER_MS;
-        z->backoff_ms = z->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : z->backoff_ms * 2;
+        pause_after_failure(z);
     }
     free(addresses);
 }
@@ -152,8 +154,7 @@ static void update_no_link(struct sf_zk *z, int64_t now_ns)
     z->link = sf_zk_link_open(z, &err);
     if (z->link == NULL) {
         tell_down(z, err.text);
-        z->next_link_ns = now_ns + z->backoff_ms * SF_NS_PER_MS;
-        z->backoff_ms = z->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : z->backoff_ms * 2;
+        pause_after_failure(z);
     }
 }
 

@@ -206,9 +206,8 @@ struct sf_zk {
     int64_t resolve_started_ns;
     bool resolve_complained;
     struct sf_zk_addresses *addresses; /* last that resolved; NULL: none yet */
-    bool told_connected;
-    bool told_down;       /* since the last CONNECTED */
-    int64_t next_link_ns; /* when a new link is due, if there is none */
+    bool told_down;                    /* since the last CONNECTED */
+    int64_t next_link_ns;              /* when a new link is due, if there is none */
     int64_t backoff_ms;
     struct sf_prng prng;
     struct sf_zk_watched {

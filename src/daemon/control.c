@@ -51,12 +51,24 @@ static void now_of(struct sf_daemon *d, const struct sf_clock_verdict *verdict,
     sf_random_bytes(ret->random, sizeof ret->random);
 }
 
+/* The limiter of an event that comes again with every try, or NULL. */
+static struct sf_log_limiter *repeats(struct sf_hold *hold, const char *event)
+{
+    static const char *const events[SF_DAEMON_REPEATS] = {"coordinator.failed", "fleet.missing",
+                                                          "slot.poisoned", "reservation.clock"};
+    for (unsigned i = 0; i < SF_DAEMON_REPEATS; i++)
+        if (strcmp(event, events[i]) == 0)
+            return &hold->repeats[i];
+    return NULL;
+}
+
 static void tell(struct sf_daemon *d, struct sf_hold *hold, const struct sf_reservation_output *out)
 {
     for (unsigned i = 0; i < out->log_count; i++) {
         const char *event = out->logs[i].event, *text = out->logs[i].text;
-        if (strcmp(event, "coordinator.failed") == 0) {
-            sf_log_limited(d->log, &hold->limiter, 1000, out->logs[i].level, event, "%s", text);
+        struct sf_log_limiter *limiter = repeats(hold, event);
+        if (limiter != NULL) {
+            sf_log_limited(d->log, limiter, 1000, out->logs[i].level, event, "%s", text);
             continue;
         }
         sf_log_write(d->log, out->logs[i].level, event, "%s", text);
@@ -141,8 +153,9 @@ static void on_coord_event(struct sf_daemon *d, struct sf_coord_event *event)
         sf_shared_event(d, SF_LOG_INFO, "coordinator.connected", event->text);
         break;
     case SF_COORD_DISCONNECTED:
-        sf_log_write(d->log, SF_LOG_WARN, "coordinator.disconnected",
-                     "%s; minting goes on to the end of the reservation", event->text);
+        sf_log_limited(d->log, &d->disconnected_limiter, 1000, SF_LOG_WARN,
+                       "coordinator.disconnected",
+                       "%s; minting goes on to the end of the reservation", event->text);
         sf_shared_event(d, SF_LOG_WARN, "coordinator.disconnected", event->text);
         break;
     case SF_COORD_SESSION_LOST:

@@ -29,6 +29,7 @@
 #define SF_DAEMON_DESCRIPTORS 256 /* for everything but data connections */
 #define SF_DAEMON_EVENTS_MAX  32  /* recent events shown by the console */
 #define SF_DAEMON_EVENT_TEXT  200
+#define SF_DAEMON_REPEATS     4 /* events that are told again for as long as their cause lasts */
 
 /* What holds the right to mint, on a page of its own that a forked child finds zeroed: its limit
  * is 0 there. */
@@ -48,7 +49,7 @@ struct sf_hold {
     bool file_held;                   /* the file says that a slot is held */
     struct sf_minttime file_mint;     /* minting time as the file knows it */
     struct sf_reservation_stats told; /* what metrics have been told */
-    struct sf_log_limiter limiter;
+    struct sf_log_limiter repeats[SF_DAEMON_REPEATS];
 };
 
 /* How far the process has come with ending.
@@ -133,6 +134,7 @@ struct sf_daemon {
     int exit_code;
     bool stop_now;
     uint64_t told_steps_forward, told_steps_backward;
+    struct sf_log_limiter disconnected_limiter;
 
     /* Any thread. */
     _Atomic int64_t epoch_ms; /* INT64_MIN: not known yet */

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """What a worker says when its coordinator cannot be used: one clear line, never a flood, and it goes on trying."""
+import collections
 import pathlib
 import socket
 import sys
@@ -26,6 +27,9 @@ class Refusals(unittest.TestCase):
                 self.assertTrue(any(needle in line for line in lines), f"'{needle}' is not in:\n{worker.log()}")
             # A few lines of the start, and at most one a second for each of two causes.
             self.assertLess(len(lines), 8 + 2 * (WATCH_S + 1), worker.log())
+            for event, count in collections.Counter(line.split()[2] for line in lines if line.split()[1] in ("WARN", "ERROR")).items():
+                causes = 3 if event == "coordinator.library" else 1
+                self.assertLessEqual(count, causes * (WATCH_S + 2), f"{event}:\n{worker.log()}")
             code, text = worker.readyz()
             self.assertEqual(code, 503, text)
             self.assertEqual(sf.http(f"http://127.0.0.1:{worker.admin}/livez")[0], 200)
