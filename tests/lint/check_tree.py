@@ -49,6 +49,11 @@ BANNED = {
     "asctime": "sf_format_time_ms", "system": "nothing: no shells", "popen": "nothing: no shells",
     "alloca": "malloc or a fixed array", "tmpnam": "mkstemp", "mktemp": "mkstemp", "setjmp": "nothing",
     "longjmp": "nothing",
+    # Synchronous calls of the ZooKeeper library wait for ever when the session ends under them.
+    "zoo_create": "zoo_acreate2", "zoo_create2": "zoo_acreate2", "zoo_delete": "zoo_adelete", "zoo_exists": "zoo_awexists",
+    "zoo_wexists": "zoo_awexists", "zoo_get": "zoo_aget", "zoo_wget": "zoo_aget", "zoo_get_children": "zoo_awget_children2",
+    "zoo_get_children2": "zoo_awget_children2", "zoo_wget_children2": "zoo_awget_children2", "zoo_set": "zoo_aset",
+    "zoo_set2": "zoo_aset", "zoo_multi": "zoo_amulti",
 }
 BANNED_CALL = re.compile(r"(?<![\w.>])(" + "|".join(sorted(BANNED)) + r")\s*\(")
 INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]', re.M)
@@ -56,7 +61,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]', re.M)
 FILE_LINES_MAX = 600
 FUNCTION_LINES_MAX = 90
 # Files that are too long and must not grow; the right end of this list is empty.
-FILE_LINES_GRANDFATHERED = {"src/coord/zookeeper.c": 710}
+FILE_LINES_GRANDFATHERED = {}
 
 
 def blank_comments_and_strings(text):
