@@ -1,6 +1,8 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -12,10 +14,14 @@
 #include "base/ticks.h"
 #include "base/utf8.h"
 
+#define STUCK_MS 100 /* how long the first line waits that nobody takes; the next ones do not */
+
 struct sf_log {
     int fd;
     _Atomic int level;
     enum sf_log_format format;
+    pthread_mutex_t lock; /* a line is written by who saw that there is room for it */
+    uint64_t lost;        /* under lock: lines since the last one that was written */
 };
 
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
@@ -29,11 +35,15 @@ struct sf_log *sf_log_create(int fd, enum sf_log_level level, enum sf_log_format
     log->fd = fd;
     log->format = format;
     atomic_init(&log->level, (int)level);
+    pthread_mutex_init(&log->lock, NULL);
+    log->lost = 0;
     return log;
 }
 
 void sf_log_destroy(struct sf_log *log)
 {
+    if (log)
+        pthread_mutex_destroy(&log->lock);
     free(log);
 }
 
@@ -135,8 +145,19 @@ static void write_all(int fd, const char *text, size_t size)
     errno = saved;
 }
 
-static void emit(struct sf_log *log, enum sf_log_level level, const char *event,
-                 const char *sentence)
+/* A line is shorter than what a pipe that is not full, or a socket that is writable, takes at once.
+ */
+static bool has_room(const struct sf_log *log)
+{
+    struct pollfd fd = {.fd = log->fd, .events = POLLOUT};
+    const int saved = errno;
+    const bool room = poll(&fd, 1, log->lost == 0 ? STUCK_MS : 0) != 0;
+    errno = saved;
+    return room;
+}
+
+static void write_line(struct sf_log *log, enum sf_log_level level, const char *event,
+                       const char *sentence)
 {
     struct line line = {.length = 0};
     char time[SF_TIME_TEXT_MAX];
@@ -151,6 +172,26 @@ static void emit(struct sf_log *log, enum sf_log_level level, const char *event,
     put_sentence(&line, log->format, sentence);
     put_tail(&line, log->format == SF_LOG_JSON ? "\"}\n" : "\n");
     write_all(log->fd, line.text, line.length);
+}
+
+static void emit(struct sf_log *log, enum sf_log_level level, const char *event,
+                 const char *sentence)
+{
+    pthread_mutex_lock(&log->lock);
+    bool room = has_room(log);
+    if (room && log->lost > 0) {
+        char text[64];
+        snprintf(text, sizeof text, "%llu lines, because nobody took them",
+                 (unsigned long long)log->lost);
+        write_line(log, SF_LOG_WARN, "log.lost", text);
+        room = has_room(log);
+        log->lost = 0;
+    }
+    if (room)
+        write_line(log, level, event, sentence);
+    else
+        log->lost++;
+    pthread_mutex_unlock(&log->lock);
 }
 
 /* Formats the sentence. The buffer is as large as a line: what is longer would be cut anyway. */

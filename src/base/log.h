@@ -2,8 +2,9 @@
  *
  * A line has a time, a level, an event name (lower case, dots; listed in docs/logs.md) and a
  * sentence. Control characters and invalid UTF-8 in the sentence are escaped, so that no input can
- * forge a line. One write(2) per line. Thread safety: every function may be called from any thread.
- * A log outlives everything that was given its pointer.
+ * forge a line. One write(2) per line. Where nobody takes the lines (a full pipe), they are given
+ * up and counted: who logs must not be stopped by it. Thread safety: every function may be called
+ * from any thread. A log outlives everything that was given its pointer.
  */
 #ifndef SF_BASE_LOG_H
 #define SF_BASE_LOG_H

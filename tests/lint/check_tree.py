@@ -74,7 +74,7 @@ def blank_comments(text):
     return re.sub(r"/\*.*?\*/|//[^\n]*", lambda m: re.sub(r"[^\n]", " ", m.group(0)), text, flags=re.S)
 
 
-LOG_CALL = re.compile(r"\b(?:sf_log_write|sf_log_limited|sf_res_log|sf_shared_event)\s*\(")
+LOG_CALL = re.compile(r"\b(?:sf_log_write|sf_log_limited|write_line|sf_res_log|sf_shared_event)\s*\(")
 
 
 def arguments_at(text, begin):

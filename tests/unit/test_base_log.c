@@ -1,6 +1,7 @@
 #include "unit/cmocka_all.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <unistd.h>
 
@@ -185,6 +186,37 @@ static void *write_lines(void *arg)
     return NULL;
 }
 
+/* A pipe that nobody reads: whoever logs goes on, and the first line that is taken again tells how
+ * many were not. */
+static void nobody_takes_the_lines(void **state)
+{
+    struct fixture *f = *state;
+    struct sf_log *log = sf_log_create(f->write_fd, SF_LOG_INFO, SF_LOG_TEXT);
+    char long_text[1500];
+    memset(long_text, 'x', sizeof long_text - 1);
+    long_text[sizeof long_text - 1] = '\0';
+    alarm(60); /* else it would hang where it once did */
+    for (int i = 0; i < 1000; i++)
+        sf_log_write(log, SF_LOG_INFO, "much", "%s", long_text);
+    alarm(0);
+    struct pollfd fd = {.fd = f->read_fd, .events = POLLIN};
+    ssize_t taken = 0;
+    while (poll(&fd, 1, 0) == 1)
+        taken += read(f->read_fd, f->text, sizeof f->text);
+    assert_true(taken > 0);
+    sf_log_write(log, SF_LOG_INFO, "again", "here");
+    const char *text = read_once(f);
+    const char *lost = strstr(text, " WARN  log.lost ");
+    assert_non_null(lost);
+    const unsigned long count = strtoul(lost + strlen(" WARN  log.lost "), NULL, 10);
+    assert_true(count > 900 && count < 1000);
+    assert_non_null(strstr(lost, " lines, because nobody took them\n"));
+    assert_non_null(strstr(lost, " INFO  again here\n"));
+    sf_log_write(log, SF_LOG_INFO, "again", "here");
+    assert_null(strstr(read_once(f), "log.lost"));
+    sf_log_destroy(log);
+}
+
 static void lines_of_threads_stay_whole(void **state)
 {
     struct fixture *f = *state;
@@ -211,6 +243,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(long_lines_are_cut, set_up, tear_down),
         cmocka_unit_test_setup_teardown(levels, set_up, tear_down),
         cmocka_unit_test_setup_teardown(limiter, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(nobody_takes_the_lines, set_up, tear_down),
         cmocka_unit_test_setup_teardown(lines_of_threads_stay_whole, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
