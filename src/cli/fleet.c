@@ -49,7 +49,7 @@ void sf_cli_fleet_close(struct sf_cli_fleet *fleet)
 struct sf_coord_event *sf_cli_fleet_ask(struct sf_cli_fleet *fleet,
                                         struct sf_coord_request *request)
 {
-    request->id = 1;
+    request->id = ++fleet->last_id; /* an answer that comes too late is not the next one's */
     request->deadline_ms = fleet->timeout_ms;
     return sf_coord_call(fleet->coord, fleet->calls, request);
 }

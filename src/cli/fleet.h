@@ -36,6 +36,7 @@ struct sf_cli_fleet {
     struct sf_coord *coord;
     struct sf_coord_calls *calls;
     uint32_t timeout_ms;
+    uint64_t last_id;
     char url[4096];
 };
 
