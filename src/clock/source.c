@@ -51,7 +51,8 @@ void sf_source_next(struct sf_source_pace *pace, struct sf_source_env *env, int6
     pace->due_mono_ns = mono_ns + jittered(env, interval_ns);
 }
 
-static void take_lookup(struct sf_source_peer *peer, struct sf_source_pace *pace, int64_t mono_ns)
+static void take_lookup(struct sf_source_peer *peer, struct sf_source_pace *pace,
+                        struct sf_source_env *env, int64_t mono_ns)
 {
     struct sf_net_addresses found = {.count = 0};
     int error = 0;
@@ -60,6 +61,8 @@ static void take_lookup(struct sf_source_peer *peer, struct sf_source_pace *pace
     peer->lookup = NULL;
     if (error != 0) { /* keep the addresses that we have */
         snprintf(peer->trouble, sizeof peer->trouble, "name: %s", gai_strerror(error));
+        if (peer->addresses.count == 0)
+            sf_source_next(pace, env, mono_ns, true);
         return;
     }
     peer->addresses = found;
@@ -83,8 +86,10 @@ const struct sf_net_address *sf_source_address(struct sf_source_peer *peer,
                                                struct sf_source_pace *pace,
                                                struct sf_source_env *env, int64_t mono_ns)
 {
-    take_lookup(peer, pace, mono_ns);
-    if (!peer->lookup && (peer->addresses.count == 0 || peer->look_again)) {
+    take_lookup(peer, pace, env, mono_ns);
+    /* When it is due, and not before: a name that fails at once would be asked for without end. */
+    if (!peer->lookup && mono_ns >= pace->due_mono_ns &&
+        (peer->addresses.count == 0 || peer->look_again)) {
         start_lookup(peer, env);
         if (peer->addresses.count == 0)
             pace->due_mono_ns = mono_ns + SF_SOURCE_TIMEOUT_NS;

@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -232,6 +234,40 @@ static void test_pace(void **state)
     assert_true(pace.due_mono_ns - at_ns >= 64 * POLL * 9 / 10);
 }
 
+/* A name that does not exist fails at once; it is looked up again when the next question is due,
+ * not before. */
+static void test_a_bad_name_is_asked_for_in_pace(void **state)
+{
+    (void)state;
+    int64_t at_ns = 1000 * S;
+    const struct sf_ticks ticks = {fake_real_ns, fake_mono_ns, &at_ns};
+    struct sf_source_env env = {
+        .ticks = &ticks, .prng = {.state = 7}, .poll_ns = POLL, .wake_fd = eventfd(0, EFD_CLOEXEC)};
+    struct sf_ntp_server server;
+    struct sf_clock_spec spec = {.kind = SF_CLOCK_NTP, .text = "ntp:bad", .address = {.port = 123}};
+    memset(spec.address.host, 'x', 100); /* no name has so long a part: no name server is asked */
+    sf_ntp_server_init(&server, &spec);
+    server.pace.burst_left = 0;
+    for (int failures = 1; failures <= 3; failures++) {
+        uint64_t done;
+        sf_ntp_server_turn(&server, &env);
+        assert_non_null(server.peer.lookup);
+        assert_int_equal(read(env.wake_fd, &done, sizeof done), sizeof done);
+        sf_ntp_server_turn(&server, &env);
+        assert_null(server.peer.lookup);
+        assert_int_equal(server.pace.failures, failures);
+        assert_true(server.tried && strstr(server.peer.trouble, "name: "));
+        const int64_t wait_ns = sf_ntp_server_due_mono_ns(&server) - at_ns;
+        assert_true(wait_ns >= 2 * POLL * 9 / 10);
+        at_ns += wait_ns - 1;
+        sf_ntp_server_turn(&server, &env);
+        assert_null(server.peer.lookup);
+        at_ns += 1;
+    }
+    sf_ntp_server_end(&server);
+    close(env.wake_fd);
+}
+
 static void test_pair_of_clocks(void **state)
 {
     (void)state;
@@ -250,6 +286,7 @@ int main(void)
         cmocka_unit_test(test_chrony_without_sources),
         cmocka_unit_test(test_ntp_together),
         cmocka_unit_test(test_pace),
+        cmocka_unit_test(test_a_bad_name_is_asked_for_in_pace),
         cmocka_unit_test(test_pair_of_clocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
