@@ -262,7 +262,9 @@ static void publish(struct sf_clock *clock, struct sf_clock_now now,
     snapshot->coordinator_known = in->coordinator.known;
     snapshot->coordinator_offset_ns =
         in->coordinator.known
-            ? in->coordinator.server_ns + (now.mono_ns - in->coordinator.mono_ns) - now.real_ns
+            ? sf_clock_sub_ns(
+                  sf_clock_add_ns(in->coordinator.server_ns, now.mono_ns - in->coordinator.mono_ns),
+                  now.real_ns)
             : 0;
     clock->shared.turned_mono_ns = now.mono_ns;
     pthread_mutex_unlock(&clock->shared.mutex);
@@ -441,12 +443,21 @@ const struct sf_minttime_cell *sf_clock_cell(const struct sf_clock *clock)
     return &clock->cell;
 }
 
+/* A coordinator may tell any number: one beyond the type stops at its end, and is far off. */
+static int64_t ns_of_ms(int64_t ms)
+{
+    int64_t ns;
+    if (!__builtin_mul_overflow(ms, SF_NS_PER_MS, &ns))
+        return ns;
+    return ms > 0 ? INT64_MAX : INT64_MIN;
+}
+
 void sf_clock_coordinator_time(struct sf_clock *clock, int64_t server_ms, int64_t error_ms,
                                int64_t mono_ns)
 {
     const struct sf_coordinator_time time = {.known = true,
-                                             .server_ns = server_ms * SF_NS_PER_MS,
-                                             .error_ns = error_ms * SF_NS_PER_MS,
+                                             .server_ns = ns_of_ms(server_ms),
+                                             .error_ns = ns_of_ms(error_ms),
                                              .mono_ns = mono_ns};
     pthread_mutex_lock(&clock->shared.mutex);
     clock->shared.coordinator = time;

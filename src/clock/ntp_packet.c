@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "base/ticks.h"
+#include "clock/reading.h"
 
 #define VERSION_4     4
 #define MODE_CLIENT   3
@@ -36,14 +37,18 @@ static int64_t ns_of_precision(int8_t precision)
     return precision < -30 ? 1 : SF_NS_PER_S >> -precision;
 }
 
-/* Unix time of a timestamp, in the era that is nearest to the clock at hand. */
+/* Unix time of a timestamp, in the era that is nearest to the clock at hand; beside a clock that is
+ * centuries ahead, the end of the type. */
 static int64_t unix_ns(uint64_t timestamp, int64_t near_real_ns)
 {
     const int64_t near_s = near_real_ns / SF_NS_PER_S + UNIX_ERA;
     const uint32_t seconds = (uint32_t)(timestamp >> 32);
     const int32_t away = (int32_t)(seconds - (uint32_t)near_s);
     const int64_t fraction = (int64_t)(((timestamp & UINT32_MAX) * (uint64_t)SF_NS_PER_S) >> 32);
-    return (near_s + away - UNIX_ERA) * SF_NS_PER_S + fraction;
+    int64_t whole_ns;
+    if (__builtin_mul_overflow(near_s + away - UNIX_ERA, SF_NS_PER_S, &whole_ns))
+        return INT64_MAX;
+    return sf_clock_add_ns(whole_ns, fraction);
 }
 
 void sf_ntp_put_request(uint8_t to[SF_NTP_PACKET_SIZE], uint64_t cookie)
@@ -122,9 +127,9 @@ static enum sf_ntp_verdict check_times(const uint8_t *packet, const struct sf_nt
     if (ret->error_ns > SF_NTP_DISTANCE_MAX_NS)
         return SF_NTP_DISTANCE;
     /* The middle of the server's interval was the middle of ours, give or take half the delay. */
-    const int64_t server_middle_ns = unix_ns(receive, near_real_ns) + inside_ns / 2;
+    const int64_t server_middle_ns = sf_clock_add_ns(unix_ns(receive, near_real_ns), inside_ns / 2);
     ret->as_of_mono_ns = received_mono_ns;
-    ret->base_ns = server_middle_ns - (request->sent_mono_ns + round_ns / 2);
+    ret->base_ns = sf_clock_sub_ns(server_middle_ns, request->sent_mono_ns + round_ns / 2);
     return SF_NTP_OK;
 }
 

@@ -8,6 +8,7 @@ from clock_tools import Probe, free_udp_port
 from fake_ntp import FakeNtp
 
 MS = 1_000_000
+AT_ONCE_MS = 1000  # nothing was waited for: an answer is given up after a second, the first ones after three
 
 
 def server(snapshot, source):
@@ -151,7 +152,7 @@ class ClockNtp(unittest.TestCase):
     def test_names_are_looked_up_in_the_background(self):
         fake = self.fake()
         probe = self.probe(more=["ntp:localhost:%d" % fake.port, "ntp:no-such-host.invalid"])
-        self.assertLess(probe.next()["at_ms"], 50)
+        self.assertLess(probe.next()["at_ms"], AT_ONCE_MS)
         s = probe.until(lambda s: s["servers"][0]["answers"] > 0, "an answer by name", 15)
         self.assertFalse(s["servers"][1]["has_time"])
 
@@ -173,12 +174,15 @@ class ClockNtp(unittest.TestCase):
         probe = self.probe(more=[], coordinator=-5000)
         s = probe.until_state("suspended")
         self.assertIn("the coordinator's clock is", s["text"])
+        probe = self.probe(more=[], coordinator=2**62)  # more nanoseconds than there are
+        s = probe.until_state("suspended")
+        self.assertIn("the coordinator's clock is", s["text"])
 
     def test_first_verdict_is_immediate(self):
         probe = self.probe(more=["kernel"])
         s = probe.next()
         self.assertEqual(s["state"] in ("ok", "warn"), True)
-        self.assertLess(s["at_ms"], 50)
+        self.assertLess(s["at_ms"], AT_ONCE_MS)
 
     def test_bad_sources_are_named(self):
         for source, why in (("gps", "is no time source"), ("ntp:", "no valid host"), ("ntp:a:0", "no valid host"),

@@ -95,6 +95,22 @@ static void test_ntp_good(void **state)
     }
 }
 
+/* Beside a wall clock in the year 2262 the nearest era may lie beyond what nanoseconds can tell. */
+static void test_ntp_at_the_end_of_time(void **state)
+{
+    (void)state;
+    uint8_t packet[SF_NTP_PACKET_SIZE];
+    struct sf_ntp_reply reply;
+    good_reply(packet, NOW_NS);
+    const int64_t year_ns = INT64_C(365) * 86400 * S;
+    for (int64_t near_ns = INT64_MAX; near_ns > INT64_MAX - 136 * year_ns; near_ns -= year_ns) {
+        assert_int_equal(
+            sf_ntp_get_reply(packet, sizeof packet, &request, 100 * S + 20 * MS, near_ns, &reply),
+            SF_NTP_OK);
+        assert_true(reply.base_ns > 0);
+    }
+}
+
 /* One byte range of the good reply changed: the verdict. */
 static void test_ntp_refusals(void **state)
 {
@@ -602,6 +618,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ntp_request),
         cmocka_unit_test(test_ntp_good),
+        cmocka_unit_test(test_ntp_at_the_end_of_time),
         cmocka_unit_test(test_ntp_refusals),
         cmocka_unit_test(test_ntp_order_and_delay),
         cmocka_unit_test(test_ntp_kiss),
