@@ -182,7 +182,7 @@ static enum sf_chrony_verdict take_tracking(struct sf_chrony_daemon *daemon,
 /* The next source of the round, or its end. */
 static void ask_source(struct sf_chrony_daemon *daemon, struct sf_source_env *env, uint32_t index)
 {
-    if (index < daemon->source_count)
+    if (index < daemon->source_total)
         ask(daemon, env, SF_CHRONY_SOURCE_DATA, index);
     else
         finish(daemon, env, false, "");
@@ -201,15 +201,22 @@ static enum sf_chrony_verdict take_answer(struct sf_chrony_daemon *daemon,
         verdict = sf_chrony_get_n_sources(packet, size, daemon->sequence, &count, ret_status);
         if (verdict != SF_CHRONY_OK)
             return verdict;
-        daemon->source_count = count < SF_CHRONY_SOURCES_MAX ? count : SF_CHRONY_SOURCES_MAX;
+        daemon->source_total = count < SF_CHRONY_SOURCES_MAX ? count : SF_CHRONY_SOURCES_MAX;
+        if (daemon->source_count > daemon->source_total)
+            daemon->source_count = daemon->source_total;
         ask_source(daemon, env, 0);
         return SF_CHRONY_OK;
     }
-    verdict = sf_chrony_get_source(packet, size, daemon->sequence,
-                                   &daemon->sources[daemon->asked_index], ret_status);
-    if (verdict == SF_CHRONY_OK)
-        ask_source(daemon, env, daemon->asked_index + 1);
-    return verdict;
+    const uint32_t index = daemon->asked_index;
+    verdict =
+        sf_chrony_get_source(packet, size, daemon->sequence, &daemon->sources[index], ret_status);
+    if (verdict != SF_CHRONY_OK)
+        return verdict;
+    daemon->heard_mono_ns[index] = now.mono_ns;
+    if (daemon->source_count <= index)
+        daemon->source_count = index + 1;
+    ask_source(daemon, env, index + 1);
+    return SF_CHRONY_OK;
 }
 
 /* Returns false when there is nothing more to read or to wait for. */
@@ -297,7 +304,9 @@ size_t sf_chrony_daemon_describe(const struct sf_chrony_daemon *daemon, struct s
         /* chronyd measures its sources against the clock as it would be after the correction. */
         out.offset_ns = own.offset_ns + source->offset_ns;
         out.error_ns = source->error_ns;
-        out.age_ns = out.has_time ? source->since_s * SF_NS_PER_S : 0;
+        out.age_ns = out.has_time
+                         ? source->since_s * SF_NS_PER_S + now.mono_ns - daemon->heard_mono_ns[i]
+                         : 0;
         ret[n++] = out;
     }
     return n;

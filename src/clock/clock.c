@@ -209,9 +209,10 @@ static void fill_sources(const struct sf_clock *clock, struct sf_clock_now now,
         chrony += reading->kind == SF_CLOCK_CHRONY;
         out->status = sf_reading_status_at(reading, now.mono_ns);
         out->up = out->status == SF_READING_SYNCED;
-        out->has_time = reading->has_time;
+        out->has_time = reading->has_time &&
+                        (out->status == SF_READING_SYNCED || out->status == SF_READING_HOLDOVER);
         memcpy(out->text, reading->text, sizeof out->text);
-        if (!reading->has_time)
+        if (!out->has_time)
             continue;
         out->offset_ns = sf_reading_offset_ns(reading, now.real_ns, now.mono_ns);
         out->error_ns = sf_reading_error_ns(reading, now.mono_ns);

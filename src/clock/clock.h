@@ -109,7 +109,7 @@ struct sf_clock_source {
                                             "chrony:host:port" */
     bool up;                             /* its reading is synchronised */
     enum sf_reading_status status;
-    bool has_time;
+    bool has_time; /* it tells a time; in holdover its last word counts, afterwards no more */
     int64_t offset_ns, error_ns, age_ns;
     char text[SF_READING_TEXT_MAX];
 };

@@ -98,8 +98,10 @@ struct sf_chrony_daemon {
     struct sf_reading reading;
     bool has_reference;
     int64_t reference_ns, reference_mono_ns; /* when the reference time last moved */
-    uint32_t source_count;
+    uint32_t source_total;                   /* as chronyd says in this round */
+    uint32_t source_count;                   /* heard of; those below it are filled */
     struct sf_chrony_source sources[SF_CHRONY_SOURCES_MAX];
+    int64_t heard_mono_ns[SF_CHRONY_SOURCES_MAX];
 };
 
 void sf_ntp_server_init(struct sf_ntp_server *server, const struct sf_clock_spec *spec);

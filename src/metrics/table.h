@@ -61,7 +61,7 @@ enum sf_metric_type { SF_METRIC_COUNTER, SF_METRIC_GAUGE, SF_METRIC_HISTOGRAM };
     X(CLOCK_OFFSET, "snowfleet_clock_offset_seconds", GAUGE, "seconds", "source", 0, NONE, "How far a time source says that the clock is off; positive: the clock is behind.") \
     X(CLOCK_ERROR_BOUND, "snowfleet_clock_error_bound_seconds", GAUGE, "seconds", "source", 0, NONE, "How wrong the offset may be at most.") \
     X(CLOCK_SYNCHRONIZED, "snowfleet_clock_synchronized", GAUGE, "", "source", 0, NONE, "1 while the source calls the clock synchronised.") \
-    X(CLOCK_SOURCE_UP, "snowfleet_clock_source_up", GAUGE, "", "source", 0, NONE, "1 while the source answers.") \
+    X(CLOCK_SOURCE_UP, "snowfleet_clock_source_up", GAUGE, "", "source", 0, NONE, "1 while the source tells a time; in holdover its last word counts.") \
     X(CLOCK_STEPS, "snowfleet_clock_steps", COUNTER, "", "direction", SF_STEPS, NONE, "Steps of the system clock that were noticed.") \
     X(CLOCK_SLEWING, "snowfleet_clock_slewing", GAUGE, "", "", 0, NONE, "1 while minting time is being slewed towards the clock.") \
     X(CONNECTIONS, "snowfleet_connections", GAUGE, "", "", 0, NONE, "Open data connections.") \

@@ -26,11 +26,12 @@ static void add_servers(struct sf_strbuf *buf, const struct sf_clock_snapshot *s
         sf_strbuf_add_json(buf, v->last_refusal);
         sf_strbuf_addf(buf,
                        ",\"has_time\":%s,\"offset_ns\":%" PRId64 ",\"error_ns\":%" PRId64
-                       ",\"delay_ns\":%" PRId64 ",\"stratum\":%" PRIu32 ",\"polls\":%" PRIu64
-                       ",\"answers\":%" PRIu64 ",\"timeouts\":%" PRIu64 ",\"refused\":%" PRIu64
-                       ",\"kisses\":%" PRIu64 "}",
+                       ",\"delay_ns\":%" PRId64 ",\"age_ns\":%" PRId64 ",\"stratum\":%" PRIu32
+                       ",\"polls\":%" PRIu64 ",\"answers\":%" PRIu64 ",\"timeouts\":%" PRIu64
+                       ",\"refused\":%" PRIu64 ",\"kisses\":%" PRIu64 "}",
                        v->has_time ? "true" : "false", v->offset_ns, v->error_ns, v->delay_ns,
-                       v->stratum, v->polls, v->answers, v->timeouts, v->refused, v->kisses);
+                       v->age_ns, v->stratum, v->polls, v->answers, v->timeouts, v->refused,
+                       v->kisses);
     }
 }
 

@@ -104,6 +104,7 @@ class ClockChronyd(unittest.TestCase):
             self.assertGreater(s["error_ns"], before["error_ns"] - MS)
             s = probe.until(lambda s: not s["synchronized"], "the end of holdover")
             self.assertEqual(s["state"], "suspended" if require else "warn")
+            self.assertFalse(source(s, "chrony")["has_time"], "what it said last counts no more")
             daemon.start()
             s = probe.until_state("ok", 40)
             self.assertTrue(s["synchronized"])
