@@ -73,6 +73,28 @@ size_t sf_status_info(struct sf_daemon *d, char *to, size_t size)
     return length <= size ? length : 0;
 }
 
+/* One NTP server, or one source of a chronyd; offset, error and age are null without a time. */
+static json_t *server_json(const struct sf_clock_server *server)
+{
+    json_t *to = json_object();
+    set(to, "kind", json_string(sf_clock_kind_name(server->kind)));
+    set(to, "name", json_string(server->name));
+    set(to, "address", json_string(server->address));
+    set(to, "state", json_string(server->state));
+    set(to, "stratum", integer(server->stratum));
+    set(to, "offset_ns", server->has_time ? integer(server->offset_ns) : json_null());
+    set(to, "error_ns", server->has_time ? integer(server->error_ns) : json_null());
+    set(to, "age_ms", server->has_time ? integer(server->age_ns / SF_NS_PER_MS) : json_null());
+    set(to, "delay_ns", integer(server->delay_ns));
+    set(to, "polls", integer((int64_t)server->polls));
+    set(to, "answers", integer((int64_t)server->answers));
+    set(to, "timeouts", integer((int64_t)server->timeouts));
+    set(to, "refused", integer((int64_t)server->refused));
+    set(to, "kisses", integer((int64_t)server->kisses));
+    set(to, "last_refusal", json_string(server->last_refusal));
+    return to;
+}
+
 static json_t *clock_json(struct sf_daemon *d)
 {
     struct sf_clock_snapshot snapshot;
@@ -105,18 +127,8 @@ static json_t *clock_json(struct sf_daemon *d)
                       "age_ms", (json_int_t)(source->age_ns / SF_NS_PER_MS), "status",
                       sf_reading_status_name(source->status), "text", source->text));
     }
-    for (size_t i = 0; i < snapshot.server_count; i++) {
-        const struct sf_clock_server *server = &snapshot.servers[i];
-        json_array_append_new(
-            servers,
-            json_pack("{s:s,s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I}", "kind",
-                      sf_clock_kind_name(server->kind), "name", server->name, "address",
-                      server->address, "state", server->state, "offset_ns",
-                      (json_int_t)server->offset_ns, "error_ns", (json_int_t)server->error_ns,
-                      "delay_ns", (json_int_t)server->delay_ns, "polls", (json_int_t)server->polls,
-                      "answers", (json_int_t)server->answers, "refused",
-                      (json_int_t)server->refused));
-    }
+    for (size_t i = 0; i < snapshot.server_count; i++)
+        json_array_append_new(servers, server_json(&snapshot.servers[i]));
     set(clock, "sources", sources);
     set(clock, "servers", servers);
     return clock;
