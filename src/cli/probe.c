@@ -13,7 +13,12 @@
 #include "base/ticks.h"
 #include "cli/cli.h"
 
-#define TEXT_MAX (1 << 20)
+/* 4096 workers, about 2,300 bytes each. */
+#define TEXT_MAX (16 << 20)
+/* How long a peer may take to ask, and to read. */
+#define PEER_ASK_MS     1000
+#define PEER_READ_MS    10000
+#define ACCEPT_PAUSE_MS 100
 
 /* Under the mutex. The first finding ends everything, or is told while the others are counted. */
 static void found(struct sf_probe *probe, const char *text)
@@ -143,14 +148,45 @@ static void add_durations(struct sf_strbuf *to, struct sf_probe_shared *shared)
     pthread_mutex_unlock(&shared->mutex);
 }
 
+/* The request up to the end of its first line, which is all that counts; false when it does not
+ * come. */
+static bool read_request(int fd, char *to, size_t size)
+{
+    size_t length = 0;
+    const int64_t limit_ns = sf_mono_ns() + PEER_ASK_MS * SF_NS_PER_MS;
+    while (length + 1 < size && sf_mono_ns() < limit_ns) {
+        const ssize_t got = recv(fd, to + length, size - 1 - length, 0);
+        if (got <= 0)
+            return false;
+        length += (size_t)got;
+        to[length] = '\0';
+        if (strchr(to, '\n') != NULL)
+            return true;
+    }
+    return false;
+}
+
+/* A peer that does not read keeps the others from being answered: not for long. */
+static void send_all(const struct sf_probe_shared *shared, int fd, const char *data, size_t size)
+{
+    const int64_t limit_ns = sf_mono_ns() + PEER_READ_MS * SF_NS_PER_MS;
+    while (size > 0 && !shared->stop && sf_mono_ns() < limit_ns) {
+        const ssize_t sent = send(fd, data, size, MSG_NOSIGNAL);
+        if (sent <= 0)
+            return;
+        data += sent;
+        size -= (size_t)sent;
+    }
+}
+
 static void answer(struct sf_probe_shared *shared, int fd)
 {
     char request[2048];
-    struct pollfd pollfd = {.fd = fd, .events = POLLIN};
-    const ssize_t got = poll(&pollfd, 1, 1000) == 1 ? recv(fd, request, sizeof request - 1, 0) : 0;
-    if (got <= 0)
+    const struct timeval patience = {.tv_sec = PEER_ASK_MS / 1000};
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) != 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) != 0 ||
+        !read_request(fd, request, sizeof request))
         return;
-    request[got] = '\0';
     struct sf_strbuf body, head;
     sf_strbuf_init(&body, TEXT_MAX);
     sf_strbuf_init(&head, TEXT_MAX);
@@ -171,10 +207,11 @@ static void answer(struct sf_probe_shared *shared, int fd)
     }
     sf_strbuf_addf(&head,
                    "HTTP/1.0 %s\r\nContent-Type: text/plain; version=0.0.4; "
-                   "charset=utf-8\r\nContent-Length: %zu\r\n\r\n%s",
-                   known ? "200 OK" : "404 Not Found", body.length, body.text);
+                   "charset=utf-8\r\nContent-Length: %zu\r\n\r\n",
+                   known ? "200 OK" : "404 Not Found", body.length);
+    sf_strbuf_add(&head, body.text, body.length);
     if (!head.failed && !body.failed)
-        (void)!send(fd, head.text, head.length, MSG_NOSIGNAL);
+        send_all(shared, fd, head.text, head.length);
     sf_strbuf_free(&head);
     sf_strbuf_free(&body);
 }
@@ -187,8 +224,10 @@ static void *serve_metrics(void *ctx)
         if (poll(&pollfd, 1, 100) != 1)
             continue;
         const int fd = accept4(shared->metrics_fd, NULL, NULL, SOCK_CLOEXEC);
-        if (fd < 0)
+        if (fd < 0) {
+            sf_sleep_ms(ACCEPT_PAUSE_MS); /* no descriptors left, say: not in a hurry */
             continue;
+        }
         answer(shared, fd);
         (void)close(fd);
     }

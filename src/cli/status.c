@@ -17,6 +17,48 @@ static void print_check(const char *name, const char *text, bool ok)
         (void)printf("%s %s: %s\n", ok ? "[+]" : "[-]", name, text);
 }
 
+/* "  +0.250 ms +- 1.100 ms, 3 s ago", or nothing where no time is known. */
+static void print_time(const json_t *of)
+{
+    if (!json_is_number(json_object_get(of, "offset_ns")))
+        return;
+    (void)printf("  %+.3f ms +- %.3f ms, %.0f s ago", sf_cli_number_at(of, "offset_ns", 0) / 1e6,
+                 sf_cli_number_at(of, "error_ns", 0) / 1e6,
+                 sf_cli_number_at(of, "age_ms", 0) / 1e3);
+}
+
+/* The verdict, what each source says, and each server behind them. */
+static void print_clock(const json_t *clock)
+{
+    size_t i;
+    const json_t *item;
+    (void)printf("clock        %s: %s\n", sf_cli_text_at(clock, "verdict", "?"),
+                 sf_cli_text_at(clock, "text", ""));
+    json_array_foreach(json_object_get(clock, "sources"), i, item)
+    {
+        const char *text = sf_cli_text_at(item, "text", "");
+        (void)printf("  source     %s: %s", sf_cli_text_at(item, "name", "?"),
+                     sf_cli_text_at(item, "status", "?"));
+        if (json_is_true(json_object_get(item, "up")))
+            print_time(item);
+        (void)printf("%s%s\n", text[0] != '\0' ? "  " : "", text);
+    }
+    json_array_foreach(json_object_get(clock, "servers"), i, item)
+    {
+        const char *address = sf_cli_text_at(item, "address", "");
+        const char *refusal = sf_cli_text_at(item, "last_refusal", "");
+        (void)printf("  server     %s%s%s: %s", sf_cli_text_at(item, "name", "?"),
+                     address[0] != '\0' ? " " : "", address, sf_cli_text_at(item, "state", "?"));
+        print_time(item);
+        if (sf_cli_number_at(item, "polls", 0) > 0) /* one that chronyd asks has no figures */
+            (void)printf("  %.0f of %.0f answered", sf_cli_number_at(item, "answers", 0),
+                         sf_cli_number_at(item, "polls", 0));
+        if (refusal[0] != '\0')
+            (void)printf(", %.0f refused, last: %s", sf_cli_number_at(item, "refused", 0), refusal);
+        (void)printf("\n");
+    }
+}
+
 static void print_worker(const json_t *status)
 {
     char time[SF_TIME_TEXT_MAX], left[SF_DURATION_TEXT_MAX];
@@ -39,8 +81,7 @@ static void print_worker(const json_t *status)
             sf_format_time_ms((int64_t)until_ms, time, sizeof time),
             sf_format_duration_ms((int64_t)sf_cli_number_at(status, "reservation.left_ms", 0), left,
                                   sizeof left));
-    (void)printf("clock        %s: %s\n", sf_cli_text_at(status, "clock.verdict", "?"),
-                 sf_cli_text_at(status, "clock.text", ""));
+    print_clock(json_object_get(status, "clock"));
     (void)printf("coordinator  %s, %s\n", sf_cli_text_at(status, "coordinator.backend", "?"),
                  json_is_true(json_object_get(json_object_get(status, "coordinator"), "connected"))
                      ? "connected"

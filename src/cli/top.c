@@ -1,14 +1,18 @@
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/parse.h"
 #include "base/ticks.h"
 #include "cli/fleet.h"
 #include "cli/worker.h"
+
+#define ERROR_ROWS 4 /* of a terminal, kept free for an error that is too long for a line */
 
 static volatile sig_atomic_t stopped;
 
@@ -85,14 +89,16 @@ static int draw_fleet(struct screen *screen)
     return -1;
 }
 
+/* The figures of all first, which a small window must not cut off. */
 static int draw(const struct sf_cli_admin *admin, struct sf_cli_fleet *fleet, FILE *to)
 {
-    struct screen screen = {.to = to, .like = admin, .timeout_ms = 500};
+    char *lines = NULL;
+    size_t size = 0;
+    struct screen screen = {.to = open_memstream(&lines, &size), .like = admin, .timeout_ms = 500};
     char time[SF_TIME_TEXT_MAX];
     int code;
-    (void)fprintf(to, "snowfleet top  %s  %s\n\n", fleet != NULL ? fleet->url : admin->url,
-                  sf_format_time_ms(sf_real_ns() / SF_NS_PER_MS, time, sizeof time));
-    sf_cli_worker_heading(to);
+    if (screen.to == NULL)
+        abort();
     if (fleet != NULL) {
         struct sf_coord_config config;
         code = sf_cli_fleet_config(fleet, &config);
@@ -101,15 +107,37 @@ static int draw(const struct sf_cli_admin *admin, struct sf_cli_fleet *fleet, FI
     } else {
         code = draw_fleet(&screen);
     }
+    (void)fclose(screen.to);
+    (void)fprintf(to, "snowfleet top  %s  %s\n", fleet != NULL ? fleet->url : admin->url,
+                  sf_format_time_ms(sf_real_ns() / SF_NS_PER_MS, time, sizeof time));
     (void)fprintf(to,
-                  "\n%llu workers (%llu silent), %.0f IDs/s; slots: %llu held, %llu free, %llu "
-                  "quarantined, %llu broken; %llu "
-                  "workers wait\n",
+                  "%llu workers (%llu silent), %.0f IDs/s; slots: %llu held, %llu free, %llu "
+                  "quarantined, %llu broken; %llu workers wait\n\n",
                   (unsigned long long)screen.workers, (unsigned long long)screen.silent,
                   screen.ids_per_s, (unsigned long long)screen.held,
                   (unsigned long long)screen.free, (unsigned long long)screen.quarantined,
                   (unsigned long long)screen.broken, (unsigned long long)screen.waiting);
+    sf_cli_worker_heading(to);
+    (void)fwrite(lines, 1, size, to);
+    free(lines);
     return code;
+}
+
+/* On a terminal: line by line over what is there, so that nothing flickers, and clipped to its
+ * size. */
+static void paint(const char *text)
+{
+    struct winsize window = {0};
+    const bool known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_row > ERROR_ROWS;
+    const int rows = known ? window.ws_row - ERROR_ROWS : INT_MAX;
+    const int columns = known ? window.ws_col : INT_MAX;
+    (void)fputs("\033[H", stdout);
+    for (int row = 0; *text != '\0' && row < rows; row++) {
+        const int length = (int)strcspn(text, "\n");
+        (void)printf("%.*s\033[K\n", length < columns ? length : columns, text);
+        text += length + (text[length] == '\n');
+    }
+    (void)fputs("\033[J\0337", stdout); /* nothing below; here an error is told */
 }
 
 /* Draws into memory first, so that the screen changes at once and an error leaves it alone. */
@@ -122,14 +150,34 @@ static int frame(const struct sf_cli_admin *admin, struct sf_cli_fleet *fleet, b
         abort();
     const int code = draw(admin, fleet, to);
     (void)fclose(to);
-    if (code < 0) {
-        if (ansi)
-            (void)fputs("\033[H\033[2J", stdout);
+    if (code < 0 && ansi)
+        paint(text);
+    else if (code < 0)
         (void)fwrite(text, 1, size, stdout);
-        (void)fflush(stdout);
-    }
+    (void)fflush(stdout);
     free(text);
     return code;
+}
+
+/* Until Ctrl-C. Once there was something to see, an outage is part of the picture: it is told, and
+ * the look goes on. */
+static int watch(const struct sf_cli_admin *admin, struct sf_cli_fleet *fleet, uint64_t interval_ms,
+                 bool once)
+{
+    const bool ansi = !once && isatty(STDOUT_FILENO);
+    bool seen = false;
+    while (!stopped) {
+        if (ansi && seen) {
+            (void)fputs("\0338", stdout); /* over the error of before */
+            (void)fflush(stdout);
+        }
+        const int code = frame(admin, fleet, ansi);
+        seen = seen || code < 0;
+        if (once || !seen)
+            return code;
+        sf_sleep_ms((int64_t)interval_ms);
+    }
+    return -1;
 }
 
 int sf_cli_top(int argc, char **argv)
@@ -167,14 +215,8 @@ int sf_cli_top(int argc, char **argv)
     const struct sigaction action = {.sa_handler = on_signal};
     (void)sigaction(SIGINT, &action, NULL);
     (void)sigaction(SIGTERM, &action, NULL);
-    const bool ansi = !once && isatty(STDOUT_FILENO);
-    while (code < 0 && !stopped) {
-        code = frame(&admin, to.coordinator != NULL ? &fleet : NULL, ansi);
-        if (once)
-            break;
-        if (code < 0)
-            sf_sleep_ms((int64_t)interval_ms);
-    }
+    if (code < 0)
+        code = watch(&admin, to.coordinator != NULL ? &fleet : NULL, interval_ms, once);
     sf_cli_fleet_close(&fleet);
     return code < 0 ? sf_cli_end() : code;
 }

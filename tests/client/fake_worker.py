@@ -18,6 +18,8 @@ class Worker:
         self.word = 0
         self.repeat = None  # an ID to give out instead of a fresh one
         self.drained = threading.Event()
+        self.answering = True  # on the admin paths
+        self.node = "host-a"
         outer = self
 
         class Data(socketserver.BaseRequestHandler):
@@ -40,7 +42,9 @@ class Worker:
 
             def do_GET(self):
                 known = {"/status": outer.status, "/fleet": outer.fleet}
-                if self.path in known:
+                if not outer.answering:
+                    self.reply(503, b"not now", "text/plain")
+                elif self.path in known:
                     self.reply(200, json.dumps(known[self.path]()).encode())
                 else:
                     self.reply(404, b"no such path", "text/plain")
@@ -101,8 +105,16 @@ class Worker:
 
     def status(self):
         return {"fleet": "default", "fleet_id": self.fleet_id, "datacenter": 0, "worker": self.worker, "fence": 17,
-                "state": "ready", "why": "", "node": "host-a", "address": self.address, "admin": self.admin_url[7:],
-                "version": "0.1.0", "clock": {"verdict": "ok", "text": "offset 0.2ms", "offset_ns": 200000},
+                "state": "ready", "why": "", "node": self.node, "address": self.address, "admin": self.admin_url[7:],
+                "version": "0.1.0", "clock": {
+                    "verdict": "ok", "text": "offset 0.2ms", "offset_ns": 200000,
+                    "sources": [{"name": "ntp", "up": True, "status": "synced", "offset_ns": -200000, "error_ns": 1100000, "age_ms": 2000,
+                                 "text": "1 of 2 servers agree"},
+                                {"name": "kernel", "up": False, "status": "unsynced", "offset_ns": 0, "error_ns": 0, "age_ms": 0, "text": ""}],
+                    "servers": [{"name": "ntp:a", "address": "10.0.0.1:123", "state": "falseticker", "offset_ns": 5000000000,
+                                 "error_ns": 1000000, "age_ms": 500, "polls": 20, "answers": 18, "refused": 2, "last_refusal": "origin"},
+                                {"name": "ntp:b", "address": "", "state": "no answer", "offset_ns": None, "error_ns": None,
+                                 "age_ms": None, "polls": 3, "answers": 0, "refused": 0, "last_refusal": ""}]},
                 "reservation": {"reserved_until_ms": 1795219790000, "left_ms": 590000},
                 "coordinator": {"backend": "local", "connected": True}, "connections": 12, "ids_minted": 5,
                 "ids_per_s": 41000.5, "latency": {"p50_us": 21, "p95_us": None, "p99_us": 95},

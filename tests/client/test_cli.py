@@ -159,19 +159,59 @@ class WithWorker(unittest.TestCase):
             for name in ("ids_total", "duplicates_total", "order_errors_total", "failures_total", "duration_seconds_bucket",
                          "duration_seconds_sum", "duration_seconds_count"):
                 self.assertIn(f'snowfleet_verify_{name}{{worker="{self.worker.address}"', text)
+            with socket.create_connection(("127.0.0.1", port), 20) as slow:  # its request comes in two pieces
+                slow.sendall(b"GET /met")
+                time.sleep(0.2)
+                slow.sendall(b"rics HTTP/1.0\r\n\r\n")
+                self.assertEqual(slow.recv(15), b"HTTP/1.0 200 OK")
+            with socket.create_connection(("127.0.0.1", port), 20) as other:
+                other.sendall(b"GET /metricsx HTTP/1.0\r\n\r\n")
+                self.assertEqual(other.recv(12), b"HTTP/1.0 404")
+            with socket.create_connection(("127.0.0.1", port), 20):  # asks nothing, and holds nobody up for long
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20).read()
         finally:
             process.send_signal(signal.SIGINT)
             process.communicate(timeout=20)
         self.assertEqual(process.returncode, 0)
 
+    def check_top_goes_on(self):
+        """What was seen once is looked at on, through an outage, until Ctrl-C; what never answered is an error."""
+        port = self.worker.admin.server_address[1]
+        top = subprocess.Popen([SNOWFLEET, "top", "-i", "100", "--admin", self.worker.admin_url], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               text=True)
+        try:
+            self.wait_line(top.stdout, "host-a")
+            self.worker.answering = False
+            self.assertIn(f"127.0.0.1:{port}/fleet: HTTP 503", top.stderr.readline())
+            self.worker.node, self.worker.answering = "host-b", True
+            self.wait_line(top.stdout, "host-b")
+        finally:
+            top.send_signal(signal.SIGINT)
+            top.communicate(timeout=20)
+        self.assertEqual(top.returncode, 0)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            run("top", "--admin", "http://127.0.0.1:%d" % free.getsockname()[1], code=69)
+
+    def wait_line(self, lines, part):
+        self.assertTrue(any(part in line for line in lines), "top has ended")
+
     def test_status_top_drain(self):
         admin = ["--admin", self.worker.admin_url]
-        self.assertIn("datacenter 0 worker 3", run("status", *admin))
+        text = run("status", *admin)
+        self.assertIn("datacenter 0 worker 3", text)
+        for line in ("clock        ok: offset 0.2ms",
+                     "  source     ntp: synced  -0.200 ms +- 1.100 ms, 2 s ago  1 of 2 servers agree",
+                     "  source     kernel: unsynced",
+                     "  server     ntp:a 10.0.0.1:123: falseticker  +5000.000 ms +- 1.000 ms, 0 s ago  18 of 20 answered, 2 refused, last: origin",
+                     "  server     ntp:b: no answer  0 of 3 answered"):
+            self.assertIn(line + "\n", text)
         self.assertEqual(json.loads(run("status", "--json", *admin))["fence"], 17)
         text = run("top", "--once", *admin)
         self.assertRegex(text, r"(?m)^0/3 +ready +host-a +4100[01]")
         self.assertIn("no answer", text)
         self.assertIn("2 workers (1 silent)", text)
+        self.check_top_goes_on()
         self.assertEqual(run("drain", *admin), "draining\n")
         self.assertTrue(self.worker.drained.is_set())
         run("drain", "--wait", "--timeout-ms", "300", *admin, code=1)
