@@ -110,8 +110,6 @@ static void collect_minting(struct sf_daemon *d, struct sf_metrics_page *page)
             ahead_s = ahead;
     }
     sf_metrics_emit(page, SF_METRIC_MINT_AHEAD, "", ahead_s);
-    sf_metrics_emit(page, SF_METRIC_WAITING_REQUESTS, "", sf_server_waiting(d->server));
-    sf_metrics_emit(page, SF_METRIC_CONNECTIONS, "", sf_server_connections(d->server));
 }
 
 static void collect_clock(struct sf_daemon *d, struct sf_metrics_page *page)

@@ -115,6 +115,7 @@ struct sf_daemon {
     struct sf_log *log;
     struct sf_inbox *inbox;
     struct sf_metrics *metrics;
+    double process_start_s;
     struct sf_metrics_block *block; /* control's counters */
     struct sf_clock *clock;
     struct sf_coord *coord;

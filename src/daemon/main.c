@@ -174,7 +174,8 @@ static int set_up(struct sf_daemon *d, struct sf_error *err)
                                              .token_file = d->config->admin_token_file};
     sf_status_admin_host(d, &admin_options.host);
     sf_metrics_register(d->metrics, sf_collect, d);
-    sf_metrics_register(d->metrics, sf_metrics_process, NULL);
+    d->process_start_s = sf_metrics_process_start_s();
+    sf_metrics_register(d->metrics, sf_metrics_process, &d->process_start_s);
     error = sf_server_start(d->server, err);
     if (error)
         return error;

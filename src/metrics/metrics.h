@@ -55,7 +55,11 @@ void sf_metrics_emit(struct sf_metrics_page *page, enum sf_metric metric, const 
                      double value);
 const char *sf_metrics_escape(const char *value, char *buffer, size_t size);
 
-/* A collector for the process_* metrics (from /proc; ctx is not used). Register it once per
+/* When this process started, as Unix seconds; -1 where /proc cannot be read. By the wall clock of
+ * this moment, so each call may give another value: to be asked for once. */
+double sf_metrics_process_start_s(void);
+/* A collector for the process_* metrics, from /proc. ctx points at the start as told once, which
+ * outlives the registration: a value that changes is taken for a restart. Register it once per
  * process. */
 void sf_metrics_process(void *ctx, struct sf_metrics_page *page);
 

@@ -54,9 +54,18 @@ static bool read_stat(uint64_t *ret_ticks, uint64_t *ret_threads, uint64_t *ret_
     return true;
 }
 
+double sf_metrics_process_start_s(void)
+{
+    uint64_t ticks, threads, start, virtual_bytes;
+    int64_t resident_pages;
+    if (!read_stat(&ticks, &threads, &start, &virtual_bytes, &resident_pages))
+        return -1;
+    return boot_time_s() + (double)start / (double)sysconf(_SC_CLK_TCK);
+}
+
 void sf_metrics_process(void *ctx, struct sf_metrics_page *page)
 {
-    (void)ctx;
+    const double *start_s = ctx;
     uint64_t ticks, threads, start, virtual_bytes;
     int64_t resident_pages;
     if (read_stat(&ticks, &threads, &start, &virtual_bytes, &resident_pages)) {
@@ -66,9 +75,9 @@ void sf_metrics_process(void *ctx, struct sf_metrics_page *page)
         sf_metrics_emit(page, SF_METRIC_PROCESS_VIRTUAL, "", (double)virtual_bytes);
         sf_metrics_emit(page, SF_METRIC_PROCESS_RESIDENT, "",
                         (double)resident_pages * (double)sysconf(_SC_PAGESIZE));
-        sf_metrics_emit(page, SF_METRIC_PROCESS_START_TIME, "",
-                        boot_time_s() + (double)start / hertz);
     }
+    if (*start_s >= 0)
+        sf_metrics_emit(page, SF_METRIC_PROCESS_START_TIME, "", *start_s);
     const double descriptors = count_descriptors();
     if (descriptors >= 0)
         sf_metrics_emit(page, SF_METRIC_PROCESS_OPEN_FDS, "", descriptors);

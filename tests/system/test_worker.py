@@ -4,6 +4,8 @@ import json
 import os
 import pathlib
 import random
+import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -12,7 +14,9 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import snowfleet as sf  # noqa: E402
+from fake_ntp import FakeNtp  # noqa: E402
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 SANITIZED = "san" in str(sf.BIN)
 
@@ -81,6 +85,39 @@ class OneWorker(unittest.TestCase):
             self.assertEqual(len(set(ids)), 1000)
             self.assertEqual(sf.http(base + "/v1/ids?count=1001")[0], 400)
             self.assertGreaterEqual(worker.metric("snowfleet_ids_minted_total"), 0)
+
+    def test_metrics_are_those_of_the_document(self):
+        """A worker that has done everything shows every metric of docs/metrics.md but the prober's, with the type and labels told there."""
+        with sf.Fleet() as fleet:
+            tokens = fleet.directory / "tokens"
+            tokens.write_text("team:0123456789abcdef0123456789abcdef\n")
+            tokens.chmod(0o600)
+            ntp = FakeNtp()
+            self.addCleanup(ntp.close)
+            worker = fleet.worker(options={"listen-token-file": tokens, "clock-sources": ntp.source}).start()
+            with worker.connect() as c:
+                self.assertEqual(c.ask(sf.AUTH, body=b"0123456789abcdef0123456789abcdef").code, sf.OK)
+                c.ids(10)
+            page = sf.http(f"http://127.0.0.1:{worker.admin}/metrics")[1]
+            series = [line.rsplit(" ", 1)[0] for line in page.splitlines() if not line.startswith("#")]
+            self.assertEqual([one for one in series if series.count(one) > 1], [], "each series once")
+            documented = (ROOT / "docs/metrics.md").read_text()
+            for name, kind, labels in re.findall(r"^\| `(\w+)` \| (\w+) \| ([\w,]+|-) \|", documented, re.M):
+                if name.startswith("snowfleet_verify_"):
+                    continue
+                self.assertRegex(page, rf"(?m)^# TYPE {name} {kind}$")
+                sample = name + ("_count" if kind == "histogram" else "")
+                samples = re.findall(rf"^{sample}(?:\{{(.*)\}})? \S+$", page, re.M)
+                self.assertTrue(samples, name)
+                for keys in samples:
+                    self.assertEqual(re.findall(r'(\w+)="', keys), [] if labels == "-" else labels.split(","), name)
+            known = set(re.findall(r"^# TYPE (\w+) ", page, re.M))
+            self.assertEqual(known - set(re.findall(r"^\| `(\w+)` \|", documented, re.M)), set())
+            if shutil.which("promtool"):
+                done = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True, text=True, check=False)
+                # See test_metrics.c: it may take the "bits" in this name for a unit.
+                said = [line for line in done.stderr.splitlines() if "timestamp_bits_exhausted_seconds" not in line]
+                self.assertEqual(said, [])
 
     def test_kill_and_restart_goes_on_above(self):
         seed = int(os.environ.get("SF_SEED", time.time_ns() % 10**9))
