@@ -62,9 +62,10 @@ local alerts = [
   alert('TargetMissing', 'critical', 'absent(up{%s})' % c.workers, '5m',
         'Prometheus knows no worker at all',
         'No target matches the job of the workers (absent = {{ $value }}): nothing below this alert can fire.'),
-  alert('FewReady', 'critical', 'snowfleet:workers_ready:sum < %d' % c.min_ready, '1m',
+  // Where no worker of a job answers, nobody says how many are ready, nor of which fleet.
+  alert('FewReady', 'critical', 'snowfleet:workers_ready:sum < %d or sum by (job) (up{%s}) == 0' % [c.min_ready, c.workers], '1m',
         'Too few workers are ready',
-        'Fleet {{ $labels.fleet }} has {{ $value }} ready workers; at least %d are wanted.' % c.min_ready),
+        '{{ if $labels.fleet }}Fleet {{ $labels.fleet }}{{ else }}Job {{ $labels.job }}{{ end }} has {{ $value }} ready workers; at least %d are wanted.' % c.min_ready),
   alert('WorkerSuspended', 'warning', '(sum by (job, instance) (snowfleet_state{state=~"suspended|resyncing"}) %s) > 0' % c.info(), '2m',
         'A worker has stopped minting',
         'Worker ' + who + ' is suspended or resyncing ({{ $value }}): its clock or its reservation does not allow IDs.'),

@@ -151,6 +151,34 @@ class Dash(unittest.TestCase):
             self.assertEqual([v["name"] for v in board["templating"]["list"]][:4], ["datasource", "fleet", "datacenter", "worker"])
             self.assertEqual({a["name"] for a in board["annotations"]["list"]}, {"Restart", "Drain", "Clock step", "Alert"})
 
+    def test_counters_are_shown_as_rates(self):
+        for name, board in load.dashboards():
+            for panel in board["panels"]:
+                for target in panel.get("targets", []):
+                    counters = re.findall(r"\b\w+_total\b|\b\w+_bucket\b", target["expr"])
+                    rates = re.findall(r"\brate\((\w+)(?:\{[^}]*\})?\[\$__rate_interval\]\)", target["expr"])
+                    self.assertEqual(counters, rates, f"{name}: {panel['title']}")
+
+    def test_the_first_row_answers_the_first_question(self):
+        board = dict(load.dashboards())["fleet"]
+        rows = [i for i, p in enumerate(board["panels"]) if p["type"] == "row"]
+        first = board["panels"][rows[0] + 1:rows[1]]
+        self.assertEqual([(p["type"], p["title"], p["gridPos"]["y"]) for p in first],
+                         [("stat", t, 1) for t in ("IDs per second", "Error ratio", "Latency of NEXT", "Live workers", "Slots free")])
+        said = {p["title"]: " ".join(t["expr"] for t in p["targets"]) for p in first}
+        self.assertIn("$capacity", said["IDs per second"])
+        for quantile in ("0.5,", "0.95,", "0.99,"):
+            self.assertIn("histogram_quantile(" + quantile, said["Latency of NEXT"])
+        for title in ("Live workers", "Slots free"):
+            self.assertIn("by (datacenter)", said[title])
+        below = {p["title"]: p for p in board["panels"][rows[1]:]}
+        self.assertEqual(below["State of each worker"]["type"], "state-timeline")
+        for title in ("Clock offset", "Clock error bound", "Reservation left"):
+            steps = below[title]["fieldConfig"]["defaults"]["thresholds"]["steps"]
+            self.assertGreater(len(steps), 1, title)
+        for title in ("Sequence exhaustion", "Share of each worker", "Slots by state", "Coordinator connected", "CPU", "Memory"):
+            self.assertIn(title, below)
+
     def test_every_alert_says_what_to_do(self):
         for name, rule in alerts().items():
             self.assertIn(rule["labels"]["severity"], ("critical", "warning"), name)
@@ -221,6 +249,18 @@ class Dash(unittest.TestCase):
                     "summary": "A worker cannot reach its coordinator",
                     "description": "Worker 0/0 (w0) has lost its coordinator (connected = 0); it lives on its reservation.",
                     "runbook_url": alerts()["SnowfleetCoordinatorUnreachable"]["annotations"]["runbook_url"]}}]}],
+        })
+        # Nobody answers a scrape: then nobody says that none is ready.
+        tests.append({
+            "name": "an outage of all", "interval": "1m", "input_series": [{"series": s, "values": v} for s, v in (
+                one("up", "1 1 0x20"), one("up", "1 1 0x20", 1), (info(0)[0], "1 1 stale"), (info(1)[0], "1 1 stale"),
+                one("snowfleet_state", "1 1 stale", 0, 'state="ready"'), one("snowfleet_state", "1 1 stale", 1, 'state="ready"'))],
+            "alert_rule_test": [{"eval_time": "1m", "alertname": "SnowfleetFewReady", "exp_alerts": []}, {
+                "eval_time": "5m", "alertname": "SnowfleetFewReady", "exp_alerts": [{
+                    "exp_labels": {"severity": "critical", "job": "snowfleet"},
+                    "exp_annotations": {
+                        "summary": "Too few workers are ready", "description": "Job snowfleet has 0 ready workers; at least 2 are wanted.",
+                        "runbook_url": alerts()["SnowfleetFewReady"]["annotations"]["runbook_url"]}}]}],
         })
         self.promtool(["test", "rules"], json.dumps({"rule_files": [os.path.abspath(os.path.join(load.DASHBOARDS, "alerts.yaml"))],
                                                      "evaluation_interval": "15s", "tests": tests}))
