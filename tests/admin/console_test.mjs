@@ -15,6 +15,8 @@ if (!chromium_path || !existsSync(join(node_modules, "playwright-core"))) {
 }
 const { chromium } = createRequire(resolve(node_modules, "x.js"))("playwright-core");
 mkdirSync(shots, { recursive: true });
+const axe_path = join(node_modules, "axe-core/axe.min.js");
+const started_ms = Date.now();
 
 class Worker {
   constructor(number) {
@@ -39,9 +41,9 @@ class Worker {
     this.put("status.json", {
       protocol: 1, version: "0.1.0", build: { version: "0.1.0", commit: "abc" }, fleet: "alpha", fleet_id: "f", datacenter: 0, worker: this.number,
       fence: 10 + this.number, state: "ready", why: "", ready: true, node: "host-" + this.number, pid: 100 + this.number, now_ms: Date.now(),
-      uptime_ms: 3600000, epoch_ms: 0, layout: { timestamp: 41, datacenter: 5, worker: 5, sequence: 12 }, max_batch: 65536, address: "127.0.0.1:1",
+      uptime_ms: Date.now() - started_ms, epoch_ms: 0, layout: { timestamp: 41, datacenter: 5, worker: 5, sequence: 12 }, max_batch: 65536, address: "127.0.0.1:1",
       admin: this.admin, checks: [],
-      clock: { verdict: "ok", text: "offset 0.2ms", offset_ns: 200000, error_ns: 900000, synchronized: true, warn_offset_ms: 100, max_offset_ms: 1000, steps: 0, slewing: false, sources: [] },
+      clock: { verdict: "ok", text: "offset 0." + this.ids + "ms", offset_ns: 200000, error_ns: 900000, synchronized: true, warn_offset_ms: 100, max_offset_ms: 1000, steps: 0, slewing: false, sources: [] },
       reservation: { reserved_until_ms: Date.now() + 590000, left_ms: 590000, window_ms: 600000, renewals: { ok: 1, uncertain: 0, lost: 0 } },
       coordinator: { backend: "local", connected: true, silent_ms: 5 }, connections: 2, waiting: 0, ids_minted: this.ids, ids_per_s: 4000,
       latency: { p50_us: 20, p95_us: 40, p99_us: 95 }, requests: 10, errors: { not_ready: 0 }, sequence_exhausted: 0, rate_limited: 0, bad_frames: 0,
@@ -87,6 +89,26 @@ try {
   const looks = () => page.$$eval("#slots button", list => list.map(b => b.dataset.look + ":" + b.children[1].textContent));
   const text = id => page.textContent("#" + id);
 
+  // What axe finds against WCAG 2.2 AA and its own best practices.
+  const accessible = async where => {
+    if (!await page.evaluate(() => "axe" in window)) await page.addScriptTag({ path: axe_path });
+    const { found, passed } = await page.evaluate(async () => {
+      const { violations, passes } = await axe.run();
+      return { found: violations.map(v => v.id + ": " + v.nodes.map(n => n.html).join(" | ")), passed: passes.map(p => p.id) };
+    });
+    assert.deepEqual(found, [], where);
+    assert.ok(passed.includes("color-contrast") && passed.includes("button-name") && passed.length > 20, `${where}: ${passed}`);
+  };
+  // What a screen reader reads out by itself while nothing happens: nothing, though ages and rates go on.
+  const silent = async where => {
+    const said = await page.evaluate(ms => new Promise(done => {
+      const heard = [], watch = new MutationObserver(list => heard.push(...list.map(m => m.target.textContent)));
+      for (const node of document.querySelectorAll("[aria-live], [role=status], [role=alert]")) watch.observe(node, { subtree: true, childList: true, characterData: true });
+      setTimeout(() => { watch.disconnect(); done(heard); }, ms);
+    }), 3500);
+    assert.deepEqual(said, [], where);
+  };
+
   await page.goto(`http://${workers[0].admin}/`);
   await until("three ready workers", async () => { const all = await looks(); return all.length === 8 && all.slice(0, 3).every(x => x === "good:ready"); });
   assert.deepEqual((await looks()).slice(3), Array(5).fill("idle:free"));
@@ -96,6 +118,7 @@ try {
   assert.match(await text("t-free"), /^5of 8, 0 quarantined$/);
   assert.match(await text("events"), /got <b>slot<\/b> 2/, "text from a worker is text, not markup");
   assert.equal(await page.$$eval("#events b", list => list.length), 0);
+  assert.match(await text("events"), /2026.*slot/, "an event of another day has its date");
   await page.screenshot({ path: join(shots, "console-ready.png"), fullPage: true });
 
   // Keyboard: to the first slot, along, choose it.
@@ -105,6 +128,9 @@ try {
   await until("details of slot 0/1", async () => /^Slot 0\/1: ready; node host-1, fence 11/.test(await text("detail")));
   assert.equal(await page.getAttribute("#slots li:nth-child(2) button", "aria-pressed"), "true");
   assert.equal(await page.getAttribute("#slots li:nth-child(2) button", "aria-label"), "slot 0/1, ready, host-1");
+  assert.equal(await page.getAttribute("#workers tr:nth-child(2)", "aria-current"), "true");
+  await silent("a chosen slot");
+  await accessible("desktop, light");
 
   // A bad clock, and a worker that leaves in good order.
   workers[1].changes = { clock: { verdict: "bad", text: "offset 1.2s", offset_ns: -1200000000, error_ns: 5000000, synchronized: false, max_offset_ms: 1000 }, ready: false, state: "suspended", why: "clock" };
@@ -134,6 +160,13 @@ try {
   assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= 375), "nothing runs off a phone's side");
   assert.equal(await page.evaluate(() => getComputedStyle(document.body).backgroundColor), "rgb(16, 21, 28)");
   await page.screenshot({ path: join(shots, "console-phone-dark.png"), fullPage: true });
+  await accessible("phone, dark");
+  await page.emulateMedia({ colorScheme: "light" });
+  await page.screenshot({ path: join(shots, "console-phone.png"), fullPage: true });
+  await page.setViewportSize({ width: 1200, height: 900 });
+  await page.emulateMedia({ colorScheme: "dark" });
+  await page.screenshot({ path: join(shots, "console-dark.png"), fullPage: true });
+  await accessible("desktop, dark");
 
   // Contrast of every state in both schemes, as WCAG counts it.
   for (const scheme of ["light", "dark"]) {
@@ -149,6 +182,8 @@ try {
   workers[0].end();
   await until("lost connection", async () => /^Connection lost: .* What you see is \d+s old/.test(await text("banner")));
   assert.equal(await page.getAttribute("#banner", "class"), "bad");
+  await silent("a lost connection");
+  await accessible("connection lost");
   await page.screenshot({ path: join(shots, "console-connection-lost.png"), fullPage: true });
   assert.deepEqual(errors, []);
   assert.deepEqual(outside, []);
