@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """What a worker does when its clock is wrong: under load, with servers and steps that the test controls."""
+import json
 import os
 import pathlib
 import re
@@ -57,6 +58,17 @@ class ClockWorker(unittest.TestCase):
         for a, b in zip(ids, ids[1:]):
             self.assertLess(a, b)
 
+    def wait_released(self, fence):
+        """Until the slot of this claim is given back, free for others at once."""
+        def slots():
+            return json.loads(self.fleet.tool("slots", "--coordinator", self.fleet.coordinator, "--json").stdout)
+
+        def released():
+            found = slots()
+            return found["held"] == 0 and [s["state"] for s in found["slots"] if s["fence"] == fence] == ["free"]
+
+        sf.wait_until(released, lambda: f"slot of claim {fence} released: {[s for s in slots()['slots'] if s['fence']]}", step_s=0.1)
+
     def wait_for_ids(self, minter):
         before = len(minter.ids)
         sf.wait_until(lambda: len(minter.ids) > before + 10, "more IDs")
@@ -69,19 +81,20 @@ class ClockWorker(unittest.TestCase):
                                             "clock-require-sync": "true"}).start()
         minter = Minter(worker.port)
         self.wait_for_ids(minter)
+        fence = worker.status()["fence"]
         for fake in fakes:
             fake.faults["offset"] = 5
         worker.wait_not_ready()
         self.assertIn("over max_offset_ms 1000", worker.readyz()[1])
         sf.wait_until(lambda: minter.statuses.get(sf.CLOCK), "the status CLOCK")
         sf.wait_until(lambda: worker.status()["state"] in ("suspended", "resyncing"), "suspended")
-        slots = self.fleet.tool("slots", "--coordinator", self.fleet.coordinator).stdout
-        self.assertIn("\n0 held", slots)
+        self.wait_released(fence)
         for fake in fakes:
             fake.faults["offset"] = 0
         began = time.monotonic()
         worker.wait_ready()
         self.assertLess(time.monotonic() - began, 10)
+        self.assertGreater(worker.status()["fence"], fence, "a new claim")
         self.wait_for_ids(minter)
         self.assert_ascending(minter.end())
         self.assertEqual(set(minter.statuses) - {sf.CLOCK, sf.NOT_READY}, set())
@@ -124,6 +137,7 @@ class ClockWorker(unittest.TestCase):
             self.wait_for_ids(minter)
         self.assertEqual(minter.statuses, {}, "no error at all for steps within max_offset")
         for text in ("+3600", "-3600"):
+            fence = worker.status()["fence"]
             step(text)
             worker.wait_not_ready()
             self.assertIn("clock", worker.readyz()[1])
@@ -135,11 +149,12 @@ class ClockWorker(unittest.TestCase):
             self.assertTrue(reserved)
             for number in reserved:
                 self.assertLess(int(number), limit_ms, "a clock an hour ahead must not reserve an hour ahead")
-            time.sleep(1)
+            self.wait_released(fence)
             step("+0")
             began = time.monotonic()
             worker.wait_ready()
             self.assertLess(time.monotonic() - began, 10)
+            self.assertGreater(worker.status()["fence"], fence, "a new claim")
             self.wait_for_ids(minter)
         self.assert_ascending(minter.end())
         self.assertEqual(set(minter.statuses) - {sf.CLOCK, sf.NOT_READY}, set())
