@@ -119,6 +119,25 @@ class OneWorker(unittest.TestCase):
                 said = [line for line in done.stderr.splitlines() if "timestamp_bits_exhausted_seconds" not in line]
                 self.assertEqual(said, [])
 
+    @unittest.skipIf(SANITIZED, "what it costs with a sanitizer says nothing")
+    def test_a_scrape_is_cheap(self):
+        """Under 5 ms of CPU, which other load on the machine does not change."""
+        def cpu_s(worker):
+            fields = pathlib.Path(f"/proc/{worker.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+        with sf.Fleet() as fleet:
+            worker = fleet.worker().start()
+            with worker.connect() as c:
+                for count in (1, 1000):
+                    c.ids(count)
+            count, before = 200, cpu_s(worker)
+            for _ in range(count):
+                self.assertEqual(sf.http(f"http://127.0.0.1:{worker.admin}/metrics")[0], 200)
+            each_s = (cpu_s(worker) - before) / count
+            print(f"a scrape takes {each_s * 1000:.2f} ms of CPU")
+            self.assertLess(each_s, 0.005)
+
     def test_kill_and_restart_goes_on_above(self):
         seed = int(os.environ.get("SF_SEED", time.time_ns() % 10**9))
         print("seed", seed)

@@ -32,6 +32,7 @@ struct fixture {
     struct sf_generator generators[4];
     _Atomic uint64_t words[4];
     _Atomic uint64_t fixed_ms; /* minting time; 0: the real one */
+    _Atomic unsigned readings; /* how often minting time was asked for */
     _Atomic int refusal_status;
     uint64_t start_ms;
 };
@@ -39,6 +40,7 @@ struct fixture {
 static inline uint64_t fixture_now(void *ctx)
 {
     struct fixture *f = ctx;
+    atomic_fetch_add(&f->readings, 1);
     const uint64_t fixed = atomic_load(&f->fixed_ms);
     return fixed != 0 ? fixed : (uint64_t)(sf_real_ns() / 1000000 - EPOCH_MS);
 }
