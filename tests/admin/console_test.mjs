@@ -133,9 +133,10 @@ try {
   await accessible("desktop, light");
 
   // A bad clock, and a worker that leaves in good order.
-  workers[1].changes = { clock: { verdict: "bad", text: "offset 1.2s", offset_ns: -1200000000, error_ns: 5000000, synchronized: false, max_offset_ms: 1000 }, ready: false, state: "suspended", why: "clock" };
+  workers[1].changes = { clock: { verdict: "bad", text: "offset 1.2s", offset_ns: -1234560000, error_ns: 27680000, synchronized: false, max_offset_ms: 1000 }, ready: false, state: "suspended", why: "clock" };
   await until("suspended", async () => (await looks())[1] === "bad:suspended");
-  assert.match(await text("workers"), /-1.2 s ± 5 ms, not synchronised/);
+  assert.match(await text("workers"), /-1.235 s ± 27.68 ms, not synchronised/);
+  assert.ok(await page.$eval(".scroll", n => n.scrollWidth <= n.clientWidth), "the table fits a desktop");
   await until("its event", async () => /0\/1 host-1: ready → suspended: clock/.test(await text("events")));
   workers[1].changes = {};
   await until("ready again", async () => (await looks())[1] === "good:ready");
