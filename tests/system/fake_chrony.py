@@ -5,10 +5,10 @@ version, kind, command, reply, sequence (true: another one), status, short (byte
 forge_first (forged answers before the true one), drop (a set of commands that get no answer).
 """
 import math
-import socket
 import struct
-import threading
 import time
+
+from fake_udp import FakeUdp
 
 N_SOURCES, SOURCE_DATA, TRACKING = 14, 15, 33
 SIZES = {N_SOURCES: (32, 2), SOURCE_DATA: (76, 3), TRACKING: (104, 5)}
@@ -19,27 +19,14 @@ def wire_float(value):
     return (((exponent + 1) & 0x7F) << 25 | (round(fraction * 2**24) & 0x1FFFFFF)) if value else 0
 
 
-class FakeChrony:
+class FakeChrony(FakeUdp):
     def __init__(self, **faults):
-        self.faults = dict(faults)
-        self.requests = []
         self.last = {}
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
-        self.socket.settimeout(0.1)
-        self.port = self.socket.getsockname()[1]
-        self.running = True
-        self.thread = threading.Thread(target=self.serve, daemon=True)
-        self.thread.start()
+        super().__init__(**faults)
 
     @property
     def source(self):
         return "chrony:127.0.0.1:%d" % self.port
-
-    def close(self):
-        self.running = False
-        self.thread.join()
-        self.socket.close()
 
     def body(self, command, index):
         f = self.faults
@@ -67,20 +54,14 @@ class FakeChrony:
         self.last[command] = packet
         return packet[:f.get("short", size)] + bytes(f.get("long", 0))
 
-    def serve(self):
-        while self.running:
-            try:
-                request, peer = self.socket.recvfrom(1024)
-            except socket.timeout:
-                continue
-            self.requests.append(request)
-            if struct.unpack_from("!H", request, 4)[0] in self.faults.get("drop", ()):
-                continue
-            answer = self.answer(request)
-            if self.faults.get("forge_first"):
-                forged = bytearray(answer)
-                forged[68:72] = struct.pack("!I", wire_float(3600.0))
-                forged[16] ^= 0x80
-                self.socket.sendto(forged, peer)
-                self.socket.sendto(b"\x06\x02", peer)
-            self.socket.sendto(answer, peer)
+    def take(self, request, peer):
+        if struct.unpack_from("!H", request, 4)[0] in self.faults.get("drop", ()):
+            return
+        answer = self.answer(request)
+        if self.faults.get("forge_first"):
+            forged = bytearray(answer)
+            forged[68:72] = struct.pack("!I", wire_float(3600.0))
+            forged[16] ^= 0x80
+            self.socket.sendto(forged, peer)
+            self.socket.sendto(b"\x06\x02", peer)
+        self.socket.sendto(answer, peer)

@@ -5,10 +5,10 @@ offset (s), li, stratum, refid, rootdelay (s), rootdisp (s), kod ("DENY"...), ba
 short (bytes), dup (replay the last answer), drop, forge_first (a forged answer before the true one), delay (s on the way back),
 ref_after (reference time after the transmit time).
 """
-import socket
 import struct
-import threading
 import time
+
+from fake_udp import FakeUdp
 
 ERA = 2208988800
 
@@ -17,27 +17,12 @@ def stamp(unix_s):
     return int((unix_s + ERA) * 2**32) & (2**64 - 1)
 
 
-class FakeNtp:
-    def __init__(self, address="127.0.0.1", **faults):
-        self.faults = dict(faults)
-        self.requests = []
-        self.last = None
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind((address, 0))
-        self.socket.settimeout(0.1)
-        self.address, self.port = self.socket.getsockname()
-        self.running = True
-        self.thread = threading.Thread(target=self.serve, daemon=True)
-        self.thread.start()
+class FakeNtp(FakeUdp):
+    last = None
 
     @property
     def source(self):
         return "ntp:%s:%d" % (self.address, self.port)
-
-    def close(self):
-        self.running = False
-        self.thread.join()
-        self.socket.close()
 
     def answer(self, request, received):
         f = self.faults
@@ -60,19 +45,13 @@ class FakeNtp:
         self.last = packet
         return packet[:f.get("short", len(packet))]
 
-    def serve(self):
-        while self.running:
-            try:
-                request, peer = self.socket.recvfrom(1024)
-            except socket.timeout:
-                continue
-            received = time.time()
-            self.requests.append(request)
-            if self.faults.get("drop"):
-                continue
-            if self.faults.get("forge_first"):
-                self.socket.sendto(bytes([0x24, 1]) + bytes(46), peer)
-                self.socket.sendto(b"\x24", peer)
-            answer = self.answer(request, received)
-            time.sleep(self.faults.get("delay", 0))
-            self.socket.sendto(answer, peer)
+    def take(self, request, peer):
+        received = time.time()
+        if self.faults.get("drop"):
+            return
+        if self.faults.get("forge_first"):
+            self.socket.sendto(bytes([0x24, 1]) + bytes(46), peer)
+            self.socket.sendto(b"\x24", peer)
+        answer = self.answer(request, received)
+        time.sleep(self.faults.get("delay", 0))
+        self.socket.sendto(answer, peer)
