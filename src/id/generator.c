@@ -11,10 +11,7 @@
 /* Exclusive bound of what the layout can express, as a word. */
 static uint64_t limit_word_of(const struct sf_generator *gen, uint64_t limit_ms)
 {
-    const uint64_t max_ms = sf_layout_max_timestamp(&gen->layout);
-    if (limit_ms > max_ms)
-        limit_ms = max_ms + 1;
-    return limit_ms << gen->layout.sequence_bits;
+    return (limit_ms < gen->end_ms ? limit_ms : gen->end_ms) << gen->layout.sequence_bits;
 }
 
 void sf_generator_init(struct sf_generator *gen, const struct sf_layout *layout,
@@ -25,6 +22,7 @@ void sf_generator_init(struct sf_generator *gen, const struct sf_layout *layout,
     gen->timestamp_shift =
         (uint8_t)(layout->datacenter_bits + layout->worker_bits + layout->sequence_bits);
     gen->max_ahead_ms = max_ahead_ms;
+    gen->end_ms = sf_layout_max_timestamp(layout) + 1;
     gen->word = word;
     atomic_init(&gen->limit_word, 0);
     atomic_init(&gen->slot_bits, 0);

@@ -33,6 +33,7 @@ struct sf_generator {
     _Atomic uint64_t limit_word; /* exclusive: limit_ms << sequence_bits */
     _Atomic uint64_t slot_bits;  /* datacenter and worker at their place in the ID */
     uint64_t max_ahead_ms;
+    uint64_t end_ms; /* first millisecond that the layout cannot express */
     struct sf_layout layout;
     uint8_t timestamp_shift; /* datacenter_bits + worker_bits + sequence_bits */
 };
@@ -117,8 +118,14 @@ static inline enum sf_mint_result sf_generator_mint(struct sf_generator *gen, ui
                                                     uint32_t want, struct sf_mint *ret)
 {
     const unsigned sequence_bits = gen->layout.sequence_bits;
+    /* At the end of the timestamps: a time beyond it would lose bits in the shift, and come back
+     * small. */
+    if (now_ms > gen->end_ms)
+        now_ms = gen->end_ms;
+    const uint64_t until_ms =
+        gen->end_ms - now_ms > gen->max_ahead_ms ? now_ms + gen->max_ahead_ms + 1 : gen->end_ms;
     const uint64_t fresh = (now_ms << sequence_bits) + jitter;
-    const uint64_t horizon = (now_ms + gen->max_ahead_ms + 1) << sequence_bits;
+    const uint64_t horizon = until_ms << sequence_bits;
     uint64_t word = atomic_load_explicit(gen->word, memory_order_acquire);
     for (;;) {
         if (word & SF_GENERATOR_CLOSED)

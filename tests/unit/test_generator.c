@@ -169,6 +169,34 @@ static void what_does_not_fit_is_refused(void **state)
     assert_int_equal(sf_generator_mint(&f.gen, 1024, 0, 0, 1, &mint), SF_MINT_EXHAUSTED);
 }
 
+/* Times beyond the layout's end are its end, however many of their bits the shift would lose. */
+static void nothing_behind_the_last_timestamp(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct sf_mint mint;
+    const struct sf_layout wide = {10, 1, 1, 51};
+    set_up(&f, &wide, 10);
+    assert_int_equal(sf_generator_open(&f.gen, 0, 0, 1000, UINT64_MAX), 0);
+    static const uint64_t late[] = {1024,           8192,      8192 + 1000, UINT64_C(1) << 62,
+                                    UINT64_MAX - 5, UINT64_MAX};
+    for (size_t i = 0; i < sizeof late / sizeof *late; i++)
+        assert_int_equal(sf_generator_mint(&f.gen, late[i], 0, 3, 1, &mint), SF_MINT_EXHAUSTED);
+    /* Before the end borrowing goes up to it, and no further. */
+    const struct sf_layout narrow = {10, 52, 0, 1};
+    set_up(&f, &narrow, 10);
+    assert_int_equal(sf_generator_open(&f.gen, 0, 0, 1020, UINT64_MAX), 0);
+    assert_int_equal(sf_generator_mint(&f.gen, 1020, 0, 0, 100, &mint), SF_MINT_OK);
+    assert_int_equal(mint.count, 8);
+    assert_int_equal(sf_generator_last_ms(&f.gen), 1023);
+    assert_int_equal(sf_generator_mint(&f.gen, 1020, 0, 0, 1, &mint), SF_MINT_EXHAUSTED);
+    /* A borrowing limit that no word can hold is the end as well. */
+    set_up(&f, &narrow, UINT64_MAX);
+    assert_int_equal(sf_generator_open(&f.gen, 0, 0, 24, UINT64_MAX), 0);
+    assert_int_equal(sf_generator_mint(&f.gen, 24, 0, 0, UINT32_MAX, &mint), SF_MINT_OK);
+    assert_int_equal(mint.count, 2000);
+}
+
 static void widths_at_the_edges(void **state)
 {
     (void)state;
@@ -342,6 +370,7 @@ int main(void)
         cmocka_unit_test(at_least_and_jitter),
         cmocka_unit_test(reopening_never_goes_back),
         cmocka_unit_test(what_does_not_fit_is_refused),
+        cmocka_unit_test(nothing_behind_the_last_timestamp),
         cmocka_unit_test(widths_at_the_edges),
         cmocka_unit_test(closing_under_concurrent_minting),
         cmocka_unit_test(no_word_twice_over_threads),
