@@ -1,6 +1,8 @@
 #include "base/bucket.h"
 
-#define UNIT 64 /* parts of a nanosecond */
+/* Parts of a nanosecond. Times are 64 bits: with 16 parts they last for 18 years of uptime, and one
+ * token at the highest rate still has 160 of them. */
+#define UNIT 16
 
 static int64_t cost_of(uint64_t rate_per_s, uint64_t n)
 {

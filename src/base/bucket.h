@@ -16,7 +16,7 @@
 #define SF_BUCKET_BURST_MAX UINT64_C(10000000000)
 
 struct sf_bucket {
-    _Atomic int64_t full_at; /* in 1/64 ns */
+    _Atomic int64_t full_at; /* in 1/16 ns */
 };
 
 /* Takes n tokens and returns 0, or takes none and returns the nanoseconds until they can be had (at
