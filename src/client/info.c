@@ -19,7 +19,7 @@ static void skip_blanks(struct span *in)
         in->at++;
 }
 
-/* The text behind "key" and its colon. */
+/* The text behind "key" and its colon, one byte at least. */
 static bool find(struct span in, const char *key, struct span *ret)
 {
     const size_t size = strlen(key);
@@ -36,7 +36,7 @@ static bool find(struct span in, const char *key, struct span *ret)
         rest.at++;
         skip_blanks(&rest);
         *ret = rest;
-        return true;
+        return rest.at < rest.end;
     }
     return false;
 }
