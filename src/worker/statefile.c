@@ -65,13 +65,22 @@ void sf_state_put(struct sf_state_block *block, const struct sf_state_header *he
     to->checksum = whole.checksum;
 }
 
+/* Whatever was written with a checksum that holds can be used: texts end, and times can be reckoned
+ * with. */
+static bool is_sane(const struct sf_state_header *header)
+{
+    return memchr(header->fleet_id, '\0', sizeof header->fleet_id) != NULL &&
+           header->mint.anchor_mono_ns >= 0 && header->mint.anchor_mint_ns >= 0 &&
+           header->mint.anchor_mint_ns < INT64_MAX / 2;
+}
+
 void sf_state_recall(const struct sf_state_block *block, const char *boot_id, uint64_t device,
                      uint64_t inode, int64_t mono_ns, uint32_t max_ahead_ms,
                      struct sf_reservation_memory *ret, struct sf_error *ret_why)
 {
     memset(ret, 0, sizeof *ret);
     struct sf_state_header header;
-    if (sf_state_get(block, &header)) {
+    if (sf_state_get(block, &header) || !is_sane(&header)) {
         sf_error_set(ret_why, -ENOENT, "the state file is new or damaged");
         return;
     }

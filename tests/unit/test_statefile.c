@@ -72,6 +72,26 @@ static void ignores_what_is_not_this_process_on_this_boot(void **state)
     assert_false(recall(&block, BOOT, 2, 2000).valid);
 }
 
+static void ignores_what_makes_no_sense(void **state)
+{
+    (void)state;
+    static const struct sf_minttime times[] = {{-1, INT64_C(1700000000000000000), 0},
+                                               {INT64_MIN, INT64_C(1700000000000000000), 0},
+                                               {1000, -1, 0},
+                                               {1000, INT64_MAX - 5, 0}};
+    struct sf_state_block block = {0};
+    struct sf_state_header header = held_header();
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
+        header.mint = times[i];
+        sf_state_put(&block, &header);
+        assert_false(recall(&block, BOOT, 2, 2000).valid);
+    }
+    header = held_header();
+    memset(header.fleet_id, 'a', sizeof header.fleet_id); /* without an end */
+    sf_state_put(&block, &header);
+    assert_false(recall(&block, BOOT, 2, 2000).valid);
+}
+
 /* A kill at any byte of an update leaves the copy before or the copy after. */
 static void every_torn_update_leaves_a_whole_copy(void **state)
 {
@@ -144,6 +164,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(remembers),
         cmocka_unit_test(ignores_what_is_not_this_process_on_this_boot),
+        cmocka_unit_test(ignores_what_makes_no_sense),
         cmocka_unit_test(every_torn_update_leaves_a_whole_copy),
         cmocka_unit_test(a_flipped_bit_is_noticed),
         cmocka_unit_test(one_process_at_a_time),
