@@ -98,7 +98,7 @@ void sf_shared_event(struct sf_daemon *d, enum sf_log_level level, const char *e
 
 /* --- what the server asks for --- */
 
-static uint64_t mint_now_ms(void *ctx)
+static uint64_t mint_now_ms(void *ctx, int64_t mono_ns)
 {
     const struct sf_daemon *d = ctx;
     const int64_t epoch_ms = atomic_load_explicit(&d->epoch_ms, memory_order_acquire);
@@ -107,7 +107,7 @@ static uint64_t mint_now_ms(void *ctx)
     const struct sf_minttime mint = sf_minttime_read(sf_clock_cell(d->clock));
     if (mint.anchor_mint_ns == 0)
         return 0;
-    const int64_t now_ms = sf_minttime_at(&mint, sf_mono_ns()) / SF_NS_PER_MS;
+    const int64_t now_ms = sf_minttime_at(&mint, mono_ns) / SF_NS_PER_MS;
     return now_ms > epoch_ms ? (uint64_t)(now_ms - epoch_ms) : 0;
 }
 

@@ -375,7 +375,7 @@ static int admin_mint(void *ctx, uint32_t n, uint64_t *ids, char *reason, size_t
     enum sf_mint_result result = SF_MINT_CLOSED;
     for (unsigned i = 0; i < d->hold_count && have < n; i++) {
         struct sf_generator *gen = &d->holds[i].right->gen;
-        const uint64_t now_ms = host.mint_now_ms(d);
+        const uint64_t now_ms = host.mint_now_ms(d, sf_mono_ns());
         struct sf_mint mint;
         struct sf_run run;
         if (now_ms == 0)

@@ -40,6 +40,9 @@
 #define SF_OUTPUT_MAX   (SF_OUTPUT_LIMIT + SF_WIRE_FRAME_MAX)
 /* IDs that a waiting session gets before the next one in the queue has its turn. */
 #define SF_WAIT_QUANTUM 1024
+/* A part of limit.max_waiting is for sessions that bring no more requests than this. */
+#define SF_WAIT_FEW      16
+#define SF_WAIT_FEW_PART 8
 /* What has lain in a socket for longer than this part of mint.max_wait_ms is shed. A socket that
  * holds so many bytes has a peer that probably cannot send all it has, so there the part is
  * smaller.
@@ -101,7 +104,7 @@ struct sf_session {
     struct sf_tls_session *tls; /* NULL: plain TCP */
     int fd;
     uint8_t state;
-    bool queued_ready, readable, writable, eof;
+    bool queued_ready, readable, eof;
     bool hung_up; /* the peer has said that it ends, or the connection is broken */
     bool ending;  /* no more input is taken; close after the answers */
     uint8_t close_reason;
@@ -168,9 +171,13 @@ struct sf_shard {
     struct sf_link ready;
     /* WAITING sessions: for lack of IDs, by generator; and those whose AFTER lies ahead. */
     struct sf_link waiting[SF_SERVER_GENERATORS_MAX], waiting_after;
+    uint64_t after_ms; /* no session of waiting_after can be served before this timestamp may be
+                          minted */
     unsigned waiting_sessions, handshakes;
+    unsigned waiting_few; /* of them, those that need no more than one turn */
     struct sf_link wheel[SF_WHEEL_SLOTS];
-    int64_t wheel_tick; /* the last tick that was worked off */
+    int64_t wheel_tick;     /* the last tick that was worked off */
+    int64_t wheel_empty_to; /* nobody stands behind wheel_tick up to and with this one */
     struct sf_link dead;
     struct sf_link by_activity; /* oldest first, exact to SF_ACTIVITY_STEP_MS */
     _Atomic int64_t oldest_ms;  /* activity of the first; read by accepting shards */
@@ -197,6 +204,7 @@ struct sf_server {
     /* Written once by control, before minting time is given. */
     _Atomic uint8_t sequence_bits;
     _Atomic uint64_t max_ahead_ms;
+    _Atomic uint32_t max_batch; /* the effective one, for who asks without the lock */
     struct sf_log_limiter accept_limiter, tls_limiter;
 
     pthread_mutex_t
@@ -213,6 +221,7 @@ struct sf_server {
     struct sf_bucket bucket;
     _Atomic uint32_t waiting;     /* requests */
     _Atomic uint64_t waiting_ids; /* IDs that they still need */
+    _Atomic uint32_t waiting_sessions;
 };
 
 /* --- lists --- */
@@ -249,6 +258,10 @@ void sf_shard_destroy(struct sf_shard *shard); /* the thread has ended */
 void *sf_shard_main(void *shard);
 void sf_shard_read_clocks(struct sf_shard *shard);
 void sf_shard_make_ready(struct sf_session *session);
+/* Watches the session's socket; operation: EPOLL_CTL_ADD, EPOLL_CTL_MOD. write: also for room to
+ * write. Without need for it, because what is read between an edge and the next look would come
+ * back as an event that says no more than that there is room. False: errno says why. */
+bool sf_session_watch(struct sf_session *session, int operation, bool write);
 uint8_t *sf_pool_take(struct sf_pool *pool, uint32_t size,
                       uint32_t *ret_capacity); /* size at most SF_POOL_LARGE; NULL: no memory */
 void sf_pool_give(struct sf_pool *pool, uint8_t *buffer, uint32_t capacity);
@@ -260,7 +273,7 @@ void sf_wheel_init(struct sf_shard *shard);
 void sf_wheel_arm(struct sf_session *session);
 void sf_wheel_turn(struct sf_shard *shard, void (*due)(struct sf_session *session));
 /* Milliseconds until a session may be due, at most `most`. */
-int64_t sf_wheel_wait_ms(const struct sf_shard *shard, int64_t most);
+int64_t sf_wheel_wait_ms(struct sf_shard *shard, int64_t most);
 void sf_wheel_each(struct sf_shard *shard, void (*visit)(struct sf_session *session));
 
 /* --- session.c --- */
@@ -303,6 +316,10 @@ size_t sf_requests_serve(struct sf_session *session, const uint8_t *bytes, size_
 /* Where a response of up to `room` bytes may be written; NULL when the session got stalled. The
  * caller adds to shard->output_size. */
 uint8_t *sf_response_room(struct sf_session *session, size_t room);
+/* Counts answers, and how long they took: since the wait began for a session that waited, else as
+ * long as this turn takes. */
+void sf_count_answers(struct sf_session *session, enum sf_request_label type, unsigned status,
+                      uint32_t requests);
 bool sf_answer_error(struct sf_session *session, uint8_t request_type, enum sf_wire_status status,
                      uint32_t request_id, uint32_t retry_after_ms, const char *reason);
 
@@ -326,11 +343,11 @@ uint32_t sf_effective_max_batch(uint32_t max_batch, unsigned sequence_bits);
 bool sf_quota_applies(const struct sf_session *session);
 /* The smallest burst of the buckets that apply; UINT64_MAX without any. */
 uint64_t sf_quota_burst(struct sf_session *session);
-/* Takes the IDs from every bucket: 0, or how long (ns) until there are so many, and which one is short. */
+/* Takes the IDs from every bucket: 0, or how long (ns) until there are so many, and which one is
+ * short. */
 int64_t sf_quota_take(struct sf_session *session, uint32_t ids, unsigned *ret_scope);
 void sf_quota_give_back(struct sf_session *session, uint32_t ids);
 const char *sf_quota_reason(struct sf_session *session, unsigned scope);
-
 
 /* --- waiting.c --- */
 /* Queues a session whose first unanswered request is a NEXT (the partial one, or the one at the
@@ -341,8 +358,10 @@ void sf_next_unpark(struct sf_session *session);
 bool sf_next_others_wait(const struct sf_session *session);
 /* Called every turn: the waiting sessions, in order, as far as there are IDs. */
 void sf_next_serve_waiting(struct sf_shard *shard);
-/* Milliseconds until everything that waits now, and more_ids, has been served. */
-uint64_t sf_next_queue_ms(const struct sf_server *server, uint64_t more_ids);
+/* Whether a session of this shard waits for lack of IDs, not only for its AFTER. */
+bool sf_next_ids_wanted(const struct sf_shard *shard);
+/* Milliseconds until everything that waits now has been served. */
+uint64_t sf_next_queue_ms(const struct sf_server *server);
 static inline uint32_t sf_clip_ms(uint64_t ms)
 {
     return ms > UINT32_MAX ? UINT32_MAX : (uint32_t)ms;

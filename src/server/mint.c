@@ -43,7 +43,7 @@ static struct sf_generator *generator_of(const struct sf_session *session)
 static inline size_t response_bound(const struct sf_shard *shard, uint32_t count)
 {
     return SF_WIRE_HEADER_SIZE +
-           SF_WIRE_RUN_SIZE * ((size_t)(count >> shard->server->sequence_bits) + 2);
+           SF_WIRE_RUN_SIZE * (((size_t)count >> shard->server->sequence_bits) + 2);
 }
 
 /* --- minting --- */
@@ -173,19 +173,11 @@ static bool add_to_partial(struct sf_session *session, const struct sf_generator
     return true;
 }
 
-static void count_name(const struct sf_session *session, uint32_t requests)
+static void count_ok(struct sf_session *session, uint32_t requests)
 {
     if (session->token != NULL)
         atomic_fetch_add_explicit(&session->token->requests, requests, memory_order_relaxed);
-}
-
-static void count_ok(struct sf_session *session, uint32_t requests)
-{
-    count_name(session, requests);
-    struct sf_shard *shard = session->shard;
-    sf_metrics_add(shard->metrics, SF_METRIC_REQUESTS,
-                   sf_series_request(SF_REQUEST_NEXT, SF_WIRE_OK), requests);
-    shard->answered[SF_REQUEST_NEXT] += requests;
+    sf_count_answers(session, SF_REQUEST_NEXT, SF_WIRE_OK, requests);
 }
 
 static bool finish_partial(struct sf_session *session)
@@ -199,15 +191,7 @@ static bool finish_partial(struct sf_session *session)
                        partial->request_id, partial->size - SF_WIRE_HEADER_SIZE);
     memcpy(to, partial->frame, partial->size);
     shard->output_size += partial->size;
-    if (session->wait_ns != 0) {
-        count_name(session, 1);
-        sf_metrics_add(shard->metrics, SF_METRIC_REQUESTS,
-                       sf_series_request(SF_REQUEST_NEXT, SF_WIRE_OK), 1);
-        sf_metrics_observe(shard->metrics, SF_METRIC_REQUEST_DURATION, SF_REQUEST_NEXT,
-                           shard->now_ns - session->wait_ns, 1);
-    } else {
-        count_ok(session, 1);
-    }
+    count_ok(session, 1);
     sf_next_drop_partial(session);
     return true;
 }
@@ -245,7 +229,7 @@ static bool refuse_overloaded(struct sf_session *session, uint32_t request_id)
         session->wait_ns != 0 || session->shedding ? SF_OVERLOAD_WAIT : SF_OVERLOAD_QUEUE, 1);
     return sf_answer_error(
         session, SF_WIRE_NEXT, SF_WIRE_OVERLOADED, request_id,
-        sf_clip_ms(sf_next_queue_ms(shard->server, 0)),
+        sf_clip_ms(sf_next_queue_ms(shard->server)),
         "more IDs are asked for than a millisecond holds, and the queue is full");
 }
 
@@ -444,6 +428,18 @@ static size_t serve_group(struct sf_session *session, const uint8_t *bytes, size
     return used;
 }
 
+/* Without an open generator, how far AFTER lies ahead says nothing: another worker may serve it. */
+static bool any_open(const struct sf_shard *shard)
+{
+    const struct sf_server_options *options = &shard->server->options;
+    if (shard->mint_ms == 0)
+        return false;
+    for (size_t i = 0; i < options->generator_count; i++)
+        if (!sf_generator_is_closed(options->generators[i]))
+            return true;
+    return false;
+}
+
 /* One NEXT that is not plain: AFTER, or wrong. */
 static size_t serve_special(struct sf_session *session, const uint8_t *bytes, size_t size)
 {
@@ -478,6 +474,8 @@ static size_t serve_special(struct sf_session *session, const uint8_t *bytes, si
                                    "after is no ID: its sign bit is set")
                        ? used
                        : 0;
+        if (!any_open(shard))
+            return refuse(session, header.request_id, SF_MINT_CLOSED) ? used : 0;
         at_least = sf_generator_word_of(generator_of(session), next.after) + 1;
         const uint64_t ms = at_least >> server->sequence_bits,
                        horizon = shard->mint_ms + server->max_ahead_ms;

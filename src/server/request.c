@@ -17,11 +17,21 @@ uint8_t *sf_response_room(struct sf_session *session, size_t room)
     return shard->output + shard->output_size;
 }
 
-static void count_answer(struct sf_shard *shard, uint8_t type, unsigned status)
+void sf_count_answers(struct sf_session *session, enum sf_request_label type, unsigned status,
+                      uint32_t requests)
 {
-    const enum sf_request_label label = sf_request_label_of(type);
-    sf_metrics_add(shard->metrics, SF_METRIC_REQUESTS, sf_series_request(label, status), 1);
-    shard->answered[label]++;
+    struct sf_shard *shard = session->shard;
+    sf_metrics_add(shard->metrics, SF_METRIC_REQUESTS, sf_series_request(type, status), requests);
+    if (session->wait_ns != 0)
+        sf_metrics_observe(shard->metrics, SF_METRIC_REQUEST_DURATION, type,
+                           shard->now_ns - session->wait_ns, requests);
+    else
+        shard->answered[type] += requests;
+}
+
+static void count_answer(struct sf_session *session, uint8_t type, unsigned status)
+{
+    sf_count_answers(session, sf_request_label_of(type), status, 1);
 }
 
 bool sf_answer_error(struct sf_session *session, uint8_t request_type, enum sf_wire_status status,
@@ -36,7 +46,7 @@ bool sf_answer_error(struct sf_session *session, uint8_t request_type, enum sf_w
     const uint8_t type = is_request ? request_type | SF_WIRE_RESPONSE : SF_WIRE_ERROR;
     shard->output_size +=
         (uint32_t)sf_wire_put_error(to, room, type, status, request_id, retry_after_ms, reason);
-    count_answer(shard, request_type, status);
+    count_answer(session, request_type, status);
     return true;
 }
 
@@ -51,7 +61,7 @@ static bool answer_ok(struct sf_session *session, const struct sf_wire_header *h
     if (size > 0)
         memcpy(to + SF_WIRE_HEADER_SIZE, body, size);
     shard->output_size += (uint32_t)(SF_WIRE_HEADER_SIZE + size);
-    count_answer(shard, header->type, SF_WIRE_OK);
+    count_answer(session, header->type, SF_WIRE_OK);
     return true;
 }
 

@@ -101,6 +101,7 @@ void sf_server_layout_known(struct sf_server *server)
     pthread_mutex_lock(&server->lock);
     server->settings.limits.max_batch =
         sf_effective_max_batch(server->options.limits.max_batch, server->sequence_bits);
+    atomic_store(&server->max_batch, server->settings.limits.max_batch);
     atomic_fetch_add_explicit(&server->generation, 1, memory_order_release);
     pthread_mutex_unlock(&server->lock);
 }
@@ -122,6 +123,7 @@ int sf_server_create(const struct sf_server_options *options, struct sf_server *
     pthread_mutex_init(&server->lock, NULL);
     sf_metrics_register(options->metrics, collect, server);
     rc = make_settings(server, options, &server->settings, err);
+    atomic_store(&server->max_batch, server->settings.limits.max_batch);
     if (rc == 0)
         rc = sf_listener_open(&options->address, &server->listener, &server->port, err);
     if (rc == 0)
@@ -173,7 +175,7 @@ uint16_t sf_server_port(const struct sf_server *server)
 
 uint32_t sf_server_max_batch(const struct sf_server *server)
 {
-    return server->settings.limits.max_batch;
+    return atomic_load(&server->max_batch);
 }
 
 void sf_server_drain(struct sf_server *server, uint32_t deadline_ms, const char *reason)
@@ -213,6 +215,8 @@ int sf_server_reload(struct sf_server *server, const struct sf_server_options *o
     if (settings.tokens != NULL)
         sf_tokens_inherit(settings.tokens, old.tokens);
     server->settings = settings;
+    server->options.limits = options->limits; /* for when the layout is known */
+    atomic_store(&server->max_batch, settings.limits.max_batch);
     atomic_fetch_add_explicit(&server->generation, 1, memory_order_release);
     pthread_mutex_unlock(&server->lock);
     sf_tokens_unref(old.tokens);

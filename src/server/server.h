@@ -35,9 +35,9 @@ struct sf_server_refusal {
 
 struct sf_server_host {
     void *ctx;
-    /* Minting time now, in ms since the fleet's epoch (0 while there is no epoch yet). One clock
-     * read. */
-    uint64_t (*mint_now_ms)(void *ctx);
+    /* Minting time at this reading of the monotonic clock, in ms since the fleet's epoch (0 while
+     * there is no epoch yet). Reads no clock. */
+    uint64_t (*mint_now_ms)(void *ctx, int64_t mono_ns);
     /* Asked when every generator is closed or its reservation used up (exhausted says which). */
     void (*refusal)(void *ctx, bool exhausted, struct sf_server_refusal *ret);
     /* The INFO object (JSON); returns its length, at most size. */

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -18,7 +19,6 @@ struct sf_session *sf_session_create(struct sf_server *server, int fd)
         return NULL;
     session->fd = fd;
     session->state = SF_SERVING; /* or HANDSHAKE, when a shard with TLS adopts it */
-    session->writable = true;
     sf_link_init(&session->wheel);
     sf_link_init(&session->queue);
     sf_link_init(&session->by_activity);
@@ -180,7 +180,10 @@ bool sf_session_flush(struct sf_session *session)
     memcpy(session->output, shard->output + sent, left);
     session->output_at = 0;
     session->output_size = left;
-    session->writable = false;
+    if (session->tls == NULL && !sf_session_watch(session, EPOLL_CTL_MOD, true)) {
+        sf_session_close(session, SF_CONN_CLOSED_ERROR);
+        return false;
+    }
     session->stall_ms = shard->now_ms;
     /* A session that waits for its timestamp as well gives up its place; it queues again when it
      * can be written to. */
@@ -430,7 +433,10 @@ void sf_session_writable(struct sf_session *session)
     free(session->output);
     session->output = NULL;
     session->output_size = 0;
-    session->writable = true;
+    if (session->tls == NULL && !sf_session_watch(session, EPOLL_CTL_MOD, false)) {
+        sf_session_close(session, SF_CONN_CLOSED_ERROR);
+        return;
+    }
     sf_backlog_forgive(session, (session->shard->now_ms - session->stall_ms) * SF_NS_PER_MS);
     session->stall_ms = 0;
     sf_session_touch(session);

@@ -18,10 +18,12 @@
 /* Sessions served between two readings of the clocks in one turn. */
 #define SERVED_PER_READING 32
 #define WAIT_FOR_EVENT     INT64_MAX
-/* Waiting for a millisecond: at least this long, and for two at once only when minting may run so
- * far ahead. */
+/* Waiting for a millisecond: at least this long, for two at once only when minting may run so far
+ * ahead, and never for more at once. */
 #define SLEEP_MIN_NS        20000
 #define LONG_SLEEP_AHEAD_MS 4
+#define LONG_SLEEP_MAX_MS   5
+#define AFTER_SLEEP_MAX_MS  100
 
 struct sf_shard *sf_shard_create(struct sf_server *server, unsigned number)
 {
@@ -40,6 +42,7 @@ struct sf_shard *sf_shard_create(struct sf_server *server, unsigned number)
     sf_link_init(&shard->by_activity);
     atomic_init(&shard->oldest_ms, INT64_MAX);
     sf_link_init(&shard->waiting_after);
+    shard->after_ms = UINT64_MAX;
     for (unsigned i = 0; i < SF_SERVER_GENERATORS_MAX; i++)
         sf_link_init(&shard->waiting[i]);
     shard->now_ns = sf_mono_ns();
@@ -109,8 +112,8 @@ void sf_shard_read_clocks(struct sf_shard *shard)
 {
     const struct sf_server_host *host = &shard->server->options.host;
     const int64_t before_ns = shard->now_ns;
-    shard->mint_ms = host->mint_now_ms(host->ctx);
     shard->now_ns = sf_mono_ns();
+    shard->mint_ms = host->mint_now_ms(host->ctx, shard->now_ns);
     shard->now_ms = shard->now_ns / SF_NS_PER_MS;
     const int64_t seen = (int64_t)shard->mint_ms * SF_NS_PER_MS - shard->now_ns;
     const int64_t faded = shard->phase_ns - (shard->now_ns - before_ns) / 1000;
@@ -119,34 +122,61 @@ void sf_shard_read_clocks(struct sf_shard *shard)
     shard->phase_known = true;
 }
 
-/* Until the next millisecond of minting time has begun. When more waits than one millisecond holds,
- * until the second next: as long as minting may run ahead no ID is lost by that, and it costs half
- * the wake-ups. */
-static int64_t next_ms_wait_ns(const struct sf_shard *shard)
+/* Until that many milliseconds of minting time have begun from the present one on. */
+static int64_t steps_wait_ns(const struct sf_shard *shard, uint64_t steps)
 {
-    const struct sf_server *server = shard->server;
-    const uint64_t ids = atomic_load_explicit(&server->waiting_ids, memory_order_relaxed);
-    const uint64_t per_ms = (uint64_t)server->options.generator_count << server->sequence_bits;
-    const uint64_t steps =
-        ids >= per_ms * 3 / 2 && server->max_ahead_ms >= LONG_SLEEP_AHEAD_MS ? 2 : 1;
     const int64_t most = (int64_t)steps * SF_NS_PER_MS;
     const int64_t wait =
         (int64_t)(shard->mint_ms + steps) * SF_NS_PER_MS - shard->phase_ns - shard->now_ns;
     return wait < SLEEP_MIN_NS ? SLEEP_MIN_NS : wait > most ? most : wait;
 }
 
+/* Until the next millisecond of minting time has begun. When more waits than one millisecond holds,
+ * until the second next: as long as minting may run ahead no ID is lost by that, and it costs half
+ * the wake-ups. When all that wait here need several turns anyway, for half of the time that
+ * the queue needs, up to a third of what minting may run ahead: the rest is for waking up late. */
+static int64_t next_ms_wait_ns(const struct sf_shard *shard)
+{
+    const struct sf_server *server = shard->server;
+    const uint64_t ids = atomic_load_explicit(&server->waiting_ids, memory_order_relaxed);
+    const bool much = 2 * ids >> server->sequence_bits >= 3 * server->options.generator_count;
+    uint64_t steps = much && server->max_ahead_ms >= LONG_SLEEP_AHEAD_MS ? 2 : 1;
+    const uint64_t half = sf_next_queue_ms(server) / 2, third = server->max_ahead_ms / 3;
+    const uint64_t longer = half < third ? half : third;
+    if (shard->waiting_few == 0 && longer > steps)
+        steps = longer < LONG_SLEEP_MAX_MS ? longer : LONG_SLEEP_MAX_MS;
+    return steps_wait_ns(shard, steps);
+}
+
+/* Until the first that waits for its AFTER can be served; minting time may be stepped meanwhile, so
+ * not for long at once. */
+static int64_t after_wait_ns(const struct sf_shard *shard)
+{
+    const uint64_t now_ms = shard->mint_ms + shard->server->max_ahead_ms;
+    const uint64_t steps = shard->after_ms > now_ms ? shard->after_ms - now_ms : 1;
+    return steps_wait_ns(shard, steps < AFTER_SLEEP_MAX_MS ? steps : AFTER_SLEEP_MAX_MS);
+}
+
+static int64_t shorter(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 /* How long the loop may sleep; WAIT_FOR_EVENT when nothing is due before the next beat, which a
  * timer in the epoll set brings: a timeout would cost each turn the setting of a timer. */
-static int64_t wait_ns(const struct sf_shard *shard)
+static int64_t wait_ns(struct sf_shard *shard)
 {
     if (shard->ready.next != &shard->ready)
         return 0;
-    if (shard->waiting_sessions > 0)
+    if (shard->waiting_sessions > 0 && sf_next_ids_wanted(shard))
         return next_ms_wait_ns(shard);
-    if (shard->accept_again_ms != 0)
-        return SF_ACCEPT_PAUSE_MS * SF_NS_PER_MS / 4;
     const int64_t ms = sf_wheel_wait_ms(shard, SF_HEARTBEAT_MS);
-    return ms < SF_HEARTBEAT_MS ? ms * SF_NS_PER_MS : WAIT_FOR_EVENT;
+    int64_t ns = ms < SF_HEARTBEAT_MS ? ms * SF_NS_PER_MS : WAIT_FOR_EVENT;
+    if (shard->waiting_sessions > 0)
+        ns = shorter(ns, after_wait_ns(shard));
+    if (shard->accept_again_ms != 0)
+        ns = shorter(ns, SF_ACCEPT_PAUSE_MS * SF_NS_PER_MS / 4);
+    return ns;
 }
 
 static int count_events(int count)
@@ -175,6 +205,13 @@ void sf_shard_make_ready(struct sf_session *session)
         return;
     session->queued_ready = true;
     sf_link_append(&session->shard->ready, &session->queue);
+}
+
+bool sf_session_watch(struct sf_session *session, int operation, bool write)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET | (write ? EPOLLOUT : 0U),
+                                .data.ptr = session};
+    return epoll_ctl(session->shard->epoll, operation, session->fd, &event) == 0;
 }
 
 static bool begin_tls(struct sf_shard *shard, struct sf_session *session)
@@ -208,9 +245,8 @@ void sf_session_adopt(struct sf_shard *shard, struct sf_session *session)
         sf_session_close(session, SF_CONN_CLOSED_ERROR);
         return;
     }
-    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
-                                .data.ptr = session};
-    if (epoll_ctl(shard->epoll, EPOLL_CTL_ADD, session->fd, &event) != 0) {
+    /* TLS may want to write whenever it is asked to read. */
+    if (!sf_session_watch(session, EPOLL_CTL_ADD, session->tls != NULL)) {
         sf_log_write(shard->server->options.log, SF_LOG_WARN, "server.watch_failed",
                      "a connection cannot be watched and is closed: errno %d", errno);
         sf_session_close(session, SF_CONN_CLOSED_ERROR);

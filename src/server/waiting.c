@@ -18,21 +18,64 @@ static void count_complete(const uint8_t *bytes, size_t size, uint32_t max_batch
     }
 }
 
-uint64_t sf_next_queue_ms(const struct sf_server *server, uint64_t more_ids)
+static uint64_t ms_of(const struct sf_server *server, uint64_t ids)
 {
-    const uint64_t ids =
-        atomic_load_explicit(&server->waiting_ids, memory_order_relaxed) + more_ids;
     return (ids >> server->sequence_bits) / server->options.generator_count + 1;
 }
 
+uint64_t sf_next_queue_ms(const struct sf_server *server)
+{
+    return ms_of(server, atomic_load_explicit(&server->waiting_ids, memory_order_relaxed));
+}
+
+/* IDs of one turn in the queue. */
+static uint64_t turn_of(const struct sf_server *server)
+{
+    const uint64_t per_ms = UINT64_C(1) << server->sequence_bits;
+    return per_ms < SF_WAIT_QUANTUM ? per_ms : SF_WAIT_QUANTUM;
+}
+
+/* Milliseconds until one that queues now has so many IDs. Who needs more than one turn is behind
+ * all that waits; who needs no more is behind one turn of each session. So the many requests of
+ * some do not keep the few of others out. */
+static uint64_t wait_ms(const struct sf_server *server, uint64_t ids)
+{
+    const uint64_t all = atomic_load_explicit(&server->waiting_ids, memory_order_relaxed);
+    const uint64_t sessions = atomic_load_explicit(&server->waiting_sessions, memory_order_relaxed);
+    const uint64_t turn = turn_of(server);
+    const uint64_t ahead = ids <= turn && sessions * turn < all ? sessions * turn : all;
+    return ms_of(server, ahead + ids);
+}
+
+/* How many of the requests that a session brings may still wait. */
+static uint32_t room_for(const struct sf_server *server, uint32_t max_waiting, uint32_t requests)
+{
+    const uint32_t most =
+        requests > SF_WAIT_FEW ? max_waiting - max_waiting / SF_WAIT_FEW_PART : max_waiting;
+    const uint32_t before = atomic_load_explicit(&server->waiting, memory_order_relaxed);
+    return before < most ? most - before : 0;
+}
+
 /* Whether the request at the front waits for a time that lies ahead for its own sake (AFTER), not
- * for lack of IDs. */
+ * for lack of IDs. Then the shard looks again when that time has come. */
 static bool waits_for_after(const struct sf_session *session)
 {
-    const struct sf_shard *shard = session->shard;
+    struct sf_shard *shard = session->shard;
     const struct sf_partial *partial = &session->partial;
-    return partial->frame != NULL && partial->at_least >> shard->server->sequence_bits >
-                                         shard->mint_ms + shard->server->max_ahead_ms;
+    const uint64_t ms = partial->at_least >> shard->server->sequence_bits;
+    if (partial->frame == NULL || ms <= shard->mint_ms + shard->server->max_ahead_ms)
+        return false;
+    if (ms < shard->after_ms)
+        shard->after_ms = ms;
+    return true;
+}
+
+bool sf_next_ids_wanted(const struct sf_shard *shard)
+{
+    for (size_t i = 0; i < shard->server->options.generator_count; i++)
+        if (shard->waiting[i].next != &shard->waiting[i])
+            return true;
+    return false;
 }
 
 /* Queues the session for the next millisecond, or, where the queue is full, marks requests at its
@@ -52,14 +95,13 @@ void sf_next_park(struct sf_session *session, const uint8_t *bytes, size_t size)
         return;
     }
     if (session->wait_ns == 0) {
-        const uint32_t before = atomic_load_explicit(&server->waiting, memory_order_relaxed);
-        const uint32_t room = before < limits->max_waiting ? limits->max_waiting - before : 0;
+        const uint32_t room = room_for(server, limits->max_waiting, requests);
         if (requests > room) {
             session->refuse_next = requests - room;
             return;
         }
         const uint64_t waited_ms = (uint64_t)(shard->now_ns - session->read_ns) / SF_NS_PER_MS;
-        if (waited_ms + sf_next_queue_ms(server, ids) >
+        if (waited_ms + wait_ms(server, ids) >
             (uint64_t)limits->max_wait_ms + server->max_ahead_ms) {
             session->refuse_next = requests;
             return;
@@ -68,6 +110,7 @@ void sf_next_park(struct sf_session *session, const uint8_t *bytes, size_t size)
     }
     atomic_fetch_add_explicit(&server->waiting, requests, memory_order_relaxed);
     atomic_fetch_add_explicit(&server->waiting_ids, ids, memory_order_relaxed);
+    atomic_fetch_add_explicit(&server->waiting_sessions, 1, memory_order_relaxed);
     session->waiting_requests = requests;
     session->waiting_ids = ids;
     sf_session_move(session, SF_WAITING);
@@ -75,6 +118,7 @@ void sf_next_park(struct sf_session *session, const uint8_t *bytes, size_t size)
                                             : &shard->waiting[session->generator],
                    &session->queue);
     shard->waiting_sessions++;
+    shard->waiting_few += ids <= turn_of(server);
     sf_wheel_arm(session);
 }
 
@@ -84,10 +128,12 @@ void sf_next_unpark(struct sf_session *session)
     SF_ASSERT(session->state == SF_WAITING);
     atomic_fetch_sub_explicit(&server->waiting, session->waiting_requests, memory_order_relaxed);
     atomic_fetch_sub_explicit(&server->waiting_ids, session->waiting_ids, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&server->waiting_sessions, 1, memory_order_relaxed);
+    session->shard->waiting_sessions--;
+    session->shard->waiting_few -= session->waiting_ids <= turn_of(server);
     session->waiting_requests = 0;
     session->waiting_ids = 0;
     sf_link_remove(&session->queue);
-    session->shard->waiting_sessions--;
     sf_session_move(session, SF_SERVING);
 }
 
@@ -106,7 +152,10 @@ static void serve_queue(struct sf_shard *shard, struct sf_link *queue)
         const uint64_t ids_before = shard->ids;
         sf_next_unpark(session);
         sf_session_run(session, false);
-        if (session->state == SF_WAITING && shard->ids == ids_before) {
+        /* The last of this queue again, and not of another one (for its AFTER, or of another
+         * generator)? */
+        const bool here = session->state == SF_WAITING && queue->prev == &session->queue;
+        if (here && shard->ids == ids_before) {
             /* It got nothing: nobody behind it would. It keeps its place. */
             sf_link_remove(&session->queue);
             sf_link_append(queue->next, &session->queue);
@@ -115,10 +164,11 @@ static void serve_queue(struct sf_shard *shard, struct sf_link *queue)
     }
 }
 
-void sf_next_serve_waiting(struct sf_shard *shard)
+static void queue_due_after(struct sf_shard *shard)
 {
-    if (shard->waiting_sessions == 0)
+    if (shard->mint_ms + shard->server->max_ahead_ms < shard->after_ms)
         return;
+    shard->after_ms = UINT64_MAX;
     for (struct sf_link *link = shard->waiting_after.next; link != &shard->waiting_after;) {
         struct sf_session *session = SF_CONTAINER(link, struct sf_session, queue);
         link = link->next;
@@ -127,6 +177,13 @@ void sf_next_serve_waiting(struct sf_shard *shard)
         sf_link_remove(&session->queue);
         sf_link_append(&shard->waiting[session->generator], &session->queue);
     }
+}
+
+void sf_next_serve_waiting(struct sf_shard *shard)
+{
+    if (shard->waiting_sessions == 0)
+        return;
+    queue_due_after(shard);
     for (size_t i = 0; i < shard->server->options.generator_count; i++)
         serve_queue(shard, &shard->waiting[i]);
 }

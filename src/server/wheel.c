@@ -27,6 +27,8 @@ void sf_wheel_arm(struct sf_session *session)
             return;
         sf_link_remove(&session->wheel);
     }
+    if (tick <= shard->wheel_empty_to)
+        shard->wheel_empty_to = tick - 1;
     session->wheel_slot = (uint32_t)(tick & (SF_WHEEL_SLOTS - 1));
     sf_link_append(&shard->wheel[session->wheel_slot], &session->wheel);
 }
@@ -58,15 +60,20 @@ void sf_wheel_turn(struct sf_shard *shard, void (*due)(struct sf_session *sessio
     }
 }
 
-int64_t sf_wheel_wait_ms(const struct sf_shard *shard, int64_t most)
+/* Asked every turn: what was found empty is not looked at again. */
+int64_t sf_wheel_wait_ms(struct sf_shard *shard, int64_t most)
 {
-    for (int64_t ahead = 1; ahead * SF_WHEEL_TICK_MS < most; ahead++) {
-        const struct sf_link *slot =
-            &shard->wheel[(shard->wheel_tick + ahead) & (SF_WHEEL_SLOTS - 1)];
+    const int64_t end = shard->wheel_tick + (most + SF_WHEEL_TICK_MS - 1) / SF_WHEEL_TICK_MS;
+    if (shard->wheel_empty_to < shard->wheel_tick)
+        shard->wheel_empty_to = shard->wheel_tick;
+    while (shard->wheel_empty_to + 1 < end) {
+        const int64_t tick = shard->wheel_empty_to + 1;
+        const struct sf_link *slot = &shard->wheel[tick & (SF_WHEEL_SLOTS - 1)];
         if (slot->next != slot) {
-            const int64_t wait = (shard->wheel_tick + ahead) * SF_WHEEL_TICK_MS - shard->now_ms;
+            const int64_t wait = tick * SF_WHEEL_TICK_MS - shard->now_ms;
             return wait > 0 ? wait : 0;
         }
+        shard->wheel_empty_to = tick;
     }
     return most;
 }

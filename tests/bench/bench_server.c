@@ -17,10 +17,10 @@
 
 #define EPOCH_MS INT64_C(1704067200000)
 
-static uint64_t now_ms(void *ctx)
+/* As in a worker: the monotonic clock plus an offset. */
+static uint64_t now_ms(void *ctx, int64_t mono_ns)
 {
-    (void)ctx;
-    return (uint64_t)(sf_real_ns() / SF_NS_PER_MS - EPOCH_MS);
+    return (uint64_t)((mono_ns + *(const int64_t *)ctx) / SF_NS_PER_MS);
 }
 
 static void refusal(void *ctx, bool exhausted, struct sf_server_refusal *ret)
@@ -86,6 +86,7 @@ static bool parse(int argc, char **argv, struct sf_server_options *options, uint
 int main(int argc, char **argv)
 {
     static struct sf_generator generators[32];
+    static int64_t offset_ns; /* from the monotonic clock to the time since the epoch */
     static struct {
         _Alignas(64) _Atomic uint64_t word;
     } words[32];
@@ -102,13 +103,16 @@ int main(int argc, char **argv)
                    .idle_timeout_ms = 300000,
                    .frame_timeout_ms = 10000,
                    .write_timeout_ms = 10000},
-        .host = {NULL, now_ms, refusal, info, no_time},
+        .host = {&offset_ns, now_ms, refusal, info, no_time},
     };
     if (!parse(argc, argv, &options, &slots, &layout))
         return usage();
+    const int64_t mono_ns = sf_mono_ns();
+    offset_ns = sf_real_ns() - EPOCH_MS * SF_NS_PER_MS - mono_ns;
     for (unsigned i = 0; i < slots; i++) {
         sf_generator_init(&generators[i], &layout, 10, &words[i].word);
-        SF_ASSERT(sf_generator_open(&generators[i], 0, i, now_ms(NULL), UINT64_MAX >> 22) == 0);
+        SF_ASSERT(sf_generator_open(&generators[i], 0, i, now_ms(&offset_ns, mono_ns),
+                                    UINT64_MAX >> 22) == 0);
         options.generators[options.generator_count++] = &generators[i];
     }
     sigset_t signals;

@@ -45,6 +45,12 @@ static inline uint64_t fixture_now(void *ctx)
     return fixed != 0 ? fixed : (uint64_t)(sf_real_ns() / 1000000 - EPOCH_MS);
 }
 
+static inline uint64_t fixture_mint_now(void *ctx, int64_t mono_ns)
+{
+    (void)mono_ns;
+    return fixture_now(ctx);
+}
+
 static inline void fixture_refusal(void *ctx, bool exhausted, struct sf_server_refusal *ret)
 {
     struct fixture *f = ctx;
@@ -69,8 +75,8 @@ static inline bool fixture_time(void *ctx, struct sf_wire_time *ret)
 }
 
 /* Change f->options between prepare and start. */
-static inline void fixture_prepare(struct fixture *f, struct sf_layout layout, uint64_t max_ahead_ms,
-                            unsigned generators)
+static inline void fixture_prepare(struct fixture *f, struct sf_layout layout,
+                                   uint64_t max_ahead_ms, unsigned generators)
 {
     memset(f, 0, sizeof *f);
     atomic_store(&f->refusal_status, SF_WIRE_NOT_READY);
@@ -87,7 +93,7 @@ static inline void fixture_prepare(struct fixture *f, struct sf_layout layout, u
                    .idle_timeout_ms = 300000,
                    .frame_timeout_ms = 10000,
                    .write_timeout_ms = 10000},
-        .host = {f, fixture_now, fixture_refusal, fixture_info, fixture_time},
+        .host = {f, fixture_mint_now, fixture_refusal, fixture_info, fixture_time},
         .metrics = f->metrics,
     };
     for (unsigned i = 0; i < generators; i++) {

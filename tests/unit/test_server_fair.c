@@ -1,0 +1,485 @@
+/* Who gets IDs when there are not enough, and who is told what: minting time stands still until the
+ * test moves it, so what is counted are its milliseconds, not those of the machine. */
+#include "server_fixture.h"
+
+#include <dirent.h>
+
+static const struct sf_layout tiny = {41, 5, 11, 6}; /* 64 IDs a millisecond */
+enum { PER_MS = 64 };
+
+static void start_still(struct fixture *f, unsigned threads)
+{
+    fixture_prepare(f, tiny, 0, 1);
+    f->options.threads = threads;
+    f->options.limits.sequence_jitter = 0;
+    f->options.limits.max_wait_ms = 60000;
+    atomic_store(&f->fixed_ms, f->start_ms + 1000);
+    fixture_start(f);
+}
+
+static uint64_t minted(const struct fixture *f)
+{
+    return sf_metrics_sum(f->metrics, SF_METRIC_IDS_MINTED, 0);
+}
+
+static bool has_answer(int fd)
+{
+    struct pollfd wait = {.fd = fd, .events = POLLIN};
+    return poll(&wait, 1, 0) == 1;
+}
+
+/* The next millisecond of minting time; returns when all of its IDs are taken. */
+static void next_ms(struct fixture *f)
+{
+    const uint64_t before = minted(f);
+    atomic_fetch_add(&f->fixed_ms, 1);
+    EVENTUALLY(minted(f) >= before + PER_MS);
+}
+
+/* So many requests in one write, so that they are read together. */
+static void client_next_many(int fd, uint32_t first_id, uint32_t requests, uint32_t count)
+{
+    uint8_t frames[16384];
+    size_t size = 0;
+    const struct sf_wire_next next = {.count = count};
+    for (uint32_t i = 0; i < requests; i++)
+        size += sf_wire_put_next(frames + size, sizeof frames - size, first_id + i, &next);
+    assert_int_equal(size, requests * 16);
+    client_send(fd, frames, size);
+}
+
+static void client_next_after(int fd, uint32_t request_id, uint64_t after)
+{
+    uint8_t frame[32];
+    const struct sf_wire_next next = {.count = 1, .has_after = true, .after = after};
+    client_send(fd, frame, sf_wire_put_next(frame, sizeof frame, request_id, &next));
+}
+
+static uint64_t id_at(const struct fixture *f, uint64_t ahead_ms)
+{
+    uint64_t id = 0;
+    const struct sf_id_parts parts = {.timestamp_ms = f->fixed_ms + ahead_ms};
+    assert_int_equal(sf_id_encode(&tiny, &parts, &id), 0);
+    return id;
+}
+
+/* A few ask for far more than there is. Whoever asks for one ID has it after one round of their
+ * turns, whatever they have on the way. */
+static void test_greedy_and_modest(void **state)
+{
+    (void)state;
+    enum { GREEDY = 4, BATCHES = 8, BATCH = 20000 };
+    struct fixture f;
+    fixture_prepare(&f, tiny, 0, 1);
+    f.options.threads = 1;
+    f.options.limits.sequence_jitter = 0;
+    /* What the greedy have on the way fills the queue. */
+    f.options.limits.max_wait_ms = GREEDY * BATCHES * BATCH / PER_MS;
+    f.options.limits.max_waiting = GREEDY * BATCHES + 1;
+    atomic_store(&f.fixed_ms, f.start_ms + 1000);
+    fixture_start(&f);
+    int greedy[GREEDY];
+    for (int i = 0; i < GREEDY; i++) {
+        greedy[i] = client_connect(&f);
+        client_next_many(greedy[i], 0, BATCHES, BATCH);
+        EVENTUALLY(sf_server_waiting(f.server) == (unsigned)(i + 1) * BATCHES);
+    }
+    const int late = client_connect(&f);
+    client_next(late, 7, BATCH);
+    expect_status(late, 0x81, 7, SF_WIRE_OVERLOADED);
+    close(late);
+    const int modest = client_connect(&f);
+    for (uint32_t round = 0; round < 5; round++) {
+        client_next(modest, round, 1);
+        EVENTUALLY(sf_server_waiting(f.server) == GREEDY * BATCHES + 1);
+        int took_ms = 0;
+        while (!has_answer(modest)) {
+            next_ms(&f);
+            sf_sleep_ms(1); /* the answer is on its way, if there is one */
+            took_ms++;
+            assert_true(took_ms <= GREEDY + 2);
+        }
+        uint64_t last = 0;
+        assert_int_equal(expect_ids(modest, round, &last), 1);
+        print_message("served after %d ms\n", took_ms);
+    }
+    for (int i = 0; i < GREEDY; i++)
+        close(greedy[i]);
+    close(modest);
+    fixture_stop(&f);
+}
+
+/* The last part of limit.max_waiting is not for those who bring many. */
+static void test_room_for_few(void **state)
+{
+    (void)state;
+    enum { MOST = 80, MANY = 75 };
+    struct fixture f;
+    fixture_prepare(&f, tiny, 0, 1);
+    f.options.threads = 1;
+    f.options.limits.sequence_jitter = 0;
+    f.options.limits.max_waiting = MOST;
+    atomic_store(&f.fixed_ms, f.start_ms + 1000);
+    fixture_start(&f);
+    const int many = client_connect(&f), few = client_connect(&f);
+    uint64_t last = 0;
+    client_next(many, 0, PER_MS);
+    assert_int_equal(expect_ids(many, 0, &last), PER_MS);
+    client_next_many(many, 1, MANY, 1);
+    for (uint32_t i = 1; i <= MANY - (MOST - MOST / 8); i++)
+        expect_status(many, 0x81, i, SF_WIRE_OVERLOADED);
+    EVENTUALLY(sf_server_waiting(f.server) == MOST - MOST / 8);
+    client_next_many(few, 1, MOST / 8, 1);
+    EVENTUALLY(sf_server_waiting(f.server) == MOST);
+    next_ms(&f);
+    atomic_fetch_add(&f.fixed_ms, 1);
+    last = 0;
+    for (uint32_t i = 1; i <= MOST / 8; i++)
+        assert_int_equal(expect_ids(few, i, &last), 1);
+    close(many);
+    close(few);
+    fixture_stop(&f);
+}
+
+/* Those that ask alike get alike. */
+static void test_equal_shares(void **state)
+{
+    (void)state;
+    enum { PEERS = 3, ROUNDS = 200 };
+    struct fixture f;
+    start_still(&f, 1);
+    int fds[PEERS];
+    uint32_t got[PEERS] = {0};
+    for (int i = 0; i < PEERS; i++) {
+        fds[i] = client_connect(&f);
+        client_next_many(fds[i], 0, 4 * ROUNDS, PER_MS);
+        EVENTUALLY(sf_server_waiting(f.server) > (unsigned)i * ROUNDS);
+    }
+    for (int i = 0; i < ROUNDS; i++)
+        next_ms(&f);
+    for (int i = 0; i < PEERS; i++) {
+        uint64_t last = 0;
+        for (sf_sleep_ms(5); has_answer(fds[i]); got[i]++)
+            assert_int_equal(expect_ids(fds[i], got[i], &last), PER_MS);
+        print_message("%u answers\n", got[i]);
+        assert_in_range(got[i], ROUNDS / PEERS - 20, ROUNDS / PEERS + 20);
+        close(fds[i]);
+    }
+    fixture_stop(&f);
+}
+
+/* Whoever waits for a time that lies ahead waits alone. */
+static void test_after_blocks_nobody(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start_still(&f, 1);
+    const int first = client_connect(&f), ahead = client_connect(&f), behind = client_connect(&f);
+    uint64_t last = 0;
+    client_next(first, 1, PER_MS);
+    assert_int_equal(expect_ids(first, 1, &last), PER_MS);
+    client_next(first, 2, 1);
+    EVENTUALLY(sf_server_waiting(f.server) == 1);
+    /* Queued like anybody, because somebody waits already; its turn shows that it waits for
+     * longer. */
+    client_next_after(ahead, 3, id_at(&f, 50));
+    EVENTUALLY(sf_server_waiting(f.server) == 2);
+    client_next(behind, 4, 1);
+    EVENTUALLY(sf_server_waiting(f.server) == 3);
+    atomic_fetch_add(&f.fixed_ms, 1);
+    assert_int_equal(expect_ids(first, 2, &last), 1);
+    uint64_t other = 0;
+    assert_int_equal(expect_ids(behind, 4, &other), 1);
+    EVENTUALLY(sf_server_waiting(f.server) == 1);
+    /* Its own time comes. */
+    atomic_fetch_add(&f.fixed_ms, 49);
+    other = id_at(&f, 0);
+    assert_int_equal(expect_ids(ahead, 3, &other), 1);
+    close(first);
+    close(ahead);
+    close(behind);
+    fixture_stop(&f);
+}
+
+/* Many that wait for their AFTER: each is served when its own time has come, not before. */
+static void test_after_in_order_of_time(void **state)
+{
+    (void)state;
+    enum { PEERS = 20 };
+    struct fixture f;
+    start_still(&f, 2);
+    int fds[PEERS];
+    uint64_t after[PEERS];
+    for (int i = 0; i < PEERS; i++) {
+        fds[i] = client_connect(&f);
+        after[i] = id_at(&f, 1 + (unsigned)(i * 7 % PEERS) * 3);
+        client_next_after(fds[i], 1, after[i]);
+    }
+    EVENTUALLY(sf_server_waiting(f.server) == PEERS);
+    for (unsigned i = 0; i < PEERS; i++) {
+        atomic_fetch_add(&f.fixed_ms, i == 0 ? 2 : 3);
+        EVENTUALLY(sf_server_waiting(f.server) == PEERS - 1 - i);
+    }
+    for (int i = 0; i < PEERS; i++) {
+        assert_int_equal(expect_ids(fds[i], 1, &after[i]), 1);
+        close(fds[i]);
+    }
+    fixture_stop(&f);
+}
+
+/* A worker that cannot mint says so, and does not call AFTER too far ahead: another worker may do.
+ */
+static uint64_t no_epoch_yet(void *ctx, int64_t mono_ns)
+{
+    (void)ctx;
+    (void)mono_ns;
+    return 0;
+}
+
+static void test_after_without_right(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start_still(&f, 1);
+    const int fd = client_connect(&f);
+    client_next_after(fd, 1, id_at(&f, 3600000));
+    expect_status(fd, 0x81, 1, SF_WIRE_CAUSALITY);
+    sf_generator_close(&f.generators[0]);
+    client_next_after(fd, 2, id_at(&f, 3600000));
+    expect_status(fd, 0x81, 2, SF_WIRE_NOT_READY);
+    close(fd);
+    fixture_stop(&f);
+    /* And before the fleet is known. */
+    static struct sf_generator blank;
+    fixture_prepare(&f, tiny, 0, 0);
+    f.options.generators[f.options.generator_count++] = &blank;
+    f.options.host.mint_now_ms = no_epoch_yet;
+    fixture_start(&f);
+    const int early = client_connect(&f);
+    client_next_after(early, 3, INT64_MAX);
+    expect_status(early, 0x81, 3, SF_WIRE_NOT_READY);
+    close(early);
+    fixture_stop(&f);
+}
+
+/* OVERLOADED names the time that the queue needs: then there is room. */
+static void test_retry_after_is_honest(void **state)
+{
+    (void)state;
+    enum { QUEUED = 10 * PER_MS };
+    struct fixture f;
+    fixture_prepare(&f, tiny, 0, 1);
+    f.options.threads = 1;
+    f.options.limits.sequence_jitter = 0;
+    f.options.limits.max_waiting = 1;
+    atomic_store(&f.fixed_ms, f.start_ms + 1000);
+    fixture_start(&f);
+    const int one = client_connect(&f), two = client_connect(&f);
+    uint8_t body[512];
+    struct sf_wire_header header;
+    struct sf_wire_error error;
+    uint64_t last = 0;
+    client_next(one, 1, PER_MS);
+    assert_int_equal(expect_ids(one, 1, &last), PER_MS);
+    client_next(one, 2, QUEUED);
+    EVENTUALLY(sf_server_waiting(f.server) == 1);
+    client_next(two, 3, 1);
+    assert_true(client_read(two, &header, body));
+    assert_int_equal(header.code, SF_WIRE_OVERLOADED);
+    assert_int_equal(sf_wire_get_error(body, header.length - 8, &error), 0);
+    assert_int_equal(error.retry_after_ms, QUEUED / PER_MS + 1);
+    for (uint32_t ms = 1; ms < error.retry_after_ms; ms++) {
+        EVENTUALLY(sf_server_waiting(f.server) == 1);
+        next_ms(&f);
+    }
+    assert_int_equal(expect_ids(one, 2, &last), QUEUED);
+    atomic_fetch_add(&f.fixed_ms, 1);
+    client_next(two, 4, 1);
+    last = 0;
+    assert_int_equal(expect_ids(two, 4, &last), 1);
+    close(one);
+    close(two);
+    fixture_stop(&f);
+}
+
+/* Requests that waited show in request_duration_seconds with their wait, whether they waited in
+ * part or behind one that did. */
+static void test_waits_are_measured(void **state)
+{
+    (void)state;
+    enum { WAIT_MS = 300, BEHIND = 40 };
+    struct fixture f;
+    start_still(&f, 1);
+    const int fd = client_connect(&f);
+    uint64_t last = 0;
+    client_next(fd, 0, PER_MS);
+    assert_int_equal(expect_ids(fd, 0, &last), PER_MS);
+    client_next_many(fd, 1, BEHIND, 1);
+    EVENTUALLY(sf_server_waiting(f.server) == BEHIND);
+    sf_sleep_ms(WAIT_MS);
+    atomic_fetch_add(&f.fixed_ms, 1);
+    for (uint32_t i = 1; i <= BEHIND; i++)
+        assert_int_equal(expect_ids(fd, i, &last), 1);
+    EVENTUALLY(sf_metrics_sum(f.metrics, SF_METRIC_REQUEST_DURATION, SF_REQUEST_NEXT) ==
+               BEHIND + 1);
+    /* All but the first one. Buckets are coarse: above 250 ms comes 500. */
+    const int64_t low_ns =
+        sf_metrics_quantile_ns(f.metrics, SF_METRIC_REQUEST_DURATION, SF_REQUEST_NEXT, 0.1);
+    assert_true(low_ns > 200 * SF_NS_PER_MS);
+    close(fd);
+    fixture_stop(&f);
+}
+
+/* Ages differ, so that a crowd that came together does not go together. */
+static void test_ages_are_spread(void **state)
+{
+    (void)state;
+    enum { PEERS = 60, AGE_MS = 2000 };
+    struct fixture f;
+    fixture_prepare(&f, SF_DEFAULT_LAYOUT, 10, 1);
+    f.options.limits.max_connection_age_ms = AGE_MS;
+    fixture_start(&f);
+    struct pollfd fds[PEERS];
+    int64_t begun_ns[PEERS], took_ms[PEERS] = {0};
+    for (int i = 0; i < PEERS; i++) {
+        begun_ns[i] = sf_mono_ns();
+        fds[i] = (struct pollfd){.fd = client_connect(&f), .events = POLLIN};
+    }
+    for (int gone = 0; gone < PEERS;) {
+        assert_true(poll(fds, PEERS, PATIENCE_MS) > 0);
+        for (int i = 0; i < PEERS; i++) {
+            if (took_ms[i] != 0 || (fds[i].revents & POLLIN) == 0)
+                continue;
+            uint8_t body[512];
+            struct sf_wire_header header;
+            struct sf_wire_goaway goaway;
+            took_ms[i] = (sf_mono_ns() - begun_ns[i]) / SF_NS_PER_MS;
+            assert_true(client_read(fds[i].fd, &header, body));
+            assert_int_equal(header.type, SF_WIRE_GOAWAY);
+            assert_int_equal(sf_wire_get_goaway(body, header.length - 8, &goaway), 0);
+            assert_true(goaway.deadline_ms > 0);
+            fds[i].events = 0;
+            gone++;
+        }
+    }
+    int64_t least = INT64_MAX, most = 0;
+    for (int i = 0; i < PEERS; i++) {
+        least = took_ms[i] < least ? took_ms[i] : least;
+        most = took_ms[i] > most ? took_ms[i] : most;
+        close(fds[i].fd);
+    }
+    print_message("told after %lld to %lld ms\n", (long long)least, (long long)most);
+    assert_true(least >= AGE_MS - AGE_MS / 10);
+    assert_true(most - least >= AGE_MS / 20); /* of the fifth that they are spread over */
+    fixture_stop(&f);
+}
+
+static unsigned open_files(void)
+{
+    unsigned count = 0;
+    DIR *dir = opendir("/proc/self/fd");
+    assert_non_null(dir);
+    while (readdir(dir) != NULL)
+        count++;
+    closedir(dir);
+    return count;
+}
+
+struct storm {
+    const struct fixture *f;
+    unsigned number;
+};
+
+/* Connects and is gone, with a reset, an end or half a frame behind it. */
+static void *storm_run(void *arg)
+{
+    const struct storm *storm = arg;
+    enum { CONNECTS = 1000 };
+    for (unsigned i = 0; i < CONNECTS; i++) {
+        const int fd = client_connect(storm->f);
+        const struct linger reset = {.l_onoff = 1};
+        const unsigned kind = (i + storm->number) % 4;
+        if (kind >= 2)
+            client_send(fd, "\0\0\0\x0c\1\1\0\0\0\0\0\1\0\0\0\1", kind == 2 ? 16 : 7);
+        if (kind % 2 == 0)
+            setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+        close(fd);
+    }
+    return NULL;
+}
+
+/* Thousands of connections come and go; one that was there is answered all the time, and nothing
+ * is left of them. */
+static void test_accept_storm(void **state)
+{
+    (void)state;
+    enum { STORMS = 4 };
+    struct fixture f;
+    fixture_prepare(&f, SF_DEFAULT_LAYOUT, 10, 1);
+    fixture_start(&f);
+    const int held = client_connect(&f);
+    uint64_t last = 0;
+    client_next(held, 0, 1);
+    assert_int_equal(expect_ids(held, 0, &last), 1);
+    const unsigned before = open_files();
+    struct storm storms[STORMS];
+    pthread_t threads[STORMS];
+    for (unsigned i = 0; i < STORMS; i++) {
+        storms[i] = (struct storm){.f = &f, .number = i};
+        assert_int_equal(pthread_create(&threads[i], NULL, storm_run, &storms[i]), 0);
+    }
+    for (uint32_t i = 1; i <= 300; i++) {
+        client_next(held, i, 1);
+        assert_int_equal(expect_ids(held, i, &last), 1);
+    }
+    for (unsigned i = 0; i < STORMS; i++)
+        pthread_join(threads[i], NULL);
+    EVENTUALLY(sf_metrics_sum(f.metrics, SF_METRIC_CONNECTIONS_TOTAL, 0) == STORMS * 1000 + 1);
+    EVENTUALLY(sf_server_connections(f.server) == 1);
+    EVENTUALLY(open_files() == before);
+    client_next(held, 9, 1);
+    assert_int_equal(expect_ids(held, 9, &last), 1);
+    close(held);
+    fixture_stop(&f);
+}
+
+/* New limits that come before the fleet's layout is known are those that count afterwards. */
+static void test_reload_before_the_layout(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct sf_error err;
+    fixture_prepare(&f, tiny, 0, 0);
+    f.options.generators[f.options.generator_count++] = &f.generators[0];
+    f.options.host.mint_now_ms = no_epoch_yet;
+    f.options.limits.max_batch = 1000;
+    fixture_start(&f);
+    assert_int_equal(sf_server_max_batch(f.server), 1000);
+    f.options.limits.max_batch = 500;
+    assert_int_equal(sf_server_reload(f.server, &f.options, &err), 0);
+    assert_int_equal(sf_server_max_batch(f.server), 500);
+    sf_generator_init(&f.generators[0], &tiny, 0, &f.words[0]);
+    sf_server_layout_known(f.server);
+    assert_int_equal(sf_server_max_batch(f.server), 500);
+    close(client_connect(&f));
+    EVENTUALLY(sf_metrics_sum(f.metrics, SF_METRIC_CONNECTIONS_TOTAL, 0) == 1);
+    fixture_stop(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_greedy_and_modest),
+        cmocka_unit_test(test_room_for_few),
+        cmocka_unit_test(test_equal_shares),
+        cmocka_unit_test(test_after_blocks_nobody),
+        cmocka_unit_test(test_after_in_order_of_time),
+        cmocka_unit_test(test_after_without_right),
+        cmocka_unit_test(test_retry_after_is_honest),
+        cmocka_unit_test(test_waits_are_measured),
+        cmocka_unit_test(test_ages_are_spread),
+        cmocka_unit_test(test_accept_storm),
+        cmocka_unit_test(test_reload_before_the_layout),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
