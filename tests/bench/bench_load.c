@@ -3,12 +3,15 @@
  *
  *   bench_load --port P [--host H] [-c CONNS] [-d DEPTH] [-b BATCH] [-t SECONDS] [-w
  * WARMUP_SECONDS] [-T THREADS]
- *              [--rate REQUESTS_PER_S] [--json]
+ *              [--rate REQUESTS_PER_S] [--redis] [--json]
  *
  * Closed loop: each connection keeps DEPTH requests on the way. With --rate the loop is open:
  * requests are due at fixed times whatever the answers do, and latency counts from when a request
  * was due, so a server that stalls cannot hide it (no coordinated omission). DEPTH then bounds what
  * one connection has on the way; what is due meanwhile is sent later and counted from its due time.
+ *
+ * --redis: the server is Redis, and a request is the INCR of one key that redis-benchmark sends. So
+ * both servers are driven by the same program.
  *
  * Every answer is checked: request_id in order, IDs ascending on a connection (not for bench_echo,
  * whose IDs are zero). */
@@ -44,8 +47,12 @@
 struct options {
     const char *host;
     uint64_t port, connections, depth, batch, seconds, warmup, threads, rate;
-    bool json;
+    bool json, redis;
 };
+
+static const char redis_incr[] = "*2\r\n$4\r\nINCR\r\n$20\r\ncounter:__rand_int__\r\n";
+#define REQUEST_MAX 48 /* bytes of either kind */
+_Static_assert(sizeof redis_incr <= REQUEST_MAX, "a request fits");
 
 struct connection {
     int fd;
@@ -106,11 +113,20 @@ static void connect_one(struct load *load, struct connection *c)
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     c->due_ns = calloc(o->depth, sizeof *c->due_ns);
     c->in = malloc(IN_MAX);
-    c->out = malloc(o->depth * 16);
+    c->out = malloc(o->depth * REQUEST_MAX);
     SF_ASSERT(c->due_ns != NULL && c->in != NULL && c->out != NULL);
     c->writable = true;
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = c};
     SF_ASSERT(epoll_ctl(load->epoll, EPOLL_CTL_ADD, c->fd, &event) == 0);
+}
+
+static size_t put_request(const struct options *o, uint8_t *to, uint32_t request_id)
+{
+    const struct sf_wire_next next = {.count = (uint32_t)o->batch};
+    if (!o->redis)
+        return sf_wire_put_next(to, REQUEST_MAX, request_id, &next);
+    memcpy(to, redis_incr, sizeof redis_incr - 1);
+    return sizeof redis_incr - 1;
 }
 
 /* Sends what may be on the way and is due. */
@@ -119,13 +135,12 @@ static void fill(struct load *load, struct connection *c, int64_t now_ns)
     const struct options *o = load->options;
     if (c->out_at == c->out_size) {
         c->out_at = c->out_size = 0;
-        const struct sf_wire_next next = {.count = (uint32_t)o->batch};
         while (c->sent - c->answered < o->depth) {
             if (load->period_ns > 0 && c->next_due_ns > now_ns)
                 break;
             c->due_ns[c->sent % o->depth] = load->period_ns > 0 ? c->next_due_ns : now_ns;
             c->next_due_ns += load->period_ns;
-            c->out_size += sf_wire_put_next(c->out + c->out_size, 16, c->sent++, &next);
+            c->out_size += put_request(o, c->out + c->out_size, c->sent++);
         }
     }
     while (c->writable && c->out_at < c->out_size) {
@@ -142,27 +157,61 @@ static void fill(struct load *load, struct connection *c, int64_t now_ns)
     }
 }
 
-static void take_answer(struct load *load, struct connection *c, const uint8_t *frame, size_t size,
-                        int64_t now_ns)
+/* Bytes of the answer at the front; 0: not all of it is there. */
+static size_t answer_size(const struct options *o, const uint8_t *bytes, size_t size)
+{
+    if (o->redis) {
+        const uint8_t *end = memchr(bytes, '\n', size);
+        return end == NULL ? 0 : (size_t)(end - bytes) + 1;
+    }
+    const size_t frame = size < 4 ? SIZE_MAX : 4 + (size_t)sf_load_be32(bytes);
+    return frame <= size ? frame : 0;
+}
+
+static void take_run(struct load *load, struct connection *c, uint64_t first, uint32_t count)
+{
+    if (first <= c->last_id && first != 0)
+        load->order_errors++;
+    c->last_id = first + count - 1;
+}
+
+/* ":N", or an error. Returns the status that it stands for. */
+static unsigned read_redis(struct load *load, struct connection *c, const uint8_t *line,
+                           size_t size, uint64_t *ret_ids)
+{
+    uint64_t number = 0;
+    if (line[0] != ':')
+        return SF_WIRE_INTERNAL;
+    for (size_t i = 1; i + 2 < size; i++)
+        number = number * 10 + (uint64_t)(line[i] - '0');
+    take_run(load, c, number, 1);
+    *ret_ids = 1;
+    return SF_WIRE_OK;
+}
+
+static unsigned read_frame(struct load *load, struct connection *c, const uint8_t *frame,
+                           size_t size, uint64_t *ret_ids)
 {
     const unsigned status = sf_load_be16(frame + 6);
-    const uint32_t request_id = sf_load_be32(frame + 8);
+    if (sf_load_be32(frame + 8) != c->answered)
+        load->order_errors++;
+    for (size_t at = 12; status == SF_WIRE_OK && at + 12 <= size; at += 12) {
+        const uint32_t count = sf_load_be32(frame + at + 8);
+        take_run(load, c, sf_load_be64(frame + at), count);
+        *ret_ids += count;
+    }
+    return status;
+}
+
+static void take_answer(struct load *load, struct connection *c, const uint8_t *bytes, size_t size,
+                        int64_t now_ns)
+{
     const bool counted = now_ns >= load->begin_ns && now_ns < load->end_ns;
     uint64_t ids = 0;
-    if (request_id != c->answered)
+    const unsigned status =
+        (load->options->redis ? read_redis : read_frame)(load, c, bytes, size, &ids);
+    if (status == SF_WIRE_OK && ids != load->options->batch)
         load->order_errors++;
-    if (status == SF_WIRE_OK) {
-        for (size_t at = 12; at + 12 <= size; at += 12) {
-            const uint64_t first = sf_load_be64(frame + at);
-            const uint32_t count = sf_load_be32(frame + at + 8);
-            if (first <= c->last_id && first != 0)
-                load->order_errors++;
-            c->last_id = first + count - 1;
-            ids += count;
-        }
-        if (ids != load->options->batch)
-            load->order_errors++;
-    }
     const uint64_t took_ns = (uint64_t)(now_ns - c->due_ns[c->answered % load->options->depth]);
     c->answered++;
     if (!counted)
@@ -192,12 +241,9 @@ static void drain_socket(struct load *load, struct connection *c)
         }
         const int64_t now_ns = sf_mono_ns();
         c->in_size += (size_t)n;
-        size_t at = 0;
-        while (c->in_size - at >= 4) {
-            const size_t size = 4 + (size_t)sf_load_be32(c->in + at);
-            if (c->in_size - at < size)
-                break;
-            if (c->in[at + 5] < 0xC0)
+        size_t at = 0, size;
+        while ((size = answer_size(load->options, c->in + at, c->in_size - at)) > 0) {
+            if (load->options->redis || c->in[at + 5] < SF_WIRE_GOAWAY)
                 take_answer(load, c, c->in + at, size, now_ns);
             at += size;
         }
@@ -323,6 +369,10 @@ static bool parse(int argc, char **argv, struct options *o)
             o->json = true;
             continue;
         }
+        if (strcmp(argv[i], "--redis") == 0) {
+            o->redis = true;
+            continue;
+        }
         if (strcmp(argv[i], "--host") == 0 && i + 1 < argc) {
             o->host = argv[++i];
             continue;
@@ -334,6 +384,8 @@ static bool parse(int argc, char **argv, struct options *o)
             sf_parse_u64(argv[i], 0, numbers[n].max, numbers[n].value) != 0)
             return false;
     }
+    if (o->redis && o->batch != 1)
+        return false;
     return o->port > 0 && o->connections > 0 && o->depth > 0 && o->batch > 0 && o->seconds > 0 &&
            o->threads > 0 && o->threads <= o->connections;
 }
@@ -348,9 +400,10 @@ int main(int argc, char **argv)
                         .warmup = 1,
                         .threads = 1};
     if (!parse(argc, argv, &o)) {
-        fprintf(stderr, "usage: bench_load --port P [--host H] [-c CONNS] [-d DEPTH] [-b BATCH] "
-                        "[-t SECONDS] [-w WARMUP]\n"
-                        "                  [-T THREADS] [--rate REQUESTS_PER_S] [--json]\n");
+        fprintf(stderr,
+                "usage: bench_load --port P [--host H] [-c CONNS] [-d DEPTH] [-b BATCH] "
+                "[-t SECONDS] [-w WARMUP]\n"
+                "                  [-T THREADS] [--rate REQUESTS_PER_S] [--redis] [--json]\n");
         return 64;
     }
     static struct load loads[THREADS_MAX], sum;

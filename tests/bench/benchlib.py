@@ -149,12 +149,14 @@ class Bench(contextlib.AbstractContextManager):
         return self.started(Echo(self, threads))
 
     def redis(self):
+        if shutil.which("redis-benchmark") is None:
+            raise SystemExit("bench: redis-server and redis-benchmark are needed (apt-get install redis-server redis-tools)")
         return self.started(Redis(self.directory))
 
-    def load_command(self, port, conns, depth, batch=1, threads=1, rate=0, seconds=None, warmup=0):
+    def load_command(self, port, conns, depth, batch=1, threads=1, rate=0, seconds=None, warmup=0, redis=False):
         command = [self.tools / "bench_load", "--port", port, "-c", conns, "-d", depth, "-b", batch, "-T", min(threads, conns),
                    "-t", seconds or self.seconds, "-w", warmup, "--json"]
-        return list(map(str, command + (["--rate", rate] if rate else [])))
+        return list(map(str, command + (["--rate", rate] if rate else []) + (["--redis"] if redis else [])))
 
     def load(self, server, conns, depth, **more):
         """One run; adds what the server's processor time was, per request and per ID, and as a share of one core."""

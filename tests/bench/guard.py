@@ -7,6 +7,7 @@
 The server runs under callgrind and serves a fixed number of requests over one connection, twice with different numbers: the difference is free
 of start and end. A figure well below its bound is reported, so that the bound can follow it.
 """
+import contextlib
 import json
 import pathlib
 import re
@@ -18,15 +19,18 @@ import sys
 import tempfile
 
 BOUNDS = pathlib.Path(__file__).with_name("guard.json")
-# (figure, requests in one write, IDs in one request, writes of the short and of the long run)
-CASES = (("one request at a time", 1, 1, 500, 2500), ("64 requests in one write", 64, 1, 20, 220),
-         ("4 requests for 100 IDs in one write", 4, 100, 50, 550))
+IDLE = 500  # below the usual limit of open files
+# (figure, idle connections beside it, requests in one write, IDs in one request, writes of the short and of the long run)
+CASES = (("one request at a time", 0, 1, 1, 500, 2500), ("64 requests in one write", 0, 64, 1, 20, 220),
+         ("4 requests for 100 IDs in one write", 0, 4, 100, 50, 550), (f"one request at a time beside {IDLE} idle connections", IDLE, 1, 1, 500, 2500))
 
 
-def exchange(port, depth, count, writes):
+def exchange(port, depth, count, writes, idle=0):
     """Sends `writes` times `depth` requests, each time waiting for all answers; every answer must be OK and whole."""
     request_id = 0
-    with socket.create_connection(("127.0.0.1", port), 30) as s:
+    with contextlib.ExitStack() as others, socket.create_connection(("127.0.0.1", port), 30) as s:
+        for _ in range(idle):
+            others.enter_context(socket.create_connection(("127.0.0.1", port), 30))
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for _ in range(writes):
             s.sendall(b"".join(struct.pack(">IBBHII", 12, 1, 1, 0, request_id + i, count) for i in range(depth)))
@@ -44,11 +48,11 @@ def exchange(port, depth, count, writes):
             request_id += depth
 
 
-def instructions(server, directory, depth, count, writes):
+def instructions(server, directory, idle, depth, count, writes):
     command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={directory}/out", server, "--threads", "1", "--slots", "1"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        exchange(int(process.stdout.readline().split()[1]), depth, count, writes)
+        exchange(int(process.stdout.readline().split()[1]), depth, count, writes, idle)
         process.send_signal(signal.SIGTERM)
         text = process.communicate(timeout=60)[1]
     finally:
@@ -66,8 +70,8 @@ def main():
     stored = json.loads(BOUNDS.read_text()) if BOUNDS.exists() else {"tolerance": 0.08, "instructions_per_request": {}}
     bounds, failed = stored["instructions_per_request"], False
     with tempfile.TemporaryDirectory(prefix="snowfleet-guard-") as directory:
-        for name, depth, count, short, long in CASES:
-            few, many = (instructions(server, directory, depth, count, writes) for writes in (short, long))
+        for name, idle, depth, count, short, long in CASES:
+            few, many = (instructions(server, directory, idle, depth, count, writes) for writes in (short, long))
             figure = (many - few) / ((long - short) * depth)
             if update:
                 bounds[name] = round(figure, 1)

@@ -35,19 +35,26 @@ def mint(bench, report, _):
 
 def throughput(bench, report, _):
     one, several, echo, redis = bench.worker(), bench.worker("--fleet-slots-per-worker", "3"), bench.echo(2), bench.redis()
-    rows = {"one": [], "several": [], "echo": [], "redis": []}
+    rows = {"one": [], "several": [], "echo": [], "redis": [], "redis driven alike": []}
     for _ in range(bench.rounds):
         rows["one"].append(bench.load(one, 8, 64, threads=2))
         rows["redis"].append(bench.incr(redis, 8, 64))
+        rows["redis driven alike"].append(bench.load(redis, 8, 64, threads=2, redis=True))
         rows["several"].append(bench.load(several, 8, 64, threads=2))
         rows["echo"].append(bench.load(echo, 8, 64, threads=2))
     bench.end(one, several, echo, redis)
     rate = {name: median(of, "requests_per_s") / 1e6 for name, of in rows.items()}
     report.check("one-ID requests, 8 connections x 64 deep, one slot", rate["one"] >= 4.0, f"{rate['one']:.2f} M/s", "at least 4.0 M/s")
     ratio = median_ratio(rows["one"], rows["redis"], "requests_per_s")
-    report.check("the same against Redis INCR", ratio >= 2.5, f"{ratio:.2f} times ({rate['redis']:.2f} M/s)", "at least 2.5 times")
+    alike = median_ratio(rows["one"], rows["redis driven alike"], "requests_per_s")
+    # redis-benchmark is the yardstick; the other figure says how much of the ratio is the load program's.
+    report.check("the same against Redis INCR (redis-benchmark, 8 connections x 64 deep)", ratio >= 2.5,
+                 f"{ratio:.2f} times ({rate['redis']:.2f} M/s; one slot holds 4.096 M/s); {alike:.2f} times Redis driven by bench_load "
+                 f"({rate['redis driven alike']:.2f} M/s)", "at least 2.5 times")
     ratio = median_ratio(rows["several"], rows["redis"], "requests_per_s")
-    report.check("three slots against Redis INCR", ratio >= 2.5, f"{ratio:.2f} times", "at least 2.5 times")
+    alike = median_ratio(rows["several"], rows["redis driven alike"], "requests_per_s")
+    report.check("three slots against Redis INCR", ratio >= 2.5, f"{ratio:.2f} times; {alike:.2f} times Redis driven by bench_load",
+                 "at least 2.5 times")
     ratio = median_ratio(rows["several"], rows["echo"], "requests_per_s")
     report.check("three slots against the echo server", ratio >= 0.85, f"{ratio:.2f} ({rate['several']:.2f} of {rate['echo']:.2f} M/s)",
                  "at least 0.85")
