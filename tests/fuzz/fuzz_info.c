@@ -1,0 +1,23 @@
+/* INFO answers, from any server: refused, or what a client takes from them makes sense. */
+#include "fuzz.h"
+
+#include "client/shared.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    uint8_t *json = fuzz_exact(data, size);
+    struct sf_info info;
+    if (sf_info_parse(json, size, &info) == 0) {
+        MUST(memchr(info.fleet_id, '\0', sizeof info.fleet_id));
+        if (info.fleet_id[0]) {
+            MUST(sf_layout_validate(&info.layout, NULL) == 0);
+            /* The comparisons that use it. */
+            MUST(sf_id_same_slot(&info.layout, INT64_MAX, INT64_MAX));
+            MUST(!sf_id_is_later(&info.layout, 5, 5));
+            MUST(sf_id_is_later(&info.layout, INT64_MAX, 0) !=
+                 sf_id_is_later(&info.layout, 0, INT64_MAX));
+        }
+    }
+    free(json);
+    return 0;
+}

@@ -1,0 +1,94 @@
+/* URLs and lists of servers that people write: coordinators, time sources, the servers of a client.
+ * Refused with a reason, or taken apart into what can be used. */
+#include "fuzz.h"
+
+#include "client/shared.h"
+#include "clock/spec.h"
+#include "coord/etcd_internal.h"
+#ifdef SNOWFLEET_HAVE_ZOOKEEPER
+#include "coord/zookeeper_internal.h"
+#endif
+
+static void host_ok(const struct sf_host_port *host)
+{
+    MUST(memchr(host->host, '\0', sizeof host->host) && host->host[0] && host->port > 0);
+}
+
+static void zookeeper(const char *text)
+{
+#ifdef SNOWFLEET_HAVE_ZOOKEEPER
+    static struct sf_zk_url url;
+    struct sf_error err = {0};
+    if (strncmp(text, "zk://", 5) != 0 && strncmp(text, "zks://", 6) != 0)
+        return;
+    if (sf_zk_url_parse(text, &url, &err) != 0) {
+        MUST(err.text[0]);
+        return;
+    }
+    MUST(url.host_count >= 1 && url.host_count <= SF_ZK_HOSTS_MAX);
+    for (size_t i = 0; i < url.host_count; i++)
+        host_ok(&url.hosts[i]);
+    MUST(url.chroot[0] == '\0' ||
+         (url.chroot[0] == '/' && url.chroot[strlen(url.chroot) - 1] != '/'));
+#else
+    (void)text;
+#endif
+}
+
+static void etcd(const char *text)
+{
+    static struct sf_etcd_setup setup;
+    const struct sf_coord_options options = {
+        .url = text, .fleet = "fleet", .session_timeout_ms = 6000};
+    struct sf_error err = {0};
+    if (sf_etcd_setup_read(&options, &setup, &err) != 0) {
+        MUST(err.text[0]);
+        return;
+    }
+    MUST(setup.endpoint_count >= 1 && setup.endpoint_count <= SF_ETCD_ENDPOINTS_MAX);
+    /* Nothing of the host can become a path, a user or a query of the URL that is asked. */
+    for (unsigned i = 0; i < setup.endpoint_count; i++)
+        MUST(!strpbrk(strstr(setup.endpoints[i].url, "://") + 3, "/?#@ "));
+    MUST(strstr(setup.root, "/snowfleet/fleet"));
+    sf_etcd_setup_free(&setup);
+}
+
+static void time_source(const char *text)
+{
+    struct sf_clock_spec spec;
+    struct sf_error err = {0};
+    if (sf_clock_spec_parse(text, &spec, &err) != 0) {
+        MUST(err.text[0]);
+        return;
+    }
+    MUST(strcmp(spec.text, text) == 0);
+    MUST(spec.path[0] == '\0' || spec.path[0] == '/');
+}
+
+static void servers(char *text)
+{
+    static struct sf_shared shared;
+    char detail[SF_CLIENT_DETAIL_MAX] = "";
+    memset(&shared, 0, sizeof shared);
+    pthread_mutex_init(&shared.mutex, NULL);
+    shared.options.servers = text;
+    if (sf_resolve_parse(&shared, detail, sizeof detail) != SF_CLIENT_OK) {
+        MUST(detail[0] && memchr(detail, '\0', sizeof detail));
+    } else {
+        MUST(shared.name_count >= 1 && shared.name_count <= SF_CLIENT_NAMES_MAX);
+        for (uint32_t i = 0; i < shared.name_count; i++)
+            host_ok(&shared.names[i].at);
+    }
+    pthread_mutex_destroy(&shared.mutex);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    char *text = fuzz_text(data, size);
+    zookeeper(text);
+    etcd(text);
+    time_source(text);
+    servers(text);
+    free(text);
+    return 0;
+}
