@@ -328,6 +328,7 @@ static void test_a_million_frames(void **state)
     (void)state;
     struct fixture f;
     fixture_prepare(&f, SF_DEFAULT_LAYOUT, 10, 1);
+    f.options.limits.max_wait_ms = 600000; /* a slow machine is no reason to shed */
     fixture_start(&f);
     int fd = client_connect(&f);
     pthread_t sender;
@@ -388,6 +389,7 @@ static void test_late_reader(void **state)
     (void)state;
     struct fixture f;
     fixture_prepare(&f, SF_DEFAULT_LAYOUT, 10, 1);
+    f.options.limits.max_wait_ms = 600000; /* a slow machine is no reason to shed */
     fixture_start(&f);
     int fd = client_connect(&f);
     pthread_t sender;
