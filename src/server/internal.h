@@ -54,12 +54,12 @@
 #define SF_ACCEPTS_PER_TURN 64
 #define SF_ACCEPT_PAUSE_MS  100  /* when descriptors are out */
 #define SF_LINGER_MS        1000 /* after our last word, so that it is not lost to a reset */
-#define SF_GOAWAY_QUIET_MS                                                                         \
-    250                         /* a connection told to go that is silent for this long is closed  \
-                                 */
-#define SF_AGE_GRACE_MS   10000 /* deadline of a GOAWAY for age */
-#define SF_HEARTBEAT_MS   500
-#define SF_AUTH_TRIES_MAX 8
+/* A connection told to go that is silent for this long is closed: by then the peer has heard it,
+ * and what it sent before that is here, over a slow path and from a busy machine too. */
+#define SF_GOAWAY_QUIET_MS 1000
+#define SF_AGE_GRACE_MS    10000 /* deadline of a GOAWAY for age */
+#define SF_HEARTBEAT_MS    500
+#define SF_AUTH_TRIES_MAX  8
 /* With listen.max_connections open, one that has been idle for this long goes in favour of a new
  * one.
  */

@@ -463,7 +463,7 @@ static void test_connection_limit(void **state)
     }
     EVENTUALLY(sf_metrics_sum(f.metrics, SF_METRIC_CONNECTION_REFUSED, SF_CONN_REFUSED_LIMIT) ==
                100);
-    assert_int_equal(sf_server_connections(f.server), 8);
+    EVENTUALLY(sf_server_connections(f.server) == 8);
     close(fds[0]);
     EVENTUALLY(sf_server_connections(f.server) == 7);
     fds[0] = client_connect(&f);
