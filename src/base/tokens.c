@@ -10,7 +10,6 @@
 #include "base/secret.h"
 
 #define NAME_CHARACTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
-#define RATE_TEXT_MAX   40
 
 struct sf_tokens {
     atomic_uint references;
@@ -101,22 +100,25 @@ static int add(const struct place *at, struct sf_tokens *tokens, char *line, str
 static int parse_file(const char *path, const char *what, FILE *file, struct sf_tokens *tokens,
                       struct sf_error *err)
 {
-    char line[SF_TOKEN_NAME_MAX + SF_TOKEN_MAX + RATE_TEXT_MAX + 8];
+    char *line = NULL;
+    size_t room = 0;
+    ssize_t size;
     struct place at = {.what = what, .path = path};
     int rc = 0;
-    while (rc == 0 && fgets(line, sizeof line, file) != NULL) {
+    while (rc == 0 && (size = getline(&line, &room, file)) >= 0) {
         at.line++;
-        const size_t length = strcspn(line, "\r\n");
-        if (line[length] == '\0' && !feof(file)) {
-            rc = wrong(&at, err, "too long, or a NUL byte in it");
+        if (strlen(line) != (size_t)size) {
+            rc = wrong(&at, err, "a NUL byte in it");
             break;
         }
-        line[length] = '\0';
-        if (length > 0 && line[0] != '#')
+        line[strcspn(line, "\r\n")] = '\0';
+        if (line[0] != '\0' && line[0] != '#')
             rc = add(&at, tokens, line, err);
     }
-    explicit_bzero(line, sizeof line);
-    if (rc == 0 && ferror(file))
+    if (line != NULL)
+        explicit_bzero(line, room);
+    free(line);
+    if (rc == 0 && !feof(file))
         rc = sf_error_set(err, -EIO, "%s: %s cannot be read", what, path);
     if (rc == 0 && tokens->count == 0)
         rc = sf_error_set(err, -EINVAL, "%s: %s holds no token", what, path);
