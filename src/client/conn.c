@@ -45,7 +45,8 @@ static void close_tls(struct sf_conn *conn, const char *what)
     const long verify = SSL_get_verify_result(conn->ssl);
     const unsigned long code = ERR_peek_error();
     const char *reason = code != 0 ? ERR_reason_error_string(code) : NULL;
-    conn->tls_failed = true;
+    /* A peer that was killed says no farewell: that is a lost connection like any other. */
+    conn->tls_failed = ERR_GET_REASON(code) != SSL_R_UNEXPECTED_EOF_WHILE_READING;
     if (verify != X509_V_OK)
         sf_conn_close(conn, "%s: the server's certificate is refused: %s", what,
                       X509_verify_cert_error_string(verify));

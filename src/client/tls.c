@@ -66,6 +66,13 @@ static enum sf_client_error refuse(SSL_CTX *tls, char *detail, size_t size, cons
     return SF_CLIENT_TLS;
 }
 
+/* A library asks nobody for a pass phrase. */
+static int no_passphrase(char *to, int size, int writing, void *ctx)
+{
+    (void)to, (void)size, (void)writing, (void)ctx;
+    return -1;
+}
+
 enum sf_client_error sf_client_tls_create(const struct sf_client_options *options,
                                           SSL_CTX **ret_tls, char *detail, size_t detail_size)
 {
@@ -77,6 +84,7 @@ enum sf_client_error sf_client_tls_create(const struct sf_client_options *option
         BIO_meth_free(method);
         return SF_CLIENT_MEMORY;
     }
+    SSL_CTX_set_default_passwd_cb(tls, no_passphrase);
     SSL_CTX_set_min_proto_version(tls, TLS1_2_VERSION);
     SSL_CTX_set_options(tls, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
     SSL_CTX_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);

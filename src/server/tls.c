@@ -30,6 +30,13 @@ static void last_error(char *text, size_t size)
     ERR_clear_error();
 }
 
+/* Nobody sits there who could type one. */
+static int no_passphrase(char *to, int size, int writing, void *ctx)
+{
+    (void)to, (void)size, (void)writing, (void)ctx;
+    return -1;
+}
+
 static int load_files(SSL_CTX *context, const char *cert, const char *key, const char *client_ca,
                       struct sf_error *err)
 {
@@ -70,9 +77,11 @@ int sf_tls_load(const char *cert, const char *key, const char *client_ca, struct
     SSL_CTX *context = SSL_CTX_new(TLS_server_method());
     if (context == NULL)
         return sf_error_set(err, -ENOMEM, "no memory for TLS");
+    SSL_CTX_set_default_passwd_cb(context, no_passphrase);
     SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
     SSL_CTX_set_options(context,
                         SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION);
+    SSL_CTX_set_num_tickets(context, 0); /* TLS 1.3 would send two all the same */
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                   SSL_MODE_RELEASE_BUFFERS);

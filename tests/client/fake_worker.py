@@ -17,6 +17,9 @@ class Worker:
         self.lock = threading.Lock()
         self.word = 0
         self.repeat = None  # an ID to give out instead of a fresh one
+        self.workers = []  # told in INFO
+        self.asked = 0
+        self.hang_up = False  # on NEXT, without a farewell
         self.drained = threading.Event()
         self.answering = True  # on the admin paths
         self.node = "host-a"
@@ -96,6 +99,8 @@ class Worker:
             if kind == 3:
                 answer = json.dumps({"fleet_id": self.fleet_id, "epoch_ms": EPOCH_MS, "max_batch": 65536,
                                      "layout": {"timestamp": 41, "datacenter": 5, "worker": 5, "sequence": 12}}).encode()
+            elif self.hang_up:
+                return
             else:
                 count = struct.unpack(">I", body[:4])[0]
                 after = struct.unpack(">Q", body[4:])[0] if flags & 1 else None

@@ -4,6 +4,8 @@
 Usage: test_tls.py SNOWFLEETD SNOWFLEET
 """
 import os
+import pty
+import select
 import shutil
 import signal
 import socket
@@ -22,6 +24,28 @@ del sys.argv[1:3]
 
 def openssl(*args, cwd):
     subprocess.run(["openssl", *args], cwd=cwd, check=True, capture_output=True)
+
+
+def at_a_terminal(command):
+    """Runs it with a terminal, at which nobody types; (exit code, what it wrote there)."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(command[0], command)
+    said = b""
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        if select.select([terminal], [], [], 1)[0]:
+            try:
+                part = os.read(terminal, 4096)
+            except OSError:  # the other side is closed
+                part = b""
+            if not part:
+                break
+            said += part
+    else:
+        os.kill(pid, signal.SIGKILL)
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), said.decode(errors="replace")
 
 
 def make_certificates(directory):
@@ -99,6 +123,7 @@ class Tls(unittest.TestCase):
         worker = Worker(tls=context)
         self.port = worker.data.server_address[1]
         self.addCleanup(worker.close)
+        return worker
 
     def ask(self, *options, code=0, words=""):
         done = subprocess.run([SNOWFLEET, "id", "-n", "3", "--server", f"127.0.0.1:{self.port}", "--timeout-ms", "1500", *options],
@@ -124,6 +149,23 @@ class Tls(unittest.TestCase):
         self.tls_worker("expired")
         time.sleep(1)
         self.ask("--tls-ca", self.path("ca.pem"), code=78, words="expired")
+
+    def test_a_lost_connection_is_no_matter_of_certificates(self):
+        self.tls_worker().hang_up = True
+        self.ask("--tls-ca", self.path("ca.pem"), code=69, words="UNREACHABLE|broke|unexpected eof")
+
+    def test_nobody_is_asked_for_a_pass_phrase(self):
+        self.tls_worker(client_ca="ca.pem")
+        openssl("ec", "-in", "client.key", "-out", "locked.key", "-aes128", "-passout", "pass:secret", cwd=self.directory)
+        os.chmod(self.path("locked.key"), 0o600)
+        listen = ["--fleet-coordinator", f"local://{self.directory}/locked", "--listen-address", "127.0.0.1:0", "--admin-address", "127.0.0.1:0"]
+        for command in ([SNOWFLEET, "id", "--server", f"127.0.0.1:{self.port}", "--tls-ca", self.path("ca.pem"), "--tls-cert",
+                         self.path("client.pem"), "--tls-key", self.path("locked.key")],
+                        [DAEMON, *listen, "--listen-tls-cert", self.path("client.pem"), "--listen-tls-key", self.path("locked.key")]):
+            code, said = at_a_terminal(command)
+            self.assertEqual(code, 78, said)
+            self.assertRegex(said, "tls_key.*locked.key")
+            self.assertNotIn("pass phrase:", said)
 
     def test_versions(self):
         self.tls_worker(most=ssl.TLSVersion.TLSv1_2)

@@ -6,6 +6,7 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 struct files {
@@ -287,6 +288,77 @@ static void test_half_open_handshakes(void **state)
     fixture_stop(&f);
 }
 
+static int count_closed(const int *fds, int count)
+{
+    int closed = 0;
+    for (int i = 0; i < count; i++) {
+        char byte;
+        const ssize_t got = recv(fds[i], &byte, 1, MSG_DONTWAIT);
+        closed += got == 0 || (got < 0 && errno != EAGAIN);
+    }
+    return closed;
+}
+
+/* Who comes on top of what the shards set up at a time is closed at once, and nobody else is. */
+static void test_handshakes_have_a_number(void **state)
+{
+    const struct files *files = *state;
+    struct fixture f;
+    enum { MOST = 2 * 1024, MORE = 20 }; /* of two shards */
+    const struct rlimit descriptors = {.rlim_cur = 8192, .rlim_max = 8192};
+    if (setrlimit(RLIMIT_NOFILE, &descriptors) != 0)
+        skip();
+    start(&f, files, false);
+    f.options.limits.frame_timeout_ms = 60000;
+    f.options.limits.max_connections = 2 * MOST;
+    struct sf_error err;
+    assert_int_equal(sf_server_reload(f.server, &f.options, &err), 0);
+    SSL *open = tls_connect(&f, NULL, NULL, 0);
+    assert_true(tls_next(open));
+    static int fds[MOST + MORE];
+    for (int i = 0; i < MOST + MORE; i++)
+        fds[i] = client_connect(&f);
+    /* Not always the last ones, and some more where one shard is ahead of the other. */
+    EVENTUALLY(count_closed(fds, MOST + MORE) >= MORE);
+    EVENTUALLY(sf_server_connections(f.server) <= MOST + 1);
+    assert_true(sf_server_connections(f.server) > MOST / 2);
+    assert_true(tls_next(open));
+    for (int i = 0; i < MOST + MORE; i++)
+        close(fds[i]);
+    EVENTUALLY(sf_server_connections(f.server) == 1);
+    assert_true(tls_try(&f, NULL, NULL, 0));
+    tls_close(open);
+    fixture_stop(&f);
+}
+
+static int count_ticket(SSL *ssl, SSL_SESSION *session)
+{
+    (void)session;
+    ++*(int *)SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+    return 0;
+}
+
+static void test_no_tickets(void **state)
+{
+    const struct files *files = *state;
+    struct fixture f;
+    start(&f, files, false);
+    SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+    int tickets = 0;
+    SSL_CTX_set_app_data(context, &tickets);
+    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT);
+    SSL_CTX_sess_set_new_cb(context, count_ticket);
+    SSL *ssl = SSL_new(context);
+    SSL_CTX_free(context);
+    SSL_set_fd(ssl, client_connect(&f));
+    assert_int_equal(SSL_connect(ssl), 1);
+    assert_int_equal(SSL_version(ssl), TLS1_3_VERSION);
+    assert_true(tls_next(ssl)); /* tickets come before the first answer */
+    assert_int_equal(tickets, 0);
+    tls_close(ssl);
+    fixture_stop(&f);
+}
+
 static void test_reload(void **state)
 {
     const struct files *files = *state;
@@ -335,6 +407,8 @@ int main(void)
         cmocka_unit_test_prestate(test_much, &files),
         cmocka_unit_test_prestate(test_late_reader, &files),
         cmocka_unit_test_prestate(test_half_open_handshakes, &files),
+        cmocka_unit_test_prestate(test_handshakes_have_a_number, &files),
+        cmocka_unit_test_prestate(test_no_tickets, &files),
         cmocka_unit_test_prestate(test_reload, &files),
     };
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
