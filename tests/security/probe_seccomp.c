@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
@@ -43,6 +44,12 @@ int main(int argc, char **argv)
         return outcome(mount("none", "/mnt", "tmpfs", 0, NULL));
     if (strcmp(argv[1], "kill") == 0)
         return outcome(kill(getppid(), 0));
+    if (strcmp(argv[1], "tgkill") == 0)
+        return outcome(tgkill(getppid(), getppid(), 0));
+    if (strcmp(argv[1], "own-tgkill") == 0)
+        return outcome(tgkill(getpid(), gettid(), 0));
+    if (strcmp(argv[1], "type") == 0)
+        return outcome(ioctl(STDIN_FILENO, TIOCSTI, "x"));
     if (strcmp(argv[1], "raw-socket") == 0)
         return outcome(socket(AF_PACKET, SOCK_RAW, 0));
     if (strcmp(argv[1], "socket") == 0)

@@ -219,9 +219,9 @@ class Filter(Case):
         for what in ["exec", "ptrace"]:
             self.assertEqual(self.probe(what)[0], -signal.SIGSYS, what)
         self.assertNotEqual(self.probe("fork"), (0, "done"))
-        for what in ["mount", "kill", "raw-socket", "writable-code"]:
+        for what in ["mount", "kill", "tgkill", "type", "raw-socket", "writable-code"]:
             self.assertEqual(self.probe(what), (0, "Operation not permitted"), what)
-        for what in ["socket", "thread"]:
+        for what in ["socket", "thread", "own-tgkill"]:
             self.assertEqual(self.probe(what), (0, "done"), what)
 
     def test_a_worker_lives_under_it(self):
