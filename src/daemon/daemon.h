@@ -26,10 +26,12 @@
 #define SF_DAEMON_RELEASE_MS 2000 /* of drain.timeout_ms, kept for giving the slot back */
 #define SF_DAEMON_SAMPLE_MS                                                                        \
     30000 /* how long a good sample of the coordinator's clock is kept before a worse one */
-#define SF_DAEMON_DESCRIPTORS 256 /* for everything but data connections */
-#define SF_DAEMON_EVENTS_MAX  32  /* recent events shown by the console */
-#define SF_DAEMON_EVENT_TEXT  200
-#define SF_DAEMON_REPEATS     4 /* events that are told again for as long as their cause lasts */
+#define SF_DAEMON_DESCRIPTORS   256 /* for everything but data connections */
+#define SF_DAEMON_EVENTS_MAX    32  /* recent events shown by the console */
+#define SF_DAEMON_EVENT_TEXT    200
+#define SF_DAEMON_REPEATS       4 /* events that are told again for as long as their cause lasts */
+#define SF_DAEMON_WORKERS_MAX   128         /* addresses in INFO, */
+#define SF_DAEMON_WORKERS_BYTES (16 * 1024) /* and what they may take of it */
 
 /* What holds the right to mint, on a page of its own that a forked child finds zeroed: its limit
  * is 0 there. */
@@ -96,6 +98,7 @@ struct sf_shared {
     struct sf_coord_claim *claims;
     size_t slot_count, claim_count;
     int64_t listed_ms;
+    struct json_t *workers; /* their addresses, as INFO tells them; never changed once it is here */
     struct sf_daemon_event events[SF_DAEMON_EVENTS_MAX]; /* ring */
     uint64_t event_count;
 };
@@ -189,6 +192,9 @@ bool sf_publish_live(struct sf_daemon *d, struct sf_strbuf *to);
 /* status.c: JSON for the admin port and INFO. */
 void sf_status_admin_host(struct sf_daemon *d, struct sf_admin_host *ret);
 size_t sf_status_info(struct sf_daemon *d, char *to, size_t size);
+/* The addresses of the workers that hold a slot, ours first. */
+struct json_t *sf_status_workers(const struct sf_daemon *d, const struct sf_coord_claim *claims,
+                                 size_t count);
 
 /* collect.c: metrics that are looked up, and those that control counts. */
 void sf_collect(void *daemon, struct sf_metrics_page *page);

@@ -1,5 +1,6 @@
 /* snowfleetd: the only place where the rooms are put together. */
 #include <errno.h>
+#include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -214,6 +215,7 @@ static void tear_down(struct sf_daemon *d)
     sf_metrics_destroy(d->metrics);
     free(d->shared.slots);
     free(d->shared.claims);
+    json_decref(d->shared.workers);
     pthread_mutex_destroy(&d->shared.mutex);
     sf_log_destroy(d->log);
     sf_config_free(d->config);

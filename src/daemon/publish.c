@@ -1,4 +1,5 @@
 /* What other threads see of control: copies, made after every turn. */
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,7 +73,10 @@ void sf_shared_listed(struct sf_daemon *d, const struct sf_coord_completion *com
         copy_array(completion->slots, completion->slot_count, sizeof *completion->slots);
     struct sf_coord_claim *claims =
         copy_array(completion->claims, completion->claim_count, sizeof *completion->claims);
+    json_t *workers = sf_status_workers(d, completion->claims, completion->claim_count);
     pthread_mutex_lock(&shared->mutex);
+    json_t *before = shared->workers;
+    shared->workers = workers;
     free(shared->slots);
     free(shared->claims);
     shared->slots = slots;
@@ -81,6 +85,7 @@ void sf_shared_listed(struct sf_daemon *d, const struct sf_coord_completion *com
     shared->claim_count = completion->claim_count;
     shared->listed_ms = sf_real_ns() / SF_NS_PER_MS;
     pthread_mutex_unlock(&shared->mutex);
+    json_decref(before); /* whoever answers with it just now has a reference of its own */
 }
 
 void sf_shared_event(struct sf_daemon *d, enum sf_log_level level, const char *event,

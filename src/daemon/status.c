@@ -40,6 +40,38 @@ static const struct sf_shared_hold *first_held(const struct sf_daemon *d)
     return NULL;
 }
 
+static bool names(const json_t *workers, const char *address)
+{
+    for (size_t i = 0; i < json_array_size(workers); i++)
+        if (strcmp(json_string_value(json_array_get(workers, i)), address) == 0)
+            return true;
+    return false;
+}
+
+/* From our own on, so that where there are more than INFO has room for, all of them are told by
+ * somebody. */
+json_t *sf_status_workers(const struct sf_daemon *d, const struct sf_coord_claim *claims,
+                          size_t count)
+{
+    json_t *workers = json_array();
+    size_t first = 0, bytes = 0;
+    struct sf_host_port ignored;
+    while (first < count && strcmp(claims[first].address, d->address) != 0)
+        first++;
+    for (size_t i = 0; i < count && json_array_size(workers) < SF_DAEMON_WORKERS_MAX; i++) {
+        const struct sf_coord_claim *claim = &claims[(first + i) % count];
+        /* What stands in a claim came from outside. */
+        if (claim->slot < 0 || sf_parse_host_port(claim->address, -1, false, &ignored) != 0 ||
+            names(workers, claim->address))
+            continue;
+        bytes += strlen(claim->address) + 3; /* quotes and comma; nothing in it needs an escape */
+        if (bytes > SF_DAEMON_WORKERS_BYTES)
+            break;
+        json_array_append_new(workers, json_string(claim->address));
+    }
+    return workers;
+}
+
 /* The members of INFO. Under the mutex. */
 static json_t *info_json(struct sf_daemon *d)
 {
@@ -60,6 +92,8 @@ static json_t *info_json(struct sf_daemon *d)
     set(info, "reserved_until_ms", hold ? integer(hold->reserved_until_ms) : json_null());
     set(info, "version", json_string(SF_BUILD_VERSION));
     set(info, "node", json_string(d->config->fleet_node));
+    if (shared->connected && shared->workers != NULL) /* an old list would bring back who is gone */
+        set(info, "workers", json_incref(shared->workers));
     return info;
 }
 

@@ -72,7 +72,7 @@
 #define SF_WHEEL_TICK_MS    16
 /* TLS handshakes going on in one shard; whoever comes on top is closed. */
 #define SF_HANDSHAKES_MAX 1024
-#define SF_INFO_MAX       8192
+#define SF_INFO_MAX       (24 * 1024)
 
 /* HANDSHAKE  -> SERVING    TLS is set up (plain connections begin as SERVING)
  * SERVING   <-> WAITING    the NEXT at the front needs a later millisecond
