@@ -45,6 +45,7 @@ extern "C" {
 #define SF_CLIENT_DEFAULT_PORT 7450
 #define SF_CLIENT_SERVERS_MAX  256     /* addresses, all names together */
 #define SF_CLIENT_NAMES_MAX    64      /* entries of options.servers */
+#define SF_CLIENT_DISCOVER_MAX 128     /* workers known from other workers only */
 #define SF_CLIENT_POOL_MAX     256     /* options.pool */
 #define SF_CLIENT_COUNT_MAX    1048576 /* IDs of one call */
 #define SF_CLIENT_PREFETCH_MAX 65536
@@ -98,10 +99,23 @@ struct sf_client_options {
     uint32_t timeout_ms;         /* deadline of a call that names none: 2000 */
     uint32_t attempt_timeout_ms; /* after this a silent worker is given up for another one: 100 */
     uint32_t connect_timeout_ms; /* 1000 */
-    uint32_t
-        hedge_ms;  /* 0: never. Else a second worker is asked after this; the first answer counts */
-    uint32_t pool; /* blocking calls at one time; more wait: 16 */
+    /* A second worker is asked beside the first when this much time has passed, and the first
+     * answer counts. hedge_percentile, 50 to 99: the time within which that part of the latest
+     * answers came, but not less than hedge_ms. Both 0: never. Each costs a retry token; without
+     * one there is none. */
+    uint32_t hedge_ms;
+    uint32_t hedge_percentile;
+    uint32_t pool;       /* blocking calls at one time; more wait: 16 */
     uint32_t resolve_ms; /* 30000 */
+
+    /* Learn the fleet from the workers: each tells whom its coordinator has for its datacenter, and
+     * those are used beside `servers`, which always stay. Looked at again every discover_ms (+-20
+     * %), and soon after a GOAWAY or a lost connection, by a request beside a call's. A worker that
+     * is named is sent calls once a probe was answered; one that nobody named for discover_ms is
+     * dropped when it does not answer. The addresses are what the workers are told to advertise:
+     * they must be reachable from here. */
+    bool discover;
+    uint32_t discover_ms; /* 30000 */
 
     /* Retries on another worker. A retry at once costs one token; each call brings
      * retry_budget_percent of one, so that a fleet in trouble is not asked many times over. Without
@@ -234,7 +248,9 @@ struct sf_client_stats {
     uint64_t protocol_errors, wrong_fleet;
     uint64_t prefetch_hits, prefetch_fills, prefetch_expired;
     uint64_t resolves, resolve_failures;
+    uint64_t discoveries;             /* lists of workers that were read */
     uint32_t servers, servers_usable; /* now */
+    uint32_t servers_discovered;      /* of these, known from other workers only */
 };
 SF_API void sf_client_stats(struct sf_client *client, struct sf_client_stats *ret_stats);
 

@@ -61,6 +61,8 @@ int sf_cli_id(int argc, char **argv)
     const struct sf_cli_option options[] = {
         {"count", 'n', SF_CLI_NUMBER, &count, "N", "how many IDs [1]", 1, 0},
         SF_CLI_SERVER_OPTIONS(servers),
+        {"discover", 0, SF_CLI_FLAG, &servers.discover, NULL,
+         "use the workers that the servers tell of, too", 0, 0},
         {"format", 0, SF_CLI_TEXT, &format_text, "FORMAT",
          "dec, hex or json (with the decoded parts) [dec]", 0, 0},
         {"after", 0, SF_CLI_ID, &after, "ID",

@@ -36,6 +36,7 @@ int sf_cli_servers_open(struct sf_cli_servers *servers, const char *only,
     struct sf_client_options options = SF_CLIENT_OPTIONS;
     options.servers = only != NULL ? only : servers->joined;
     options.timeout_ms = (uint32_t)servers->timeout_ms;
+    options.discover = servers->discover;
     options.tls =
         servers->tls || servers->ca != NULL || servers->cert != NULL || servers->name != NULL;
     options.tls_ca = servers->ca;

@@ -8,7 +8,7 @@
 struct sf_cli_servers {
     struct sf_cli_list list;
     uint64_t timeout_ms;
-    bool tls;
+    bool tls, discover;
     const char *ca, *cert, *key, *name, *token_file;
     char *joined;    /* after open: "a:1,b:2" */
     char token[260]; /* after open */

@@ -71,6 +71,8 @@ static const char *on_ids(struct sf_engine *engine, struct sf_conn *conn,
     struct sf_call *call = pending->owner;
     if (sf_wire_get_runs(body, size, &runs, &ids) != 0 || ids != pending->count)
         return nonsense(engine, conn, call, "an answer to NEXT is malformed");
+    if (conn->nameless) /* it knows now, but we do not yet */
+        return nonsense(engine, conn, call, "IDs came from a worker whose fleet is not known");
     const struct sf_wire_run end = sf_wire_run_at(body, runs - 1);
     const uint64_t before = conn->last_id;
     if (!in_order(engine, conn, pending, sf_wire_run_at(body, 0).first, end.first + end.count - 1,
@@ -161,6 +163,7 @@ static const char *on_refusal(struct sf_engine *engine, struct sf_conn *conn,
         status < SF_WIRE_STATUSES ? verdicts[status] : verdicts[SF_WIRE_INTERNAL];
     sf_engine_report(engine, conn->server, conn->generation, verdict.outcome,
                      sf_ms(told.retry_after_ms));
+    conn->denied = conn->denied || status == SF_WIRE_DENIED;
     struct sf_call *call = pending->owner;
     if (call == NULL)
         return NULL;
@@ -198,12 +201,14 @@ static const char *on_info(struct sf_engine *engine, struct sf_conn *conn, uint1
                            const uint8_t *body, size_t size)
 {
     struct sf_info info;
+    conn->info_asked = false;
     if (status != SF_WIRE_OK)
         return NULL; /* an AUTH that failed shows in NEXT too; an older worker may lack INFO */
     if (sf_info_parse(body, size, &info) != 0)
         return "an answer to INFO is malformed";
     struct sf_shared *shared = engine->shared;
     bool same = true;
+    conn->nameless = info.fleet_id[0] == '\0';
     pthread_mutex_lock(&shared->mutex);
     if (shared->policy.servers[conn->server].generation == conn->generation)
         shared->servers[conn->server].max_batch = info.max_batch;
@@ -215,6 +220,8 @@ static const char *on_info(struct sf_engine *engine, struct sf_conn *conn, uint1
             shared->has_layout = true;
         }
         same = strcmp(shared->fleet_id, info.fleet_id) == 0;
+        if (same)
+            sf_discover_take(shared, &info, engine->now_ns);
     }
     pthread_mutex_unlock(&shared->mutex);
     if (same)
@@ -240,6 +247,8 @@ static const char *on_answer(void *ctx, struct sf_conn *conn, const struct sf_pe
     if (shared->policy.servers[conn->server].generation == conn->generation) {
         if (pending->kind == SF_PENDING_CALL)
             sf_client_policy_end(&shared->policy, conn->server);
+        if (header->code == SF_WIRE_OK && pending->kind == SF_PENDING_CALL)
+            sf_client_policy_answered(&shared->policy, engine->now_ns - pending->sent_ns);
         if (header->code == SF_WIRE_OK)
             sf_client_policy_report(&shared->policy, conn->server, SF_OUTCOME_OK, 0, engine->now_ns,
                                     sf_prng_next(&shared->prng));
@@ -265,6 +274,7 @@ static void on_goaway(void *ctx, struct sf_conn *conn, const struct sf_wire_goaw
     struct sf_engine *engine = ctx;
     (void)goaway;
     sf_count(engine->shared, SF_COUNT_GOAWAYS, 1);
+    sf_engine_look_soon(engine);
     if (engine->current[conn->server] == conn)
         engine->current[conn->server] = NULL;
 }

@@ -6,8 +6,8 @@
 #include "base/assert.h"
 #include "client/engine_inner.h"
 
-/* The part of attempt_timeout_ms that a worker has alone once another one was silent. */
-#define AFTER_SILENCE 4
+/* The part of attempt_timeout_ms that a worker has alone once another one was silent or lost. */
+#define AFTER_LOSS 4
 
 /* --- calls --- */
 
@@ -80,6 +80,13 @@ void sf_engine_report(struct sf_engine *engine, int server, uint32_t generation,
         pthread_cond_signal(&shared->resolve_wake);
     }
     pthread_mutex_unlock(&shared->mutex);
+}
+
+void sf_engine_look_soon(struct sf_engine *engine)
+{
+    pthread_mutex_lock(&engine->shared->mutex);
+    sf_discover_soon(engine->shared, engine->now_ns);
+    pthread_mutex_unlock(&engine->shared->mutex);
 }
 
 static void end_load(struct sf_engine *engine, const struct sf_conn *conn, uint32_t count)
@@ -159,6 +166,7 @@ static void bury(struct sf_engine *engine, struct sf_conn *conn)
             continue;
         call->in_flight--;
         sf_call_note_failure(call, error, server, conn->why);
+        call->bereft = call->bereft || outcome == SF_OUTCOME_LOST;
         /* A worker that closed a connection that had worked may well answer on a new one: it may be
          * asked again. */
         if (conn->answered && outcome == SF_OUTCOME_LOST && call->round == 0)
@@ -168,6 +176,8 @@ static void bury(struct sf_engine *engine, struct sf_conn *conn)
         sf_engine_retry(engine, call);
     }
     end_load(engine, conn, load);
+    if (conn->announced)
+        sf_engine_look_soon(engine);
     if (engine->current[conn->server] == conn)
         engine->current[conn->server] = NULL;
     *conn->link = conn->next;
@@ -185,19 +195,39 @@ void sf_engine_bury_closed(struct sf_engine *engine)
     }
 }
 
+/* Who the worker is, and who its fellows are: beside the other requests of the connection. */
+static void ask_info(struct sf_engine *engine, struct sf_conn *conn)
+{
+    conn->info_asked =
+        conn->info_asked || sf_conn_put_plain(conn, SF_PENDING_INFO, NULL, engine->now_ns) == 0;
+}
+
+/* What comes before the first request of a connection. */
+static void introduce(struct sf_engine *engine, struct sf_conn *conn)
+{
+    const char *token = engine->shared->options.token;
+    if (token != NULL)
+        (void)sf_conn_put_plain(conn, SF_PENDING_AUTH, token, engine->now_ns);
+    ask_info(engine, conn);
+    conn->denied = false;
+}
+
 static struct sf_conn *connect_to(struct sf_engine *engine, int server, uint32_t generation)
 {
     struct sf_conn *conn = engine->current[server];
-    if (conn != NULL && conn->generation == generation && sf_conn_open(conn))
+    if (conn != NULL && conn->generation == generation && sf_conn_open(conn)) {
+        if (conn->denied)
+            introduce(engine, conn); /* the token may be known by now */
+        else if (conn->nameless)
+            ask_info(engine, conn);
         return conn;
+    }
     struct sf_shared *shared = engine->shared;
     pthread_mutex_lock(&shared->mutex);
     const struct sf_server at = shared->servers[server];
     pthread_mutex_unlock(&shared->mutex);
     const char *name =
         shared->options.tls_server_name != NULL ? shared->options.tls_server_name : at.host;
-    if (conn != NULL && conn->state != SF_CONN_CLOSED && sf_conn_pending(conn) == 0)
-        sf_conn_close(conn, "its server is no longer in use");
     conn = sf_conn_create(engine->epoll_fd, (const struct sockaddr *)&at.address, at.address_size,
                           shared->tls, name, engine->now_ns);
     if (conn == NULL)
@@ -211,10 +241,29 @@ static struct sf_conn *connect_to(struct sf_engine *engine, int server, uint32_t
     engine->conns = conn;
     engine->current[server] = conn;
     sf_engine_want_timer(engine, engine->now_ns + sf_ms(shared->options.connect_timeout_ms));
-    if (shared->options.token != NULL)
-        (void)sf_conn_put_plain(conn, SF_PENDING_AUTH, shared->options.token, engine->now_ns);
-    (void)sf_conn_put_plain(conn, SF_PENDING_INFO, NULL, engine->now_ns);
+    introduce(engine, conn);
     return conn;
+}
+
+/* Connections to servers that are no longer in use end, at once or with their last answer. */
+static void let_go(struct sf_engine *engine, uint64_t removals)
+{
+    struct sf_shared *shared = engine->shared;
+    if (engine->removals == removals)
+        return;
+    engine->removals = removals;
+    pthread_mutex_lock(&shared->mutex);
+    for (struct sf_conn *conn = engine->conns; conn != NULL; conn = conn->next) {
+        const struct sf_client_policy_server *server = &shared->policy.servers[conn->server];
+        if (server->in_use && server->generation == conn->generation)
+            continue;
+        conn->unwanted = true;
+        if (engine->current[conn->server] == conn)
+            engine->current[conn->server] = NULL;
+        if (sf_conn_pending(conn) == 0)
+            sf_conn_close(conn, "its server is no longer in use");
+    }
+    pthread_mutex_unlock(&shared->mutex);
 }
 
 /* Has the connection a request that went unanswered for an attempt timeout? Then another one would
@@ -258,7 +307,11 @@ struct choice {
     int probe;
     uint32_t probe_generation;
     int64_t wake_ns;
+    int64_t hedge_ns;
     bool nothing; /* no server is known at all */
+    bool shaky;   /* the server's last news were bad */
+    bool look;    /* it is time to ask who is there */
+    uint64_t removals;
 };
 
 static void choose(struct sf_engine *engine, const struct sf_call *call, struct choice *ret)
@@ -269,12 +322,16 @@ static void choose(struct sf_engine *engine, const struct sf_call *call, struct 
     *ret = (struct choice){.server = sf_client_policy_choose(policy, engine->now_ns, &call->tried,
                                                              sf_prng_next(&shared->prng)),
                            .probe = sf_client_policy_probe(policy, engine->now_ns),
-                           .causal_id = shared->causal_id};
+                           .causal_id = shared->causal_id,
+                           .removals = policy->removals,
+                           .hedge_ns = sf_client_policy_hedge_ns(policy)};
     if (ret->server >= 0) {
         ret->generation = policy->servers[ret->server].generation;
         ret->max_batch = shared->servers[ret->server].max_batch;
+        ret->shaky = policy->servers[ret->server].failures > 0;
         ret->floor = shared->has_layout ? shared->servers[ret->server].last_id : 0;
         sf_client_policy_begin(policy, ret->server);
+        ret->look = sf_discover_due(shared, engine->now_ns);
     } else {
         ret->wake_ns = sf_client_policy_wake_ns(policy, engine->now_ns);
         ret->nothing = true;
@@ -295,17 +352,22 @@ static void unbegin(struct sf_engine *engine, const struct choice *choice)
     pthread_mutex_unlock(&shared->mutex);
 }
 
-/* Where one worker fell silent others may have (a rack, a datacenter), and the caller has waited
- * long enough: after the first silence the next workers are asked beside each other, quickly. */
+bool sf_call_may_hedge(const struct sf_engine *engine, const struct sf_call *call)
+{
+    return !call->hedged && call->hedge_ns < sf_ms(engine->shared->options.attempt_timeout_ms);
+}
+
+/* Where one worker fell silent others may have (a rack, a datacenter), and one that broke off may
+ * still be dying: it takes connections and answers none. There the next worker is asked quickly. */
 void sf_engine_set_attempt_timer(struct sf_engine *engine, struct sf_call *call)
 {
-    const struct sf_client_options *options = &engine->shared->options;
-    const uint32_t hedge = options->hedge_ms;
-    const bool may_hedge = hedge > 0 && hedge < options->attempt_timeout_ms && !call->hedged;
-    if (call->silenced)
-        call->timer_ns = engine->now_ns + sf_ms(options->attempt_timeout_ms) / AFTER_SILENCE;
-    else
-        call->timer_ns = engine->now_ns + sf_ms(may_hedge ? hedge : options->attempt_timeout_ms);
+    const int64_t attempt_ns = sf_ms(engine->shared->options.attempt_timeout_ms);
+    int64_t wait_ns = attempt_ns;
+    if (call->silenced || call->hasty)
+        wait_ns = attempt_ns / AFTER_LOSS;
+    if (sf_call_may_hedge(engine, call) && call->hedge_ns < wait_ns)
+        wait_ns = call->hedge_ns;
+    call->timer_ns = engine->now_ns + wait_ns;
     sf_engine_want_timer(engine, call->timer_ns);
 }
 
@@ -337,6 +399,8 @@ static bool ask(struct sf_engine *engine, struct sf_call *call, const struct cho
         sf_client_policy_tried_add(&call->tried, choice->server);
         return false;
     }
+    if (choice->look)
+        ask_info(engine, conn);
     call->in_flight++;
     call->last_server = choice->server;
     call->last_generation = choice->generation;
@@ -345,6 +409,8 @@ static bool ask(struct sf_engine *engine, struct sf_call *call, const struct cho
     sf_count(engine->shared, SF_COUNT_ATTEMPTS, 1);
     if (call->reply.attempts > 1 && call->last_error != SF_CLIENT_OK)
         sf_count(engine->shared, SF_COUNT_RETRIES, 1);
+    call->hedge_ns = choice->hedge_ns;
+    call->hasty = call->bereft || choice->shaky;
     sf_engine_set_attempt_timer(engine, call);
     return true;
 }
@@ -353,6 +419,7 @@ static void attempt(struct sf_engine *engine, struct sf_call *call)
 {
     struct choice choice;
     choose(engine, call, &choice);
+    let_go(engine, choice.removals);
     if (choice.probe >= 0)
         send_probe(engine, choice.probe, choice.probe_generation);
     if (choice.server >= 0) {

@@ -56,6 +56,8 @@ static struct sf_client_policy_options policy_options(const struct sf_client_opt
         .backoff_max_ns = options->backoff_max_ms * SF_NS_PER_MS,
         .budget_percent = options->retry_budget_percent,
         .budget_max = options->retry_budget_max,
+        .hedge_percentile = options->hedge_percentile,
+        .hedge_ns = options->hedge_ms * SF_NS_PER_MS,
     };
 }
 
@@ -69,7 +71,9 @@ static enum sf_client_error begin(struct sf_client *client, char *detail, size_t
     const struct sf_client_policy_options options = policy_options(&shared->options);
     sf_client_policy_init(&shared->policy, &options);
     shared->prng.state = sf_random_u64();
-    shared->name_count = 0;
+    shared->name_count = shared->seed_count = 0;
+    shared->look_at_ns = shared->looked_ns = 0;
+    shared->resolve_now = false;
     shared->has_layout = false;
     shared->fleet_id[0] = '\0';
     memset(shared->names, 0, sizeof shared->names);
@@ -399,11 +403,15 @@ void sf_client_stats(struct sf_client *client, struct sf_client_stats *ret_stats
     stats.prefetch_expired = c[SF_COUNT_PREFETCH_EXPIRED];
     stats.resolves = c[SF_COUNT_RESOLVES];
     stats.resolve_failures = c[SF_COUNT_RESOLVE_FAILURES];
+    stats.discoveries = c[SF_COUNT_DISCOVERIES];
     pthread_mutex_lock(&shared->mutex);
     stats.breaker_opens = shared->policy.opens;
     stats.servers_usable = sf_client_policy_usable(&shared->policy, sf_mono_ns());
-    for (uint32_t i = 0; i < shared->policy.places; i++)
-        stats.servers += shared->policy.servers[i].in_use;
+    for (uint32_t i = 0; i < shared->policy.places; i++) {
+        const bool in_use = shared->policy.servers[i].in_use;
+        stats.servers += in_use;
+        stats.servers_discovered += in_use && shared->names[shared->servers[i].name].discovered;
+    }
     pthread_mutex_unlock(&shared->mutex);
     *ret_stats = stats;
 }

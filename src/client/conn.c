@@ -450,8 +450,9 @@ static void receive(struct sf_conn *conn, const struct sf_conn_handler *handler,
         if (conn->ssl == NULL && (size_t)got < room)
             break;
     }
-    if (conn->state == SF_CONN_LEAVING && sf_conn_pending(conn) == 0)
-        sf_conn_close(conn, "the server asked us to leave");
+    if ((conn->state == SF_CONN_LEAVING || conn->unwanted) && sf_conn_pending(conn) == 0)
+        sf_conn_close(conn, conn->unwanted ? "its server is no longer in use"
+                                           : "the server asked us to leave");
 }
 
 void sf_conn_on_ready(struct sf_conn *conn, uint32_t events, const struct sf_conn_handler *handler,

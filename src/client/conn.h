@@ -68,6 +68,10 @@ struct sf_conn {
     bool broken;     /* ended by nonsense, not by the network */
     bool tls_failed; /* ended by certificate or handshake */
     bool tls_wants_write;
+    bool info_asked; /* an INFO is on its way */
+    bool denied;     /* the token was refused: it must be shown again */
+    bool nameless;   /* the worker did not know its fleet when INFO was answered */
+    bool unwanted;   /* its server is no longer in use: ends when nothing is pending */
     uint32_t next_request_id;
     int64_t started_ns, heard_ns;
     uint64_t last_id; /* largest received; 0: none */

@@ -69,16 +69,28 @@ static void expire(struct sf_engine *engine, struct sf_call *call)
     sf_engine_finish(engine, call, error);
 }
 
+/* Takes a token for a request beside one that is not answered. */
+static bool may_hedge(struct sf_engine *engine)
+{
+    struct sf_shared *shared = engine->shared;
+    pthread_mutex_lock(&shared->mutex);
+    const bool may = sf_client_policy_may_hedge(&shared->policy);
+    pthread_mutex_unlock(&shared->mutex);
+    sf_count(shared, SF_COUNT_HEDGES, may);
+    return may;
+}
+
 /* The attempt has had its time: mark the server (unless the time was a short one), ask another one
  * beside it. Its answer still counts if it comes first. */
 static void grow_impatient(struct sf_engine *engine, struct sf_call *call)
 {
-    const struct sf_client_options *options = &engine->shared->options;
-    const bool hedge =
-        call->silenced ||
-        (options->hedge_ms > 0 && options->hedge_ms < options->attempt_timeout_ms && !call->hedged);
-    if (hedge) {
+    if (sf_call_may_hedge(engine, call)) {
         call->hedged = true;
+        if (!may_hedge(engine)) {
+            sf_engine_set_attempt_timer(engine, call); /* the rest of its time */
+            return;
+        }
+    } else if (call->silenced || call->hasty) {
         sf_count(engine->shared, SF_COUNT_HEDGES, 1);
     } else {
         call->silenced = true;
@@ -131,9 +143,12 @@ static void conn_timer(struct sf_engine *engine, struct sf_conn *conn)
         else
             sf_engine_want_timer(engine, due);
     }
-    for (uint32_t i = 0; engine->probes > 0 && i < sf_conn_pending(conn); i++) {
+    /* Whoever waits for an answer judges the server himself. Nobody waits for a probe, nor for what
+     * another server has answered meanwhile: there the oldest is enough. */
+    for (uint32_t i = 0; i < sf_conn_pending(conn) && (i == 0 || engine->probes > 0); i++) {
         struct sf_pending *pending = sf_conn_pending_at(conn, i);
-        if (pending->kind != SF_PENDING_PROBE || pending->silent)
+        const bool left = i == 0 && pending->kind == SF_PENDING_CALL && pending->owner == NULL;
+        if (pending->silent || !(left || pending->kind == SF_PENDING_PROBE))
             continue;
         if (engine->now_ns >= pending->sent_ns + attempt_ns) {
             pending->silent = true;

@@ -28,8 +28,11 @@ struct sf_call {
     uint32_t round;
     int last_server; /* of the last attempt */
     uint32_t last_generation;
-    bool hedged;
-    bool silenced; /* an attempt has had its whole time without an answer */
+    bool hedged;      /* a second request was sent beside the first, or could have been */
+    bool silenced;    /* an attempt has had its whole time without an answer */
+    bool bereft;      /* a connection broke under it */
+    bool hasty;       /* the last attempt has only a part of its time alone */
+    int64_t hedge_ns; /* how long the last attempt may wait alone */
     struct sf_client_policy_tried tried;
     enum sf_client_error last_error; /* what the deadline will report */
     int64_t started_ns, deadline_ns, timer_ns;

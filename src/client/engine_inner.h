@@ -17,6 +17,7 @@ struct sf_engine {
     struct sf_call *ended, **ended_end; /* calls to be reported */
     int64_t now_ns, timer_ns, turned_ns, timer_set_ns;
     uint32_t probes;
+    uint64_t removals; /* of servers, as far as the connections know of them */
     bool turning;
 };
 
@@ -48,6 +49,10 @@ void sf_engine_retry(struct sf_engine *engine, struct sf_call *call);
 void sf_call_note_failure(struct sf_call *call, enum sf_client_error error, const char *server,
                           const char *what);
 void sf_engine_bury_closed(struct sf_engine *engine);
+/* The fleet may have changed: who is there is asked soon. */
+void sf_engine_look_soon(struct sf_engine *engine);
+/* Is a second request due when the attempt timer runs out? */
+bool sf_call_may_hedge(const struct sf_engine *engine, const struct sf_call *call);
 void sf_engine_set_attempt_timer(struct sf_engine *engine, struct sf_call *call);
 /* Works off the queue: asks servers for its calls. */
 void sf_engine_pump(struct sf_engine *engine);

@@ -63,6 +63,39 @@ static bool read_bits(struct span in, const char *key, uint8_t *ret)
     return true;
 }
 
+/* Returns false where the list ends or is none. */
+static bool skip_to_string(struct span *in)
+{
+    skip_blanks(in);
+    if (in->at < in->end && *in->at == ',') {
+        in->at++;
+        skip_blanks(in);
+    }
+    return in->at < in->end && *in->at == '"';
+}
+
+bool sf_info_next_worker(struct sf_info *info, struct sf_host_port *ret)
+{
+    struct span in = {info->workers, info->end};
+    while (in.at != NULL && skip_to_string(&in)) {
+        char text[SF_HOST_MAX + 16];
+        const char *begin = ++in.at;
+        in.at = memchr(begin, '"', (size_t)(in.end - begin));
+        if (in.at == NULL)
+            break;
+        const size_t size = (size_t)(in.at++ - begin);
+        info->workers = in.at;
+        if (size >= sizeof text)
+            continue;
+        memcpy(text, begin, size);
+        text[size] = '\0';
+        if (sf_parse_host_port(text, -1, false, ret) == 0 && ret->port != 0)
+            return true;
+    }
+    info->workers = NULL;
+    return false;
+}
+
 int sf_info_parse(const uint8_t *json, size_t size, struct sf_info *ret)
 {
     const struct span all = {(const char *)json, (const char *)json + size};
@@ -73,6 +106,10 @@ int sf_info_parse(const uint8_t *json, size_t size, struct sf_info *ret)
         return -EBADMSG;
     if (read_number(all, "\"max_batch\"", 1, UINT32_MAX, &value))
         info.max_batch = (uint32_t)value;
+    if (find(all, "\"workers\"", &in) && *in.at == '[') {
+        info.workers = in.at + 1;
+        info.end = in.end;
+    }
     if (!find(all, "\"fleet_id\"", &in) || *in.at != '"') { /* null while it is not known */
         *ret = info;
         return 0;

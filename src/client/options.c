@@ -23,8 +23,10 @@ static const struct number numbers[] = {
     NUMBER(attempt_timeout_ms, 100, 1, SF_CLIENT_TIMEOUT_MAX),
     NUMBER(connect_timeout_ms, 1000, 1, SF_CLIENT_TIMEOUT_MAX),
     NUMBER(hedge_ms, 0, 0, SF_CLIENT_TIMEOUT_MAX),
+    NUMBER(hedge_percentile, 0, 50, 99),
     NUMBER(pool, 16, 1, SF_CLIENT_POOL_MAX),
     NUMBER(resolve_ms, 30000, 1000, 86400000),
+    NUMBER(discover_ms, 30000, 1000, 86400000),
     NUMBER(retry_budget_percent, 20, 1, 1000),
     NUMBER(retry_budget_max, 100, 1, 1000000),
     NUMBER(backoff_min_ms, 2, 1, 60000),
@@ -54,7 +56,7 @@ static enum sf_client_error check(struct sf_client_options *options, char *detai
         uint32_t *value = field(options, &numbers[i]);
         if (*value == 0)
             *value = numbers[i].standard;
-        if (*value < numbers[i].min || *value > numbers[i].max) {
+        if (*value != numbers[i].standard && (*value < numbers[i].min || *value > numbers[i].max)) {
             (void)snprintf(detail, size, "%s: %u is out of range; allowed are %u to %u",
                            numbers[i].name, *value, numbers[i].min, numbers[i].max);
             return SF_CLIENT_INVALID;

@@ -44,6 +44,8 @@ struct sf_client_policy_options {
     int64_t open_min_ns, open_max_ns, idle_probe_ns;
     int64_t backoff_min_ns, backoff_max_ns;
     uint32_t budget_percent, budget_max;
+    uint32_t hedge_percentile; /* 0: no estimate is kept */
+    int64_t hedge_ns;          /* never earlier than this; 0 with hedge_percentile 0: never */
 };
 
 struct sf_client_policy_server {
@@ -64,7 +66,10 @@ struct sf_client_policy {
     struct sf_client_policy_server servers[SF_CLIENT_POLICY_SERVERS_MAX];
     uint32_t places; /* servers[0 .. places-1] have ever been used */
     int64_t budget_milli;
+    int64_t
+        latency_ns; /* about hedge_percentile of the answers come within this; 0: none came yet */
     uint64_t opens; /* counts transitions to OPEN from CLOSED */
+    uint64_t removals; /* counts servers removed */
 };
 
 /* The servers that a call has asked already in this round. */
@@ -78,6 +83,8 @@ void sf_client_policy_init(struct sf_client_policy *policy,
 /* A place for a server: 0 to SF_CLIENT_POLICY_SERVERS_MAX - 1, or -1 when all are taken. */
 int sf_client_policy_add(struct sf_client_policy *policy);
 void sf_client_policy_remove(struct sf_client_policy *policy, int server);
+/* A server just added that nobody has heard yet: it is probed before calls are sent to it. */
+void sf_client_policy_doubt(struct sf_client_policy *policy, int server, int64_t now_ns);
 
 /* A call begins: its share of a retry token is added. */
 void sf_client_policy_call(struct sf_client_policy *policy);
@@ -109,6 +116,13 @@ void sf_client_policy_report(struct sf_client_policy *policy, int server, enum s
 int64_t sf_client_policy_retry_wait_ns(struct sf_client_policy *policy, int64_t now_ns,
                                        const struct sf_client_policy_tried *tried, uint32_t round,
                                        uint64_t random, bool *ret_no_budget);
+
+/* An answer came after this time. */
+void sf_client_policy_answered(struct sf_client_policy *policy, int64_t latency_ns);
+/* How long to wait for an answer before another server is asked beside; INT64_MAX: for ever. */
+int64_t sf_client_policy_hedge_ns(const struct sf_client_policy *policy);
+/* May a request be sent beside one that is not answered yet? Takes a token. */
+bool sf_client_policy_may_hedge(struct sf_client_policy *policy);
 
 uint32_t sf_client_policy_usable(const struct sf_client_policy *policy, int64_t now_ns);
 

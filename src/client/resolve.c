@@ -37,17 +37,27 @@ static int find_server(const struct sf_shared *shared, const struct addrinfo *in
     return -1;
 }
 
-static void add_server(struct sf_shared *shared, int name, const struct addrinfo *info)
+/* The server at this place comes from that name: its certificate must bear the host of it. */
+static void set_name(struct sf_shared *shared, int place, int name)
+{
+    struct sf_server *server = &shared->servers[place];
+    server->name = name;
+    memcpy(server->host, shared->names[name].at.host, sizeof server->host);
+}
+
+static void add_server(struct sf_shared *shared, int name, const struct addrinfo *info,
+                       int64_t now_ns)
 {
     const int place = sf_client_policy_add(&shared->policy);
     if (place < 0)
         return; /* SF_CLIENT_SERVERS_MAX addresses are plenty to work with */
+    if (shared->names[name].discovered)
+        sf_client_policy_doubt(&shared->policy, place, now_ns);
     struct sf_server *server = &shared->servers[place];
     memset(server, 0, sizeof *server);
     memcpy(&server->address, info->ai_addr, info->ai_addrlen);
     server->address_size = info->ai_addrlen;
-    server->name = name;
-    memcpy(server->host, shared->names[name].at.host, sizeof server->host);
+    set_name(shared, place, name);
     char host[INET6_ADDRSTRLEN + 1];
     if (getnameinfo(info->ai_addr, info->ai_addrlen, host, sizeof host, NULL, 0, NI_NUMERICHOST) !=
         0)
@@ -57,7 +67,7 @@ static void add_server(struct sf_shared *shared, int name, const struct addrinfo
                    shared->names[name].at.port);
 }
 
-static int look_up(const struct sf_host_port *at, int flags, struct addrinfo **ret)
+int sf_resolve_look_up(const struct sf_host_port *at, int flags, struct addrinfo **ret)
 {
     char port[8];
     (void)snprintf(port, sizeof port, "%u", at->port);
@@ -65,12 +75,17 @@ static int look_up(const struct sf_host_port *at, int flags, struct addrinfo **r
     return getaddrinfo(at->host, port, &hints, ret);
 }
 
-/* Under the mutex. */
-static void take_addresses(struct sf_shared *shared, int name, const struct addrinfo *list)
+void sf_resolve_take(struct sf_shared *shared, int name, const struct addrinfo *list,
+                     int64_t now_ns)
 {
-    for (const struct addrinfo *info = list; info != NULL; info = info->ai_next)
-        if (find_server(shared, info) < 0)
-            add_server(shared, name, info);
+    for (const struct addrinfo *info = list; info != NULL; info = info->ai_next) {
+        const int place = find_server(shared, info);
+        if (place < 0)
+            add_server(shared, name, info, now_ns);
+        else if (shared->names[shared->servers[place].name].discovered &&
+                 !shared->names[name].discovered)
+            set_name(shared, place, name); /* it stays when the workers no longer tell of it */
+    }
     for (uint32_t i = 0; i < shared->policy.places; i++) {
         if (!shared->policy.servers[i].in_use || shared->servers[i].name != name)
             continue;
@@ -106,9 +121,10 @@ enum sf_client_error sf_resolve_parse(struct sf_shared *shared, char *detail, si
                 return SF_CLIENT_INVALID;
             }
             struct addrinfo *list = NULL;
-            if (look_up(&name->at, AI_NUMERICHOST, &list) == 0) {
+            name->in_use = true;
+            if (sf_resolve_look_up(&name->at, AI_NUMERICHOST, &list) == 0) {
                 name->numeric = true;
-                take_addresses(shared, (int)shared->name_count, list);
+                sf_resolve_take(shared, (int)shared->name_count, list, 0);
                 freeaddrinfo(list);
             }
             shared->name_count++;
@@ -120,6 +136,7 @@ enum sf_client_error sf_resolve_parse(struct sf_shared *shared, char *detail, si
         (void)snprintf(detail, detail_size, "servers: no server given; example: ids-0:7450,ids-1");
         return SF_CLIENT_INVALID;
     }
+    shared->seed_count = shared->name_count;
     return SF_CLIENT_OK;
 }
 
@@ -128,23 +145,39 @@ bool sf_resolver_needed(const struct sf_shared *shared)
     for (uint32_t i = 0; i < shared->name_count; i++)
         if (!shared->names[i].numeric)
             return true;
-    return false;
+    return shared->options.discover; /* workers may be told of by name */
 }
 
-/* Returns false if a name has no address yet. */
+/* Returns false when there is no such name. */
+static bool name_at(struct sf_shared *shared, uint32_t i, struct sf_name *ret)
+{
+    pthread_mutex_lock(&shared->mutex);
+    const bool there = i < shared->name_count;
+    if (there)
+        *ret = shared->names[i];
+    pthread_mutex_unlock(&shared->mutex);
+    return there;
+}
+
+/* Returns false if a name of options.servers has no address yet. */
 static bool resolve_all(struct sf_shared *shared)
 {
     bool complete = true;
-    for (uint32_t i = 0; i < shared->name_count; i++) {
-        if (shared->names[i].numeric)
+    struct sf_name name;
+    for (uint32_t i = 0; name_at(shared, i, &name); i++) {
+        if (!name.in_use || name.numeric)
             continue;
         struct addrinfo *list = NULL;
-        const int r = look_up(&shared->names[i].at, 0, &list);
+        const int r = sf_resolve_look_up(&name.at, 0, &list);
         sf_count(shared, r == 0 ? SF_COUNT_RESOLVES : SF_COUNT_RESOLVE_FAILURES, 1);
         pthread_mutex_lock(&shared->mutex);
-        if (r == 0)
-            take_addresses(shared, (int)i, list);
-        complete = complete && shared->names[i].resolved;
+        /* Meanwhile the place may have been given to another discovered worker. */
+        const struct sf_name *now = &shared->names[i];
+        const bool same =
+            now->in_use && now->at.port == name.at.port && strcmp(now->at.host, name.at.host) == 0;
+        if (r == 0 && same)
+            sf_resolve_take(shared, (int)i, list, sf_mono_ns());
+        complete = complete && (name.discovered || now->resolved);
         pthread_mutex_unlock(&shared->mutex);
         if (r == 0)
             freeaddrinfo(list);

@@ -3,6 +3,7 @@
 #ifndef SF_CLIENT_SHARED_H
 #define SF_CLIENT_SHARED_H
 
+#include <netdb.h>
 #include <netinet/in.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
@@ -15,6 +16,7 @@
 
 #include "base/parse.h"
 #include "base/random.h"
+#include "base/ticks.h"
 #include "client/policy.h"
 
 enum sf_client_counter {
@@ -38,6 +40,7 @@ enum sf_client_counter {
     SF_COUNT_PREFETCH_EXPIRED,
     SF_COUNT_RESOLVES,
     SF_COUNT_RESOLVE_FAILURES,
+    SF_COUNT_DISCOVERIES,
     SF_COUNTERS
 };
 
@@ -52,12 +55,16 @@ struct sf_server {
     uint32_t max_batch;     /* as INFO told; 0: unknown */
 };
 
-/* One entry of options.servers. */
+/* Where servers come from: an entry of options.servers, or an address that a worker told. */
 struct sf_name {
+    bool in_use;
+    bool discovered;
     struct sf_host_port at;
-    bool numeric;  /* an address: never resolved again */
-    bool resolved; /* at least once */
+    bool numeric;      /* an address: never resolved again */
+    bool resolved;     /* at least once */
+    int64_t listed_ns; /* discovered: when a worker told it last */
 };
+#define SF_NAMES_MAX (SF_CLIENT_NAMES_MAX + SF_CLIENT_DISCOVER_MAX)
 
 struct sf_shared {
     struct sf_client_options options; /* defaults filled in; strings owned */
@@ -68,8 +75,9 @@ struct sf_shared {
     pthread_mutex_t mutex;
     struct sf_client_policy policy;
     struct sf_server servers[SF_CLIENT_SERVERS_MAX];
-    struct sf_name names[SF_CLIENT_NAMES_MAX];
-    uint32_t name_count;
+    struct sf_name names[SF_NAMES_MAX]; /* those of options.servers come first */
+    uint32_t name_count, seed_count;
+    int64_t look_at_ns, looked_ns; /* when to ask who is there; when that was asked last */
     struct sf_prng prng;
     bool has_layout;
     struct sf_layout layout;
@@ -96,8 +104,12 @@ struct sf_info {
     struct sf_layout layout;
     int64_t epoch_ms;
     uint32_t max_batch;
+    const char *workers, *end; /* what is left of the list of workers; NULL: none was told */
 };
 int sf_info_parse(const uint8_t *json, size_t size, struct sf_info *ret);
+/* The next worker of the list, which lies in the JSON given to sf_info_parse; what is no address is
+ * passed over. False at the end. */
+bool sf_info_next_worker(struct sf_info *info, struct sf_host_port *ret);
 
 /* client/resolve.c: names to servers. sf_resolve_parse reads options.servers and adds the numeric
  * addresses at once. The resolver is a thread that exists only when there is a name. */
@@ -106,5 +118,20 @@ struct sf_resolver;
 struct sf_resolver *sf_resolver_start(struct sf_shared *shared);
 void sf_resolver_stop(struct sf_resolver *resolver);
 bool sf_resolver_needed(const struct sf_shared *shared);
+
+/* Under the mutex. The servers of names[name] are these addresses, and no others. */
+void sf_resolve_take(struct sf_shared *shared, int name, const struct addrinfo *list,
+                     int64_t now_ns);
+/* Addresses as text are looked up with AI_NUMERICHOST in flags, without waiting. As getaddrinfo. */
+int sf_resolve_look_up(const struct sf_host_port *at, int flags, struct addrinfo **ret);
+
+/* client/discover.c: servers that workers tell of. Under the mutex. */
+
+/* Takes the list of an INFO answer. */
+void sf_discover_take(struct sf_shared *shared, struct sf_info *info, int64_t now_ns);
+/* Is it time to ask who is there? Then the caller must. */
+bool sf_discover_due(struct sf_shared *shared, int64_t now_ns);
+/* Something has changed: ask soon. */
+void sf_discover_soon(struct sf_shared *shared, int64_t now_ns);
 
 #endif

@@ -97,11 +97,12 @@ class Worker:
             length, _, kind, flags, request_id = struct.unpack(">IBBHI", head)
             body = stream.read(length - 8)
             if kind == 3:
-                answer = json.dumps({"fleet_id": self.fleet_id, "epoch_ms": EPOCH_MS, "max_batch": 65536,
+                answer = json.dumps({"fleet_id": self.fleet_id, "epoch_ms": EPOCH_MS, "max_batch": 65536, "workers": self.workers,
                                      "layout": {"timestamp": 41, "datacenter": 5, "worker": 5, "sequence": 12}}).encode()
             elif self.hang_up:
                 return
             else:
+                self.asked += 1
                 count = struct.unpack(">I", body[:4])[0]
                 after = struct.unpack(">Q", body[4:])[0] if flags & 1 else None
                 answer = b"".join(self.runs(count, after))

@@ -109,6 +109,16 @@ class WithWorker(unittest.TestCase):
         ahead = ids[-1] + (5000 << 22)
         self.assertGreater(int(run("id", "--after", ahead, *self.server)), ahead)
 
+    def test_id_discovers(self):
+        other = Worker(worker=4)
+        self.addCleanup(other.close)
+        self.worker.workers = [self.worker.address, other.address]
+        ask = ["id", "-n", "400000", "--server", self.worker.address]  # several requests
+        self.assertEqual(len(set(run(*ask).split())), 400000)
+        self.assertEqual(other.asked, 0)
+        self.assertEqual(len(set(run(*ask, "--discover").split())), 400000)
+        self.assertGreater(other.asked, 0)
+
     def test_id_passes_a_dead_server(self):
         self.assertEqual(len(run("id", "-n", "5", "--server", "127.0.0.1:1", *self.server).split()), 5)
 

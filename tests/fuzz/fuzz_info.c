@@ -6,7 +6,9 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     uint8_t *json = fuzz_exact(data, size);
-    struct sf_info info;
+    struct sf_info info = {0};
+    struct sf_host_port at;
+    size_t workers = 0;
     if (sf_info_parse(json, size, &info) == 0) {
         MUST(memchr(info.fleet_id, '\0', sizeof info.fleet_id));
         if (info.fleet_id[0]) {
@@ -16,6 +18,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             MUST(!sf_id_is_later(&info.layout, 5, 5));
             MUST(sf_id_is_later(&info.layout, INT64_MAX, 0) !=
                  sf_id_is_later(&info.layout, 0, INT64_MAX));
+        }
+        while (sf_info_next_worker(&info, &at)) {
+            MUST(at.port != 0 && at.host[0] != '\0' && strlen(at.host) < sizeof at.host);
+            MUST(++workers <= size);
         }
     }
     free(json);

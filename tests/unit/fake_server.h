@@ -28,13 +28,15 @@ enum fake_mode {
     FAKE_GOAWAY,   /* answers, then says GOAWAY */
     FAKE_BACKWARD, /* IDs go back */
     FAKE_WRONG_ID, /* answers with another request_id */
-    FAKE_SHORT     /* gives one ID too few */
+    FAKE_SHORT,    /* gives one ID too few */
+    FAKE_DYING     /* closes the connection on a NEXT, and answers nothing on later ones */
 };
 
 #define FAKE_CONNS_MAX 64
 
 struct fake_conn {
     int fd;
+    uint32_t auth; /* the server's when AUTH came */
     uint8_t in[4096];
     size_t size;
 };
@@ -45,8 +47,9 @@ struct fake_server {
     uint16_t port;
     uint64_t worker;
     uint32_t max_batch;
-    const char *fleet_id;
-    const char *token;
+    _Atomic(const char *) fleet_id;
+    _Atomic(const char *) workers; /* the list in INFO (JSON); NULL: none */
+    _Atomic uint32_t auth; /* 0: no AUTH is needed; else NEXT and INFO need one since it changed */
     _Atomic int mode;
     _Atomic int status;
     _Atomic uint32_t retry_after_ms;
@@ -54,6 +57,7 @@ struct fake_server {
     _Atomic uint64_t served;
     _Atomic uint64_t asked;
     _Atomic uint64_t accepted;
+    _Atomic uint64_t infos;
     _Atomic uint64_t after_seen;
     uint64_t word;
     struct fake_conn conns[FAKE_CONNS_MAX];
@@ -106,26 +110,39 @@ static inline void fake_ids(struct fake_server *server, int fd, const struct sf_
 
 static inline void fake_info(struct fake_server *server, int fd, uint32_t request_id)
 {
-    uint8_t out[1024];
-    const int size = snprintf((char *)out + SF_WIRE_HEADER_SIZE, sizeof out - SF_WIRE_HEADER_SIZE,
-                              "{\"protocol\":1,\"fleet\":\"x\\\"layout\\\":{\",\"fleet_id\":\"%s\","
-                              "\"epoch_ms\":1704067200000,"
-                              "\"layout\":{\"timestamp\":41,\"datacenter\":5,\"worker\":5,"
-                              "\"sequence\":12},\"max_batch\":%u}",
-                              server->fleet_id, server->max_batch);
+    static _Thread_local uint8_t out[16384];
+    const char *workers = server->workers;
+    server->infos++;
+    const int size =
+        snprintf((char *)out + SF_WIRE_HEADER_SIZE, sizeof out - SF_WIRE_HEADER_SIZE,
+                 "{\"protocol\":1,\"fleet\":\"x\\\"layout\\\":{\",\"fleet_id\":\"%s\","
+                 "\"epoch_ms\":1704067200000,"
+                 "\"layout\":{\"timestamp\":41,\"datacenter\":5,\"worker\":5,"
+                 "\"sequence\":12},\"max_batch\":%u%s%s}",
+                 server->fleet_id, server->max_batch, workers != NULL ? ",\"workers\":" : "",
+                 workers != NULL ? workers : "");
     sf_wire_put_header(out, SF_WIRE_INFO | SF_WIRE_RESPONSE, SF_WIRE_OK, request_id, (size_t)size);
     fake_send(fd, out, SF_WIRE_HEADER_SIZE + (size_t)size);
 }
 
 /* Returns false to have the connection closed. */
-static inline bool fake_request(struct fake_server *server, int fd,
+static inline bool fake_request(struct fake_server *server, struct fake_conn *conn,
                                 const struct sf_wire_header *header, const uint8_t *body)
 {
+    const int fd = conn->fd;
     uint8_t out[512];
     struct sf_wire_next next;
     const char *reason;
     if (server->mode == FAKE_SILENT)
         return true;
+    if (header->type == SF_WIRE_AUTH)
+        conn->auth = server->auth;
+    else if (conn->auth != server->auth) {
+        fake_send(fd, out,
+                  sf_wire_put_error(out, sizeof out, header->type | SF_WIRE_RESPONSE,
+                                    SF_WIRE_DENIED, header->request_id, 0, "AUTH first"));
+        return true;
+    }
     if (header->type == SF_WIRE_INFO) {
         fake_info(server, fd, header->request_id);
         return true;
@@ -142,6 +159,9 @@ static inline bool fake_request(struct fake_server *server, int fd,
         usleep(server->delay_ms * 1000);
     int status = server->status;
     switch (server->mode) {
+    case FAKE_DYING:
+        server->mode = FAKE_SILENT;
+        return false;
     case FAKE_DROP:
         return false;
     case FAKE_GARBAGE:
@@ -172,7 +192,7 @@ static inline bool fake_read(struct fake_server *server, struct fake_conn *conn)
     struct sf_wire_header header;
     size_t at = 0;
     while (sf_wire_scan(conn->in + at, conn->size - at, &header) == SF_WIRE_COMPLETE) {
-        if (!fake_request(server, conn->fd, &header, conn->in + at + SF_WIRE_HEADER_SIZE))
+        if (!fake_request(server, conn, &header, conn->in + at + SF_WIRE_HEADER_SIZE))
             return false;
         at += 4 + header.length;
     }
