@@ -12,13 +12,18 @@
  *
  * --redis: the server is Redis, and a request is the INCR of one key that redis-benchmark sends. So
  * both servers are driven by the same program.
+ * With --tls the connections are encrypted (the server's certificate is not looked at). With
+ * --reconnect every request has a connection of its own, which is set up anew and counts.
  *
  * Every answer is checked: request_id in order, IDs ascending on a connection (not for bench_echo,
  * whose IDs are zero). */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <netinet/tcp.h>
+#include <openssl/ssl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,7 +52,7 @@
 struct options {
     const char *host;
     uint64_t port, connections, depth, batch, seconds, warmup, threads, rate;
-    bool json, redis;
+    bool json, redis, tls, reconnect;
 };
 
 static const char redis_incr[] = "*2\r\n$4\r\nINCR\r\n$20\r\ncounter:__rand_int__\r\n";
@@ -56,6 +61,7 @@ _Static_assert(sizeof redis_incr <= REQUEST_MAX, "a request fits");
 
 struct connection {
     int fd;
+    SSL *ssl; /* NULL: plain */
     bool writable;
     uint32_t sent, answered; /* requests; their difference is on the way */
     uint64_t last_id;
@@ -96,9 +102,11 @@ static double bucket_ns(unsigned bucket)
     return (double)((uint64_t)(STEPS + bucket % STEPS) << (power - 5)) * (1 + 0.5 / STEPS);
 }
 
-static void connect_one(struct load *load, struct connection *c)
+static SSL_CTX *tls; /* NULL: plain */
+
+/* Blocks until the connection is set up. */
+static void connect_to(const struct options *o, struct connection *c)
 {
-    const struct options *o = load->options;
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)o->port)};
     const int on = 1;
     if (inet_pton(AF_INET, o->host, &address.sin_addr) != 1) {
@@ -111,10 +119,41 @@ static void connect_one(struct load *load, struct connection *c)
         exit(1);
     }
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (tls == NULL)
+        return;
+    c->ssl = SSL_new(tls);
+    SF_ASSERT(c->ssl != NULL && SSL_set_fd(c->ssl, c->fd) == 1);
+    if (SSL_connect(c->ssl) != 1) {
+        fprintf(stderr, "bench_load: the TLS handshake failed\n");
+        exit(1);
+    }
+}
+
+/* As send and recv that do not wait: bytes, -1 with EAGAIN. */
+static ssize_t transfer(struct connection *c, uint8_t *bytes, size_t size, bool out)
+{
+    if (c->ssl == NULL)
+        return out ? send(c->fd, bytes, size, MSG_NOSIGNAL | MSG_DONTWAIT)
+                   : recv(c->fd, bytes, size, MSG_DONTWAIT);
+    const int n = out ? SSL_write(c->ssl, bytes, (int)size) : SSL_read(c->ssl, bytes, (int)size);
+    if (n > 0)
+        return n;
+    const int error = SSL_get_error(c->ssl, n);
+    errno = error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE ? EAGAIN : EPROTO;
+    return error == SSL_ERROR_ZERO_RETURN ? 0 : -1;
+}
+
+static void prepare(struct load *load, struct connection *c)
+{
+    const struct options *o = load->options;
     c->due_ns = calloc(o->depth, sizeof *c->due_ns);
     c->in = malloc(IN_MAX);
     c->out = malloc(o->depth * REQUEST_MAX);
     SF_ASSERT(c->due_ns != NULL && c->in != NULL && c->out != NULL);
+    if (o->reconnect)
+        return;
+    connect_to(o, c);
+    SF_ASSERT(fcntl(c->fd, F_SETFL, O_NONBLOCK) == 0);
     c->writable = true;
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = c};
     SF_ASSERT(epoll_ctl(load->epoll, EPOLL_CTL_ADD, c->fd, &event) == 0);
@@ -144,8 +183,7 @@ static void fill(struct load *load, struct connection *c, int64_t now_ns)
         }
     }
     while (c->writable && c->out_at < c->out_size) {
-        const ssize_t n =
-            send(c->fd, c->out + c->out_at, c->out_size - c->out_at, MSG_NOSIGNAL | MSG_DONTWAIT);
+        const ssize_t n = transfer(c, c->out + c->out_at, c->out_size - c->out_at, true);
         if (n > 0) {
             c->out_at += (size_t)n;
         } else if (errno == EAGAIN) {
@@ -232,7 +270,7 @@ static void drain_socket(struct load *load, struct connection *c)
 {
     for (;;) {
         const size_t room = IN_MAX - c->in_size;
-        const ssize_t n = recv(c->fd, c->in + c->in_size, room, MSG_DONTWAIT);
+        const ssize_t n = transfer(c, c->in + c->in_size, room, false);
         if (n < 0 && errno == EAGAIN)
             return;
         if (n <= 0) {
@@ -249,7 +287,7 @@ static void drain_socket(struct load *load, struct connection *c)
         }
         memmove(c->in, c->in + at, c->in_size - at);
         c->in_size -= at;
-        if ((size_t)n < room)
+        if (c->ssl == NULL && (size_t)n < room) /* TLS gives record by record */
             return;
     }
 }
@@ -260,9 +298,36 @@ static int64_t wait_until_due_ns(int64_t ns)
     return ns < WAIT_MIN_NS ? WAIT_MIN_NS : ns > WAIT_MAX_NS ? WAIT_MAX_NS : ns;
 }
 
+/* One connection after the other, with one request each. */
+static void run_reconnecting(struct load *load)
+{
+    struct connection *c = &load->connections[0];
+    const struct linger at_once = {.l_onoff = 1}; /* or the ports run out */
+    for (int64_t now_ns = sf_mono_ns(); now_ns < load->end_ns; now_ns = sf_mono_ns()) {
+        const uint32_t answered = c->answered;
+        c->last_id = 0;
+        c->in_size = c->out_at = c->out_size = 0;
+        connect_to(load->options, c);
+        c->writable = true;
+        SF_ASSERT(fcntl(c->fd, F_SETFL, O_NONBLOCK) == 0);
+        fill(load, c, now_ns);
+        struct pollfd pollfd = {.fd = c->fd, .events = POLLIN};
+        while (c->answered == answered && poll(&pollfd, 1, 10000) == 1)
+            drain_socket(load, c);
+        SF_ASSERT(c->answered == c->sent);
+        setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+        SSL_free(c->ssl);
+        close(c->fd);
+    }
+}
+
 static void *run(void *arg)
 {
     struct load *load = arg;
+    if (load->options->reconnect) {
+        run_reconnecting(load);
+        return NULL;
+    }
     prctl(PR_SET_TIMERSLACK, 1000UL, 0, 0, 0);
     const int64_t start_ns = sf_mono_ns();
     for (unsigned i = 0; i < load->connection_count; i++) {
@@ -365,12 +430,18 @@ static bool parse(int argc, char **argv, struct options *o)
                        {"-d", &o->depth, DEPTH_MAX},     {"-b", &o->batch, 65536},
                        {"-t", &o->seconds, 86400},       {"-w", &o->warmup, 3600},
                        {"-T", &o->threads, THREADS_MAX}, {"--rate", &o->rate, 100000000}};
-        if (strcmp(argv[i], "--json") == 0) {
-            o->json = true;
-            continue;
-        }
-        if (strcmp(argv[i], "--redis") == 0) {
-            o->redis = true;
+        const struct {
+            const char *name;
+            bool *value;
+        } flags[] = {{"--json", &o->json},
+                     {"--tls", &o->tls},
+                     {"--reconnect", &o->reconnect},
+                     {"--redis", &o->redis}};
+        size_t f = 0;
+        while (f < sizeof flags / sizeof flags[0] && strcmp(argv[i], flags[f].name) != 0)
+            f++;
+        if (f < sizeof flags / sizeof flags[0]) {
+            *flags[f].value = true;
             continue;
         }
         if (strcmp(argv[i], "--host") == 0 && i + 1 < argc) {
@@ -387,7 +458,8 @@ static bool parse(int argc, char **argv, struct options *o)
     if (o->redis && o->batch != 1)
         return false;
     return o->port > 0 && o->connections > 0 && o->depth > 0 && o->batch > 0 && o->seconds > 0 &&
-           o->threads > 0 && o->threads <= o->connections;
+           o->threads > 0 && o->threads <= o->connections &&
+           (!o->reconnect || (o->depth == 1 && o->connections == o->threads && o->rate == 0));
 }
 
 int main(int argc, char **argv)
@@ -400,11 +472,17 @@ int main(int argc, char **argv)
                         .warmup = 1,
                         .threads = 1};
     if (!parse(argc, argv, &o)) {
-        fprintf(stderr,
-                "usage: bench_load --port P [--host H] [-c CONNS] [-d DEPTH] [-b BATCH] "
-                "[-t SECONDS] [-w WARMUP]\n"
-                "                  [-T THREADS] [--rate REQUESTS_PER_S] [--redis] [--json]\n");
+        fprintf(stderr, "usage: bench_load --port P [--host H] [-c CONNS] [-d DEPTH] [-b BATCH] "
+                        "[-t SECONDS] [-w WARMUP]\n"
+                        "                  [-T THREADS] [--rate REQUESTS_PER_S] [--redis] [--tls] "
+                        "[--json]\n"
+                        "       bench_load --reconnect -d 1 -c N -T N ...\n");
         return 64;
+    }
+    if (o.tls) {
+        tls = SSL_CTX_new(TLS_client_method());
+        SF_ASSERT(tls != NULL);
+        SSL_CTX_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     }
     static struct load loads[THREADS_MAX], sum;
     pthread_t handles[THREADS_MAX];
@@ -420,7 +498,7 @@ int main(int argc, char **argv)
         if (o.rate > 0)
             load->period_ns = (int64_t)(1e9 * (double)o.connections / (double)o.rate);
         for (unsigned i = 0; i < load->connection_count; i++)
-            connect_one(load, &load->connections[i]);
+            prepare(load, &load->connections[i]);
     }
     const int64_t start_ns = sf_mono_ns();
     for (unsigned t = 0; t < o.threads; t++) {

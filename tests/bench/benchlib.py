@@ -145,6 +145,14 @@ class Bench(contextlib.AbstractContextManager):
     def worker(self, *options, fleet=None):
         return self.started(Worker(self, fleet or self.fleet(), options))
 
+    def certificate(self):
+        """A key and a certificate for it, self-signed: (certificate, key)."""
+        cert, key = self.directory / "cert.pem", self.directory / "key.pem"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
+                        "/CN=bench", "-keyout", key, "-out", cert], check=True, capture_output=True)
+        key.chmod(0o600)
+        return cert, key
+
     def echo(self, threads=2):
         return self.started(Echo(self, threads))
 
@@ -153,9 +161,9 @@ class Bench(contextlib.AbstractContextManager):
             raise SystemExit("bench: redis-server and redis-benchmark are needed (apt-get install redis-server redis-tools)")
         return self.started(Redis(self.directory))
 
-    def load_command(self, port, conns, depth, batch=1, threads=1, rate=0, seconds=None, warmup=0, redis=False):
+    def load_command(self, port, conns, depth, batch=1, threads=1, rate=0, seconds=None, warmup=0, redis=False, flags=()):
         command = [self.tools / "bench_load", "--port", port, "-c", conns, "-d", depth, "-b", batch, "-T", min(threads, conns),
-                   "-t", seconds or self.seconds, "-w", warmup, "--json"]
+                   "-t", seconds or self.seconds, "-w", warmup, "--json", *flags]
         return list(map(str, command + (["--rate", rate] if rate else []) + (["--redis"] if redis else [])))
 
     def load(self, server, conns, depth, **more):
