@@ -130,7 +130,8 @@ struct sf_client_options {
                                   it at once: 3 */
     uint32_t breaker_open_min_ms; /* first wait before a probe, doubled by each failed one: 100 */
     uint32_t breaker_open_max_ms; /* 1000 */
-    uint32_t breaker_idle_ms;     /* between probes of one server while no server works: 25 */
+    uint32_t breaker_idle_ms;     /* between tries of one server while no server works: 75,
+                                    or 5 for each server if that is more */
 
     /* 0: none. Else sf_client_next takes from a buffer that one request of this many IDs fills.
      * Gives up real-time order: an ID may be up to prefetch_max_age_ms old when it is handed out.

@@ -34,7 +34,7 @@ static const struct number numbers[] = {
     NUMBER(breaker_failures, 3, 1, 1000000),
     NUMBER(breaker_open_min_ms, 100, 1, 600000),
     NUMBER(breaker_open_max_ms, 1000, 1, 600000),
-    NUMBER(breaker_idle_ms, 25, 1, 60000),
+    NUMBER(breaker_idle_ms, 75, 1, 60000),
     NUMBER(prefetch, 0, 0, SF_CLIENT_PREFETCH_MAX),
     NUMBER(prefetch_max_age_ms, 100, 1, 600000),
 };

@@ -4,28 +4,37 @@
 
 #include "base/assert.h"
 
+/* For each server, while none works: 200 tries a second in all at most. */
+#define TRY_SPACING_NS INT64_C(5000000)
+
 static bool usable(const struct sf_client_policy_server *server, int64_t now_ns)
 {
     return server->in_use && server->state == SF_BREAKER_CLOSED && now_ns >= server->busy_until_ns;
 }
 
-static bool any_closed(const struct sf_client_policy *policy)
+/* Between two tries of one server while none works; INT64_MAX while one does. Many servers are
+ * tried less often each, so that all of them together cost little. */
+static int64_t idle_ns(const struct sf_client_policy *policy)
 {
-    for (uint32_t i = 0; i < policy->places; i++)
+    int64_t spacing_ns = 0;
+    for (uint32_t i = 0; i < policy->places; i++) {
         if (policy->servers[i].in_use && policy->servers[i].state == SF_BREAKER_CLOSED)
-            return true;
-    return false;
+            return INT64_MAX;
+        spacing_ns += policy->servers[i].in_use ? TRY_SPACING_NS : 0;
+    }
+    return spacing_ns > policy->options.idle_probe_ns ? spacing_ns : policy->options.idle_probe_ns;
 }
 
 /* While nobody serves, every server is looked at often: the first one that is back shall be found
  * at once. A probe that its engine never looked after (no call came that way again) lapses. */
 static int64_t probe_due_ns(const struct sf_client_policy *policy,
-                            const struct sf_client_policy_server *server, bool closed_exists)
+                            const struct sf_client_policy_server *server, int64_t idle)
 {
     if (server->state == SF_BREAKER_PROBING)
         return server->probing_since_ns + policy->options.open_max_ns;
-    const int64_t idle = server->opened_ns + policy->options.idle_probe_ns;
-    return !closed_exists && idle < server->probe_at_ns ? idle : server->probe_at_ns;
+    if (idle == INT64_MAX || server->opened_ns + idle > server->probe_at_ns)
+        return server->probe_at_ns;
+    return server->opened_ns + idle;
 }
 
 void sf_client_policy_init(struct sf_client_policy *policy,
@@ -115,13 +124,14 @@ int sf_client_policy_choose(struct sf_client_policy *policy, int64_t now_ns,
         const int second = nth_usable(policy, now_ns, tried, b);
         return policy->servers[second].load < policy->servers[first].load ? second : first;
     }
-    if (any_closed(policy))
+    const int64_t idle = idle_ns(policy);
+    if (idle == INT64_MAX)
         return -1;
     /* Start at a random place, so that many clients do not all probe the same server first. */
     for (uint32_t i = 0; i < policy->places; i++) {
         const uint32_t place = (uint32_t)((random + i) % policy->places);
         struct sf_client_policy_server *server = &policy->servers[place];
-        if (server->in_use && now_ns >= probe_due_ns(policy, server, false))
+        if (server->in_use && now_ns >= probe_due_ns(policy, server, idle))
             return start_probe(server, now_ns, (int)place);
     }
     return -1;
@@ -137,7 +147,7 @@ int sf_client_policy_probe(struct sf_client_policy *policy, int64_t now_ns)
             continue;
         if (server->state == SF_BREAKER_CLOSED)
             closed_exists = true;
-        else if (now_ns >= probe_due_ns(policy, server, true))
+        else if (now_ns >= probe_due_ns(policy, server, INT64_MAX))
             due = (int)i;
     }
     if (due < 0 || !closed_exists)
@@ -147,15 +157,14 @@ int sf_client_policy_probe(struct sf_client_policy *policy, int64_t now_ns)
 
 int64_t sf_client_policy_wake_ns(const struct sf_client_policy *policy, int64_t now_ns)
 {
-    const bool closed_exists = any_closed(policy);
+    const int64_t idle = idle_ns(policy);
     int64_t wake = now_ns + policy->options.idle_probe_ns;
     for (uint32_t i = 0; i < policy->places; i++) {
         const struct sf_client_policy_server *server = &policy->servers[i];
         if (!server->in_use)
             continue;
-        const int64_t at = server->state == SF_BREAKER_CLOSED
-                               ? server->busy_until_ns
-                               : probe_due_ns(policy, server, closed_exists);
+        const int64_t at = server->state == SF_BREAKER_CLOSED ? server->busy_until_ns
+                                                              : probe_due_ns(policy, server, idle);
         if (at > now_ns && at < wake)
             wake = at;
     }
@@ -238,11 +247,22 @@ static int64_t backoff_ns(const struct sf_client_policy *policy, uint32_t round,
     return 1 + (int64_t)(random % (uint64_t)top);
 }
 
+static bool any_due(const struct sf_client_policy *policy, int64_t now_ns)
+{
+    const int64_t idle = idle_ns(policy);
+    for (uint32_t i = 0; i < policy->places; i++)
+        if (policy->servers[i].in_use && probe_due_ns(policy, &policy->servers[i], idle) <= now_ns)
+            return true;
+    return false;
+}
+
 int64_t sf_client_policy_retry_wait_ns(struct sf_client_policy *policy, int64_t now_ns,
                                        const struct sf_client_policy_tried *tried, uint32_t round,
                                        uint64_t random, bool *ret_no_budget)
 {
     *ret_no_budget = false;
+    if (idle_ns(policy) != INT64_MAX) /* no server works: the next one as soon as it is due */
+        return any_due(policy, now_ns) ? 1 : sf_client_policy_wake_ns(policy, now_ns) - now_ns;
     if (count_usable(policy, now_ns, tried) == 0)
         return backoff_ns(policy, round, random);
     if (policy->budget_milli >= 1000) {

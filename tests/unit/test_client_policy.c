@@ -119,6 +119,29 @@ static void test_without_a_usable_server_calls_probe(void **state)
     assert_int_equal(sf_client_policy_choose(policy, 25 * MS, &none, 1), -1);
 }
 
+/* A call that failed while nobody works does not wait longer than until somebody may be asked. */
+static void test_without_a_usable_server_calls_wait_for_the_next_try(void **state)
+{
+    (void)state;
+    bool no_budget;
+    struct sf_client_policy *policy = fleet(3);
+    for (int i = 0; i < 3; i++)
+        sf_client_policy_report(policy, i, SF_OUTCOME_UNREACHED, 0, i * 4 * MS, 99);
+    for (uint32_t round = 0; round < 40; round++) {
+        assert_true(sf_client_policy_retry_wait_ns(policy, 10 * MS, &none, round, round * 77777777,
+                                                   &no_budget) == 15 * MS);
+        assert_true(sf_client_policy_retry_wait_ns(policy, 26 * MS, &none, round, round * 77777777,
+                                                   &no_budget) == 1);
+    }
+    policy = fleet(100); /* 5 ms for each */
+    for (int i = 0; i < 100; i++)
+        sf_client_policy_report(policy, i, SF_OUTCOME_SILENT, 0, 0, UINT64_MAX);
+    for (int i = 0; i < 100; i++)
+        policy->servers[i].probe_at_ns = 5000 * MS;
+    assert_int_equal(sf_client_policy_choose(policy, 499 * MS, &none, 1), -1);
+    assert_int_not_equal(sf_client_policy_choose(policy, 500 * MS, &none, 1), -1);
+}
+
 static void test_choice_of_two_prefers_the_less_loaded(void **state)
 {
     (void)state;
@@ -245,6 +268,7 @@ int main(void)
         cmocka_unit_test(test_failed_probes_double_the_wait),
         cmocka_unit_test(test_a_probe_nobody_looks_after_lapses),
         cmocka_unit_test(test_without_a_usable_server_calls_probe),
+        cmocka_unit_test(test_without_a_usable_server_calls_wait_for_the_next_try),
         cmocka_unit_test(test_choice_of_two_prefers_the_less_loaded),
         cmocka_unit_test(test_overloaded_is_left_alone_as_long_as_it_asked),
         cmocka_unit_test(test_budget_bounds_retries),
