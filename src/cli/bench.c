@@ -16,9 +16,9 @@
 #define STEP_MS     100
 
 struct bench {
-    struct sf_cli_list servers;
+    struct sf_cli_servers servers;
     uint64_t conns, depth, count, seconds, threads, batch;
-    bool as_json;
+    bool as_json, library;
     struct sockaddr_storage addresses[SF_CLI_LIST_MAX];
     socklen_t sizes[SF_CLI_LIST_MAX];
     struct sf_load_options load;
@@ -37,16 +37,17 @@ static void on_signal(int number)
 
 static int resolve(struct bench *bench)
 {
-    for (size_t i = 0; i < bench->servers.count; i++) {
+    const struct sf_cli_list *servers = &bench->servers.list;
+    for (size_t i = 0; i < servers->count; i++) {
         struct sf_host_port at;
         char port[8];
         struct addrinfo *list = NULL;
         const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
-        if (sf_parse_host_port(bench->servers.items[i], SF_WIRE_DEFAULT_PORT, false, &at) != 0)
+        if (sf_parse_host_port(servers->items[i], SF_WIRE_DEFAULT_PORT, false, &at) != 0)
             return sf_cli_fail(
                 SF_CLI_USAGE,
                 "--server: \"%s\" is not allowed; HOST, HOST:PORT and [IPV6]:PORT are",
-                bench->servers.items[i]);
+                servers->items[i]);
         (void)snprintf(port, sizeof port, "%u", at.port);
         const int r = getaddrinfo(at.host, port, &hints, &list);
         if (r != 0)
@@ -58,11 +59,22 @@ static int resolve(struct bench *bench)
     return -1;
 }
 
-static int connect_all(struct bench *bench)
+static int open_one(struct bench *bench, struct sf_load *load)
+{
+    if (bench->library)
+        return sf_load_library_open(load, &bench->servers);
+    const struct sf_cli_list *servers = &bench->servers.list;
+    if (sf_load_connect(load) != 0)
+        return sf_cli_fail(SF_CLI_UNREACHABLE, "%s: %s; is snowfleetd running there?",
+                           servers->items[load->first % servers->count], load->why);
+    return -1;
+}
+
+static int open_all(struct bench *bench)
 {
     bench->load = (struct sf_load_options){.addresses = bench->addresses,
                                            .sizes = bench->sizes,
-                                           .address_count = (uint32_t)bench->servers.count,
+                                           .address_count = (uint32_t)bench->servers.list.count,
                                            .depth = (uint32_t)bench->depth,
                                            .batch = (uint32_t)bench->batch,
                                            .connect_timeout_ms = 5000};
@@ -78,9 +90,9 @@ static int connect_all(struct bench *bench)
         load->budget = bench->count > 0 ? &bench->budget : NULL;
         load->stop = &bench->stop;
         first += load->conns;
-        if (sf_load_connect(load) != 0)
-            return sf_cli_fail(SF_CLI_UNREACHABLE, "%s: %s; is snowfleetd running there?",
-                               bench->servers.items[load->first % bench->servers.count], load->why);
+        const int code = open_one(bench, load);
+        if (code >= 0)
+            return code;
     }
     return -1;
 }
@@ -134,22 +146,29 @@ static double us(uint64_t ns)
     return (double)ns / 1000;
 }
 
-static void print_statuses(const struct sf_load *sum, json_t *to)
+static void print_status(const char *name, uint64_t count, bool ok, json_t *to)
 {
-    for (unsigned i = 0; i <= SF_WIRE_STATUSES; i++) {
-        const uint64_t count = i < SF_WIRE_STATUSES ? sum->statuses[i] : sum->unknown_statuses;
-        const char *name = i < SF_WIRE_STATUSES ? sf_wire_status_name((uint16_t)i) : "UNKNOWN";
-        if (count > 0 && to != NULL)
-            json_object_set_new(to, name, json_integer((json_int_t)count));
-        else if (count > 0 && i != SF_WIRE_OK)
-            (void)printf("%-12s %llu answers\n", name, (unsigned long long)count);
-    }
+    if (count > 0 && to != NULL)
+        json_object_set_new(to, name, json_integer((json_int_t)count));
+    else if (count > 0 && !ok)
+        (void)printf("%-12s %llu answers\n", name, (unsigned long long)count);
+}
+
+/* What the workers answered; of the library, how the calls ended. */
+static void print_statuses(const struct bench *bench, const struct sf_load *sum, json_t *to)
+{
+    for (unsigned i = 0; bench->library && i < SF_CLIENT_ERRORS; i++)
+        print_status(sf_client_error_name((enum sf_client_error)i), sum->outcomes[i],
+                     i == SF_CLIENT_OK, to);
+    for (unsigned i = 0; !bench->library && i < SF_WIRE_STATUSES; i++)
+        print_status(sf_wire_status_name((uint16_t)i), sum->statuses[i], i == SF_WIRE_OK, to);
+    print_status("UNKNOWN", sum->unknown_statuses, false, to);
 }
 
 static void print_result(const struct bench *bench, const struct sf_load *sum, double seconds)
 {
     const struct sf_histogram *h = &sum->latency;
-    const uint64_t errors = h->count - sum->statuses[SF_WIRE_OK];
+    const uint64_t errors = h->count - sum->statuses[SF_WIRE_OK] - sum->outcomes[SF_CLIENT_OK];
     if (!bench->as_json) {
         (void)printf(
             "requests     %llu in %.2f s, %.0f/s\nids          %llu, %.0f/s\nerrors       %llu\n",
@@ -158,11 +177,11 @@ static void print_result(const struct bench *bench, const struct sf_load *sum, d
         (void)printf("latency us   p50 %.0f  p90 %.0f  p99 %.0f  p99.9 %.0f  max %.0f\n",
                      us(sf_histogram_at(h, 0.5)), us(sf_histogram_at(h, 0.9)),
                      us(sf_histogram_at(h, 0.99)), us(sf_histogram_at(h, 0.999)), us(h->max_ns));
-        print_statuses(sum, NULL);
+        print_statuses(bench, sum, NULL);
         return;
     }
     json_t *statuses = json_object();
-    print_statuses(sum, statuses);
+    print_statuses(bench, sum, statuses);
     sf_cli_print_json(json_pack(
         "{s:I, s:I, s:I, s:f, s:f, s:f, s:{s:f, s:f, s:f, s:f, s:f, s:f}, s:I, s:I, s:I, s:I, s:o}",
         "requests", (json_int_t)h->count, "ids", (json_int_t)sum->ids, "errors", (json_int_t)errors,
@@ -182,8 +201,9 @@ static int run(struct bench *bench)
     (void)sigaction(SIGTERM, &action, NULL);
     const int64_t begin_ns = sf_mono_ns();
     uint64_t started = 0;
-    while (started < bench->threads && pthread_create(&bench->loads[started].thread, NULL,
-                                                      sf_load_run, &bench->loads[started]) == 0)
+    void *(*const load_run)(void *) = bench->library ? sf_load_library_run : sf_load_run;
+    while (started < bench->threads && pthread_create(&bench->loads[started].thread, NULL, load_run,
+                                                      &bench->loads[started]) == 0)
         started++;
     if (started == bench->threads)
         watch(bench, begin_ns);
@@ -199,6 +219,8 @@ static int run(struct bench *bench)
         sum.unknown_statuses += load->unknown_statuses;
         for (int k = 0; k < SF_WIRE_STATUSES; k++)
             sum.statuses[k] += load->statuses[k];
+        for (int k = 0; k < SF_CLIENT_ERRORS; k++)
+            sum.outcomes[k] += load->outcomes[k];
         why = load->why[0] != '\0' ? load->why : why;
     }
     print_result(bench, &sum, seconds > 0 ? seconds : 1e-9);
@@ -209,9 +231,14 @@ static int run(struct bench *bench)
 
 static int check(struct bench *bench)
 {
-    if (bench->servers.count == 0) {
-        bench->servers.items[0] = strdup(SF_CLI_DEFAULT_SERVER);
-        bench->servers.count = 1;
+    struct sf_cli_servers *servers = &bench->servers;
+    if (!bench->library && (servers->tls || servers->ca || servers->cert || servers->key ||
+                            servers->name || servers->token_file))
+        return sf_cli_fail(SF_CLI_USAGE,
+                           "TLS and tokens need --library: bare connections talk plain TCP");
+    if (servers->list.count == 0) {
+        servers->list.items[0] = strdup(SF_CLI_DEFAULT_SERVER);
+        servers->list.count = 1;
     }
     if (bench->count == 0 && bench->seconds == 0)
         bench->seconds = 5;
@@ -226,10 +253,11 @@ static int check(struct bench *bench)
 
 int sf_cli_bench(int argc, char **argv)
 {
-    struct bench bench = {.conns = 8, .depth = 64, .batch = 1};
+    struct bench bench = {.servers = SF_CLI_SERVERS, .conns = 8, .depth = 64, .batch = 1};
     const struct sf_cli_option options[] = {
-        {"server", 's', SF_CLI_LIST, &bench.servers, "HOST:PORT",
-         "may be repeated [127.0.0.1:7450]", 0, 0},
+        SF_CLI_SERVER_OPTIONS(bench.servers),
+        {"library", 0, SF_CLI_FLAG, &bench.library, NULL,
+         "through the client library: CONNS callers with failover, retries, TLS and tokens", 0, 0},
         {"connections", 'c', SF_CLI_NUMBER, &bench.conns, "CONNS", "[8]", 1, CONNS_MAX},
         {"depth", 'd', SF_CLI_NUMBER, &bench.depth, "DEPTH", "requests in flight on each [64]", 1,
          SF_LOAD_DEPTH_MAX},
@@ -243,11 +271,13 @@ int sf_cli_bench(int argc, char **argv)
     };
     const struct sf_cli_usage usage = {
         .line = "snowfleet bench [--server HOST:PORT]... [-c CONNS] [-d DEPTH] [-n COUNT] [-t "
-                "SECONDS] [--batch N] [--json]",
+                "SECONDS] [--batch N] [--library] [--json]",
         .text = "Asks as fast as the workers answer (closed loop: each connection keeps DEPTH "
                 "requests in flight) and\n"
                 "prints throughput and latency. With -d 1 -c 1 the latency is that of a single "
-                "caller. Plain TCP only.\n",
+                "caller. Bare connections\n"
+                "measure the workers, --library what a program that uses the client library "
+                "gets.\n",
         .options = options,
         .option_count = sizeof options / sizeof *options,
     };
@@ -255,14 +285,17 @@ int sf_cli_bench(int argc, char **argv)
     if (code < 0)
         code = check(&bench);
     if (code < 0)
-        code = resolve(&bench);
+        code = bench.library ? -1 : resolve(&bench);
     if (code < 0)
-        code = connect_all(&bench);
+        code = open_all(&bench);
     if (code < 0)
         code = run(&bench);
     for (uint64_t i = 0; bench.loads != NULL && i < bench.threads; i++)
-        sf_load_free(&bench.loads[i]);
+        if (bench.library)
+            sf_load_library_free(&bench.loads[i]);
+        else
+            sf_load_free(&bench.loads[i]);
     free(bench.loads);
-    sf_cli_list_free(&bench.servers);
+    sf_cli_servers_free(&bench.servers);
     return code;
 }

@@ -88,8 +88,7 @@ void sf_load_free(struct sf_load *load)
     free(load->all);
 }
 
-/* How many of `want` requests may still be sent. */
-static uint32_t take_budget(struct sf_load *load, uint32_t want)
+uint32_t sf_load_take_budget(struct sf_load *load, uint32_t want)
 {
     if (*load->stop)
         return 0;
@@ -125,7 +124,7 @@ static int fill(struct sf_load *load, struct sf_load_conn *conn, int64_t now_ns)
 {
     const uint32_t depth = load->options->depth;
     const uint32_t room = conn->out_end == 0 ? depth - conn->in_flight : 0;
-    const uint32_t count = room > 0 ? take_budget(load, room) : 0;
+    const uint32_t count = room > 0 ? sf_load_take_budget(load, room) : 0;
     const struct sf_wire_next next = {.count = load->options->batch};
     for (uint32_t i = 0; i < count; i++) {
         conn->sent_ns[conn->next_id % depth] = now_ns;

@@ -10,7 +10,10 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include <snowfleet/client.h>
+
 #include "cli/histogram.h"
+#include "cli/servers.h"
 #include "wire/frame.h"
 
 #define SF_LOAD_DEPTH_MAX 4096
@@ -31,10 +34,12 @@ struct sf_load {
     _Atomic uint64_t *budget; /* requests left to send, of all threads; NULL: no end */
     const _Atomic bool *stop;
     pthread_t thread;
-    struct sf_load_conn *all;
+    struct sf_load_conn *all;       /* bare connections */
+    struct sf_load_caller *callers; /* or clients of the library */
 
     _Atomic uint64_t answers;                                   /* while it runs */
-    uint64_t ids, statuses[SF_WIRE_STATUSES], unknown_statuses; /* after it ended */
+    uint64_t ids, statuses[SF_WIRE_STATUSES], unknown_statuses; /* after it ended; bare */
+    uint64_t outcomes[SF_CLIENT_ERRORS];                        /* of the library's calls */
     struct sf_histogram latency;
     char why[160]; /* why it ended early; empty: it did not */
 };
@@ -45,5 +50,14 @@ int sf_load_connect(struct sf_load *load);
  */
 void *sf_load_run(void *load);
 void sf_load_free(struct sf_load *load);
+
+/* How many of `want` requests may still be sent; they are taken from the budget. */
+uint32_t sf_load_take_budget(struct sf_load *load, uint32_t want);
+
+/* The same through the client library (load_library.c): conns clients, each with depth calls under
+ * way. open returns -1, or the exit code after saying what is wrong. */
+int sf_load_library_open(struct sf_load *load, struct sf_cli_servers *servers);
+void *sf_load_library_run(void *load);
+void sf_load_library_free(struct sf_load *load);
 
 #endif

@@ -127,6 +127,17 @@ class WithWorker(unittest.TestCase):
         self.assertEqual((got["requests"], got["ids"], got["errors"]), (2000, 6000, 0))
         self.assertGreater(got["latency_us"]["p99"], got["latency_us"]["p50"] * 0.99)
         self.assertIn("requests     100 in", run("bench", "-n", "100", *self.server))
+        self.assertIn("--library", run("bench", "--tls", *self.server, code=64))
+
+    def test_bench_of_the_library(self):
+        dead = f"127.0.0.1:{free_ports(1)[0]}"  # what a bare connection cannot do without
+        run("bench", "-n", "10", "--server", dead, *self.server, code=69)
+        got = json.loads(run("bench", "--library", "-n", "2000", "-c", "2", "-d", "8", "--batch", "3", "--json", "--server", dead,
+                             *self.server))
+        self.assertEqual((got["requests"], got["ids"], got["errors"], got["statuses"]), (2000, 6000, 0, {"OK": 2000}))
+        self.assertGreater(got["latency_us"]["p99"], got["latency_us"]["p50"] * 0.99)
+        text = run("bench", "--library", "-n", "4", "-c", "1", "-d", "2", "--timeout-ms", "200", "--server", dead)
+        self.assertRegex(text, r"(?s)errors +4\n.*UNREACHABLE +4 answers")
 
     def test_verify(self):
         other = Worker(worker=4)
