@@ -191,10 +191,15 @@ BUGS = {
          '    int64_t limit_ms = sf_tenure_granted_ms(&res->hold);',
          '    int64_t limit_ms = sf_tenure_granted_ms(&res->hold) + 1;'),
     ]),
-    'clock-cap': (12, 'a clock that is ahead reserves too far', [
+    'clock-cap': (12, 'a clock that is ahead reserves too far, and is not suspended for it', [
         (TENURE,
          '    if (s->now->trusted_ms >= 0 && target > s->now->trusted_ms + window_ms + SF_RES_MARGIN_MS)',
          '    if (false)'),
+        (CLOCK,
+         '    if (away_ns > look->max_ns)\n'
+         '        found(look, look->synchronized ? WARNING : BAD,',
+         '    if (false)\n'
+         '        found(look, look->synchronized ? WARNING : BAD,'),
     ]),
     'claim-not-made-again': ('liveness', 'no new claim after a session was lost', [
         (MACHINE,

@@ -170,10 +170,11 @@ void sim_judge_step(struct sim_world *w, unsigned index, unsigned k,
         sim_fail(w, "LEAVING: process %llu may still mint", process);
     if (told_of_loss(event) && event->coord->completion.id == res->next_id && open)
         sim_fail(w, "GONE: process %llu may still mint in a slot whose record is gone", process);
-    const bool writes =
-        out->has_request && (out->request.op == SF_COORD_RENEW || out->request.op == SF_COORD_BIND);
-    if (res->orphan && writes && !res->busy_on_bid)
-        sim_fail(w, "ORPHAN: process %llu writes to the slot that it has lost", process);
+    const enum sf_coord_op op = out->request.op;
+    const bool of_slot = out->has_request &&
+                         (op == SF_COORD_RENEW || op == SF_COORD_BIND || op == SF_COORD_READ_SLOT);
+    if (res->orphan && of_slot && !res->busy_on_bid)
+        sim_fail(w, "ORPHAN: process %llu goes on with the slot that it has lost", process);
     if (!res->hold.active || res->orphan) {
         if (hold->seeking_since_ns < 0)
             hold->seeking_since_ns = w->now_ns;
