@@ -427,17 +427,6 @@ BUGS = {
          '        if (at_ns > due_ns || (due >= 0 && at_ns == due_ns))',
          '        if (at_ns > now_ns)'),
     ]),
-    'unclaim-forgotten': ('claims', 'a claim whose deletion is in doubt is used again', [
-        (DECIDE,
-         '        if (!s->res->unclaim_sent)\n'
-         '            return true;',
-         '        return true;'),
-    ]),
-    'file-twice': (1, 'what the state file told is used twice', [
-        (DECIDE,
-         '            res->memory.valid = false; /* what the state file told has been used */\n',
-         ""),
-    ]),
     'backoff-grows': ('client', 'the wait between rounds grows without end', [
         (CALLER,
          '    for (uint32_t i = 0; i < round && top < policy->options.backoff_max_ns; i++)\n'
