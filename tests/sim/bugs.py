@@ -142,8 +142,8 @@ BUGS = {
     ]),
     'limit-plus-one': (6, 'one millisecond more than was reserved', [
         (GEN,
-         '    return limit_ms << gen->layout.sequence_bits;',
-         '    return (limit_ms + 1) << gen->layout.sequence_bits;'),
+         '    return (limit_ms < gen->end_ms ? limit_ms : gen->end_ms) << gen->layout.sequence_bits;',
+         '    return (limit_ms < gen->end_ms ? limit_ms + 1 : gen->end_ms) << gen->layout.sequence_bits;'),
     ]),
     'sequence-wrap': (8, 'a full millisecond starts over', [
         (GENH,
@@ -321,9 +321,8 @@ BUGS = {
     ]),
     'field-unchecked': (8, 'a timestamp may leave its field', [
         (GEN,
-         '    if (limit_ms > max_ms)\n'
-         '        limit_ms = max_ms + 1;\n',
-         '    (void)max_ms;\n'),
+         '    gen->end_ms = sf_layout_max_timestamp(layout) + 1;',
+         '    gen->end_ms = sf_layout_max_timestamp(layout) + 1000000000;'),
     ]),
     'silence-unbounded': ('max_silence', 'mint.max_silence_ms is not obeyed', [
         (TENURE,
