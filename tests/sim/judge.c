@@ -323,9 +323,9 @@ static void judge_claim(struct sim_world *w, struct sim_host *h, struct sim_hold
     int64_t since_ns = hold->claimless_since_ns;
     if (since_ns < h->clear_since_ns)
         since_ns = h->clear_since_ns;
-    /* That somebody deleted it shows with the next renewal only. */
-    const int64_t may_take_ns =
-        UNDISTURBED_NS + (hold->claim_taken ? w->shape.window_ms / 5 * MS : 0);
+    /* That somebody deleted it shows with the next renewal only: where a window is too long for a
+     * crowded datacenter and cannot shrink, that is when it ends. */
+    const int64_t may_take_ns = UNDISTURBED_NS + (hold->claim_taken ? w->shape.window_ms * MS : 0);
     if (w->now_ns - since_ns > may_take_ns)
         sim_fail(w, "CLAIM: process %llu has held slot %llu without a claim for %lld ms",
                  (unsigned long long)h->instance, (unsigned long long)res->hold.worker,
