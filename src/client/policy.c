@@ -104,6 +104,11 @@ static uint32_t count_usable(const struct sf_client_policy *policy, int64_t now_
     return count;
 }
 
+static int64_t looked_at_ns(const struct sf_client_policy_server *server)
+{
+    return server->state == SF_BREAKER_PROBING ? server->probing_since_ns : server->opened_ns;
+}
+
 static int start_probe(struct sf_client_policy_server *server, int64_t now_ns, int index)
 {
     server->state = SF_BREAKER_PROBING;
@@ -127,28 +132,38 @@ int sf_client_policy_choose(struct sf_client_policy *policy, int64_t now_ns,
     const int64_t idle = idle_ns(policy);
     if (idle == INT64_MAX)
         return -1;
-    /* Start at a random place, so that many clients do not all probe the same server first. */
+    /* The one that nobody has looked at for longest, so that a server which is back is found within
+     * one round; of equals a random one, so that many clients do not all probe the same first. */
+    int found = -1;
     for (uint32_t i = 0; i < policy->places; i++) {
         const uint32_t place = (uint32_t)((random + i) % policy->places);
-        struct sf_client_policy_server *server = &policy->servers[place];
-        if (server->in_use && now_ns >= probe_due_ns(policy, server, idle))
-            return start_probe(server, now_ns, (int)place);
+        const struct sf_client_policy_server *server = &policy->servers[place];
+        if (server->in_use && now_ns >= probe_due_ns(policy, server, idle) &&
+            (found < 0 || looked_at_ns(server) < looked_at_ns(&policy->servers[found])))
+            found = (int)place;
     }
-    return -1;
+    return found < 0 ? -1 : start_probe(&policy->servers[found], now_ns, found);
 }
 
 int sf_client_policy_probe(struct sf_client_policy *policy, int64_t now_ns)
 {
+    /* The one that is due for longest: where calls are few, the others' turns come too. */
     int due = -1;
+    int64_t due_ns = now_ns;
     bool closed_exists = false;
     for (uint32_t i = 0; i < policy->places; i++) {
         const struct sf_client_policy_server *server = &policy->servers[i];
         if (!server->in_use)
             continue;
-        if (server->state == SF_BREAKER_CLOSED)
+        if (server->state == SF_BREAKER_CLOSED) {
             closed_exists = true;
-        else if (now_ns >= probe_due_ns(policy, server, INT64_MAX))
-            due = (int)i;
+            continue;
+        }
+        const int64_t at_ns = probe_due_ns(policy, server, INT64_MAX);
+        if (at_ns > due_ns || (due >= 0 && at_ns == due_ns))
+            continue;
+        due = (int)i;
+        due_ns = at_ns;
     }
     if (due < 0 || !closed_exists)
         return -1;

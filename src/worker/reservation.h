@@ -183,8 +183,9 @@ struct sf_reservation {
     /* Our claim. */
     enum sf_claim_status claim_status;
     struct sf_coord_claim claim;
-    bool claim_bound; /* its content names a slot */
-    /* Claims whose making was never answered and that were given up: deleted when they turn up. */
+    bool claim_bound;  /* its content names a slot */
+    bool unclaim_sent; /* its deletion was asked for */
+    /* Claims that may be there or not and were given up: deleted when they turn up. */
     char strays[SF_RES_STRAYS_MAX][SF_HEX128_SIZE];
     unsigned stray_next;
     char stray_name[SF_COORD_CLAIM_MAX]; /* one that turned up; "" when none */

@@ -109,7 +109,12 @@ static bool have_claim(struct sf_res_step *s)
 {
     switch (s->res->claim_status) {
     case SF_CLAIM_HAVE:
-        return true;
+        if (!s->res->unclaim_sent)
+            return true;
+        /* It may be deleted at any moment: not a claim to hold a slot with. */
+        sf_res_give_claim_up(s->res);
+        ask_claim(s);
+        return false;
     case SF_CLAIM_NONE:
         ask_claim(s);
         return false;
@@ -303,10 +308,11 @@ static void decide_leave(struct sf_res_step *s)
         return; /* nothing is held; the session's end takes the claim */
     if (res->claim_status == SF_CLAIM_DOUBTFUL)
         ask_list(s);
-    else if (res->claim_status == SF_CLAIM_HAVE)
+    else if (res->claim_status == SF_CLAIM_HAVE) {
         memcpy(sf_res_request(s, SF_COORD_UNCLAIM)->u.claim_name, res->claim.name,
                sizeof res->claim.name);
-    else if (s->now->wants_server_time && s->now->mono_ms >= res->probe_mono_ms) {
+        res->unclaim_sent = true;
+    } else if (s->now->wants_server_time && s->now->mono_ms >= res->probe_mono_ms) {
         /* Only what is written carries the coordinator's time everywhere: a claim, deleted at once.
          */
         res->probe_mono_ms = s->now->mono_ms + SF_RES_PROBE_MS +

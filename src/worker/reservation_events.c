@@ -175,6 +175,7 @@ static void on_claim(struct sf_res_step *s, const struct sf_coord_completion *c)
         res->claim = c->claims[0];
         res->claim_status = SF_CLAIM_HAVE;
         res->claim_bound = false;
+        res->unclaim_sent = false;
         if (!res->waiting_since_mono_ms)
             res->waiting_since_mono_ms = s->now->mono_ms;
         sf_res_progress(s);
@@ -208,6 +209,15 @@ static void on_unclaim(struct sf_res_step *s, const struct sf_coord_completion *
     }
 }
 
+void sf_res_give_claim_up(struct sf_reservation *res)
+{
+    memcpy(res->strays[res->stray_next++ % SF_RES_STRAYS_MAX], res->claim.guid,
+           sizeof res->claim.guid);
+    res->claim_status = SF_CLAIM_NONE;
+    res->claim_bound = false;
+    res->unclaim_sent = false;
+}
+
 /* A claim whose making was not answered: is it there? */
 static void settle_claim(struct sf_reservation *res, const struct sf_coord_completion *c)
 {
@@ -221,11 +231,10 @@ static void settle_claim(struct sf_reservation *res, const struct sf_coord_compl
         res->claim = c->claims[i];
         res->claim_status = SF_CLAIM_HAVE;
         res->claim_bound = false;
+        res->unclaim_sent = false;
         return;
     }
-    /* It may still appear: the create may be applied late. */
-    memcpy(res->strays[res->stray_next++ % SF_RES_STRAYS_MAX], res->claim.guid,
-           sizeof res->claim.guid);
+    sf_res_give_claim_up(res); /* it may still appear: the create may be applied late */
 }
 
 static void find_strays(struct sf_reservation *res, const struct sf_coord_completion *c)

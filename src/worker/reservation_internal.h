@@ -64,5 +64,7 @@ void sf_res_bid_dropped(struct sf_res_step *s, const char *because);
 
 /* reservation_events.c: what answers change */
 void sf_res_completed(struct sf_res_step *s, const struct sf_coord_completion *c);
+/* Our claim may be there or not: it is deleted when it turns up, and a new one is made. */
+void sf_res_give_claim_up(struct sf_reservation *res);
 
 #endif

@@ -1,12 +1,48 @@
-/* sim [--seeds N] [--seed S] [--seconds T] [--workers N] [--trace]: runs seeds S, S+1, ...; stops
- * at the first that fails. */
+/* sim: runs seeds one after the other and stops at the first that fails. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "base/assert.h"
 #include "base/parse.h"
+#include "shapes.h"
 #include "world.h"
+
+/* From this many seeds of mixed shapes on, a kind of fault or a path that never came up is a
+ * failure: a world that is too kind hides bugs. */
+#define CAMPAIGN_SEEDS 2000
+
+static struct sim_options options = {.seed = 1, .shape = "mixed", .duration_s = 600, .calm_s = 200};
+static const char *program;
+
+static void tell_replay(void)
+{
+    printf("replay: %s --seeds 1 --seed %llu --seconds %lld --shape %s --trace\n", program,
+           (unsigned long long)options.seed, (long long)options.duration_s, options.shape);
+}
+
+/* In place of the one of base: an invariant that breaks is a failure with a seed too. */
+void sf_assert_failed(const char *expression, const char *file, int line, const char *function)
+{
+    printf("FAILED in seed %llu (%s): INVARIANT: %s (%s:%d, %s)\n",
+           (unsigned long long)options.seed, options.shape, expression, file, line, function);
+    tell_replay();
+    (void)fflush(stdout);
+    _exit(1);
+}
+
+static void usage(void)
+{
+    fprintf(stderr,
+            "usage: sim [--seeds N] [--seed S] [--seconds T] [--shape NAME] [--trace]\n\n"
+            "Runs seeds S to S + N - 1, each with T seconds of faults and some without, and stops\n"
+            "at the first that fails. Shapes: %s (default: mixed, drawn from\n"
+            "the seed). From %d mixed seeds on, every kind of fault and every path must come up.\n",
+            sim_shape_names(), CAMPAIGN_SEEDS);
+    exit(64);
+}
 
 static uint64_t number(const char *text)
 {
@@ -18,73 +54,87 @@ static uint64_t number(const char *text)
     return value;
 }
 
-static void report(const struct sim_result *sum, uint64_t seeds, double took_s)
-{
-    printf("%llu seeds, %.0f simulated s in %.1f s (%.0f times real time), %llu IDs, %llu steps\n",
-           (unsigned long long)seeds, (double)sum->true_ns / 1e9, took_s,
-           (double)sum->true_ns / 1e9 / took_s, (unsigned long long)sum->ids,
-           (unsigned long long)sum->steps);
-    printf("faults:");
-    for (unsigned i = 0; i < SIM_FAULTS; i++)
-        printf(" %s=%llu", sim_fault_names[i], (unsigned long long)sum->faults[i]);
-    printf("\npaths: fast_restarts=%llu orphans=%llu uncertain=%llu releases=%llu suspensions=%llu "
-           "shrinks=%llu strangers=%llu\n",
-           (unsigned long long)sum->fast_restarts, (unsigned long long)sum->orphans,
-           (unsigned long long)sum->uncertain, (unsigned long long)sum->releases,
-           (unsigned long long)sum->suspensions, (unsigned long long)sum->shrinks,
-           (unsigned long long)sum->strangers);
-}
-
 static void add(struct sim_result *sum, const struct sim_result *one)
 {
     sum->ids += one->ids;
+    sum->calls += one->calls;
     sum->steps += one->steps;
     sum->true_ns += one->true_ns;
     for (unsigned i = 0; i < SIM_FAULTS; i++)
         sum->faults[i] += one->faults[i];
-    sum->fast_restarts += one->fast_restarts;
-    sum->orphans += one->orphans;
-    sum->uncertain += one->uncertain;
-    sum->releases += one->releases;
-    sum->suspensions += one->suspensions;
-    sum->shrinks += one->shrinks;
-    sum->strangers += one->strangers;
+    for (unsigned i = 0; i < SIM_PATHS; i++)
+        sum->paths[i] += one->paths[i];
 }
 
-int main(int argc, char **argv)
+static void show(const char *title, const char *const *names, const uint64_t *counts, unsigned n)
 {
-    struct sim_options options = {.seed = 1,
-                                  .workers = 6,
-                                  .layout = {45, 10, 2, 6},
-                                  .duration_s = 600,
-                                  .calm_s = 200,
-                                  .fault_scale = 1};
-    uint64_t seeds = 100;
+    uint64_t all = 0;
+    for (unsigned i = 0; i < n; i++)
+        all += counts[i];
+    printf("%s: %llu\n", title, (unsigned long long)all);
+    for (unsigned i = 0; i < n; i++)
+        printf("  %-20s %12llu%s", names[i], (unsigned long long)counts[i],
+               i % 3 == 2 || i + 1 == n ? "\n" : "");
+}
+
+static void report(const struct sim_result *sum, uint64_t seeds, double took_s)
+{
+    printf("%llu seeds, %.0f simulated s in %.1f s of a core (%.0f times real time), %llu IDs, "
+           "%llu calls, %llu steps\n",
+           (unsigned long long)seeds, (double)sum->true_ns / 1e9, took_s,
+           (double)sum->true_ns / 1e9 / took_s, (unsigned long long)sum->ids,
+           (unsigned long long)sum->calls, (unsigned long long)sum->steps);
+    show("faults", sim_fault_names, sum->faults, SIM_FAULTS);
+    show("paths", sim_path_names, sum->paths, SIM_PATHS);
+}
+
+/* Returns how many kinds never came up. */
+static unsigned missing(const char *what, const char *const *names, const uint64_t *counts,
+                        unsigned n)
+{
+    unsigned never = 0;
+    for (unsigned i = 0; i < n; i++) {
+        if (counts[i])
+            continue;
+        never++;
+        printf("NEVER: %s %s\n", what, names[i]);
+    }
+    return never;
+}
+
+static void parse(int argc, char **argv, uint64_t *ret_seeds)
+{
+    struct sf_prng prng = {0};
+    struct sim_shape shape;
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
         if (strcmp(argv[i], "--trace") == 0) {
             options.trace = true;
             continue;
         }
-        if (strcmp(argv[i], "--seeds") == 0) {
-            seeds = number(value);
-        } else if (strcmp(argv[i], "--seed") == 0) {
+        if (strcmp(argv[i], "--seeds") == 0)
+            *ret_seeds = number(value);
+        else if (strcmp(argv[i], "--seed") == 0)
             options.seed = number(value);
-        } else if (strcmp(argv[i], "--seconds") == 0) {
+        else if (strcmp(argv[i], "--seconds") == 0)
             options.duration_s = (int64_t)number(value);
-        } else if (strcmp(argv[i], "--workers") == 0 && number(value) <= SIM_HOSTS_MAX) {
-            options.workers = (unsigned)number(value);
-        } else {
-            fprintf(stderr,
-                    "usage: sim [--seeds N] [--seed S] [--seconds T] [--workers 1..%d] [--trace]\n",
-                    SIM_HOSTS_MAX);
-            return 64;
-        }
+        else if (strcmp(argv[i], "--shape") == 0 && value &&
+                 sim_shape_pick(value, 1, &prng, &shape))
+            options.shape = value;
+        else
+            usage();
         i++;
     }
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t seeds = 100;
+    program = argv[0];
+    parse(argc, argv, &seeds);
     struct sim_result sum = {0};
     struct timespec begin, end;
-    clock_gettime(CLOCK_MONOTONIC, &begin);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &begin);
     const uint64_t first = options.seed;
     for (uint64_t k = 0; k < seeds; k++) {
         struct sim_result one;
@@ -92,16 +142,18 @@ int main(int argc, char **argv)
         sim_run(&options, &one);
         add(&sum, &one);
         if (one.failed) {
-            printf("FAILED at %.3f s of seed %llu: %s\nreplay: sim --seeds 1 --seed %llu --seconds "
-                   "%lld --workers %u --trace\n",
-                   (double)one.true_ns / 1e9, (unsigned long long)options.seed, one.why,
-                   (unsigned long long)options.seed, (long long)options.duration_s,
-                   options.workers);
+            printf("FAILED at %.3f s of seed %llu (%s): %s\n", (double)one.true_ns / 1e9,
+                   (unsigned long long)options.seed, one.shape, one.why);
+            tell_replay();
             return 1;
         }
     }
-    clock_gettime(CLOCK_MONOTONIC, &end);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &end);
     report(&sum, seeds,
            (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9);
-    return 0;
+    if (seeds < CAMPAIGN_SEEDS || strcmp(options.shape, "mixed") != 0)
+        return 0;
+    const unsigned never = missing("fault", sim_fault_names, sum.faults, SIM_FAULTS) +
+                           missing("path", sim_path_names, sum.paths, SIM_PATHS);
+    return never ? 1 : 0;
 }

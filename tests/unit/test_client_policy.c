@@ -142,6 +142,54 @@ static void test_without_a_usable_server_calls_wait_for_the_next_try(void **stat
     assert_int_not_equal(sf_client_policy_choose(policy, 500 * MS, &none, 1), -1);
 }
 
+/* A server that is back must be found within one round, however many others are down and whatever
+ * the random numbers say. */
+static void test_calls_probe_everybody_in_turn(void **state)
+{
+    (void)state;
+    enum { SERVERS = 20 };
+    struct sf_client_policy *policy = fleet(SERVERS);
+    struct sf_prng prng = {7};
+    int64_t now = 0;
+    for (int i = 0; i < SERVERS; i++)
+        sf_client_policy_report(policy, i, SF_OUTCOME_UNREACHED, 0, now, sf_prng_next(&prng));
+    now = (int64_t)SERVERS * 5 * MS; /* until then nobody is tried again */
+    for (int round = 0; round < 20; round++) {
+        bool seen[SERVERS] = {0};
+        for (int i = 0; i < SERVERS; i++) {
+            now += 50 * MS;
+            const int server = sf_client_policy_choose(policy, now, &none, sf_prng_next(&prng));
+            assert_in_range(server, 0, SERVERS - 1);
+            assert_false(seen[server]);
+            seen[server] = true;
+            sf_client_policy_report(policy, server, SF_OUTCOME_UNREACHED, 0, now,
+                                    sf_prng_next(&prng));
+        }
+    }
+}
+
+/* Few calls, many servers that are down: each of them is probed all the same. */
+static void test_few_calls_probe_everybody(void **state)
+{
+    (void)state;
+    enum { SERVERS = 10 };
+    struct sf_client_policy *policy = fleet(SERVERS);
+    struct sf_prng prng = {11};
+    int64_t now = 0, probed[SERVERS] = {0};
+    for (int i = 1; i < SERVERS; i++)
+        sf_client_policy_report(policy, i, SF_OUTCOME_UNREACHED, 0, now, sf_prng_next(&prng));
+    for (int call = 0; call < 1000; call++) {
+        now += 500 * MS;
+        const int server = sf_client_policy_probe(policy, now);
+        if (server < 0)
+            continue;
+        probed[server] = now;
+        sf_client_policy_report(policy, server, SF_OUTCOME_UNREACHED, 0, now, sf_prng_next(&prng));
+        for (int i = 1; i < SERVERS; i++)
+            assert_true(now - probed[i] <= (SERVERS + 2) * 500 * MS);
+    }
+}
+
 static void test_choice_of_two_prefers_the_less_loaded(void **state)
 {
     (void)state;
@@ -269,6 +317,8 @@ int main(void)
         cmocka_unit_test(test_a_probe_nobody_looks_after_lapses),
         cmocka_unit_test(test_without_a_usable_server_calls_probe),
         cmocka_unit_test(test_without_a_usable_server_calls_wait_for_the_next_try),
+        cmocka_unit_test(test_calls_probe_everybody_in_turn),
+        cmocka_unit_test(test_few_calls_probe_everybody),
         cmocka_unit_test(test_choice_of_two_prefers_the_less_loaded),
         cmocka_unit_test(test_overloaded_is_left_alone_as_long_as_it_asked),
         cmocka_unit_test(test_budget_bounds_retries),

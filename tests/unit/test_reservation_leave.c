@@ -404,6 +404,30 @@ static void a_waiting_claim_is_deleted_while_suspended(void **state)
     assert_int_equal(claims(), 0);
 }
 
+/* The deletion may be done at any moment: a slot held with that claim would stand without one. */
+static void a_claim_whose_deletion_was_not_answered_is_not_used_again(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 4; i++)
+        put_record(i, "", mint_ms + 500000);
+    struct machine *m = new_machine(0);
+    start_machine(m, NULL);
+    run(2000);
+    const struct sf_coord_claim old = m->res.claim;
+    forge_next(m, SF_COORD_UNCLAIM, SF_COORD_UNKNOWN, SF_COORD_UNREACHABLE);
+    set_clock(m, false);
+    settle();
+    assert_said(m, "coordinator.failed: unclaim unknown");
+    put_record(0, "", mint_ms - 1);
+    set_clock(m, true);
+    run(3000);
+    assert_state(m, SF_WORKER_READY);
+    assert_string_not_equal(m->res.hold.claim, old.name);
+    size_t count;
+    assert_string_equal(first_claim(&count).name, m->res.hold.claim);
+    assert_int_equal(count, 1); /* the old one was deleted when it turned up */
+}
+
 static void a_worker_without_a_source_asks_the_coordinator_for_its_time(void **state)
 {
     (void)state;
@@ -458,6 +482,7 @@ int main(void)
         scenario(after_a_release_in_doubt_only_an_answer_opens),
         scenario(a_bid_that_is_won_while_suspended_is_given_back),
         scenario(a_waiting_claim_is_deleted_while_suspended),
+        scenario(a_claim_whose_deletion_was_not_answered_is_not_used_again),
         scenario(a_worker_without_a_source_asks_the_coordinator_for_its_time),
         scenario(an_orphan_with_a_wrong_clock_forgets_its_slot),
     };

@@ -1,0 +1,484 @@
+/* What must be true: of every ID, after every step, of every write, of every call, all the time,
+ * and at the end. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "fleet.h"
+
+/* How long things may take while nothing is going wrong: a deadline that was running, the longest
+ * backoff, and a few round trips. */
+#define UNDISTURBED_NS (SF_RES_OP_DEADLINE_MS * MS + SF_RES_RETRY_MAX_MS * MS + 5 * S)
+#define SEEK_NS        (2 * UNDISTURBED_NS)
+#define SETTLED_NS     (60 * S)
+#define CLOSED_NS      (10 * S) /* a breaker is closed when its server has served for this long */
+#define AHEAD_NS       (SIM_MAX_OFFSET_NS + SIM_MAX_AHEAD_MS * MS + 50 * MS)
+
+/* --- IDs --- */
+
+static size_t place_of(const struct sim_world *w, uint64_t key)
+{
+    size_t k = (size_t)(key * UINT64_C(0x9E3779B97F4A7C15) >> 20) & (w->seen_size - 1);
+    while (w->seen[k].key && w->seen[k].key != key)
+        k = (k + 1) & (w->seen_size - 1);
+    return k;
+}
+
+static void grow_seen(struct sim_world *w)
+{
+    struct sim_seen *old = w->seen;
+    const size_t old_size = w->seen_size;
+    w->seen_size = old_size ? old_size * 2 : 1 << 14;
+    w->seen = calloc(w->seen_size, sizeof *w->seen);
+    SF_ASSERT(w->seen);
+    for (size_t i = 0; i < old_size; i++)
+        if (old[i].key)
+            w->seen[place_of(w, old[i].key)] = old[i];
+    free(old);
+}
+
+/* 64 IDs in a row share an entry. */
+static struct sim_seen *seen_of(struct sim_world *w, uint64_t id)
+{
+    if (w->seen_count * 2 >= w->seen_size)
+        grow_seen(w);
+    const uint64_t key = (id >> 6) + 1;
+    const size_t k = place_of(w, key);
+    w->seen_count += !w->seen[k].key;
+    w->seen[k].key = key;
+    return &w->seen[k];
+}
+
+static void judge_unique(struct sim_world *w, const struct sim_hold *hold,
+                         const struct sf_mint *mint)
+{
+    struct sim_seen *seen = NULL;
+    for (uint32_t i = 0; i < mint->count; i++) {
+        const uint64_t id = sf_generator_id(&hold->gen, mint->first_word + i, mint->slot_bits);
+        const uint64_t bit = UINT64_C(1) << (id & 63);
+        if (!seen || seen->key != (id >> 6) + 1)
+            seen = seen_of(w, id);
+        if (id >> SF_ID_BITS)
+            sim_fail(w, "FIELD: %llu is no ID", (unsigned long long)id);
+        if (seen->minted & bit)
+            sim_fail(w, "DUPLICATE: ID %llu", (unsigned long long)id);
+        seen->minted |= bit;
+    }
+}
+
+/* In its layout, in what the coordinator granted to this very owner, and not against the clock. */
+static void judge_timestamp(struct sim_world *w, unsigned index, unsigned k, struct sim_slot *slot,
+                            uint64_t ms, bool natural)
+{
+    struct sim_host *h = &w->hosts[index];
+    struct sim_hold *hold = &h->holds[k];
+    const int64_t unix_ms = (int64_t)ms + SF_DEFAULT_EPOCH_MS;
+    if (ms > sf_layout_max_timestamp(&w->shape.layout))
+        sim_fail(w, "FIELD: %llu ms do not fit the layout", (unsigned long long)ms);
+    const char *why = sim_store_audit(slot, hold->lineage, unix_ms);
+    if (why)
+        sim_fail(w, "GRANT: process %llu minted %lld ms in slot %llu/%llu: %s",
+                 (unsigned long long)h->instance, (long long)unix_ms,
+                 (unsigned long long)h->datacenter, (unsigned long long)slot->record.worker, why);
+    if (unix_ms > slot->minted_ms)
+        slot->minted_ms = unix_ms;
+    if (w->shape.max_silence_ms > 0 && unix_ms >= hold->res.heard_mint_ms + w->shape.max_silence_ms)
+        sim_fail(w, "SILENCE: process %llu minted %lld ms after it had last heard",
+                 (unsigned long long)h->instance, (long long)(unix_ms - hold->res.heard_mint_ms));
+    /* Who has had good time servers for a second knows what time it is. */
+    const bool knows = !w->wild && h->has_ntp && w->now_ns > h->sources_bad_until_ns + S;
+    const int64_t ahead_ns = unix_ms * MS - sim_true_unix_ns(w);
+    if (natural && knows && ahead_ns > AHEAD_NS)
+        sim_fail(w, "AHEAD: process %llu minted %lld ms ahead of true time",
+                 (unsigned long long)h->instance, (long long)(ahead_ns / MS));
+}
+
+void sim_judge_mint(struct sim_world *w, unsigned index, unsigned k, const struct sf_mint *mint,
+                    bool natural)
+{
+    struct sim_host *h = &w->hosts[index];
+    struct sim_hold *hold = &h->holds[k];
+    const struct sf_layout *layout = &w->shape.layout;
+    const uint64_t worker =
+        (mint->slot_bits >> layout->sequence_bits) & sf_layout_max_worker(layout);
+    if (mint->slot_bits >> (layout->sequence_bits + layout->worker_bits) != h->datacenter) {
+        sim_fail(w, "SLOT: process %llu minted for another datacenter",
+                 (unsigned long long)h->instance);
+        return;
+    }
+    if (!h->verdict.may_mint)
+        sim_fail(w, "CLOCK: process %llu minted with a clock that is not safe",
+                 (unsigned long long)h->instance);
+    if (mint->first_word <= hold->last_word)
+        sim_fail(w, "ORDER: process %llu went back", (unsigned long long)h->instance);
+    hold->last_word = mint->first_word + mint->count - 1;
+    struct sim_slot *slot = &w->store.slots[h->datacenter][worker];
+    const uint64_t first_ms = mint->first_word >> layout->sequence_bits;
+    const uint64_t last_ms = hold->last_word >> layout->sequence_bits;
+    for (uint64_t ms = first_ms; ms <= last_ms && !w->result->failed; ms++)
+        judge_timestamp(w, index, k, slot, ms, natural);
+    judge_unique(w, hold, mint);
+    w->result->ids += mint->count;
+}
+
+void sim_judge_handed(struct sim_world *w, unsigned client, uint64_t id)
+{
+    struct sim_seen *seen = seen_of(w, id);
+    const uint64_t bit = UINT64_C(1) << (id & 63);
+    if (!(seen->minted & bit))
+        sim_fail(w, "HANDED: caller %u got ID %llu, which nobody minted", client,
+                 (unsigned long long)id);
+    if (seen->handed & bit)
+        sim_fail(w, "HANDED: caller %u got ID %llu, which was handed out before", client,
+                 (unsigned long long)id);
+    seen->handed |= bit;
+}
+
+/* --- steps --- */
+
+/* May an ID be minted now? Asked of the generator itself. */
+static bool has_right(const struct sim_world *w, const struct sim_host *h,
+                      const struct sim_hold *hold)
+{
+    return hold->res.generator_ready && !sf_generator_is_closed(&hold->gen) &&
+           (int64_t)sf_generator_limit_ms(&hold->gen) + SF_DEFAULT_EPOCH_MS > sim_mint_ms(w, h);
+}
+
+/* Did the answer say that the record is not the one we hold? */
+static bool told_of_loss(const struct sf_reservation_event *event)
+{
+    if (event->kind != SF_RES_COORD || event->coord->kind != SF_COORD_COMPLETION)
+        return false;
+    const struct sf_coord_completion *c = &event->coord->completion;
+    return c->op == SF_COORD_RENEW && c->outcome == SF_COORD_REFUSED &&
+           c->reason == SF_COORD_MISSING;
+}
+
+void sim_judge_step(struct sim_world *w, unsigned index, unsigned k,
+                    const struct sf_reservation_event *event, const struct sf_reservation_now *now,
+                    const struct sf_reservation_output *out)
+{
+    struct sim_host *h = &w->hosts[index];
+    struct sim_hold *hold = &h->holds[k];
+    const struct sf_reservation *res = &hold->res;
+    const unsigned long long process = (unsigned long long)h->instance;
+    const bool open = res->generator_ready && !sf_generator_is_closed(&hold->gen);
+    if (res->state == SF_WORKER_READY && !has_right(w, h, hold))
+        sim_fail(w, "READY: process %llu calls itself ready and may not mint", process);
+    if (!now->clock_ok && open)
+        sim_fail(w, "CLOCK: process %llu may still mint with a clock that is not safe", process);
+    if (res->leaving && open)
+        sim_fail(w, "LEAVING: process %llu may still mint", process);
+    if (told_of_loss(event) && event->coord->completion.id == res->next_id && open)
+        sim_fail(w, "GONE: process %llu may still mint in a slot whose record is gone", process);
+    const enum sf_coord_op op = out->request.op;
+    const bool of_slot = out->has_request &&
+                         (op == SF_COORD_RENEW || op == SF_COORD_BIND || op == SF_COORD_READ_SLOT);
+    if (res->orphan && of_slot && !res->busy_on_bid)
+        sim_fail(w, "ORPHAN: process %llu goes on with the slot that it has lost", process);
+    if (!res->hold.active || res->orphan) {
+        if (hold->seeking_since_ns < 0)
+            hold->seeking_since_ns = w->now_ns;
+    } else {
+        hold->seeking_since_ns = -1;
+    }
+}
+
+/* As the daemon puts the facts together. */
+static void facts_of(const struct sim_world *w, const struct sim_host *h,
+                     struct sf_readiness_facts *facts)
+{
+    *facts = (struct sf_readiness_facts){.slot_text = h->holds[0].res.why,
+                                         .reservation_needed_ms = 5000 + SIM_LEAVE_MS,
+                                         .coordinator_connected = h->connected,
+                                         .clock_ok = h->verdict.may_mint,
+                                         .clock_text = h->verdict.text,
+                                         .draining = h->draining,
+                                         .drain_text = "shutting down",
+                                         .shards = 1};
+    const int64_t mint_ms = sim_mint_ms(w, h);
+    for (unsigned k = 0; k < w->shape.slots_per_worker; k++) {
+        const struct sf_reservation *res = &h->holds[k].res;
+        const int64_t left_ms = sf_reservation_left_ms(res, mint_ms);
+        if (!res->hold.active || (facts->slot_held && left_ms <= facts->reservation_left_ms))
+            continue;
+        facts->slot_held = true;
+        facts->datacenter = h->datacenter;
+        facts->worker = res->hold.worker;
+        facts->fence = res->hold.fence;
+        facts->reservation_left_ms = left_ms;
+    }
+    const int64_t half_ms = sf_reservation_window_ms(&h->holds[0].res) / 2;
+    if (facts->reservation_needed_ms > half_ms)
+        facts->reservation_needed_ms = half_ms;
+}
+
+void sim_judge_readiness(struct sim_world *w, unsigned index)
+{
+    struct sim_host *h = &w->hosts[index];
+    struct sf_readiness_facts facts;
+    struct sf_readiness readiness;
+    facts_of(w, h, &facts);
+    sf_readiness_judge(&facts, &readiness);
+    bool right = false;
+    for (unsigned k = 0; k < w->shape.slots_per_worker; k++)
+        right = right || has_right(w, h, &h->holds[k]);
+    if (readiness.ready && (!right || !h->verdict.may_mint || h->draining))
+        sim_fail(w, "READINESS: process %llu says that it is ready and may not mint",
+                 (unsigned long long)h->instance);
+    if (!readiness.ready && right && h->connected && h->verdict.may_mint && !h->draining)
+        sim_fail(w, "READINESS: process %llu says that it is not ready and mints",
+                 (unsigned long long)h->instance);
+    if (!readiness.ready && facts.slot_held)
+        sim_path(w, SIM_NOT_READY);
+}
+
+/* --- writes --- */
+
+/* A wrong clock must not reserve further than the window, the margin and what its trusted time may
+ * be wrong by. And whatever a slot's record says, everything minted in it lies below. */
+void sim_judge_write(struct sim_world *w, const struct sim_flight *flight,
+                     const struct sf_coord_event *answer)
+{
+    const enum sf_coord_op op = flight->request.op;
+    if (answer->completion.outcome != SF_COORD_DONE ||
+        (op != SF_COORD_BIND && op != SF_COORD_RENEW && op != SF_COORD_RELEASE))
+        return;
+    const struct sf_coord_slot *record = &flight->request.u.write.slot;
+    const struct sim_slot *slot = &w->store.slots[flight->request.datacenter][record->worker];
+    if (slot->minted_ms > 0 && record->reserved_until_ms <= slot->minted_ms)
+        sim_fail(w, "BELOW: process %llu wrote %lld ms into slot %llu, %lld ms were minted there",
+                 (unsigned long long)flight->instance, (long long)record->reserved_until_ms,
+                 (unsigned long long)record->worker, (long long)slot->minted_ms);
+    const int64_t ahead_ms = record->reserved_until_ms - sim_true_unix_ns(w) / MS;
+    const int64_t most_ms =
+        w->shape.window_ms + SF_RES_MARGIN_MS + flight->trust_error_ns / MS + 500;
+    if (!w->wild && op != SF_COORD_RELEASE && ahead_ms > most_ms)
+        sim_fail(w, "POISON: process %llu reserved slot %llu for %lld ms from now",
+                 (unsigned long long)flight->instance, (unsigned long long)record->worker,
+                 (long long)ahead_ms);
+}
+
+/* --- service --- */
+
+/* A generator whose last ID lies far ahead makes its callers wait. */
+static bool serves(const struct sim_world *w, const struct sim_host *h)
+{
+    const int64_t horizon_ms = sim_mint_ms(w, h) + SIM_MAX_AHEAD_MS;
+    bool any = false;
+    if (!h->alive || h->paused || h->leaving || !h->policy.has_mint)
+        return false;
+    for (unsigned k = 0; k < w->shape.slots_per_worker; k++) {
+        const struct sim_hold *hold = &h->holds[k];
+        if (!has_right(w, h, hold))
+            continue;
+        if ((int64_t)sf_generator_last_ms(&hold->gen) + SF_DEFAULT_EPOCH_MS > horizon_ms)
+            return false;
+        any = true;
+    }
+    return any;
+}
+
+void sim_judge_serving(struct sim_world *w, unsigned index)
+{
+    struct sim_host *h = &w->hosts[index];
+    if (!serves(w, h))
+        h->serving_since_ns = -1;
+    else if (h->serving_since_ns < 0)
+        h->serving_since_ns = w->now_ns;
+}
+
+/* Has this client been able to use the host since then? */
+static bool was_within_reach(struct sim_world *w, const struct sim_client *client, unsigned index,
+                             int64_t since_ns)
+{
+    sim_judge_serving(w, index);
+    const int64_t serving_ns = w->hosts[index].serving_since_ns;
+    return serving_ns >= 0 && serving_ns < since_ns && !client->links[index].cut_to &&
+           !client->links[index].cut_back && client->links[index].clear_since_ns < since_ns;
+}
+
+void sim_judge_call_failed(struct sim_world *w, unsigned index)
+{
+    const struct sim_client *client = &w->clients[index];
+    for (unsigned i = 0; i < w->shape.hosts; i++)
+        if (was_within_reach(w, client, i, client->call.started_ns))
+            sim_fail(w, "CALL: caller %u got no ID, though worker h%u could have given one", index,
+                     i);
+    sim_path(w, SIM_CALL_BEYOND);
+}
+
+/* --- all the time --- */
+
+/* A slot that is held by a worker which nothing keeps from it has a live claim. */
+static void judge_claim(struct sim_world *w, struct sim_host *h, struct sim_hold *hold)
+{
+    const struct sf_reservation *res = &hold->res;
+    const bool must = h->alive && !h->paused && h->connected && h->session_live &&
+                      res->hold.active && !res->orphan && !res->leaving && !res->suspended &&
+                      !res->doomed && !res->hold.must_read;
+    if (!must || sim_store_claim(&w->store, res->hold.claim)) {
+        hold->claimless_since_ns = w->now_ns;
+        return;
+    }
+    int64_t since_ns = hold->claimless_since_ns;
+    if (since_ns < h->clear_since_ns)
+        since_ns = h->clear_since_ns;
+    /* That somebody deleted it shows with the next renewal only: where a window is too long for a
+     * crowded datacenter and cannot shrink, that is when it ends. */
+    const int64_t may_take_ns = UNDISTURBED_NS + (hold->claim_taken ? w->shape.window_ms * MS : 0);
+    if (w->now_ns - since_ns > may_take_ns)
+        sim_fail(w, "CLAIM: process %llu has held slot %llu without a claim for %lld ms",
+                 (unsigned long long)h->instance, (unsigned long long)res->hold.worker,
+                 (long long)((w->now_ns - since_ns) / MS));
+}
+
+/* Who seeks a slot gets one that has been free all the time. */
+static void judge_seeker(struct sim_world *w, struct sim_host *h, struct sim_hold *hold)
+{
+    const struct sf_reservation *res = &hold->res;
+    if (w->wild || w->shape.ends || !h->alive || h->paused || !h->connected || res->leaving ||
+        res->suspended || res->memory.valid || hold->seeking_since_ns < 0 || !h->verdict.may_mint)
+        return;
+    if (w->now_ns - hold->seeking_since_ns < SEEK_NS || w->now_ns - h->clear_since_ns < SEEK_NS)
+        return;
+    for (unsigned i = 0; i < w->store.slot_count; i++) {
+        const int64_t since_ns = w->store.slots[h->datacenter][i].free_since_ns;
+        if (since_ns >= 0 && w->now_ns - since_ns > SEEK_NS)
+            sim_fail(w, "SEEK: process %llu has sought a slot for %lld ms, and slot %u is free",
+                     (unsigned long long)h->instance,
+                     (long long)((w->now_ns - hold->seeking_since_ns) / MS), i);
+    }
+}
+
+static void look_at_slots(struct sim_world *w)
+{
+    const int64_t surely_ms = sim_true_unix_ns(w) / MS - 2000;
+    for (unsigned d = 0; d < w->store.datacenters; d++) {
+        for (unsigned i = 0; i < w->store.slot_count; i++) {
+            struct sim_slot *slot = &w->store.slots[d][i];
+            const bool is_free = slot->record.state == SF_COORD_RECORD_OK &&
+                                 slot->record.reserved_until_ms <= surely_ms &&
+                                 !sim_store_claim(&w->store, slot->record.claim);
+            if (!is_free)
+                slot->free_since_ns = -1;
+            else if (slot->free_since_ns < 0)
+                slot->free_since_ns = w->now_ns;
+        }
+    }
+}
+
+void sim_judge_turn(struct sim_world *w)
+{
+    sim_at(w, S, EV_JUDGE, 0);
+    look_at_slots(w);
+    for (unsigned i = 0; i < w->shape.hosts; i++) {
+        struct sim_host *h = &w->hosts[i];
+        if (h->alive && !h->paused)
+            sim_judge_readiness(w, i);
+        for (unsigned k = 0; k < w->shape.slots_per_worker; k++) {
+            judge_claim(w, h, &h->holds[k]);
+            judge_seeker(w, h, &h->holds[k]);
+        }
+    }
+}
+
+/* --- the end --- */
+
+static void tell_end(struct sim_world *w)
+{
+    for (unsigned i = 0; i < w->shape.hosts; i++)
+        for (unsigned k = 0; k < w->shape.slots_per_worker; k++)
+            sim_trace(w, i, "machine %u ends %s: %s; %s", k,
+                      sf_worker_state_name(w->hosts[i].holds[k].res.state),
+                      w->hosts[i].holds[k].res.why, w->hosts[i].verdict.text);
+    for (unsigned d = 0; d < w->store.datacenters; d++)
+        for (unsigned i = 0; i < w->store.slot_count; i++)
+            sim_trace(w, 99, "slot %u/%u of %s, reserved for %lld ms", d, i,
+                      w->store.slots[d][i].record.claim,
+                      (long long)(w->store.slots[d][i].record.reserved_until_ms -
+                                  sim_true_unix_ns(w) / MS));
+    for (unsigned i = 0; i < SIM_CLAIMS_MAX; i++)
+        if (w->store.claims[i].live)
+            sim_trace(w, 99, "claim %s of %s", w->store.claims[i].claim.name,
+                      w->store.claims[i].claim.node);
+}
+
+/* Machines of a datacenter that are ready, and how many ought to be. */
+static unsigned count_ready(const struct sim_world *w, unsigned d, unsigned *ret_want)
+{
+    unsigned ready = 0, want = 0;
+    for (unsigned i = 0; i < w->shape.hosts; i++) {
+        const struct sim_host *h = &w->hosts[i];
+        if (h->datacenter != d || !h->wanted)
+            continue;
+        want += w->shape.slots_per_worker;
+        for (unsigned k = 0; k < w->shape.slots_per_worker; k++)
+            ready += h->alive && h->holds[k].res.state == SF_WORKER_READY;
+    }
+    *ret_want = want < w->store.slot_count ? want : w->store.slot_count;
+    return ready;
+}
+
+/* Long enough without faults, and everybody is where he belongs. */
+bool sim_judge_settled(const struct sim_world *w)
+{
+    const int64_t calm_ns = w->now_ns - w->options.duration_s * S;
+    if (calm_ns < SETTLED_NS || w->shape.ends)
+        return calm_ns >= SETTLED_NS;
+    for (unsigned d = 0; d < w->shape.datacenters; d++) {
+        unsigned want;
+        if (count_ready(w, d, &want) < want)
+            return false;
+    }
+    return true;
+}
+
+/* The claims of those that are ready name the version that they run. */
+static void judge_versions(struct sim_world *w)
+{
+    for (unsigned i = 0; i < w->shape.hosts; i++) {
+        for (unsigned k = 0; k < w->shape.slots_per_worker; k++) {
+            const struct sf_reservation *res = &w->hosts[i].holds[k].res;
+            if (!w->hosts[i].alive || res->state != SF_WORKER_READY)
+                continue;
+            const struct sim_claim *claim = sim_store_claim(&w->store, res->hold.claim);
+            if (claim && strcmp(claim->claim.version, res->params.version) != 0)
+                sim_fail(w, "VERSION: the claim of h%u names version %s, it runs %s", i,
+                         claim->claim.version, res->params.version);
+        }
+    }
+}
+
+static void judge_liveness(struct sim_world *w)
+{
+    for (unsigned d = 0; d < w->shape.datacenters; d++) {
+        unsigned want;
+        const unsigned ready = count_ready(w, d, &want);
+        if (ready < want)
+            sim_fail(w,
+                     "LIVENESS: %u of %u machines of datacenter %u are ready %lld s after the last "
+                     "fault",
+                     ready, want, d, (long long)w->options.calm_s);
+    }
+}
+
+static void judge_breakers(struct sim_world *w)
+{
+    for (unsigned c = 0; c < w->shape.clients; c++)
+        for (unsigned i = 0; i < w->shape.hosts; i++)
+            if (was_within_reach(w, &w->clients[c], i, w->now_ns - CLOSED_NS) &&
+                w->clients[c].policy.servers[i].state != SF_BREAKER_CLOSED)
+                sim_fail(w,
+                         "BREAKER: caller %u still leaves h%u alone, which has served for %lld s",
+                         c, i, (long long)(CLOSED_NS / S));
+}
+
+void sim_judge_end(struct sim_world *w)
+{
+    tell_end(w);
+    if (w->shape.ends)
+        return; /* no timestamp is left for anybody */
+    judge_liveness(w);
+    judge_versions(w);
+    judge_breakers(w);
+}

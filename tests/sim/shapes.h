@@ -1,0 +1,39 @@
+/* tests/sim/shapes.h - what kind of fleet a seed simulates: layout, machines, datacenters, slots
+ * for each worker, windows, demand. Pure. */
+#ifndef SF_SIM_SHAPES_H
+#define SF_SIM_SHAPES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <snowfleet/id.h>
+
+#include "base/random.h"
+
+#define SIM_HOSTS_MAX       12
+#define SIM_HOLDS_MAX       2
+#define SIM_CLIENTS_MAX     3
+#define SIM_DATACENTERS_MAX 2
+#define SIM_SLOTS_MAX       32
+
+struct sim_shape {
+    const char *name;
+    struct sf_layout layout;
+    int64_t start_ms; /* true time at the beginning, since the fleet's epoch */
+    bool ends;        /* the layout's timestamps end during the run */
+    unsigned datacenters;
+    unsigned hosts;    /* machines; number i is in datacenter i % datacenters */
+    unsigned at_first; /* of these, started at the beginning; the others when the fleet is scaled */
+    unsigned slots_per_worker;
+    int64_t window_ms, min_window_ms, max_silence_ms;
+    unsigned clients;
+    unsigned mint_gap_ms; /* longest pause between two mints of one worker */
+};
+
+/* The shape of that name, or of any ("mixed": drawn). False when there is none of that name. */
+bool sim_shape_pick(const char *name, int64_t duration_s, struct sf_prng *prng,
+                    struct sim_shape *ret);
+/* The names, separated by blanks. */
+const char *sim_shape_names(void);
+
+#endif
