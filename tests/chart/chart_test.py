@@ -97,7 +97,7 @@ class Renders(unittest.TestCase):
             path = HERE / "golden" / case.name
             with self.subTest(case.name):
                 text = golden(case)
-                self.assertEqual(path.read_text(encoding="utf-8"), text, "write it anew with tests/chart/run.sh --golden if this is meant")
+                self.assertEqual(path.read_text(encoding="utf-8"), text, "write it anew with tests/chart/run.sh BIN TOOLS chart_test.py --golden if this is meant")
 
     def test_names_are_not_used_twice(self):
         for case in CASES:
