@@ -301,6 +301,11 @@ class Truth(unittest.TestCase):
         self.assertEqual(of(29), (False, 7000))
         self.assertEqual(of(30), (True, 5000))
 
+    def test_traffic_stays_in_the_zone_by_the_name_of_the_time(self):
+        names = {minor: find(documents(render(HERE / "values/full.yaml", minor)), "Service", "ids-snowfleet")["spec"].get("trafficDistribution")
+                 for minor in (29, 30, 33, 34)}
+        self.assertEqual(names, {29: None, 30: "PreferClose", 33: "PreferClose", 34: "PreferSameZone"})
+
     def test_the_headless_name_goes_with_the_pods_own_port(self):
         """Nothing translates ports behind a headless Service."""
         for case in CASES:

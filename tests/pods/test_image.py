@@ -14,8 +14,8 @@ import unittest
 import pods
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-import etcd  # noqa: E402  pylint: disable=wrong-import-position
-from ports import free_ports  # noqa: E402  pylint: disable=wrong-import-position
+import etcd  # noqa: E402
+from ports import free_ports  # noqa: E402
 
 MEBIBYTE = 1 << 20
 
