@@ -97,7 +97,7 @@ class Renders(unittest.TestCase):
             path = HERE / "golden" / case.name
             with self.subTest(case.name):
                 text = golden(case)
-                self.assertEqual(path.read_text(encoding="utf-8"), text, "write it anew with tests/chart/run.sh --golden if this is meant")
+                self.assertEqual(path.read_text(encoding="utf-8"), text, "write it anew with tests/chart/run.sh BIN TOOLS chart_test.py --golden if this is meant")
 
     def test_names_are_not_used_twice(self):
         for case in CASES:
@@ -210,6 +210,10 @@ class Security(unittest.TestCase):
         ports = {port["port"] for rule in policy["egress"] for port in rule["ports"]}
         self.assertLessEqual({53, 123, 323, 2181, 2182}, ports)
         self.assertEqual({port["port"] for rule in policy["ingress"] for port in rule["ports"]}, {"snowfleet", "admin"})
+        # `snowfleet status` in a worker's container asks the others.
+        worker = {"podSelector": policy["podSelector"]}
+        self.assertIn({"ports": [{"port": 7451, "protocol": "TCP"}], "to": [worker]}, policy["egress"])
+        self.assertIn(worker, next(rule["from"] for rule in policy["ingress"] if rule["ports"][0]["port"] == "admin"))
         names = {port["name"] for port in find(everything, "Deployment", "ids-snowfleet")["spec"]["template"]["spec"]["containers"][0]["ports"]}
         self.assertEqual(names, {"snowfleet", "admin"})
 
@@ -296,6 +300,23 @@ class Truth(unittest.TestCase):
             return "lifecycle" in container, json.loads(find(everything, "ConfigMap", "ids-snowfleet")["data"]["snowfleetd.json"])["drain"]["delay_ms"]
         self.assertEqual(of(29), (False, 7000))
         self.assertEqual(of(30), (True, 5000))
+
+    def test_traffic_stays_in_the_zone_by_the_name_of_the_time(self):
+        names = {minor: find(documents(render(HERE / "values/full.yaml", minor)), "Service", "ids-snowfleet")["spec"].get("trafficDistribution")
+                 for minor in (29, 30, 33, 34)}
+        self.assertEqual(names, {29: None, 30: "PreferClose", 33: "PreferClose", 34: "PreferSameZone"})
+
+    def test_the_headless_name_goes_with_the_pods_own_port(self):
+        """Nothing translates ports behind a headless Service."""
+        for case in CASES:
+            text = render(case, NEWEST, "--set", "service.port=8000")
+            everything = documents(text)
+            container = find(everything, "Deployment", "ids-snowfleet")["spec"]["template"]["spec"]["containers"][0]
+            listens = {port["name"]: port["containerPort"] for port in container["ports"]}
+            headless = find(everything, "Service", "ids-snowfleet-headless")["spec"]["ports"]
+            self.assertEqual({port["name"]: port["port"] for port in headless}, listens)
+            self.assertEqual(find(everything, "Service", "ids-snowfleet")["spec"]["ports"][0]["port"], 8000)
+            self.assertEqual(set(re.findall(r"ids-snowfleet-headless:(\d+)", text)), {str(listens["snowfleet"])})
 
     def test_probes_are_routes_of_the_program(self):
         routes = (ROOT / "docs/http.md").read_text(encoding="utf-8")

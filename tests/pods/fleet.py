@@ -1,4 +1,6 @@
 """A fleet of containers as the chart would run it: its image, arguments, environment and configuration, with podman in the kubelet's place."""
+import concurrent.futures
+import datetime
 import json
 import os
 import pathlib
@@ -19,6 +21,7 @@ from ports import free_ports  # noqa: E402
 
 CLASS_PATH = "/etc/zookeeper/conf:/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar"
 POOL = 64  # addresses for pods; each is used once
+READY_S = 30
 
 
 def rendered(tools, values):
@@ -37,6 +40,32 @@ def find(documents, kind, name):
     return next(d for d in documents if d["kind"] == kind and d["metadata"]["name"] == name)
 
 
+def start_zookeeper(podman, network):
+    """ZooKeeper in a container, as "zookeeper:2181", with the Java and the ZooKeeper of this machine, which is the same Debian."""
+    home = podman.directory / "zookeeper"
+    (home / "data").mkdir(parents=True)
+    (home / "zoo.cfg").write_text("tickTime=1000\ndataDir=/zk/data\nclientPort=2181\nadmin.enableServer=false\nmaxClientCnxns=0\nminSessionTimeout=1000\n")
+    name = podman.run("zookeeper", "--network", network, "--network-alias", "zookeeper", "-v", "/usr:/usr:ro", "-v", "/etc:/etc:ro",
+                      "-v", f"{home}:/zk", pods.BASE, "/usr/bin/java", "-Xmx128m", "-XX:+UseSerialGC", "-cp", CLASS_PATH,
+                      "org.apache.zookeeper.server.quorum.QuorumPeerMain", "/zk/zoo.cfg")
+    address = next(iter(podman.inspect(name)["NetworkSettings"]["Networks"].values()))["IPAddress"]
+
+    def up():
+        try:
+            socket.create_connection((address, 2181), 1).close()
+            return True
+        except OSError:
+            return False
+
+    pods.wait_until(up, lambda: podman.logs(name)[-3000:], 60)
+
+
+def slots(podman, network):
+    """What `snowfleet slots` says of datacenter 0."""
+    return json.loads(podman("run", "--rm", *pods.RESTRICTED, "--network", network, "--entrypoint", "/usr/bin/snowfleet", pods.IMAGE, "slots",
+                             "--coordinator", "zk://zookeeper:2181", "--datacenter", "0", "--json").stdout)
+
+
 class Pod:
     """One container; `state` stands for the memory emptyDir, which outlives the container and not the pod."""
 
@@ -53,16 +82,28 @@ class Pod:
             if "valueFrom" in variable:
                 value = {"status.podIP": self.ip, "metadata.name": f"ids-{number}"}[variable["valueFrom"]["fieldRef"]["fieldPath"]]
             environment += ["-e", f"{variable['name']}={value}"]
-        begun = time.monotonic()
         self.name = cluster.podman.run(f"pod{number}", *pods.RESTRICTED, "--network", cluster.network, "--ip", self.ip, "--hostname", f"ids-{number}",
                                        "--network-alias", "ids-snowfleet-headless", "--memory", "256m",
                                        "-v", f"{cluster.config}:/etc/snowfleet/config:ro", "-v", f"{self.state}:/run/snowfleet:rw", *environment,
                                        pods.IMAGE, *container["args"])
-        self.started = begun
-        self.find_pid()
+        self.watch()
 
-    def find_pid(self):
-        self.pid = self.cluster.podman.inspect(self.name)["State"]["Pid"]
+    def watch(self):
+        """The container has just been started: looks from now on when it is ready."""
+        state = self.cluster.podman.inspect(self.name)["State"]
+        self.pid = state["Pid"]
+        self.started = datetime.datetime.fromisoformat(state["StartedAt"]).timestamp()
+        self.ready = concurrent.futures.Future()
+        threading.Thread(target=self.wait_until_ready, args=(self.ready,), daemon=True).start()
+
+    def wait_until_ready(self, ready):
+        end = time.monotonic() + READY_S
+        while self.probe() != 200:
+            if time.monotonic() > end:
+                ready.set_exception(AssertionError(f"{self.name} is not ready after {READY_S} s\n{self.cluster.podman.logs(self.name)[-3000:]}"))
+                return
+            time.sleep(0.02)
+        ready.set_result(time.time() - self.started)
 
     def probe(self, path="/readyz"):
         """The status code, as the kubelet would see it."""
@@ -74,17 +115,16 @@ class Pod:
         except (OSError, IndexError, ValueError):
             return 0
 
-    def wait_ready(self, seconds=30):
-        pods.wait_until(lambda: self.probe() == 200, lambda: f"{self.name} ready\n{self.cluster.podman.logs(self.name)[-3000:]}", seconds, 0.02)
-        return time.monotonic() - self.started
+    def wait_ready(self):
+        """The seconds from the container's start until it was ready."""
+        return self.ready.result()
 
     def kill(self):
         """kill -9 of the program; then the container is started again in the same pod."""
         os.kill(self.pid, signal.SIGKILL)
         pods.wait_until(lambda: not self.cluster.podman.inspect(self.name)["State"]["Running"], "killed", 20)
-        self.started = time.monotonic()
         self.cluster.podman("start", self.name)
-        self.find_pid()
+        self.watch()
 
     def pause(self, seconds):
         self.cluster.podman("pause", self.name)
@@ -128,29 +168,10 @@ class Cluster:
         subnet = json.loads(podman("network", "inspect", self.network).stdout)[0]["subnets"][0]["subnet"]
         self.prefix = subnet.rsplit(".", 1)[0]
         self.pods, self.made = [], 0
-        self.start_zookeeper()
+        start_zookeeper(podman, self.network)
         job = find(documents, "Job", "ids-snowfleet-init")["spec"]["template"]["spec"]["containers"][0]
         podman("run", "--rm", *pods.RESTRICTED, "--network", self.network, "--entrypoint", job["command"][0], pods.IMAGE, *job["args"])
         podman("run", "--rm", *pods.RESTRICTED, "--network", self.network, "--entrypoint", job["command"][0], pods.IMAGE, *job["args"])
-
-    def start_zookeeper(self):
-        """In a container, with the Java and the ZooKeeper of this machine, which is the same Debian."""
-        home = self.podman.directory / "zookeeper"
-        (home / "data").mkdir(parents=True)
-        (home / "zoo.cfg").write_text("tickTime=1000\ndataDir=/zk/data\nclientPort=2181\nadmin.enableServer=false\nmaxClientCnxns=0\nminSessionTimeout=1000\n")
-        self.zookeeper = self.podman.run("zookeeper", "--network", self.network, "--network-alias", "zookeeper", "-v", "/usr:/usr:ro", "-v", "/etc:/etc:ro",
-                                         "-v", f"{home}:/zk", pods.BASE, "/usr/bin/java", "-Xmx128m", "-XX:+UseSerialGC", "-cp", CLASS_PATH,
-                                         "org.apache.zookeeper.server.quorum.QuorumPeerMain", "/zk/zoo.cfg")
-        address = next(iter(self.podman.inspect(self.zookeeper)["NetworkSettings"]["Networks"].values()))["IPAddress"]
-
-        def up():
-            try:
-                socket.create_connection((address, 2181), 1).close()
-                return True
-            except OSError:
-                return False
-
-        pods.wait_until(up, lambda: self.podman.logs(self.zookeeper)[-3000:], 60)
 
     def add(self):
         assert self.made < POOL, "no address left"
@@ -160,9 +181,7 @@ class Cluster:
         return pod
 
     def slots(self):
-        text = self.podman("run", "--rm", *pods.RESTRICTED, "--network", self.network, "--entrypoint", "/usr/bin/snowfleet", pods.IMAGE, "slots",
-                           "--coordinator", "zk://zookeeper:2181", "--datacenter", "0", "--json").stdout
-        return json.loads(text)
+        return slots(self.podman, self.network)
 
     def close(self):
         for pod in self.pods:
@@ -236,25 +255,65 @@ class Naive(threading.Thread):
             self.stop.wait(0.001)
 
 
+class Checker:
+    """The library's side: `snowfleet verify` in a container, four clients of the headless name, until end()."""
+
+    def __init__(self, podman, network, server="ids-snowfleet-headless:7450"):
+        self.podman = podman
+        self.name = podman.run("verify", *pods.RESTRICTED, "--network", network, "--entrypoint", "/usr/bin/snowfleet", pods.IMAGE, "verify", "--json",
+                               *["--server", server] * 4, "--interval-ms", "2", "--batch", "20", "--window", "16000000", "--seconds", "86000")
+
+    def end(self):
+        self.podman("kill", "-s", "INT", self.name)
+        pods.wait_until(lambda: not self.podman.inspect(self.name)["State"]["Running"], "the end of verify", 30)
+        output = self.podman("logs", self.name).stdout
+        return Checked(json.loads(output[output.index("{"):]), self.podman.inspect(self.name)["State"]["ExitCode"], self.podman.logs(self.name))
+
+
+class Checked:
+    """What a Checker saw."""
+
+    def __init__(self, result, exit_code, log):
+        servers = result["servers"]
+        self.ids, self.calls, self.failures, self.disorder = (sum(one[key] for one in servers) for key in ("ids", "requests", "failures", "order_errors"))
+        self.duplicates, self.first_finding = result["duplicates"], result["first_finding"]
+        self.slowest_ms = max(one["latency_us"]["max"] for one in servers) / 1000
+        self.exit_code, self.log = exit_code, log
+
+    def __str__(self):
+        return (f"{self.ids} IDs, {self.calls} calls, {self.failures} failed, {self.duplicates} duplicates, {self.disorder} out of order, "
+                f"slowest {self.slowest_ms:.0f} ms")
+
+    def findings(self):
+        wrong = []
+        if self.exit_code != 0 or self.duplicates or self.disorder:
+            wrong.append(f"verify: exit {self.exit_code}, {self.first_finding}")
+        if self.failures:
+            wrong.append(f"{self.failures} calls of the library failed\n{self.log[-2000:]}")
+        return wrong
+
+
 def break_something(cluster, source, tally):
-    """One fault, as they come; the Deployment keeps its replicas."""
+    """One fault, as they come; the Deployment keeps its replicas. (what, seconds until the container that was started for it was ready, or None)"""
     pod = source.choice(cluster.pods)
     what = source.choice(("kill", "kill", "remove", "pause", "cut", "terminate"))
     tally[what] = tally.get(what, 0) + 1
     if what == "kill":
         pod.kill()
-    elif what == "remove":
-        cluster.pods.remove(pod)
-        pod.remove()
-        return cluster.add()
-    elif what == "terminate":
-        cluster.pods.remove(pod)
-        new = cluster.add()
-        pod.terminate()
-        return new
-    else:
+        return what, pod.wait_ready()
+    if what in ("pause", "cut"):
         getattr(pod, what)(source.choice((1, 3)))
-    return pod
+        return what, None
+    cluster.pods.remove(pod)
+    if what == "remove":
+        pod.remove()
+        return what, cluster.add().wait_ready()
+    new = cluster.add()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(pod.terminate)  # takes as long as the drain; the new one does not wait for it
+        seconds = new.wait_ready()
+        ended.result()
+    return what, seconds
 
 
 def randomness(seed):

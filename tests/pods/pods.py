@@ -4,6 +4,7 @@ Nothing in /etc is used or changed: podman gets its own containers.conf. What a 
 """
 import contextlib
 import glob
+import hashlib
 import json
 import os
 import pathlib
@@ -16,8 +17,10 @@ import uuid
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BASE = "localhost/snowfleet-test/base:bookworm"
-TOOLS = "localhost/snowfleet-test/tools:bookworm"
-IMAGE = "localhost/snowfleet-test/snowfleet:test"
+# Images are the machine's; each source tree has its own.
+TREE = hashlib.sha256(str(ROOT).encode()).hexdigest()[:8]
+TOOLS = f"localhost/snowfleet-test/tools:{TREE}"
+IMAGE = f"localhost/snowfleet-test/snowfleet:{TREE}"
 NEEDED = ("podman", "runc", "debootstrap", "ip", "nsenter")
 # No CAP_SYS_RESOURCE in some virtual machines, so podman must not ask for more than there is; crun refuses mixed cgroups, runc does not.
 CONF = """[containers]

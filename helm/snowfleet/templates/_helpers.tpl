@@ -188,7 +188,7 @@ hostAliases:
 {{- define "snowfleet.clientArgs" -}}
 {{- $t := .Values.clients.tls -}}
 - --server
-- {{ include "snowfleet.fullname" . }}-headless:{{ int .Values.service.port }}
+- {{ include "snowfleet.fullname" . }}-headless:7450
 {{- if $t.enabled }}
 - --tls-ca
 - /etc/snowfleet/tls/ca.crt
@@ -359,9 +359,8 @@ hostAliases:
 {{- $out := list -}}{{- range . }}{{ $out = append $out (int . | toString) }}{{ end -}}{{- join "," $out -}}
 {{- end -}}
 
-{{/* The pod that asks the fleet: dict "root" $ "name" container name "args" text */}}
+{{/* What pods that ask the fleet have in common: dict "root" $ */}}
 {{- define "snowfleet.clientPod" -}}
-{{- $v := .root.Values -}}
 serviceAccountName: {{ include "snowfleet.serviceAccount" .root }}
 automountServiceAccountToken: false
 enableServiceLinks: false
