@@ -345,9 +345,13 @@ BUGS = {
          '                memcpy(res->stray_name, c->claims[i].name, sizeof res->stray_name);',
          '                (void)0;'),
     ]),
-    'clock-follows': ('clock', 'the clock policy never suspends', [
+    # A clock that the servers contradict is stopped three times over: as wrong, as not verified when it jumps, and by the coordinator.
+    'clock-follows': ('clock', 'what the time servers say of the clock is ignored', [
         (CLOCK,
          '    if (wrong_ns > look->max_ns) {',
+         '    if (false) {'),
+        (CLOCK,
+         '    if (value_ns > look->max_ns) {',
          '    if (false) {'),
     ]),
     'step-believed': ('clock', 'a wall clock that jumps ahead is followed without being confirmed', [
@@ -357,6 +361,9 @@ BUGS = {
         (CLOCK,
          '    if (wrong_ns > look->max_ns) {',
          '    if (wrong_ns > 3600 * look->max_ns) {'),
+        (CLOCK,
+         '    if (away_ns > look->max_ns)\n        found(look, look->synchronized ? WARNING : BAD,',
+         '    if (away_ns > look->max_ns)\n        found(look, WARNING,'),
     ]),
     'ready-without-reservation': ('readiness', 'a reservation that is used up does not matter', [
         (READY,
@@ -434,7 +441,7 @@ BUGS = {
          '        top = policy->options.backoff_max_ns;\n'
          '    return 1 + (int64_t)(random % (uint64_t)top);',
          '    (void)random;\n'
-         '    return (top * 100) << (round < 20 ? round : 20);'),
+         '    return (top * 1000) << (round < 20 ? round : 20);'),
     ]),
     'busy-for-ever': ('client', 'an overloaded server is left alone for ever', [
         (CALLER,
