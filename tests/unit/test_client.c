@@ -1,78 +1,12 @@
 /* The client against servers that serve, fail and lie. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <dirent.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-#include <snowfleet/client.h>
-
-#include "base/ticks.h"
 #include "client/shared.h"
-#include "unit/fake_server.h"
 
 #define SERVERS 3
-
-static struct fake_server servers[SERVERS];
-
-static int setup(void **state)
-{
-    (void)state;
-    memset(servers, 0, sizeof servers);
-    for (int i = 0; i < SERVERS; i++) {
-        servers[i].worker = (uint64_t)i + 1;
-        fake_start(&servers[i], 0);
-    }
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    for (int i = 0; i < SERVERS; i++)
-        fake_stop(&servers[i]);
-    return 0;
-}
-
-static struct sf_client *make(int count, struct sf_client_options options)
-{
-    char text[256] = "", detail[SF_CLIENT_DETAIL_MAX];
-    for (int i = 0; i < count; i++)
-        (void)snprintf(text + strlen(text), sizeof text - strlen(text), "127.0.0.1:%u,",
-                       servers[i].port);
-    if (options.servers == NULL)
-        options.servers = text;
-    struct sf_client *client = NULL;
-    const enum sf_client_error error = sf_client_create(&options, &client, detail, sizeof detail);
-    if (error != SF_CLIENT_OK)
-        fail_msg("create: %s: %s", sf_client_error_name(error), detail);
-    return client;
-}
-
-static int64_t must_serve(struct sf_client *client, int calls)
-{
-    int64_t longest = 0;
-    for (int i = 0; i < calls; i++) {
-        struct sf_client_reply reply;
-        if (sf_client_ask(client, &(struct sf_client_request){.count = 1}, &reply) != SF_CLIENT_OK)
-            fail_msg("call %d: %s: %s", i, sf_client_error_name(reply.error), reply.detail);
-        longest = reply.duration_ns > longest ? reply.duration_ns : longest;
-        sf_client_reply_free(&reply);
-    }
-    return longest / SF_NS_PER_MS;
-}
-
-static struct sf_client_stats stats_of(struct sf_client *client)
-{
-    struct sf_client_stats stats;
-    sf_client_stats(client, &stats);
-    return stats;
-}
+#include "unit/client_fixture.h"
 
 static int descriptors(void)
 {
@@ -88,8 +22,8 @@ static void test_serves_and_spreads(void **state)
 {
     (void)state;
     /* However busy the machine is, no server is given up. */
-    struct sf_client *client =
-        make(SERVERS, (struct sf_client_options){.attempt_timeout_ms = 20000, .timeout_ms = 60000});
+    struct sf_client *client = client_of(
+        SERVERS, (struct sf_client_options){.attempt_timeout_ms = 20000, .timeout_ms = 60000});
     must_serve(client, 3000);
     for (int i = 0; i < SERVERS; i++)
         assert_in_range(servers[i].served, 800, 1200);
@@ -110,7 +44,7 @@ static void test_many_ids_in_batches_of_the_server(void **state)
 {
     (void)state;
     servers[0].max_batch = 1000;
-    struct sf_client *client = make(1, (struct sf_client_options){0});
+    struct sf_client *client = client_of(1, (struct sf_client_options){0});
     static uint64_t ids[100000];
     assert_int_equal(sf_client_next_many(client, 100000, ids), SF_CLIENT_OK);
     for (int i = 1; i < 100000; i++)
@@ -144,7 +78,7 @@ static void test_one_bad_server_fails_no_call(void **state)
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct sf_client *client = make(SERVERS, (struct sf_client_options){0});
+        struct sf_client *client = client_of(SERVERS, (struct sf_client_options){0});
         must_serve(client, 30);
         servers[1].status = rows[i].status;
         servers[1].retry_after_ms = 50;
@@ -174,7 +108,7 @@ static void test_one_bad_server_fails_no_call(void **state)
 static void test_killed_server_costs_nothing(void **state)
 {
     (void)state;
-    struct sf_client *client = make(SERVERS, (struct sf_client_options){0});
+    struct sf_client *client = client_of(SERVERS, (struct sf_client_options){0});
     const uint16_t port = servers[0].port;
     must_serve(client, 30);
     for (int i = 0; i < 5; i++) {
@@ -209,7 +143,8 @@ static void test_errors_at_the_deadline(void **state)
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct sf_client *client = make(SERVERS, (struct sf_client_options){.timeout_ms = 250});
+        struct sf_client *client =
+            client_of(SERVERS, (struct sf_client_options){.timeout_ms = 250});
         for (int k = 0; k < SERVERS; k++) {
             servers[k].status = rows[i].status;
             servers[k].mode = rows[i].mode;
@@ -232,7 +167,7 @@ static void test_errors_at_the_deadline(void **state)
 static void test_rate_limit_is_waited_for(void **state)
 {
     (void)state;
-    struct sf_client *client = make(1, (struct sf_client_options){.timeout_ms = 2000});
+    struct sf_client *client = client_of(1, (struct sf_client_options){.timeout_ms = 2000});
     servers[0].mode = FAKE_STATUS;
     servers[0].status = SF_WIRE_RATE_LIMITED;
     servers[0].retry_after_ms = 300;
@@ -256,7 +191,7 @@ static double cpu_seconds(void)
 static void test_all_down_neither_spins_nor_sleeps_in(void **state)
 {
     (void)state;
-    struct sf_client *client = make(SERVERS, (struct sf_client_options){.timeout_ms = 1000});
+    struct sf_client *client = client_of(SERVERS, (struct sf_client_options){.timeout_ms = 1000});
     uint16_t ports[SERVERS];
     must_serve(client, 30);
     for (int i = 0; i < SERVERS; i++) {
@@ -282,7 +217,7 @@ static void test_all_down_neither_spins_nor_sleeps_in(void **state)
 static void test_ids_that_go_back_are_an_error(void **state)
 {
     (void)state;
-    struct sf_client *client = make(1, (struct sf_client_options){0});
+    struct sf_client *client = client_of(1, (struct sf_client_options){0});
     must_serve(client, 10);
     servers[0].mode = FAKE_BACKWARD;
     uint64_t id = 7;
@@ -300,10 +235,10 @@ static void test_another_fleet_is_refused(void **state)
 {
     (void)state;
     servers[1].fleet_id = "99999999-2222-4333-8444-555555555555";
-    struct sf_client *client = make(1, (struct sf_client_options){0});
+    struct sf_client *client = client_of(1, (struct sf_client_options){0});
     must_serve(client, 1);
     sf_client_destroy(client);
-    client = make(2, (struct sf_client_options){0});
+    client = client_of(2, (struct sf_client_options){0});
     must_serve(client, 200);
     assert_true(stats_of(client).wrong_fleet >= 1);
     assert_true(servers[0].served < 10 || servers[1].served < 10);
@@ -314,7 +249,7 @@ static void test_causal_hands_the_last_id_on(void **state)
 {
     (void)state;
     servers[2].word += UINT64_C(5000) << 12; /* a clock five seconds ahead */
-    struct sf_client *client = make(SERVERS, (struct sf_client_options){.causal = true});
+    struct sf_client *client = client_of(SERVERS, (struct sf_client_options){.causal = true});
     uint64_t last = 0;
     for (int i = 0; i < 200; i++) {
         uint64_t id;
@@ -329,7 +264,7 @@ static void test_hedge_takes_the_faster_answer(void **state)
 {
     (void)state;
     servers[0].delay_ms = 60;
-    struct sf_client *client = make(2, (struct sf_client_options){.hedge_ms = 5});
+    struct sf_client *client = client_of(2, (struct sf_client_options){.hedge_ms = 5});
     assert_true(must_serve(client, 50) < 55);
     assert_true(stats_of(client).hedges >= 1);
     sf_client_destroy(client);
@@ -340,7 +275,7 @@ static void test_slow_servers_are_waited_for(void **state)
     (void)state;
     for (int i = 0; i < SERVERS; i++)
         servers[i].delay_ms = 250; /* beyond the attempt timeout, within the deadline */
-    struct sf_client *client = make(SERVERS, (struct sf_client_options){0});
+    struct sf_client *client = client_of(SERVERS, (struct sf_client_options){0});
     must_serve(client, 3);
     sf_client_destroy(client);
 }
@@ -349,7 +284,7 @@ static void test_prefetch_ages_and_is_not_inherited(void **state)
 {
     (void)state;
     struct sf_client *client =
-        make(1, (struct sf_client_options){.prefetch = 100, .prefetch_max_age_ms = 200});
+        client_of(1, (struct sf_client_options){.prefetch = 100, .prefetch_max_age_ms = 200});
     uint64_t id, last = 0;
     for (int i = 0; i < 250; i++) {
         assert_int_equal(sf_client_next(client, &id), SF_CLIENT_OK);
@@ -398,7 +333,8 @@ static void on_done(void *ctx, const struct sf_client_reply *reply)
 static void test_asynchronous_calls(void **state)
 {
     (void)state;
-    struct async async = {.client = make(SERVERS, (struct sf_client_options){0}), .left = 20000};
+    struct async async = {.client = client_of(SERVERS, (struct sf_client_options){0}),
+                          .left = 20000};
     const struct sf_client_request request = {.count = 3};
     for (int i = 0; i < 100; i++)
         assert_int_equal(sf_client_submit(async.client, &request, on_done, &async), SF_CLIENT_OK);
@@ -458,7 +394,7 @@ static void test_threads_share_a_client(void **state)
     static uint64_t all[8 * 2000];
     for (uint32_t prefetch = 0; prefetch <= 50; prefetch += 50) {
         struct sf_client *client =
-            make(SERVERS, (struct sf_client_options){.pool = 4, .prefetch = prefetch});
+            client_of(SERVERS, (struct sf_client_options){.pool = 4, .prefetch = prefetch});
         for (int i = 0; i < 8; i++) {
             workers[i] = (struct worker){.client = client};
             assert_int_equal(pthread_create(&workers[i].thread, NULL, worker_main, &workers[i]), 0);
@@ -481,12 +417,12 @@ static void test_names_are_resolved(void **state)
     (void)state;
     char text[64];
     (void)snprintf(text, sizeof text, "localhost:%u", servers[0].port);
-    struct sf_client *client = make(0, (struct sf_client_options){.servers = text});
+    struct sf_client *client = client_of(0, (struct sf_client_options){.servers = text});
     must_serve(client, 10);
     assert_true(stats_of(client).resolves >= 1);
     sf_client_destroy(client);
-    client =
-        make(0, (struct sf_client_options){.servers = "no-such-host.invalid", .timeout_ms = 100});
+    client = client_of(
+        0, (struct sf_client_options){.servers = "no-such-host.invalid", .timeout_ms = 100});
     uint64_t id;
     assert_int_equal(sf_client_next(client, &id), SF_CLIENT_NAME);
     sf_client_destroy(client);
@@ -528,7 +464,7 @@ static void test_options_are_checked(void **state)
 static void test_reconnects_leak_nothing(void **state)
 {
     (void)state;
-    struct sf_client *client = make(1, (struct sf_client_options){0});
+    struct sf_client *client = client_of(1, (struct sf_client_options){0});
     must_serve(client, 5);
     const int before = descriptors();
     servers[0].mode = FAKE_GOAWAY;

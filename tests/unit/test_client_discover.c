@@ -1,42 +1,12 @@
 /* A client that learns the fleet from its workers. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <sys/wait.h>
 
-#include <snowfleet/client.h>
-
-#include "base/ticks.h"
 #include "client/shared.h"
-#include "unit/fake_server.h"
 
 #define SERVERS 4
+#include "unit/client_fixture.h"
 
-static struct fake_server servers[SERVERS];
 static char lists[8][8192];
-
-static int setup(void **state)
-{
-    (void)state;
-    memset(servers, 0, sizeof servers);
-    for (int i = 0; i < SERVERS; i++) {
-        servers[i].worker = (uint64_t)i + 1;
-        fake_start(&servers[i], 0);
-    }
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    for (int i = 0; i < SERVERS; i++)
-        fake_stop(&servers[i]);
-    return 0;
-}
 
 /* All servers tell these (bit i: server i) from now on, and what stands in `more`. */
 static void tell(int which, const char *more, int list)
@@ -52,34 +22,11 @@ static void tell(int which, const char *more, int list)
         servers[i].workers = text;
 }
 
+/* Told of the first server only. */
 static struct sf_client *make(struct sf_client_options options)
 {
-    static char seed[32];
-    (void)snprintf(seed, sizeof seed, "127.0.0.1:%u", servers[0].port);
-    options.servers = seed;
     options.discover = true;
-    struct sf_client *client = NULL;
-    char detail[SF_CLIENT_DETAIL_MAX];
-    if (sf_client_create(&options, &client, detail, sizeof detail) != SF_CLIENT_OK)
-        fail_msg("create: %s", detail);
-    return client;
-}
-
-static void must_serve(struct sf_client *client, int calls)
-{
-    for (int i = 0; i < calls; i++) {
-        struct sf_client_reply reply;
-        if (sf_client_ask(client, &(struct sf_client_request){.count = 1}, &reply) != SF_CLIENT_OK)
-            fail_msg("call %d: %s: %s", i, sf_client_error_name(reply.error), reply.detail);
-        sf_client_reply_free(&reply);
-    }
-}
-
-static struct sf_client_stats stats_of(struct sf_client *client)
-{
-    struct sf_client_stats stats;
-    sf_client_stats(client, &stats);
-    return stats;
+    return client_of(1, options);
 }
 
 /* Calls go on until the client knows so many servers, of which so many serve. */

@@ -1,80 +1,18 @@
 /* Requests beside requests: after a percentile, after a loss; and that they do not multiply. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include <snowfleet/client.h>
-
 #include "base/random.h"
-#include "base/ticks.h"
 #include "client/policy.h"
-#include "unit/fake_server.h"
 
 #define SERVERS 2
-
-static struct fake_server servers[SERVERS];
-
-static int setup(void **state)
-{
-    (void)state;
-    memset(servers, 0, sizeof servers);
-    for (int i = 0; i < SERVERS; i++) {
-        servers[i].worker = (uint64_t)i + 1;
-        fake_start(&servers[i], 0);
-    }
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    for (int i = 0; i < SERVERS; i++)
-        fake_stop(&servers[i]);
-    return 0;
-}
-
-static struct sf_client *make(struct sf_client_options options)
-{
-    char text[64];
-    (void)snprintf(text, sizeof text, "127.0.0.1:%u,127.0.0.1:%u", servers[0].port,
-                   servers[1].port);
-    options.servers = text;
-    struct sf_client *client = NULL;
-    char detail[SF_CLIENT_DETAIL_MAX];
-    if (sf_client_create(&options, &client, detail, sizeof detail) != SF_CLIENT_OK)
-        fail_msg("create: %s", detail);
-    return client;
-}
-
-/* The longest call, in ms. */
-static int64_t must_serve(struct sf_client *client, int calls)
-{
-    int64_t longest = 0;
-    for (int i = 0; i < calls; i++) {
-        struct sf_client_reply reply;
-        if (sf_client_ask(client, &(struct sf_client_request){.count = 1}, &reply) != SF_CLIENT_OK)
-            fail_msg("call %d: %s: %s", i, sf_client_error_name(reply.error), reply.detail);
-        longest = reply.duration_ns > longest ? reply.duration_ns : longest;
-        sf_client_reply_free(&reply);
-    }
-    return longest / SF_NS_PER_MS;
-}
-
-static struct sf_client_stats stats_of(struct sf_client *client)
-{
-    struct sf_client_stats stats;
-    sf_client_stats(client, &stats);
-    return stats;
-}
+#include "unit/client_fixture.h"
 
 static void test_a_slow_server_after_a_percentile(void **state)
 {
     (void)state;
-    struct sf_client *client = make((struct sf_client_options){
-        .hedge_percentile = 95, .hedge_ms = 10, .attempt_timeout_ms = 3000, .timeout_ms = 9000});
+    struct sf_client *client =
+        client_of(SERVERS, (struct sf_client_options){.hedge_percentile = 95,
+                                                      .hedge_ms = 10,
+                                                      .attempt_timeout_ms = 3000,
+                                                      .timeout_ms = 9000});
     must_serve(client, 500);
     servers[0].delay_ms = 1500;
     const uint64_t before = servers[1].served;
@@ -89,8 +27,8 @@ static void test_a_slow_server_after_a_percentile(void **state)
 static void test_a_slow_fleet_is_not_asked_twice(void **state)
 {
     (void)state;
-    struct sf_client *client =
-        make((struct sf_client_options){.hedge_percentile = 95, .retry_budget_max = 5});
+    struct sf_client *client = client_of(
+        SERVERS, (struct sf_client_options){.hedge_percentile = 95, .retry_budget_max = 5});
     must_serve(client, 300);
     servers[0].delay_ms = servers[1].delay_ms = 20;
     must_serve(client, 150);
@@ -106,7 +44,7 @@ static void test_a_silent_server_is_left_alone(void **state)
 {
     (void)state;
     struct sf_client *client =
-        make((struct sf_client_options){.hedge_ms = 5, .retry_budget_max = 1000});
+        client_of(SERVERS, (struct sf_client_options){.hedge_ms = 5, .retry_budget_max = 1000});
     must_serve(client, 50);
     servers[0].mode = FAKE_SILENT;
     const uint64_t asked = stats_of(client).attempts;
@@ -126,8 +64,8 @@ static void test_a_dying_server_is_not_waited_for(void **state)
 {
     (void)state;
     for (int i = 0; i < 5; i++) {
-        struct sf_client *client =
-            make((struct sf_client_options){.attempt_timeout_ms = 4000, .timeout_ms = 20000});
+        struct sf_client *client = client_of(
+            SERVERS, (struct sf_client_options){.attempt_timeout_ms = 4000, .timeout_ms = 20000});
         const uint16_t port = servers[0].port;
         must_serve(client, 50);
         servers[0].mode = FAKE_DYING;
