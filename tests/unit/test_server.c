@@ -358,8 +358,6 @@ static void test_slow_reader(void **state)
     f.options.limits.write_timeout_ms = 300;
     fixture_start(&f);
     const int slow = client_connect(&f), other = client_connect(&f);
-    const int small = 4096;
-    setsockopt(slow, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
     fcntl(slow, F_SETFL, O_NONBLOCK);
     uint8_t frame[300], body[256] = {0};
     const size_t size = sf_wire_put_ping(frame, sizeof frame, 1, body, sizeof body);
