@@ -151,8 +151,14 @@ def coordinator_down_longer_than_the_window(stage):
     stage.draw(worker)
     stage.coordinator.stop_all()
     down = time.monotonic()
+    stage.draw(worker, 50)
     while time.monotonic() < down + WINDOW_MS / 1000 * 0.3:
-        stage.draw(worker, 50)
+        begun = time.monotonic()
+        try:
+            stage.draw(worker, 50)
+        except sf.Refused:  # a machine that stood still in between proves nothing here
+            if time.monotonic() - begun < WINDOW_MS / 1000 * 0.3:
+                raise
         time.sleep(0.05)
     worker.wait_not_ready()
     # Ready ends drain.timeout_ms before the reservation does; then no ID at all.
@@ -265,9 +271,11 @@ def descriptors_exhausted(stage):
     crowd = []
     for _ in range(400):
         try:
-            crowd.append(sf.Connection(worker.port, timeout=2))
+            crowd.append(sf.Connection(worker.port))
         except OSError:
             break
+        if len(crowd) % 20 == 0:
+            stage.draw_from(kept)  # what is used is not the one that gives way
     stage.test.assertGreater(len(crowd), 200)
     stage.draw_from(kept)
     stage.test.assertEqual(sf.http(f"http://127.0.0.1:{worker.admin}/livez")[0], 200)

@@ -5,7 +5,6 @@ import socket
 
 LOWEST, HIGHEST = 10240, 32000
 _random = random.SystemRandom()
-_marks = []  # one for each port that was given out; they end with the process
 
 
 def _mark(port):
@@ -40,6 +39,6 @@ def free_ports(count, host="127.0.0.1"):
         if not _is_free(host, port):
             mark.close()
             continue
-        _marks.append(mark)
+        mark.detach()  # the descriptor stays open as long as the process: nobody is to close it earlier, the garbage collector included
         found.append(port)
     return found

@@ -4,6 +4,7 @@ Everything is on loopback and free ports, in a temporary directory, and ended by
 not from src/: it is the other half of every conversation.
 """
 import contextlib
+import http.client as http_client
 import json
 import os
 import pathlib
@@ -42,16 +43,16 @@ def wait_until(condition, what, deadline_s=DEADLINE_S, step_s=0.01):
         time.sleep(step_s)
 
 
-def http(url, method="GET", timeout=5):
-    """Returns (status, text); status 0 when nothing answers."""
+def http(url, method="GET", timeout=DEADLINE_S):
+    """Returns (status, text); status 0 when nothing answers, or only half of it."""
     request = urllib.request.Request(url, method=method)
     try:
         with urllib.request.urlopen(request, timeout=timeout) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
-    except OSError as error:
-        return 0, str(error)
+    except (OSError, http_client.HTTPException) as error:
+        return 0, repr(error)
 
 
 def frame(kind, code, request_id, body=b"", version=1):

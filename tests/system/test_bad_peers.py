@@ -137,7 +137,7 @@ class BadPeers(unittest.TestCase):
             if not part:
                 raise ConnectionResetError("closed by the worker")
             head += part
-        return head[5], head[6]
+        return head[5], int.from_bytes(head[6:8], "big")
 
 
 if __name__ == "__main__":
