@@ -216,17 +216,17 @@ void sf_log_write(struct sf_log *log, enum sf_log_level level, const char *event
     emit(log, level, event, sentence);
 }
 
-void sf_log_limited(struct sf_log *log, struct sf_log_limiter *limiter, int64_t interval_ms,
+bool sf_log_limited(struct sf_log *log, struct sf_log_limiter *limiter, int64_t interval_ms,
                     enum sf_log_level level, const char *event, const char *format, ...)
 {
     if (!sf_log_enabled(log, level))
-        return;
-    int64_t now_ms = sf_mono_ns() / SF_NS_PER_MS;
-    int64_t next_ms = atomic_load_explicit(&limiter->next_mono_ms, memory_order_relaxed);
-    if (now_ms < next_ms ||
-        !atomic_compare_exchange_strong(&limiter->next_mono_ms, &next_ms, now_ms + interval_ms)) {
+        return false;
+    const int64_t now_ms = sf_mono_ns() / SF_NS_PER_MS;
+    int64_t passed_ms = atomic_load_explicit(&limiter->passed_mono_ms, memory_order_relaxed);
+    if ((passed_ms != 0 && now_ms < passed_ms + interval_ms) ||
+        !atomic_compare_exchange_strong(&limiter->passed_mono_ms, &passed_ms, now_ms)) {
         atomic_fetch_add_explicit(&limiter->held_back, 1, memory_order_relaxed);
-        return;
+        return false;
     }
     uint64_t held_back = atomic_exchange_explicit(&limiter->held_back, 0, memory_order_relaxed);
     char sentence[SF_LOG_LINE_MAX];
@@ -236,13 +236,14 @@ void sf_log_limited(struct sf_log *log, struct sf_log_limiter *limiter, int64_t 
     va_end(args);
     if (held_back == 0) {
         emit(log, level, event, sentence);
-        return;
+        return true;
     }
     /* The count goes first, so that a long sentence cannot push it out of the line. */
     char counted[SF_LOG_LINE_MAX + 64];
     snprintf(counted, sizeof counted, "(%llu like this held back) %s",
              (unsigned long long)held_back, sentence);
     emit(log, level, event, counted);
+    return true;
 }
 
 int sf_log_level_parse(const char *text, enum sf_log_level *ret_level)

@@ -29,14 +29,15 @@ bool sf_log_enabled(const struct sf_log *log, enum sf_log_level level);
 void sf_log_write(struct sf_log *log, enum sf_log_level level, const char *event,
                   const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-/* At most one line in interval_ms for this limiter; the next line that passes says how many were
- * held back. A limiter starts zeroed, belongs to one cause, and may be used from several threads.
+/* A line only when the last one that passed this limiter is interval_ms old; the next line that
+ * passes says how many were held back. A limiter starts zeroed, belongs to one cause, and may be
+ * used from several threads. Returns whether the line passed.
  */
 struct sf_log_limiter {
-    _Atomic int64_t next_mono_ms;
+    _Atomic int64_t passed_mono_ms; /* 0: never */
     _Atomic uint64_t held_back;
 };
-void sf_log_limited(struct sf_log *log, struct sf_log_limiter *limiter, int64_t interval_ms,
+bool sf_log_limited(struct sf_log *log, struct sf_log_limiter *limiter, int64_t interval_ms,
                     enum sf_log_level level, const char *event, const char *format, ...)
     __attribute__((format(printf, 6, 7)));
 

@@ -42,6 +42,7 @@
 #define SF_ETCD_PREFIX_MAX     256
 #define SF_ETCD_KEY_MAX        640 /* prefix, fleet, "/dc/<d>/claims/", name */
 #define SF_ETCD_LOG_EVERY_MS   10000
+#define SF_ETCD_LOG_CHANGE_MS  1000
 
 struct sf_etcd_endpoint {
     char *url; /* http://host:port */
@@ -152,6 +153,7 @@ struct sf_etcd_session {
     bool relogin;
     bool announced;               /* CONNECTED was said last */
     char told[SF_COORD_TEXT_MAX]; /* text of the last DISCONNECTED */
+    char logged[SF_COORD_TEXT_MAX];
     uint64_t cluster_id, raft_term, revision;
     int64_t term_back_since_ns; /* 0: the last answer had a good term */
 };

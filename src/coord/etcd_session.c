@@ -32,8 +32,12 @@ static void announce_down(struct sf_etcd *etcd, const char *text)
         session->announced = false;
         sf_etcd_notice(etcd, SF_COORD_DISCONNECTED, text);
     }
-    sf_log_limited(etcd->log, &etcd->limit_down, SF_ETCD_LOG_EVERY_MS, SF_LOG_WARN,
-                   "coordinator.unreachable", "%s", text);
+    /* What is wrong now is told soon, that it is still the same more rarely. */
+    const bool same = strcmp(session->logged, text) == 0;
+    if (sf_log_limited(etcd->log, &etcd->limit_down,
+                       same ? SF_ETCD_LOG_EVERY_MS : SF_ETCD_LOG_CHANGE_MS, SF_LOG_WARN,
+                       "coordinator.unreachable", "%s", text))
+        snprintf(session->logged, sizeof session->logged, "%s", text);
 }
 
 /* login, grant or keepalive did not work out at this endpoint. A whole round of that is a lost

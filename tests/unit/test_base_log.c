@@ -167,12 +167,17 @@ static void limiter(void **state)
     for (int i = 0; i < 7; i++)
         sf_log_limited(log, &limit, 3600000, SF_LOG_INFO, "e", "held");
     sf_log_limited(log, &limit, 3600000, SF_LOG_DEBUG, "e", "below the level: not counted");
-    limit.next_mono_ms = 0; /* as if the hour had passed */
+    limit.passed_mono_ms = 0; /* as if the hour had passed */
     sf_log_limited(log, &limit, 3600000, SF_LOG_INFO, "e", "two");
     assert_string_equal(read_once(f) + 24, " INFO  e (7 like this held back) two\n");
-    limit.next_mono_ms = 0;
-    sf_log_limited(log, &limit, 3600000, SF_LOG_INFO, "e", "three");
+    limit.passed_mono_ms = 0;
+    assert_true(sf_log_limited(log, &limit, 3600000, SF_LOG_INFO, "e", "three"));
     assert_string_equal(read_once(f) + 24, " INFO  e three\n");
+    /* What waits for less need not wait for more because something else had to. */
+    assert_false(sf_log_limited(log, &limit, 3600000, SF_LOG_INFO, "e", "held"));
+    while (!sf_log_limited(log, &limit, 2, SF_LOG_INFO, "e", "four"))
+        ;
+    assert_non_null(strstr(read_once(f), " like this held back) four\n"));
     sf_log_destroy(log);
 }
 
