@@ -9,6 +9,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -131,21 +132,49 @@ static int64_t steps_wait_ns(const struct sf_shard *shard, uint64_t steps)
     return wait < SLEEP_MIN_NS ? SLEEP_MIN_NS : wait > most ? most : wait;
 }
 
+static uint64_t fewer(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* When all that wait here need several turns anyway: most of the time that the queue needs, up to
+ * half of what minting may run ahead (the rest is for waking up late), in milliseconds. The shards
+ * share it evenly. 0: some need no more than one turn. */
+static uint64_t long_sleep_ms(const struct sf_shard *shard)
+{
+    const struct sf_server *server = shard->server;
+    if (shard->waiting_few > 0)
+        return 0;
+    const uint64_t most = fewer(sf_next_queue_ms(server) * 3 / 4, server->max_ahead_ms / 2);
+    const uint64_t period = fewer(most, LONG_SLEEP_MAX_MS);
+    return period > server->shard_count ? period - period % server->shard_count : period;
+}
+
 /* Until the next millisecond of minting time has begun. When more waits than one millisecond holds,
  * until the second next: as long as minting may run ahead no ID is lost by that, and it costs half
- * the wake-ups. When all that wait here need several turns anyway, for half of the time that
- * the queue needs, up to a third of what minting may run ahead: the rest is for waking up late. */
+ * the wake-ups. A long sleep ends at this shard's own part of its period: who always woke right
+ * behind another one would find no IDs. */
 static int64_t next_ms_wait_ns(const struct sf_shard *shard)
 {
     const struct sf_server *server = shard->server;
     const uint64_t ids = atomic_load_explicit(&server->waiting_ids, memory_order_relaxed);
     const bool much = 2 * ids >> server->sequence_bits >= 3 * server->options.generator_count;
     uint64_t steps = much && server->max_ahead_ms >= LONG_SLEEP_AHEAD_MS ? 2 : 1;
-    const uint64_t half = sf_next_queue_ms(server) / 2, third = server->max_ahead_ms / 3;
-    const uint64_t longer = half < third ? half : third;
-    if (shard->waiting_few == 0 && longer > steps)
-        steps = longer < LONG_SLEEP_MAX_MS ? longer : LONG_SLEEP_MAX_MS;
+    const uint64_t period = long_sleep_ms(shard);
+    if (period > steps) {
+        const uint64_t part = period * shard->number / server->shard_count;
+        steps = period - (shard->mint_ms + period - part) % period;
+    }
     return steps_wait_ns(shard, steps);
+}
+
+/* In a long sleep all that happens on sessions that wait themselves is more of what is not served
+ * yet; it need not wake anybody. */
+static bool may_sleep_blind(const struct sf_shard *shard)
+{
+    return shard->waiting_sessions > 0 && sf_next_ids_wanted(shard) && long_sleep_ms(shard) > 0 &&
+           shard->waiting_sessions ==
+               atomic_load_explicit(&shard->connections, memory_order_relaxed);
 }
 
 /* Until the first that waits for its AFTER can be served; minting time may be stepped meanwhile, so
@@ -190,6 +219,10 @@ static int wait_for_events(struct sf_shard *shard, struct epoll_event *events, i
     const struct timespec timeout = {.tv_sec = ns / SF_NS_PER_S, .tv_nsec = ns % SF_NS_PER_S};
     if (ns == 0 || ns == WAIT_FOR_EVENT)
         return count_events(epoll_wait(shard->epoll, events, SF_EVENTS_MAX, ns == 0 ? 0 : -1));
+    if (may_sleep_blind(shard)) {
+        (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &timeout, NULL); /* early after a signal */
+        return count_events(epoll_wait(shard->epoll, events, SF_EVENTS_MAX, 0));
+    }
     int count = epoll_pwait2(shard->epoll, events, SF_EVENTS_MAX, &timeout, NULL);
     if (count < 0 && errno == ENOSYS)
         count = epoll_wait(shard->epoll, events, SF_EVENTS_MAX,

@@ -3,6 +3,8 @@
 and when the load has ended nothing is left of it."""
 import json
 import pathlib
+import selectors
+import struct
 import subprocess
 import sys
 import threading
@@ -38,7 +40,54 @@ class Modest(threading.Thread):
                 self.served += 1
 
 
+class Greedy:
+    """A connection that always has some batches asked for."""
+
+    def __init__(self, worker):
+        self.connection, self.answers, self.buffer = worker.connect(), 0, b""
+        self.connection.send(sf.next_frame(0, BATCH) * 4)
+
+    def take(self):
+        data = self.connection.socket.recv(1 << 16)
+        if not data:
+            raise ConnectionResetError("closed by the worker")
+        self.buffer += data
+        while len(self.buffer) >= 12:
+            length, _, kind, code, _ = struct.unpack_from(">IBBHI", self.buffer)
+            if len(self.buffer) < 4 + length:
+                break
+            if (kind, code) != (0x80 | sf.NEXT, sf.OK):
+                raise AssertionError(f"answered {kind:#x} {code}")
+            self.buffer = self.buffer[4 + length:]
+            self.answers += 1
+            self.connection.send(sf.next_frame(0, BATCH))
+
+
 class Overload(unittest.TestCase):
+    def test_threads_share_the_ids(self):
+        """Two threads serve connections that want more than a slot holds: none of them goes without for long."""
+        with sf.Fleet() as fleet, selectors.DefaultSelector() as selector:
+            worker = fleet.worker(options={"listen-threads": 2}).start()
+            greedy = [Greedy(worker) for _ in range(4)]
+            for one in greedy:
+                selector.register(one.connection.socket, selectors.EVENT_READ, one)
+            began, windows, starved = time.monotonic(), 0, []
+            while time.monotonic() < began + SECONDS:
+                before, window = [one.answers for one in greedy], time.monotonic()
+                while time.monotonic() < window + 0.1:
+                    for key, _ in selector.select(0.01):
+                        key.data.take()
+                got = [one.answers - n for one, n in zip(greedy, before)]
+                if sum(got) < 50:
+                    continue  # half of what a slot holds: the machine did something else
+                windows += 1
+                if min(got) == 0:
+                    starved.append(got)
+            print(f"{[one.answers for one in greedy]} answers, {windows} windows of 0.1 s, starved in {starved}")
+            self.assertGreater(windows, 5)
+            self.assertLessEqual(len(starved), windows / 20)
+            self.assertEqual(worker.term(), 0)
+
     def test_ten_times_the_demand(self):
         with sf.Fleet() as fleet:
             worker = fleet.worker(options={"reservation-window-ms": 2000, "reservation-min-window-ms": 2000}).start()
