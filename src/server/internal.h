@@ -123,7 +123,7 @@ struct sf_session {
         floor_word; /* of the last ID; smallest word that may come (after a change of generator) */
     struct sf_token *token; /* shown with AUTH; NULL: none */
     struct sf_bucket bucket;
-    uint32_t waiting_requests; /* counted in server->waiting while WAITING */
+    uint32_t waiting_requests; /* counted in server->waiting while WAITING and in its turn */
     uint64_t waiting_ids;
     bool shedding; /* what is read is old: NEXT is answered at once, with IDs or OVERLOADED */
     uint32_t refuse_next; /* so many NEXT at the front are answered OVERLOADED */

@@ -108,9 +108,13 @@ void sf_next_park(struct sf_session *session, const uint8_t *bytes, size_t size)
         }
         session->wait_ns = session->read_ns;
     }
-    atomic_fetch_add_explicit(&server->waiting, requests, memory_order_relaxed);
-    atomic_fetch_add_explicit(&server->waiting_ids, ids, memory_order_relaxed);
-    atomic_fetch_add_explicit(&server->waiting_sessions, 1, memory_order_relaxed);
+    /* Beyond the place that it kept. */
+    const bool is_new = session->waiting_requests == 0;
+    atomic_fetch_add_explicit(&server->waiting, requests - session->waiting_requests,
+                              memory_order_relaxed);
+    atomic_fetch_add_explicit(&server->waiting_ids, ids - session->waiting_ids,
+                              memory_order_relaxed);
+    atomic_fetch_add_explicit(&server->waiting_sessions, is_new, memory_order_relaxed);
     session->waiting_requests = requests;
     session->waiting_ids = ids;
     sf_session_move(session, SF_WAITING);
@@ -122,19 +126,34 @@ void sf_next_park(struct sf_session *session, const uint8_t *bytes, size_t size)
     sf_wheel_arm(session);
 }
 
-void sf_next_unpark(struct sf_session *session)
+/* Has its turn. Its place still counts, or another shard would give it away before it queues again.
+ */
+static void begin_turn(struct sf_session *session)
+{
+    struct sf_shard *shard = session->shard;
+    SF_ASSERT(session->state == SF_WAITING);
+    shard->waiting_sessions--;
+    shard->waiting_few -= session->waiting_ids <= turn_of(shard->server);
+    sf_link_remove(&session->queue);
+    sf_session_move(session, SF_SERVING);
+}
+
+static void give_up_place(struct sf_session *session)
 {
     struct sf_server *server = session->shard->server;
-    SF_ASSERT(session->state == SF_WAITING);
+    if (session->waiting_requests == 0)
+        return;
     atomic_fetch_sub_explicit(&server->waiting, session->waiting_requests, memory_order_relaxed);
     atomic_fetch_sub_explicit(&server->waiting_ids, session->waiting_ids, memory_order_relaxed);
     atomic_fetch_sub_explicit(&server->waiting_sessions, 1, memory_order_relaxed);
-    session->shard->waiting_sessions--;
-    session->shard->waiting_few -= session->waiting_ids <= turn_of(server);
     session->waiting_requests = 0;
     session->waiting_ids = 0;
-    sf_link_remove(&session->queue);
-    sf_session_move(session, SF_SERVING);
+}
+
+void sf_next_unpark(struct sf_session *session)
+{
+    begin_turn(session);
+    give_up_place(session);
 }
 
 bool sf_next_others_wait(const struct sf_session *session)
@@ -150,8 +169,10 @@ static void serve_queue(struct sf_shard *shard, struct sf_link *queue)
     while (queue->next != queue && most-- > 0) {
         struct sf_session *session = SF_CONTAINER(queue->next, struct sf_session, queue);
         const uint64_t ids_before = shard->ids;
-        sf_next_unpark(session);
+        begin_turn(session);
         sf_session_run(session, false);
+        if (session->state != SF_WAITING)
+            give_up_place(session);
         /* The last of this queue again, and not of another one (for its AFTER, or of another
          * generator)? */
         const bool here = session->state == SF_WAITING && queue->prev == &session->queue;
