@@ -134,7 +134,7 @@ def start_haproxy(stack, workers):
     config = stack.directory / "haproxy.cfg"
     config.write_text(
         "global\n  maxconn 4096\ndefaults\n  mode tcp\n  timeout connect 1s\n  timeout client 5m\n  timeout server 5m\n  timeout check 2s\n"
-        "  option redispatch\n  retries 2\n"
+        "  option redispatch 1\n  retries 2\n"
         f"listen snowfleet\n  bind 127.0.0.1:{front}\n  balance roundrobin\n  option httpchk GET /readyz\n"
         "  default-server inter 500ms fall 1 rise 1 on-marked-down shutdown-sessions\n" + servers)
     stack.start("haproxy", ["haproxy", "-db", "-f", str(config)])

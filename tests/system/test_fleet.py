@@ -26,7 +26,7 @@ class Proxy:
         servers = "".join(f"  server {w.name} 127.0.0.1:{w.port} check port {w.admin}\n" for w in workers)
         path = fleet.directory / "haproxy.cfg"
         path.write_text("global\n  maxconn 4000\ndefaults\n  mode tcp\n  timeout connect 1s\n  timeout client 60s\n  timeout server 60s\n  timeout check 5s\n"
-                        "  option redispatch\n  retries 3\n"
+                        "  option redispatch 1\n  retries 3\n"
                         f"listen snowfleet\n  bind 127.0.0.1:{self.port}\n  balance roundrobin\n  option httpchk GET /readyz\n"
                         "  default-server inter 200ms fall 1 rise 1 on-marked-down shutdown-sessions\n" + servers)
         self.process = subprocess.Popen(["haproxy", "-db", "-q", "-f", str(path)], stdin=subprocess.DEVNULL)
