@@ -38,8 +38,11 @@
  * can have unsent: nothing more is read from it until it is gone. */
 #define SF_OUTPUT_LIMIT 131072
 #define SF_OUTPUT_MAX   (SF_OUTPUT_LIMIT + SF_WIRE_FRAME_MAX)
-/* IDs that a waiting session gets before the next one in the queue has its turn. */
-#define SF_WAIT_QUANTUM 1024
+/* IDs that a waiting session gets before the next one in the queue has its turn. Where all that
+ * wait need so many turns at least, each has them at once: the same shares, but fewer writes, and
+ * no later. */
+#define SF_WAIT_QUANTUM    1024
+#define SF_WAIT_DEEP_TURNS 8
 /* A part of limit.max_waiting is for sessions that bring no more requests than this. */
 #define SF_WAIT_FEW      16
 #define SF_WAIT_FEW_PART 8
@@ -125,7 +128,9 @@ struct sf_session {
     struct sf_bucket bucket;
     uint32_t waiting_requests; /* counted in server->waiting while WAITING and in its turn */
     uint64_t waiting_ids;
-    bool shedding; /* what is read is old: NEXT is answered at once, with IDs or OVERLOADED */
+    bool few, deep; /* when it queued it needed one turn at most; SF_WAIT_DEEP_TURNS at least */
+    uint32_t done_round; /* the shard's round in which it got all that it waited for */
+    bool shedding;       /* what is read is old: NEXT is answered at once, with IDs or OVERLOADED */
     uint32_t refuse_next; /* so many NEXT at the front are answered OVERLOADED */
     /* CLOCK_MONOTONIC, ms; 0: does not apply */
     int64_t active_ms, listed_ms, frame_ms, stall_ms, linger_ms, age_ms, goaway_ms, goaway_end_ms;
@@ -174,7 +179,12 @@ struct sf_shard {
     uint64_t after_ms; /* no session of waiting_after can be served before this timestamp may be
                           minted */
     unsigned waiting_sessions, handshakes;
-    unsigned waiting_few; /* of them, those that need no more than one turn */
+    unsigned waiting_few, waiting_deep; /* of them */
+    /* Each turn of the loop gives the queue a round. coming_back: deep sessions that got all that
+     * they waited for in this one and have not queued again yet. */
+    uint32_t round;
+    unsigned coming_back;
+    bool slept_blind; /* before this turn, the sockets were not watched */
     struct sf_link wheel[SF_WHEEL_SLOTS];
     int64_t wheel_tick;     /* the last tick that was worked off */
     int64_t wheel_empty_to; /* nobody stands behind wheel_tick up to and with this one */
@@ -355,6 +365,10 @@ const char *sf_quota_reason(struct sf_session *session, unsigned scope);
  * refuse_next says how many at its front are refused. */
 void sf_next_park(struct sf_session *session, const uint8_t *bytes, size_t size);
 void sf_next_unpark(struct sf_session *session);
+/* IDs that it may get now: UINT64_MAX for one that did not wait. */
+uint64_t sf_next_budget(const struct sf_session *session);
+/* It is closed, or queues again. */
+void sf_next_came_back(struct sf_session *session);
 bool sf_next_others_wait(const struct sf_session *session);
 /* Called every turn: the waiting sessions, in order, as far as there are IDs. */
 void sf_next_serve_waiting(struct sf_shard *shard);

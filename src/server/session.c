@@ -76,6 +76,7 @@ void sf_session_close(struct sf_session *session, unsigned close_reason)
         return;
     if (session->state == SF_WAITING)
         sf_next_unpark(session);
+    sf_next_came_back(session);
     sf_session_move(session, SF_CLOSED);
     sf_next_drop_partial(session);
     drop_input(session);
@@ -400,7 +401,7 @@ void sf_session_run(struct sf_session *session, bool may_read)
         memcpy(shard->input, session->input, size);
         drop_input(session);
     }
-    const uint64_t id_budget = session->wait_ns != 0 ? SF_WAIT_QUANTUM : UINT64_MAX;
+    const uint64_t id_budget = sf_next_budget(session);
     const uint32_t skip_before = session->skip;
     /* What is left of an earlier turn is served before more is read: it may be long. */
     if (may_read && session->readable && size < SF_FRAME_KEPT_MAX)

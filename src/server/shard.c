@@ -169,11 +169,12 @@ static int64_t next_ms_wait_ns(const struct sf_shard *shard)
 }
 
 /* In a long sleep all that happens on sessions that wait themselves is more of what is not served
- * yet; it need not wake anybody. */
+ * yet; it need not wake anybody. Who has many requests on the way and just got
+ * the answers to all of them will ask for more, and be read before the next ones are served. */
 static bool may_sleep_blind(const struct sf_shard *shard)
 {
     return shard->waiting_sessions > 0 && sf_next_ids_wanted(shard) && long_sleep_ms(shard) > 0 &&
-           shard->waiting_sessions ==
+           shard->waiting_sessions + shard->coming_back ==
                atomic_load_explicit(&shard->connections, memory_order_relaxed);
 }
 
@@ -217,9 +218,11 @@ static int count_events(int count)
 static int wait_for_events(struct sf_shard *shard, struct epoll_event *events, int64_t ns)
 {
     const struct timespec timeout = {.tv_sec = ns / SF_NS_PER_S, .tv_nsec = ns % SF_NS_PER_S};
+    shard->slept_blind = false;
     if (ns == 0 || ns == WAIT_FOR_EVENT)
         return count_events(epoll_wait(shard->epoll, events, SF_EVENTS_MAX, ns == 0 ? 0 : -1));
     if (may_sleep_blind(shard)) {
+        shard->slept_blind = true;
         (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &timeout, NULL); /* early after a signal */
         return count_events(epoll_wait(shard->epoll, events, SF_EVENTS_MAX, 0));
     }
@@ -421,10 +424,14 @@ static void turn(struct sf_shard *shard)
     take_settings(shard);
     if (!shard->draining && atomic_load_explicit(&shard->server->draining, memory_order_acquire))
         begin_draining(shard);
-    sf_next_serve_waiting(shard);
+    /* Who asked during a blind sleep would have been in the queue by now. */
+    if (!shard->slept_blind)
+        sf_next_serve_waiting(shard);
     for (int i = 0; i < count; i++)
         take_event(shard, &events[i], &accept_now);
     serve_ready(shard);
+    if (shard->slept_blind)
+        sf_next_serve_waiting(shard);
     sf_wheel_turn(shard, sf_session_due);
     if (shard->accept_again_ms != 0 && shard->now_ms >= shard->accept_again_ms) {
         shard->accept_again_ms = 0;

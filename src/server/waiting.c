@@ -110,6 +110,11 @@ void sf_next_park(struct sf_session *session, const uint8_t *bytes, size_t size)
     }
     /* Beyond the place that it kept. */
     const bool is_new = session->waiting_requests == 0;
+    if (is_new) {
+        session->few = ids <= turn_of(server);
+        session->deep = ids >= turn_of(server) * SF_WAIT_DEEP_TURNS;
+    }
+    sf_next_came_back(session);
     atomic_fetch_add_explicit(&server->waiting, requests - session->waiting_requests,
                               memory_order_relaxed);
     atomic_fetch_add_explicit(&server->waiting_ids, ids - session->waiting_ids,
@@ -122,7 +127,8 @@ void sf_next_park(struct sf_session *session, const uint8_t *bytes, size_t size)
                                             : &shard->waiting[session->generator],
                    &session->queue);
     shard->waiting_sessions++;
-    shard->waiting_few += ids <= turn_of(server);
+    shard->waiting_few += session->few;
+    shard->waiting_deep += session->deep;
     sf_wheel_arm(session);
 }
 
@@ -133,7 +139,8 @@ static void begin_turn(struct sf_session *session)
     struct sf_shard *shard = session->shard;
     SF_ASSERT(session->state == SF_WAITING);
     shard->waiting_sessions--;
-    shard->waiting_few -= session->waiting_ids <= turn_of(shard->server);
+    shard->waiting_few -= session->few;
+    shard->waiting_deep -= session->deep;
     sf_link_remove(&session->queue);
     sf_session_move(session, SF_SERVING);
 }
@@ -162,6 +169,34 @@ bool sf_next_others_wait(const struct sf_session *session)
     return queue->next != queue;
 }
 
+uint64_t sf_next_budget(const struct sf_session *session)
+{
+    const struct sf_shard *shard = session->shard;
+    if (session->wait_ns == 0)
+        return UINT64_MAX;
+    const bool all_deep = session->deep && shard->waiting_deep == shard->waiting_sessions;
+    return turn_of(shard->server) * (all_deep ? SF_WAIT_DEEP_TURNS : 1);
+}
+
+void sf_next_came_back(struct sf_session *session)
+{
+    struct sf_shard *shard = session->shard;
+    if (session->done_round == shard->round && shard->coming_back > 0)
+        shard->coming_back--;
+    session->done_round = shard->round - 1;
+}
+
+/* It got all that it waited for. Who asks for one batch after the other is looked for at once: it
+ * gets nothing of what comes until it has queued again. */
+static void expect_back(struct sf_session *session)
+{
+    struct sf_shard *shard = session->shard;
+    if (!session->deep)
+        return;
+    session->done_round = shard->round;
+    shard->coming_back++;
+}
+
 static void serve_queue(struct sf_shard *shard, struct sf_link *queue)
 {
     unsigned most =
@@ -173,6 +208,8 @@ static void serve_queue(struct sf_shard *shard, struct sf_link *queue)
         sf_session_run(session, false);
         if (session->state != SF_WAITING)
             give_up_place(session);
+        if (session->state == SF_SERVING)
+            expect_back(session);
         /* The last of this queue again, and not of another one (for its AFTER, or of another
          * generator)? */
         const bool here = session->state == SF_WAITING && queue->prev == &session->queue;
@@ -202,6 +239,8 @@ static void queue_due_after(struct sf_shard *shard)
 
 void sf_next_serve_waiting(struct sf_shard *shard)
 {
+    shard->round++;
+    shard->coming_back = 0;
     if (shard->waiting_sessions == 0)
         return;
     queue_due_after(shard);

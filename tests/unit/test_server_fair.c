@@ -168,6 +168,87 @@ static void test_equal_shares(void **state)
     fixture_stop(&f);
 }
 
+/* With minting time ahead of the still clock used up, so that what comes is what the test gives. */
+static void start_used_up(struct fixture *f, uint64_t max_ahead_ms)
+{
+    fixture_prepare(f, tiny, max_ahead_ms, 1);
+    f->options.threads = 1;
+    f->options.limits.sequence_jitter = 0;
+    f->options.limits.max_wait_ms = 60000;
+    atomic_store(&f->fixed_ms, f->start_ms + 1000);
+    fixture_start(f);
+    const int fd = client_connect(f);
+    const uint32_t there = (uint32_t)(max_ahead_ms + 1) * PER_MS;
+    uint64_t last = 0;
+    client_next(fd, 0, there);
+    assert_int_equal(expect_ids(fd, 0, &last), there);
+    close(fd);
+}
+
+/* So many milliseconds of minting time at once, as after a long sleep. */
+static void pass_ms(struct fixture *f, unsigned ms)
+{
+    const uint64_t before = minted(f);
+    atomic_fetch_add(&f->fixed_ms, ms);
+    EVENTUALLY(minted(f) == before + ms * PER_MS);
+}
+
+/* Where everybody needs many turns each has some at once: all of its answers, before the next one
+ * gets any. So there are fewer writes, and nobody's last answer comes later. */
+static void test_turns_at_once(void **state)
+{
+    (void)state;
+    enum { TURNS = 8, REQUESTS = 4, COUNT = TURNS * PER_MS / REQUESTS };
+    struct fixture f;
+    start_used_up(&f, 2 * TURNS);
+    int fds[2];
+    for (int i = 0; i < 2; i++) {
+        fds[i] = client_connect(&f);
+        client_next_many(fds[i], 0, REQUESTS, COUNT);
+        EVENTUALLY(sf_server_waiting(f.server) == (unsigned)(i + 1) * REQUESTS);
+    }
+    for (int i = 0; i < 2; i++) {
+        pass_ms(&f, TURNS);
+        EVENTUALLY(sf_server_waiting(f.server) == (unsigned)(1 - i) * REQUESTS);
+        uint64_t last = 0;
+        for (uint32_t request = 0; request < REQUESTS; request++)
+            assert_int_equal(expect_ids(fds[i], request, &last), COUNT);
+    }
+    for (int i = 0; i < 2; i++)
+        close(fds[i]);
+    fixture_stop(&f);
+}
+
+/* But whoever asks for one batch after the other has the same share as who has hundreds of requests
+ * on the way. */
+static void test_one_beside_many(void **state)
+{
+    (void)state;
+    enum { STEPS = 60, STEP_MS = 8, MANY = 1000, BATCH = STEP_MS * PER_MS / 2 };
+    struct fixture f;
+    start_used_up(&f, 2 * STEP_MS);
+    const int many = client_connect(&f), one = client_connect(&f);
+    client_next_many(many, 0, MANY, PER_MS);
+    EVENTUALLY(sf_server_waiting(f.server) == MANY);
+    uint32_t asked = 0, answered = 0;
+    uint64_t last = 0;
+    for (int step = 0; step < STEPS; step++) {
+        const unsigned waiting = sf_server_waiting(f.server);
+        if (asked == answered) {
+            client_next(one, asked++, BATCH);
+            EVENTUALLY(sf_server_waiting(f.server) == waiting + 1);
+        }
+        pass_ms(&f, STEP_MS);
+        if (has_answer(one))
+            assert_int_equal(expect_ids(one, answered++, &last), BATCH);
+    }
+    print_message("%u of %d answers\n", answered, STEPS);
+    assert_in_range(answered, STEPS * 8 / 10, STEPS);
+    close(many);
+    close(one);
+    fixture_stop(&f);
+}
+
 /* Whoever waits for a time that lies ahead waits alone. */
 static void test_after_blocks_nobody(void **state)
 {
@@ -472,6 +553,8 @@ int main(void)
         cmocka_unit_test(test_greedy_and_modest),
         cmocka_unit_test(test_room_for_few),
         cmocka_unit_test(test_equal_shares),
+        cmocka_unit_test(test_turns_at_once),
+        cmocka_unit_test(test_one_beside_many),
         cmocka_unit_test(test_after_blocks_nobody),
         cmocka_unit_test(test_after_in_order_of_time),
         cmocka_unit_test(test_after_without_right),
