@@ -97,10 +97,13 @@ class Echo(Process):
 
 
 class Redis(Process):
-    def __init__(self, directory):
+    """fsync: None for a counter that is in memory only and gone with the process; everysec or always for an append-only file."""
+
+    def __init__(self, directory, fsync=None):
         self.port, = free_ports(1)
-        super().__init__(["redis-server", "--port", self.port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
-                          "--dir", directory, "--maxclients", 10000])
+        kept = ["--appendonly", "yes", "--appendfsync", fsync] if fsync else ["--appendonly", "no"]
+        super().__init__(["redis-server", "--port", self.port, "--bind", "127.0.0.1", "--save", "", *kept, "--dir", directory,
+                          "--maxclients", 10000])
 
         def answers():
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1) as s:
@@ -137,7 +140,7 @@ class Bench(contextlib.AbstractContextManager):
             self.processes.remove(process)
 
     def fleet(self):
-        """A directory for workers of one fleet."""
+        """A directory of its own, for the workers of one fleet or for a Redis."""
         self.fleets += 1
         directory = self.directory / f"fleet{self.fleets}"
         directory.mkdir()
@@ -157,10 +160,10 @@ class Bench(contextlib.AbstractContextManager):
     def echo(self, threads=2):
         return self.started(Echo(self, threads))
 
-    def redis(self):
+    def redis(self, fsync=None):
         if shutil.which("redis-benchmark") is None:
             raise SystemExit("bench: redis-server and redis-benchmark are needed (apt-get install redis-server redis-tools)")
-        return self.started(Redis(self.directory))
+        return self.started(Redis(self.fleet(), fsync))
 
     def load_command(self, port, conns, depth, batch=1, threads=1, rate=0, seconds=None, warmup=0, redis=False, flags=()):
         command = [self.tools / "bench_load", "--port", port, "-c", conns, "-d", depth, "-b", batch, "-T", min(threads, conns),

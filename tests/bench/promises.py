@@ -35,25 +35,33 @@ def mint(bench, report, _):
 
 def throughput(bench, report, _):
     one, several, echo, redis = bench.worker(), bench.worker("--fleet-slots-per-worker", "3"), bench.echo(2), bench.redis()
-    rows = {"one": [], "several": [], "echo": [], "redis": [], "redis driven alike": []}
+    kept = {fsync: bench.redis(fsync) for fsync in ("everysec", "always")}
+    rows = {name: [] for name in ("one", "several", "echo", "redis", "redis driven alike", *kept)}
     for _ in range(bench.rounds):
         rows["one"].append(bench.load(one, 8, 64, threads=2))
         rows["redis"].append(bench.incr(redis, 8, 64))
+        for fsync, server in kept.items():
+            rows[fsync].append(bench.incr(server, 8, 64))
         rows["redis driven alike"].append(bench.load(redis, 8, 64, threads=2, redis=True))
         rows["several"].append(bench.load(several, 8, 64, threads=2))
         rows["echo"].append(bench.load(echo, 8, 64, threads=2))
-    bench.end(one, several, echo, redis)
+    bench.end(one, several, echo, redis, *kept.values())
     rate = {name: median(of, "requests_per_s") / 1e6 for name, of in rows.items()}
     report.check("one-ID requests, 8 connections x 64 deep, one slot", rate["one"] >= 4.0, f"{rate['one']:.2f} M/s", "at least 4.0 M/s")
+    # A counter in memory begins anew after a crash and gives every ID twice; one second lost gives that second's twice.
+    for fsync, text in (("everysec", "which loses a second's IDs in a crash"), ("always", "which loses none")):
+        ratio = median_ratio(rows["one"], rows[fsync], "requests_per_s")
+        report.check(f"the same against Redis INCR with appendfsync {fsync}, {text} (redis-benchmark, 8 x 64)", ratio >= 2.5,
+                     f"{ratio:.2f} times ({rate[fsync]:.2f} M/s)", "at least 2.5 times")
     ratio = median_ratio(rows["one"], rows["redis"], "requests_per_s")
     alike = median_ratio(rows["one"], rows["redis driven alike"], "requests_per_s")
     # redis-benchmark is the yardstick; the other figure says how much of the ratio is the load program's.
-    report.check("the same against Redis INCR (redis-benchmark, 8 connections x 64 deep)", ratio >= 2.5,
+    report.check("the same against Redis INCR in memory only, which loses all of them (redis-benchmark, 8 x 64)", ratio >= 2.5,
                  f"{ratio:.2f} times ({rate['redis']:.2f} M/s; one slot holds 4.096 M/s); {alike:.2f} times Redis driven by bench_load "
                  f"({rate['redis driven alike']:.2f} M/s)", "at least 2.5 times")
     ratio = median_ratio(rows["several"], rows["redis"], "requests_per_s")
     alike = median_ratio(rows["several"], rows["redis driven alike"], "requests_per_s")
-    report.check("three slots against Redis INCR", ratio >= 2.5, f"{ratio:.2f} times; {alike:.2f} times Redis driven by bench_load",
+    report.check("three slots against Redis INCR in memory only", ratio >= 2.5, f"{ratio:.2f} times; {alike:.2f} times Redis driven by bench_load",
                  "at least 2.5 times")
     ratio = median_ratio(rows["several"], rows["echo"], "requests_per_s")
     report.check("three slots against the echo server", ratio >= 0.85, f"{ratio:.2f} ({rate['several']:.2f} of {rate['echo']:.2f} M/s)",
@@ -76,11 +84,12 @@ def one_at_a_time(bench, report, _):
 
 def batches(bench, report, _):
     worker = bench.worker()
-    rows = [bench.load(worker, 4, 4, batch=4096) for _ in range(bench.rounds)]
+    # Warm: what may run ahead is used up, so that no round begins with more than a second's worth.
+    rows = [bench.load(worker, 4, 4, batch=4096, warmup=1) for _ in range(bench.rounds)]
     bench.end(worker)
     rate, share = median(rows, "ids_per_s") / 1e6, median(rows, "core_percent")
-    report.check("batches of 4,096", rate >= 4.05 and share <= 3, f"{rate:.3f} M IDs/s at {share:.1f} % of a core",
-                 "4.09 M IDs/s (99 %) at no more than 3 % of a core")
+    report.check("batches of 4,096", rate >= 4.09 and share <= 3, f"{rate:.3f} M IDs/s at {share:.1f} % of a core",
+                 "4.09 M IDs/s at no more than 3 % of a core")
 
 
 def idle_connections(bench, report, quick):
