@@ -65,34 +65,64 @@ static enum sf_mint_result mint_from(struct sf_session *session, unsigned index,
     return sf_generator_mint(gen, shard->mint_ms, floor, jitter, want, ret);
 }
 
-/* The session's generator is closed or used up: goes on with another one that is not, above the
- * last ID's millisecond, since slots do not ascend with time. Returns what the best of them said.
- */
-static enum sf_mint_result mint_elsewhere(struct sf_session *session, uint64_t floor, uint32_t want,
-                                          enum sf_mint_result first, struct sf_mint *ret)
+/* Tries another generator, above the last ID's millisecond, since slots do not ascend with time.
+ * The session stays with it if it is open. */
+static enum sf_mint_result mint_at(struct sf_session *session, unsigned index, uint64_t floor,
+                                   uint32_t want, struct sf_mint *ret)
 {
     struct sf_server *server = session->shard->server;
     const unsigned bits = server->sequence_bits;
-    enum sf_mint_result best = first;
     const uint64_t above = session->last_word == 0 ? 0 : ((session->last_word >> bits) + 1) << bits;
     if (floor < above)
         floor = above;
+    const enum sf_mint_result result = mint_from(session, index, floor, want, ret);
+    if (result != SF_MINT_OK && result != SF_MINT_WAIT)
+        return result;
+    atomic_fetch_sub_explicit(&server->generator_sessions[session->generator], 1,
+                              memory_order_relaxed);
+    atomic_fetch_add_explicit(&server->generator_sessions[index], 1, memory_order_relaxed);
+    session->generator = (uint8_t)index;
+    session->floor_word = floor;
+    return result;
+}
+
+/* The session's generator is closed or used up: goes on with another one that is not. Returns what
+ * the best of them said. */
+static enum sf_mint_result mint_elsewhere(struct sf_session *session, uint64_t floor, uint32_t want,
+                                          enum sf_mint_result first, struct sf_mint *ret)
+{
+    const struct sf_server *server = session->shard->server;
+    enum sf_mint_result best = first;
     for (unsigned step = 1; step < server->options.generator_count; step++) {
         const unsigned index =
             (session->generator + step) % (unsigned)server->options.generator_count;
-        const enum sf_mint_result result = mint_from(session, index, floor, want, ret);
-        if (result == SF_MINT_OK || result == SF_MINT_WAIT) {
-            atomic_fetch_sub_explicit(&server->generator_sessions[session->generator], 1,
-                                      memory_order_relaxed);
-            atomic_fetch_add_explicit(&server->generator_sessions[index], 1, memory_order_relaxed);
-            session->generator = (uint8_t)index;
-            session->floor_word = floor;
+        const enum sf_mint_result result = mint_at(session, index, floor, want, ret);
+        if (result == SF_MINT_OK || result == SF_MINT_WAIT)
             return result;
-        }
         if (result == SF_MINT_EXHAUSTED)
             best = result;
     }
     return best;
+}
+
+/* The session would have to wait. Where another open generator has two connections fewer at least
+ * (it was closed and is open again) it goes there, and so shares what that one has. */
+static enum sf_mint_result mint_less_crowded(struct sf_session *session, uint64_t floor,
+                                             uint32_t want, struct sf_mint *ret)
+{
+    struct sf_server *server = session->shard->server;
+    const uint32_t here =
+        atomic_load_explicit(&server->generator_sessions[session->generator], memory_order_relaxed);
+    for (unsigned i = 0; i < server->options.generator_count; i++) {
+        const uint32_t there =
+            atomic_load_explicit(&server->generator_sessions[i], memory_order_relaxed);
+        if (there + 2 > here || sf_generator_is_closed(server->options.generators[i]))
+            continue;
+        const enum sf_mint_result result = mint_at(session, i, floor, want, ret);
+        if (result == SF_MINT_OK || result == SF_MINT_WAIT)
+            return result;
+    }
+    return SF_MINT_WAIT;
 }
 
 static enum sf_mint_result mint(struct sf_session *session, uint64_t at_least, uint32_t want,
@@ -102,6 +132,8 @@ static enum sf_mint_result mint(struct sf_session *session, uint64_t at_least, u
     enum sf_mint_result result = mint_from(session, session->generator, floor, want, ret);
     if (result == SF_MINT_CLOSED || result == SF_MINT_EXHAUSTED)
         result = mint_elsewhere(session, floor, want, result, ret);
+    else if (result == SF_MINT_WAIT)
+        result = mint_less_crowded(session, floor, want, ret);
     if (result == SF_MINT_OK) {
         session->last_word = ret->first_word + ret->count - 1;
         session->shard->ids += ret->count;

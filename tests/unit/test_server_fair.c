@@ -249,6 +249,48 @@ static void test_one_beside_many(void **state)
     fixture_stop(&f);
 }
 
+/* A generator that was closed and is open again gets its share of the connections back, or half of
+ * the worker would lie idle until they end. */
+static void test_slot_comes_back(void **state)
+{
+    (void)state;
+    enum { PEERS = 4, REQUESTS = 500 };
+    struct fixture f;
+    fixture_prepare(&f, tiny, 0, 2);
+    f.options.threads = 1;
+    f.options.limits.sequence_jitter = 0;
+    f.options.limits.max_wait_ms = 60000;
+    atomic_store(&f.fixed_ms, f.start_ms + 1000);
+    fixture_start(&f);
+    sf_generator_close(&f.generators[1]);
+    int fds[PEERS];
+    uint64_t last[PEERS] = {0};
+    for (int i = 0; i < PEERS; i++) {
+        const unsigned waiting = sf_server_waiting(f.server);
+        fds[i] = client_connect(&f);
+        client_next_many(fds[i], 0, REQUESTS, PER_MS);
+        EVENTUALLY(sf_server_waiting(f.server) >= waiting + REQUESTS - 1);
+    }
+    for (int i = 0; i < 8; i++)
+        next_ms(&f);
+    const uint64_t limit_ms = sf_generator_limit_ms(&f.generators[0]);
+    assert_int_equal(sf_generator_open(&f.generators[1], 1, 1, f.fixed_ms, limit_ms), 0);
+    next_ms(&f); /* they find it, and start there in a later millisecond */
+    for (int i = 0; i < 8; i++) {
+        const uint64_t before = minted(&f);
+        atomic_fetch_add(&f.fixed_ms, 1);
+        EVENTUALLY(minted(&f) == before + 2 * PER_MS);
+    }
+    for (int i = 0; i < PEERS; i++) {
+        uint32_t got = 0;
+        for (sf_sleep_ms(5); has_answer(fds[i]); got++)
+            assert_int_equal(expect_ids(fds[i], got, &last[i]), PER_MS);
+        print_message("%u answers\n", got);
+        close(fds[i]);
+    }
+    fixture_stop(&f);
+}
+
 /* Whoever waits for a time that lies ahead waits alone. */
 static void test_after_blocks_nobody(void **state)
 {
@@ -550,19 +592,13 @@ static void test_reload_before_the_layout(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_greedy_and_modest),
-        cmocka_unit_test(test_room_for_few),
-        cmocka_unit_test(test_equal_shares),
-        cmocka_unit_test(test_turns_at_once),
-        cmocka_unit_test(test_one_beside_many),
-        cmocka_unit_test(test_after_blocks_nobody),
-        cmocka_unit_test(test_after_in_order_of_time),
-        cmocka_unit_test(test_after_without_right),
-        cmocka_unit_test(test_retry_after_is_honest),
-        cmocka_unit_test(test_waits_are_measured),
-        cmocka_unit_test(test_ages_are_spread),
-        cmocka_unit_test(test_accept_storm),
-        cmocka_unit_test(test_reload_before_the_layout),
+        cmocka_unit_test(test_greedy_and_modest),   cmocka_unit_test(test_room_for_few),
+        cmocka_unit_test(test_equal_shares),        cmocka_unit_test(test_turns_at_once),
+        cmocka_unit_test(test_one_beside_many),     cmocka_unit_test(test_slot_comes_back),
+        cmocka_unit_test(test_after_blocks_nobody), cmocka_unit_test(test_after_in_order_of_time),
+        cmocka_unit_test(test_after_without_right), cmocka_unit_test(test_retry_after_is_honest),
+        cmocka_unit_test(test_waits_are_measured),  cmocka_unit_test(test_ages_are_spread),
+        cmocka_unit_test(test_accept_storm),        cmocka_unit_test(test_reload_before_the_layout),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
