@@ -59,6 +59,31 @@ static void print_clock(const json_t *clock)
     }
 }
 
+/* One that holds several says more than the first line can. */
+static void print_slots(const json_t *slots)
+{
+    char left[SF_DURATION_TEXT_MAX];
+    size_t i;
+    const json_t *slot;
+    if (json_array_size(slots) < 2)
+        return;
+    json_array_foreach(slots, i, slot)
+    {
+        const double worker = sf_cli_number_at(slot, "worker", -1);
+        const char *why = sf_cli_text_at(slot, "why", "");
+        if (worker >= 0)
+            (void)printf("  %zu of %zu     %.0f/%.0f, fence %.0f: %s, %s left", i + 1,
+                         json_array_size(slots), sf_cli_number_at(slot, "datacenter", 0), worker,
+                         sf_cli_number_at(slot, "fence", 0), sf_cli_text_at(slot, "state", "?"),
+                         sf_format_duration_ms((int64_t)sf_cli_number_at(slot, "left_ms", 0), left,
+                                               sizeof left));
+        else
+            (void)printf("  %zu of %zu     none: %s", i + 1, json_array_size(slots),
+                         sf_cli_text_at(slot, "state", "?"));
+        (void)printf("%s%s\n", why[0] != '\0' ? ": " : "", why);
+    }
+}
+
 static void print_worker(const json_t *status)
 {
     char time[SF_TIME_TEXT_MAX], left[SF_DURATION_TEXT_MAX];
@@ -71,6 +96,7 @@ static void print_worker(const json_t *status)
                      sf_cli_number_at(status, "fence", 0));
     else
         (void)printf("slot         none\n");
+    print_slots(json_object_get(status, "slots"));
     const char *why = sf_cli_text_at(status, "why", "");
     (void)printf("state        %s%s%s\n", sf_cli_text_at(status, "state", "?"),
                  why[0] != '\0' ? ": " : "", why);

@@ -74,6 +74,8 @@ struct sf_daemon_event {
 };
 
 struct sf_shared_hold {
+    enum sf_worker_state state;
+    char why[SF_COORD_TEXT_MAX];
     bool held, orphan;
     uint64_t worker, fence;
     int64_t reserved_until_ms, left_ms, window_ms;

@@ -12,6 +12,8 @@ static void copy_hold(const struct sf_daemon *d, const struct sf_hold *hold,
 {
     const struct sf_reservation *res = &hold->res;
     const int64_t left_ms = sf_reservation_left_ms(res, sf_control_mint_ms(d));
+    to->state = res->state;
+    memcpy(to->why, res->why, sizeof to->why);
     to->held = res->hold.active;
     to->orphan = res->orphan;
     to->worker = res->hold.worker;

@@ -168,6 +168,24 @@ static json_t *clock_json(struct sf_daemon *d)
     return clock;
 }
 
+/* Each slot that the worker holds or wants (fleet.slots_per_worker). Under the mutex. */
+static json_t *slots_json(const struct sf_daemon *d)
+{
+    json_t *slots = json_array();
+    for (unsigned i = 0; i < d->hold_count; i++) {
+        const struct sf_shared_hold *hold = &d->shared.holds[i];
+        json_t *slot = json_object();
+        set(slot, "state", json_string(sf_worker_state_name(hold->state)));
+        set(slot, "why", json_string(hold->why));
+        set(slot, "datacenter", hold->held ? integer(d->config->fleet_datacenter) : json_null());
+        set(slot, "worker", hold->held ? integer((int64_t)hold->worker) : json_null());
+        set(slot, "fence", hold->held ? integer((int64_t)hold->fence) : json_null());
+        set(slot, "left_ms", hold->held ? integer(hold->left_ms) : json_null());
+        json_array_append_new(slots, slot);
+    }
+    return slots;
+}
+
 /* Under the mutex. */
 static json_t *reservation_json(struct sf_daemon *d)
 {
@@ -311,6 +329,7 @@ static void admin_status(void *ctx, struct sf_strbuf *to)
         shared->config_known ? integer(shared->config.epoch_ms +
                                        (int64_t)sf_layout_max_timestamp(&shared->config.layout))
                              : json_null());
+    set(status, "slots", slots_json(d));
     set(status, "reservation", reservation_json(d));
     set(status, "coordinator", coordinator_json(d));
     set(status, "events", events_json(d));

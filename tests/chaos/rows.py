@@ -4,6 +4,7 @@ with the tiny layout (4 slots of 64 IDs a millisecond) and the default one. What
 
     tests/chaos/rows.py [Rows.test_NAME_on_COORDINATOR]...
 """
+import contextlib
 import json
 import os
 import pathlib
@@ -76,6 +77,22 @@ class Stage:
         self.test.assertEqual(ids, sorted(set(ids)))
         self.seen |= set(ids)
         return ids
+
+    def slots_drawn(self, connections):
+        """Asks on all connections for more than one slot has at once; the slots that the IDs are of."""
+        sequence_bits, slot_bits, count, requests = (6, 3, 1024, 4) if self.layout == "tiny" else (12, 10, 4096, 16)
+        for connection in connections:
+            connection.send(sf.next_frame(0, count) * requests)
+        ids = []
+        for connection in connections:
+            for _ in range(requests):
+                answer = connection.read()
+                if answer.code != sf.OK:
+                    raise sf.Refused(answer)
+                ids += answer.ids()
+        self.test.assertFalse(self.seen & set(ids))
+        self.seen |= set(ids)
+        return {id_ >> sequence_bits & (1 << slot_bits) - 1 for id_ in ids}
 
     def slot(self, worker):
         return worker.status()["worker"]
@@ -207,6 +224,31 @@ def slot_record_damaged_under_its_owner(stage):
     worker.wait_ready()
     stage.draw(worker)
     stage.test.assertEqual(stage.records.get(f"/dc/0/slots/{before}"), "garbage")
+
+
+@row("etcd", "zookeeper")
+def one_of_two_slots_damaged(stage):
+    """No other slot can be had for a while; when it can, what is connected has the IDs of two slots again."""
+    worker = stage.worker(options={"fleet-slots-per-worker": 2}).start()
+    sf.wait_until(lambda: worker.log().count("slot.claimed") == 2, "two slots", 30)
+    with contextlib.ExitStack() as open_ones:
+        connections = [open_ones.enter_context(worker.connect()) for _ in range(4)]
+        before = stage.slots_drawn(connections)
+        stage.test.assertEqual(len(before), 2, before)
+        lost, free = min(before), max(before) + 1
+        record = stage.records.get(f"/dc/0/slots/{free}")
+        for slot in set(range(4 if stage.layout == "tiny" else 32)) - {max(before)}:
+            stage.records.set(f"/dc/0/slots/{slot}", "garbage")
+        sf.wait_until(lambda: len(stage.slots_drawn(connections)) == 1, "a slot is lost", 30)
+        listed = worker.status()["slots"]
+        stage.test.assertEqual(sorted((slot["state"], slot["worker"]) for slot in listed), [("claiming", None), ("ready", max(before))])
+        stage.test.assertRegex(stage.fleet.tool("status", "--admin", f"127.0.0.1:{worker.admin}").stdout,
+                               fr"(?s)0/{max(before)}, fence \d+: ready.*none: claiming: \w|none: claiming: \w.*0/{max(before)}, fence \d+: ready")
+        stage.records.set(f"/dc/0/slots/{free}", record)
+        sf.wait_until(lambda: worker.log().count("slot.claimed") == 3, worker.log, 30)
+        sf.wait_until(lambda: len(stage.slots_drawn(connections)) == 2, "IDs of both slots", 10)
+        stage.test.assertNotIn(lost, stage.slots_drawn(connections))
+    stage.test.assertEqual(worker.term(), 0)
 
 
 @row("etcd", "zookeeper")
