@@ -1,6 +1,7 @@
 /* contract/harness.c - see harness.h. */
 #include "harness.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -301,6 +302,34 @@ bool ct_raw_delete(const char *path)
     return true;
 }
 
+static char task_state(long pid, const char *task)
+{
+    char path[64], line[512] = "";
+    snprintf(path, sizeof path, "/proc/%ld/task/%.20s/stat", pid, task);
+    FILE *stat = fopen(path, "re");
+    if (stat == NULL)
+        return 'X'; /* it has ended */
+    if (fgets(line, sizeof line, stat) == NULL)
+        line[0] = '\0';
+    fclose(stat);
+    const char *name_end = strrchr(line, ')');
+    return name_end != NULL && name_end[1] == ' ' ? name_end[2] : 'X';
+}
+
+/* A thread that is running when the signal comes may still answer a request. */
+static bool stands(long pid)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%ld/task", pid);
+    DIR *tasks = opendir(path);
+    bool all = true;
+    assert_non_null(tasks);
+    for (struct dirent *task; all && (task = readdir(tasks)) != NULL;)
+        all = task->d_name[0] == '.' || strchr("TtZX", task_state(pid, task->d_name)) != NULL;
+    closedir(tasks);
+    return all;
+}
+
 /* SF_CONTRACT_PIDS: the servers' process ids, separated by commas. */
 static bool signal_servers(int number)
 {
@@ -312,6 +341,10 @@ static bool signal_servers(int number)
         long pid = strtol(at, &end, 10);
         assert_true(pid > 1);
         assert_int_equal(kill((pid_t)pid, number), 0);
+        for (int i = 0; number == SIGSTOP && !stands(pid); i++) {
+            assert_true(i < 10000);
+            sf_sleep_ms(1);
+        }
         at = *end == ',' ? end + 1 : end;
     }
     return true;

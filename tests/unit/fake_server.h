@@ -103,9 +103,10 @@ static inline void fake_ids(struct fake_server *server, int fd, const struct sf_
     sf_wire_put_header(out, SF_WIRE_NEXT | SF_WIRE_RESPONSE, SF_WIRE_OK,
                        header->request_id + (mode == FAKE_WRONG_ID), body);
     server->served++;
-    fake_send(fd, out, SF_WIRE_HEADER_SIZE + body);
-    if (mode == FAKE_GOAWAY)
-        fake_send(fd, out, sf_wire_put_goaway(out, sizeof out, 1000, "max age"));
+    size_t size = SF_WIRE_HEADER_SIZE + body;
+    if (mode == FAKE_GOAWAY) /* together, so that it is seen before the next request */
+        size += sf_wire_put_goaway(out + size, sizeof out - size, 1000, "max age");
+    fake_send(fd, out, size);
 }
 
 static inline void fake_info(struct fake_server *server, int fd, uint32_t request_id)
