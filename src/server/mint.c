@@ -72,17 +72,18 @@ static enum sf_mint_result mint_at(struct sf_session *session, unsigned index, u
 {
     struct sf_server *server = session->shard->server;
     const unsigned bits = server->sequence_bits;
-    const uint64_t above = session->last_word == 0 ? 0 : ((session->last_word >> bits) + 1) << bits;
-    if (floor < above)
-        floor = above;
-    const enum sf_mint_result result = mint_from(session, index, floor, want, ret);
+    uint64_t above = session->last_word == 0 ? 0 : ((session->last_word >> bits) + 1) << bits;
+    if (above < session->floor_word)
+        above = session->floor_word;
+    const enum sf_mint_result result =
+        mint_from(session, index, floor > above ? floor : above, want, ret);
     if (result != SF_MINT_OK && result != SF_MINT_WAIT)
         return result;
     atomic_fetch_sub_explicit(&server->generator_sessions[session->generator], 1,
                               memory_order_relaxed);
     atomic_fetch_add_explicit(&server->generator_sessions[index], 1, memory_order_relaxed);
     session->generator = (uint8_t)index;
-    session->floor_word = floor;
+    session->floor_word = above; /* the request's own floor is for it alone */
     return result;
 }
 

@@ -169,8 +169,8 @@ static int64_t next_ms_wait_ns(const struct sf_shard *shard)
 }
 
 /* In a long sleep all that happens on sessions that wait themselves is more of what is not served
- * yet; it need not wake anybody. Who has many requests on the way and just got
- * the answers to all of them will ask for more, and be read before the next ones are served. */
+ * yet; it need not wake anybody. Who has many requests on the way and just got the answers to all
+ * of them will ask for more, and be read before the next ones are served. */
 static bool may_sleep_blind(const struct sf_shard *shard)
 {
     return shard->waiting_sessions > 0 && sf_next_ids_wanted(shard) && long_sleep_ms(shard) > 0 &&

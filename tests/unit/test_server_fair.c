@@ -291,6 +291,39 @@ static void test_slot_comes_back(void **state)
     fixture_stop(&f);
 }
 
+/* One that waited in vain for a time ahead, and changed its generator meanwhile, has IDs of the
+ * present again. */
+static void test_after_in_vain(void **state)
+{
+    (void)state;
+    enum { PEERS = 4, AHEAD_MS = 100 };
+    struct fixture f;
+    fixture_prepare(&f, tiny, 0, 2);
+    f.options.threads = 1;
+    f.options.limits.sequence_jitter = 0;
+    f.options.limits.max_wait_ms = 2 * AHEAD_MS;
+    atomic_store(&f.fixed_ms, f.start_ms + 1000);
+    fixture_start(&f);
+    sf_generator_close(&f.generators[1]);
+    int fds[PEERS];
+    uint64_t last[PEERS] = {0};
+    for (int i = 0; i < PEERS; i++) {
+        fds[i] = client_connect(&f);
+        client_next(fds[i], 0, 1);
+        assert_int_equal(expect_ids(fds[i], 0, &last[i]), 1);
+    }
+    const uint64_t limit_ms = sf_generator_limit_ms(&f.generators[0]);
+    assert_int_equal(sf_generator_open(&f.generators[1], 1, 1, f.fixed_ms, limit_ms), 0);
+    client_next_after(fds[0], 1, id_at(&f, AHEAD_MS));
+    expect_status(fds[0], 0x81, 1, SF_WIRE_OVERLOADED);
+    atomic_fetch_add(&f.fixed_ms, 2);
+    client_next(fds[0], 2, 1);
+    assert_int_equal(expect_ids(fds[0], 2, &last[0]), 1);
+    for (int i = 0; i < PEERS; i++)
+        close(fds[i]);
+    fixture_stop(&f);
+}
+
 /* Whoever waits for a time that lies ahead waits alone. */
 static void test_after_blocks_nobody(void **state)
 {
@@ -599,6 +632,7 @@ int main(void)
         cmocka_unit_test(test_after_without_right), cmocka_unit_test(test_retry_after_is_honest),
         cmocka_unit_test(test_waits_are_measured),  cmocka_unit_test(test_ages_are_spread),
         cmocka_unit_test(test_accept_storm),        cmocka_unit_test(test_reload_before_the_layout),
+        cmocka_unit_test(test_after_in_vain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
