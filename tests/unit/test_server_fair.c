@@ -7,13 +7,20 @@
 static const struct sf_layout tiny = {41, 5, 11, 6}; /* 64 IDs a millisecond */
 enum { PER_MS = 64 };
 
-static void start_still(struct fixture *f, unsigned threads)
+/* One thread; options may be changed before fixture_start. */
+static void prepare_still(struct fixture *f, uint64_t max_ahead_ms, unsigned generators)
 {
-    fixture_prepare(f, tiny, 0, 1);
-    f->options.threads = threads;
+    fixture_prepare(f, tiny, max_ahead_ms, generators);
+    f->options.threads = 1;
     f->options.limits.sequence_jitter = 0;
     f->options.limits.max_wait_ms = 60000;
     atomic_store(&f->fixed_ms, f->start_ms + 1000);
+}
+
+static void start_still(struct fixture *f, unsigned threads)
+{
+    prepare_still(f, 0, 1);
+    f->options.threads = threads;
     fixture_start(f);
 }
 
@@ -70,13 +77,10 @@ static void test_greedy_and_modest(void **state)
     (void)state;
     enum { GREEDY = 4, BATCHES = 8, BATCH = 20000 };
     struct fixture f;
-    fixture_prepare(&f, tiny, 0, 1);
-    f.options.threads = 1;
-    f.options.limits.sequence_jitter = 0;
+    prepare_still(&f, 0, 1);
     /* What the greedy have on the way fills the queue. */
     f.options.limits.max_wait_ms = GREEDY * BATCHES * BATCH / PER_MS;
     f.options.limits.max_waiting = GREEDY * BATCHES + 1;
-    atomic_store(&f.fixed_ms, f.start_ms + 1000);
     fixture_start(&f);
     int greedy[GREEDY];
     for (int i = 0; i < GREEDY; i++) {
@@ -171,11 +175,7 @@ static void test_equal_shares(void **state)
 /* With minting time ahead of the still clock used up, so that what comes is what the test gives. */
 static void start_used_up(struct fixture *f, uint64_t max_ahead_ms)
 {
-    fixture_prepare(f, tiny, max_ahead_ms, 1);
-    f->options.threads = 1;
-    f->options.limits.sequence_jitter = 0;
-    f->options.limits.max_wait_ms = 60000;
-    atomic_store(&f->fixed_ms, f->start_ms + 1000);
+    prepare_still(f, max_ahead_ms, 1);
     fixture_start(f);
     const int fd = client_connect(f);
     const uint32_t there = (uint32_t)(max_ahead_ms + 1) * PER_MS;
@@ -256,11 +256,7 @@ static void test_slot_comes_back(void **state)
     (void)state;
     enum { PEERS = 4, REQUESTS = 500 };
     struct fixture f;
-    fixture_prepare(&f, tiny, 0, 2);
-    f.options.threads = 1;
-    f.options.limits.sequence_jitter = 0;
-    f.options.limits.max_wait_ms = 60000;
-    atomic_store(&f.fixed_ms, f.start_ms + 1000);
+    prepare_still(&f, 0, 2);
     fixture_start(&f);
     sf_generator_close(&f.generators[1]);
     int fds[PEERS];
@@ -298,11 +294,8 @@ static void test_after_in_vain(void **state)
     (void)state;
     enum { PEERS = 4, AHEAD_MS = 100 };
     struct fixture f;
-    fixture_prepare(&f, tiny, 0, 2);
-    f.options.threads = 1;
-    f.options.limits.sequence_jitter = 0;
+    prepare_still(&f, 0, 2);
     f.options.limits.max_wait_ms = 2 * AHEAD_MS;
-    atomic_store(&f.fixed_ms, f.start_ms + 1000);
     fixture_start(&f);
     sf_generator_close(&f.generators[1]);
     int fds[PEERS];
