@@ -54,6 +54,11 @@ SF_API int sf_layout_validate(const struct sf_layout *layout, const char **ret_r
 /* Reads "41,5,5,12" (timestamp, datacenter, worker, sequence). Returns 0 or -EINVAL. */
 SF_API int sf_layout_parse(const char *text, struct sf_layout *ret_layout);
 
+/* The other way round. size of buffer: SF_LAYOUT_TEXT_MAX. Returns buffer. */
+#define SF_LAYOUT_TEXT_MAX 16 /* four numbers of up to three digits, commas, NUL */
+SF_API const char *sf_layout_format(const struct sf_layout *layout,
+                                    char buffer[SF_LAYOUT_TEXT_MAX]);
+
 /* Largest value of each field. The layout must be valid. */
 SF_API uint64_t sf_layout_max_timestamp(const struct sf_layout *layout);
 SF_API uint64_t sf_layout_max_datacenter(const struct sf_layout *layout);

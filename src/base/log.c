@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "base/parse.h"
 #include "base/ticks.h"
 #include "base/utf8.h"
@@ -25,6 +26,7 @@ struct sf_log {
 };
 
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
+static const char *const format_names[] = {"text", "json"};
 static const char *const level_columns[] = {"DEBUG", "INFO ", "WARN ", "ERROR"};
 
 struct sf_log *sf_log_create(int fd, enum sf_log_level level, enum sf_log_format format)
@@ -259,11 +261,23 @@ int sf_log_level_parse(const char *text, enum sf_log_level *ret_level)
 
 int sf_log_format_parse(const char *text, enum sf_log_format *ret_format)
 {
-    if (strcmp(text, "text") == 0)
-        *ret_format = SF_LOG_TEXT;
-    else if (strcmp(text, "json") == 0)
-        *ret_format = SF_LOG_JSON;
-    else
-        return -EINVAL;
-    return 0;
+    for (size_t i = 0; i < sizeof format_names / sizeof *format_names; i++) {
+        if (strcmp(text, format_names[i]) == 0) {
+            *ret_format = (enum sf_log_format)i;
+            return 0;
+        }
+    }
+    return -EINVAL;
+}
+
+const char *sf_log_level_name(enum sf_log_level level)
+{
+    SF_ASSERT((size_t)level < sizeof level_names / sizeof *level_names);
+    return level_names[level];
+}
+
+const char *sf_log_format_name(enum sf_log_format format)
+{
+    SF_ASSERT((size_t)format < sizeof format_names / sizeof *format_names);
+    return format_names[format];
 }

@@ -44,5 +44,8 @@ bool sf_log_limited(struct sf_log *log, struct sf_log_limiter *limiter, int64_t 
 /* Names for options: "debug", "info", "warn", "error"; "text", "json". Return 0 or -EINVAL. */
 int sf_log_level_parse(const char *text, enum sf_log_level *ret_level);
 int sf_log_format_parse(const char *text, enum sf_log_format *ret_format);
+/* The other way round; static strings. */
+const char *sf_log_level_name(enum sf_log_level level);
+const char *sf_log_format_name(enum sf_log_format format);
 
 #endif

@@ -87,15 +87,9 @@ void sf_cli_print_json(json_t *object);
 /* The members of an ID: id (text), time, unix_ms, timestamp_ms, datacenter, worker, sequence. NULL
  * when it cannot be decoded. */
 json_t *sf_cli_id_json(const struct sf_layout *layout, int64_t epoch_ms, uint64_t id);
-json_t *sf_cli_layout_json(const struct sf_layout *layout);
 
 /* Flushes stdout; 0, or SF_CLI_FAILED when the results could not be written. */
 int sf_cli_end(void);
-
-/* For options that several commands share. */
-extern const char *const sf_cli_coordinator_help;
-/* Where snowfleetd looks by default; "" when there is no such place. */
-const char *sf_cli_default_coordinator(char *buffer, size_t size);
 
 int sf_cli_id(int argc, char **argv);
 int sf_cli_decode(int argc, char **argv);

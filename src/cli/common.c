@@ -1,12 +1,9 @@
+/* cli/common.c - what several commands print and how they end. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/parse.h"
 #include "cli/cli.h"
-
-const char *const sf_cli_coordinator_help =
-    "local:///DIR, zk://HOST:PORT,..[/CHROOT], etcd://HOST:PORT,..";
 
 int sf_cli_end(void)
 {
@@ -70,26 +67,4 @@ json_t *sf_cli_id_json(const struct sf_layout *layout, int64_t epoch_ms, uint64_
                      "timestamp_ms", (json_int_t)parts.timestamp_ms, "datacenter",
                      (json_int_t)parts.datacenter, "worker", (json_int_t)parts.worker, "sequence",
                      (json_int_t)parts.sequence);
-}
-
-json_t *sf_cli_layout_json(const struct sf_layout *layout)
-{
-    return json_pack("{s:i, s:i, s:i, s:i}", "timestamp", layout->timestamp_bits, "datacenter",
-                     layout->datacenter_bits, "worker", layout->worker_bits, "sequence",
-                     layout->sequence_bits);
-}
-
-const char *sf_cli_default_coordinator(char *buffer, size_t size)
-{
-    const char *state = getenv("XDG_STATE_HOME");
-    const char *home = getenv("HOME");
-    if (geteuid() == 0)
-        (void)snprintf(buffer, size, "local:///var/lib/snowfleet");
-    else if (state != NULL && state[0] == '/')
-        (void)snprintf(buffer, size, "local://%s/snowfleet", state);
-    else if (home != NULL && home[0] == '/')
-        (void)snprintf(buffer, size, "local://%s/.local/state/snowfleet", home);
-    else
-        buffer[0] = '\0';
-    return buffer;
 }

@@ -1,18 +1,37 @@
+/* cli/fleet.c - the commands' way to a coordinator: open, ask, wait for the answer. */
 #include "cli/fleet.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+/* The coordinator that was named, or where snowfleetd looks by default. Returns -1, or the exit
+ * code. */
+static int find_url(const char *given, char ret_url[SF_COORDINATOR_URL_MAX + 1])
+{
+    if (given == NULL) {
+        if (sf_coordinator_default(geteuid() == 0, getenv("XDG_STATE_HOME"), getenv("HOME"),
+                                   ret_url) != 0)
+            return sf_cli_fail(SF_CLI_USAGE,
+                               "--coordinator: there is no default place; give a URL");
+        return -1;
+    }
+    if (strlen(given) > SF_COORDINATOR_URL_MAX)
+        return sf_cli_fail(SF_CLI_USAGE, "--coordinator: %zu bytes; allowed are up to %d",
+                           strlen(given), SF_COORDINATOR_URL_MAX);
+    memcpy(ret_url, given, strlen(given) + 1);
+    return -1;
+}
 
 int sf_cli_fleet_open(const struct sf_cli_fleet_options *options, struct sf_cli_fleet *ret)
 {
     struct sf_error err = {0};
     memset(ret, 0, sizeof *ret);
-    if (options->coordinator != NULL)
-        (void)snprintf(ret->url, sizeof ret->url, "%s", options->coordinator);
-    else if (sf_cli_default_coordinator(ret->url, sizeof ret->url)[0] == '\0')
-        return sf_cli_fail(SF_CLI_USAGE, "--coordinator: there is no default place; give a URL");
+    const int code = find_url(options->coordinator, ret->url);
+    if (code >= 0)
+        return code;
     ret->timeout_ms = (uint32_t)options->timeout_ms;
     ret->calls = sf_coord_calls_create();
     if (ret->calls == NULL)

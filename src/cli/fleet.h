@@ -3,6 +3,7 @@
 #ifndef SF_CLI_FLEET_H
 #define SF_CLI_FLEET_H
 
+#include "base/coordinator.h"
 #include "cli/cli.h"
 #include "coord/coord.h"
 
@@ -22,7 +23,7 @@ struct sf_cli_fleet_options {
 
 /* For commands whose --timeout-ms means something else. */
 #define SF_CLI_FLEET_ACCESS_OPTIONS(f)                                                             \
-    {"coordinator", 0, SF_CLI_TEXT, &(f).coordinator, "URL", sf_cli_coordinator_help, 0, 0},       \
+    {"coordinator", 0, SF_CLI_TEXT, &(f).coordinator, "URL", SF_COORDINATOR_URL_FORMS, 0, 0},       \
         {"fleet", 0, SF_CLI_TEXT, &(f).fleet, "NAME", "the fleet's name [default]", 0, 0},         \
         {"username", 0, SF_CLI_TEXT, &(f).username, "NAME", "for the coordinator", 0, 0},          \
         {"password-file", 0, SF_CLI_TEXT, &(f).password_file, "FILE", "its password", 0, 0},       \
@@ -37,7 +38,7 @@ struct sf_cli_fleet {
     struct sf_coord_calls *calls;
     uint32_t timeout_ms;
     uint64_t last_id;
-    char url[4096];
+    char url[SF_COORDINATOR_URL_MAX + 1];
 };
 
 /* Return -1 to go on, or the exit code after saying what is wrong. */

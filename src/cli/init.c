@@ -5,6 +5,7 @@
 
 #include "base/parse.h"
 #include "cli/fleet.h"
+#include "coord/layout_json.h"
 
 /* After a loss of data every slot starts this far ahead: no worker that still holds a reservation
  * from before has one that reaches further than its window. */
@@ -12,7 +13,7 @@
 
 static void print_config(const char *fleet, const struct sf_coord_config *config, bool as_json)
 {
-    char epoch[SF_TIME_TEXT_MAX], created[SF_TIME_TEXT_MAX];
+    char epoch[SF_TIME_TEXT_MAX], created[SF_TIME_TEXT_MAX], layout[SF_LAYOUT_TEXT_MAX];
     json_t *datacenters = config->any_datacenter ? json_null() : json_array();
     for (uint16_t i = 0; !config->any_datacenter && i < config->datacenter_count; i++)
         json_array_append_new(datacenters, json_integer(config->datacenters[i]));
@@ -20,18 +21,16 @@ static void print_config(const char *fleet, const struct sf_coord_config *config
         sf_cli_print_json(
             json_pack("{s:s, s:s, s:I, s:o, s:o, s:I, s:I, s:I}", "fleet", fleet, "fleet_id",
                       config->fleet_id, "epoch_ms", (json_int_t)config->epoch_ms, "layout",
-                      sf_cli_layout_json(&config->layout), "datacenters", datacenters, "floor_ms",
+                      sf_layout_json(&config->layout), "datacenters", datacenters, "floor_ms",
                       (json_int_t)config->floor_ms, "incarnation", (json_int_t)config->incarnation,
                       "created_ms", (json_int_t)config->created_ms));
         return;
     }
     char *text = json_dumps(datacenters, JSON_COMPACT | JSON_ENCODE_ANY);
     (void)printf("fleet        %s\nfleet_id     %s\nepoch        %s\nlayout       "
-                 "%u,%u,%u,%u\ndatacenters  %s\ncreated      %s\n",
+                 "%s\ndatacenters  %s\ncreated      %s\n",
                  fleet, config->fleet_id, sf_format_time_ms(config->epoch_ms, epoch, sizeof epoch),
-                 config->layout.timestamp_bits, config->layout.datacenter_bits,
-                 config->layout.worker_bits, config->layout.sequence_bits,
-                 config->any_datacenter ? "any" : text,
+                 sf_layout_format(&config->layout, layout), config->any_datacenter ? "any" : text,
                  sf_format_time_ms(config->created_ms, created, sizeof created));
     free(text);
     json_decref(datacenters);

@@ -3,6 +3,7 @@
 
 #include "base/parse.h"
 #include "cli/fleet.h"
+#include "coord/layout_json.h"
 
 struct view {
     bool as_json, all;
@@ -90,7 +91,7 @@ static int show(struct sf_cli_fleet *fleet, const char *name, const uint64_t *on
         sf_cli_print_json(json_pack(
             "{s:s, s:s, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:o}", "fleet", name, "fleet_id",
             config.fleet_id, "epoch_ms", (json_int_t)config.epoch_ms, "layout",
-            sf_cli_layout_json(&config.layout), "held", (json_int_t)view->held, "free",
+            sf_layout_json(&config.layout), "held", (json_int_t)view->held, "free",
             (json_int_t)view->free, "quarantined", (json_int_t)view->quarantined, "broken",
             (json_int_t)view->broken, "waiting", (json_int_t)view->waiting, "slots", view->slots));
     } else {

@@ -2,11 +2,14 @@
  */
 #include "config/options.h"
 
+#include <errno.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "base/coordinator.h"
 
 #define THREADS_MOST          4
 #define MIN_WINDOW_DEFAULT_MS 30000
@@ -36,24 +39,27 @@ static const char *absolute_path(const struct sf_config_loader *loader, const ch
     return path && path[0] == '/' ? path : NULL;
 }
 
+static bool is_local(const char *url)
+{
+    const struct sf_coordinator_scheme *scheme = sf_coordinator_scheme(url, NULL);
+    return scheme != NULL && scheme->kind == SF_COORDINATOR_LOCAL;
+}
+
 static void default_coordinator(struct sf_config_loader *loader)
 {
-    char url[PATH_TEXT_MAX];
-    const char *state = absolute_path(loader, "XDG_STATE_HOME");
-    const char *home = absolute_path(loader, "HOME");
-    if (geteuid() == 0)
-        snprintf(url, sizeof url, "local:///var/lib/snowfleet");
-    else if (state)
-        snprintf(url, sizeof url, "local://%s/snowfleet", state);
-    else if (home)
-        snprintf(url, sizeof url, "local://%s/.local/state/snowfleet", home);
-    else {
-        sf_config_complain(loader, "fleet.coordinator must be given: its default lies below "
-                                   "$XDG_STATE_HOME or $HOME, and neither is an absolute path");
-        loader->refused[sf_option_by_name("fleet.coordinator")] = true;
+    char url[SF_COORDINATOR_URL_MAX + 1];
+    const int rc = sf_coordinator_default(geteuid() == 0,
+                                          sf_config_variable(loader->environment, "XDG_STATE_HOME"),
+                                          sf_config_variable(loader->environment, "HOME"), url);
+    if (rc == 0) {
+        set_default(loader, "fleet.coordinator", url);
         return;
     }
-    set_default(loader, "fleet.coordinator", url);
+    sf_config_complain(loader,
+                       "fleet.coordinator must be given: its default lies below "
+                       "$XDG_STATE_HOME or $HOME, and %s",
+                       rc == -ENOENT ? "neither is an absolute path" : "that path is too long");
+    loader->refused[sf_option_by_name("fleet.coordinator")] = true;
 }
 
 static void default_state_dir(struct sf_config_loader *loader)
@@ -114,7 +120,7 @@ void sf_config_fill_defaults(struct sf_config_loader *loader)
         default_coordinator(loader);
     if (is_unset_name(loader, "fleet.auto_init"))
         config->fleet_auto_init =
-            config->fleet_coordinator && strncmp(config->fleet_coordinator, "local:", 6) == 0;
+            config->fleet_coordinator != NULL && is_local(config->fleet_coordinator);
     if (is_unset_name(loader, "fleet.node"))
         set_default(loader, "fleet.node", host_name(text));
     if (is_unset_name(loader, "reservation.state_dir"))
@@ -150,9 +156,10 @@ static void forbid(struct sf_config_loader *loader, bool holds, const char *firs
 static void check_coordinator(struct sf_config_loader *loader)
 {
     const struct sf_config *c = loader->config;
-    const char *url = c->fleet_coordinator ? c->fleet_coordinator : "";
-    bool local = strncmp(url, "local:", 6) == 0;
-    bool tls = strncmp(url, "zks:", 4) == 0 || strncmp(url, "etcds:", 6) == 0;
+    const struct sf_coordinator_scheme *scheme =
+        sf_coordinator_scheme(c->fleet_coordinator != NULL ? c->fleet_coordinator : "", NULL);
+    const bool local = scheme != NULL && scheme->kind == SF_COORDINATOR_LOCAL;
+    const bool tls = scheme != NULL && scheme->tls;
     forbid(loader, c->coordinator_tls_cert && !c->coordinator_tls_key, "coordinator.tls_cert",
            "coordinator.tls_key", "a certificate needs its key");
     forbid(loader, c->coordinator_tls_key && !c->coordinator_tls_cert, "coordinator.tls_cert",

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/coordinator.h"
+
 static bool is_fleet_name(const char *text)
 {
     size_t size = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
@@ -18,21 +20,6 @@ static bool is_node(const char *text)
         if ((unsigned char)*at <= ' ' || (unsigned char)*at > '~')
             return false;
     return size >= 1 && size <= 127;
-}
-
-static bool is_coordinator(const char *text)
-{
-    static const char *const schemes[] = {"zk://", "zks://", "etcd://", "etcds://"};
-    if (strlen(text) > 4000)
-        return false;
-    if (strncmp(text, "local://", 8) == 0)
-        return text[8] == '/';
-    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
-        size_t size = strlen(schemes[i]);
-        if (strncmp(text, schemes[i], size) == 0)
-            return text[size] != '\0' && text[size] != '/';
-    }
-    return false;
 }
 
 static bool is_directory_or_empty(const char *text)
@@ -66,10 +53,8 @@ const struct sf_option sf_options[] = {
      .help = "This worker's datacenter number. The fleet's layout may allow less."},
     {"fleet.worker", NULL, SF_OPTION_WORKER, AT(fleet_worker), .max = 16383, .fallback = "any",
      .help = "Ask for one slot number only."},
-    {"fleet.coordinator", NULL, SF_OPTION_TEXT, AT(fleet_coordinator), .check = is_coordinator,
-     .allowed =
-         "local:///DIR, zk://HOST:PORT,...[/CHROOT], etcd://HOST:PORT,..., or with TLS zks://... "
-         "or etcds://...",
+    {"fleet.coordinator", NULL, SF_OPTION_TEXT, AT(fleet_coordinator),
+     .check = sf_coordinator_url_ok, .allowed = SF_COORDINATOR_URL_FORMS,
      .fallback_help =
          "`local:///var/lib/snowfleet` for root, else `local://` and `snowfleet` below "
          "`$XDG_STATE_HOME` or `~/.local/state`",

@@ -202,7 +202,6 @@ static void text_or_null(const char *text, struct sf_strbuf *to)
 void sf_option_json(const struct sf_option *option, const struct sf_config *config,
                     struct sf_strbuf *to)
 {
-    static const char *const levels[] = {"debug", "info", "warn", "error"};
     const void *from = field_const(option, config);
     int64_t worker;
     switch (option->type) {
@@ -239,11 +238,10 @@ void sf_option_json(const struct sf_option *option, const struct sf_config *conf
         sf_strbuf_addf(to, "]");
         break;
     case SF_OPTION_LEVEL:
-        sf_strbuf_add_json(to, levels[*(const enum sf_log_level *)from]);
+        sf_strbuf_add_json(to, sf_log_level_name(*(const enum sf_log_level *)from));
         break;
     case SF_OPTION_FORMAT:
-        sf_strbuf_addf(to,
-                       *(const enum sf_log_format *)from == SF_LOG_JSON ? "\"json\"" : "\"text\"");
+        sf_strbuf_add_json(to, sf_log_format_name(*(const enum sf_log_format *)from));
         break;
     }
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/coordinator.h"
 #include "base/parse.h"
 #include "base/secret.h"
 #include "coord/etcd_internal.h"
@@ -76,15 +77,10 @@ static int read_prefix(struct sf_etcd_setup *setup, const char *prefix, const ch
 static int read_url(const struct sf_coord_options *options, struct sf_etcd_setup *setup,
                     struct sf_error *err)
 {
-    const char *at = options->url;
-    if (strncmp(at, "etcds://", 8) == 0) {
-        setup->tls = true;
-        at += 8;
-    } else if (strncmp(at, "etcd://", 7) == 0) {
-        at += 7;
-    } else {
-        return sf_error_set(err, -EINVAL, "not an etcd:// or etcds:// URL");
-    }
+    const char *at = NULL;
+    const struct sf_coordinator_scheme *scheme = sf_coordinator_scheme(options->url, &at);
+    SF_ASSERT(scheme != NULL && scheme->kind == SF_COORDINATOR_ETCD);
+    setup->tls = scheme->tls;
     char *list = copy(at);
     char *slash = strchr(list, '/');
     int rc = read_prefix(setup, slash == NULL ? "" : slash, options->fleet, err);

@@ -18,9 +18,9 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/coordinator.h"
 #include "coord/local_watch.h"
 
-#define URL_PREFIX       "local://"
 #define ROOT_MAX         3800 /* leaves room for the rest of a path */
 #define DESTROY_WAIT_MS  1000
 #define DESTROY_LOCKS_MS 700 /* of these, for the locks under which claims are deleted */
@@ -382,7 +382,9 @@ static const struct sf_coord_ops local_ops = {
 static int check_options(const struct sf_coord_options *options, char root[ROOT_MAX],
                          struct sf_error *err)
 {
-    const char *path = options->url + strlen(URL_PREFIX);
+    const char *path = NULL;
+    const struct sf_coordinator_scheme *scheme = sf_coordinator_scheme(options->url, &path);
+    SF_ASSERT(scheme != NULL && scheme->kind == SF_COORDINATOR_LOCAL);
     size_t length = strlen(path);
     if (path[0] != '/')
         return sf_error_set(err, -EINVAL,

@@ -1,9 +1,9 @@
 /* coord/open.c - which backend serves a URL. A library of its own (sf_coord_open), because it alone
  * knows which backends this build has; the rest of the room links without any of them. */
 #include <errno.h>
-#include <string.h>
 
 #include "base/assert.h"
+#include "base/coordinator.h"
 #include "coord/backends.h"
 #include "coord/records.h"
 
@@ -21,16 +21,11 @@ typedef int open_function(const struct sf_coord_options *options, struct sf_coor
 #define ETCD_OPEN NULL
 #endif
 
-static const struct {
-    const char *scheme;
-    const char *backend;
-    open_function *open; /* NULL: not in this build */
-} schemes[] = {
-    {"local://", "local", sf_coord_local_open},
-    {"zk://", "ZooKeeper", ZOOKEEPER_OPEN},
-    {"zks://", "ZooKeeper", ZOOKEEPER_OPEN},
-    {"etcd://", "etcd", ETCD_OPEN},
-    {"etcds://", "etcd", ETCD_OPEN},
+/* NULL: not in this build. */
+static open_function *const openers[SF_COORDINATOR_KINDS] = {
+    [SF_COORDINATOR_LOCAL] = sf_coord_local_open,
+    [SF_COORDINATOR_ZOOKEEPER] = ZOOKEEPER_OPEN,
+    [SF_COORDINATOR_ETCD] = ETCD_OPEN,
 };
 
 int sf_coord_open(const struct sf_coord_options *options, struct sf_coord **ret_coord,
@@ -38,19 +33,15 @@ int sf_coord_open(const struct sf_coord_options *options, struct sf_coord **ret_
 {
     SF_ASSERT(options->url != NULL && options->fleet != NULL && options->sink != NULL);
     SF_ASSERT(options->ticks != NULL);
-    int rc = sf_fleet_name_check(options->fleet, err);
+    const int rc = sf_fleet_name_check(options->fleet, err);
     if (rc < 0)
         return rc;
-    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
-        if (strncmp(options->url, schemes[i].scheme, strlen(schemes[i].scheme)) != 0)
-            continue;
-        if (schemes[i].open == NULL)
-            return sf_error_set(err, -ENOTSUP, "coordinator \"%s\": this build has no %s backend",
-                                options->url, schemes[i].backend);
-        return schemes[i].open(options, ret_coord, err);
-    }
-    return sf_error_set(err, -EINVAL,
-                        "coordinator \"%s\": not a URL that starts with local://, zk://, zks://, "
-                        "etcd:// or etcds://",
-                        options->url);
+    const struct sf_coordinator_scheme *scheme = sf_coordinator_scheme(options->url, NULL);
+    if (scheme == NULL)
+        return sf_error_set(err, -EINVAL, "coordinator \"%s\": must be %s", options->url,
+                            SF_COORDINATOR_URL_FORMS);
+    if (openers[scheme->kind] == NULL)
+        return sf_error_set(err, -ENOTSUP, "coordinator \"%s\": this build has no %s backend",
+                            options->url, sf_coordinator_kind_name(scheme->kind));
+    return openers[scheme->kind](options, ret_coord, err);
 }

@@ -11,6 +11,7 @@
 #include "base/assert.h"
 #include "base/parse.h"
 #include "base/strbuf.h"
+#include "coord/layout_json.h"
 
 #define RECORD_FORMAT    1
 #define CLAIM_PREFIX     "claim-"
@@ -150,11 +151,9 @@ char *sf_record_config_encode(const struct sf_coord_config *config)
     sf_strbuf_init(&buf, ENCODE_SIZE_MAX);
     sf_strbuf_addf(&buf, "{\"format\":%d,", RECORD_FORMAT);
     add_text(&buf, "fleet_id", config->fleet_id);
-    sf_strbuf_addf(&buf,
-                   ",\"epoch_ms\":%" PRId64 ",\"layout\":{\"timestamp\":%u,\"datacenter\":%u,"
-                   "\"worker\":%u,\"sequence\":%u},\"datacenters\":",
-                   config->epoch_ms, config->layout.timestamp_bits, config->layout.datacenter_bits,
-                   config->layout.worker_bits, config->layout.sequence_bits);
+    sf_strbuf_addf(&buf, ",\"epoch_ms\":%" PRId64 ",\"layout\":", config->epoch_ms);
+    sf_layout_json_add(&config->layout, &buf);
+    sf_strbuf_addf(&buf, ",\"datacenters\":");
     if (config->any_datacenter) {
         sf_strbuf_addf(&buf, "null");
     } else {

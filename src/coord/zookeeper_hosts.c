@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/coordinator.h"
 #include "base/random.h"
 #include "base/strbuf.h"
 #include "coord/zookeeper_internal.h"
@@ -45,10 +46,10 @@ static int parse_chroot(const char *url, const char *from, char to[SF_ZK_CHROOT_
 int sf_zk_url_parse(const char *url, struct sf_zk_url *ret, struct sf_error *err)
 {
     struct sf_zk_url *parsed = ret;
-    *parsed = (struct sf_zk_url){.tls = strncmp(url, "zks://", 6) == 0};
-    const char *at = strstr(url, "://");
-    SF_ASSERT(at != NULL);
-    at += 3;
+    const char *at = NULL;
+    const struct sf_coordinator_scheme *scheme = sf_coordinator_scheme(url, &at);
+    SF_ASSERT(scheme != NULL && scheme->kind == SF_COORDINATOR_ZOOKEEPER);
+    *parsed = (struct sf_zk_url){.tls = scheme->tls};
     size_t hosts = strcspn(at, "/");
     int rc = parse_chroot(url, at + hosts, parsed->chroot, err);
     if (rc < 0)

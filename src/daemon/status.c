@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "build_info.h"
+#include "coord/layout_json.h"
 #include "daemon/daemon.h"
 
 static json_t *integer(int64_t value)
@@ -22,13 +23,6 @@ static void set(json_t *object, const char *key, json_t *value)
 static json_t *string_or_null(const char *text)
 {
     return text && text[0] ? json_string(text) : json_null();
-}
-
-static json_t *layout_json(const struct sf_layout *layout)
-{
-    return json_pack("{s:i,s:i,s:i,s:i}", "timestamp", layout->timestamp_bits, "datacenter",
-                     layout->datacenter_bits, "worker", layout->worker_bits, "sequence",
-                     layout->sequence_bits);
 }
 
 /* The first slot held, or NULL. Under the mutex. */
@@ -87,7 +81,7 @@ static json_t *info_json(struct sf_daemon *d)
     set(info, "fence", hold ? integer((int64_t)hold->fence) : json_null());
     set(info, "state", json_string(sf_worker_state_name(shared->state)));
     set(info, "epoch_ms", shared->config_known ? integer(config->epoch_ms) : json_null());
-    set(info, "layout", shared->config_known ? layout_json(&config->layout) : json_null());
+    set(info, "layout", shared->config_known ? sf_layout_json(&config->layout) : json_null());
     set(info, "max_batch", integer(sf_server_max_batch(d->server)));
     set(info, "reserved_until_ms", hold ? integer(hold->reserved_until_ms) : json_null());
     set(info, "version", json_string(SF_BUILD_VERSION));
@@ -221,16 +215,16 @@ static json_t *coordinator_json(struct sf_daemon *d)
 /* Under the mutex. */
 static json_t *events_json(const struct sf_daemon *d)
 {
-    static const char *const levels[] = {"debug", "info", "warn", "error"};
     const struct sf_shared *shared = &d->shared;
     json_t *events = json_array();
     const uint64_t first =
         shared->event_count > SF_DAEMON_EVENTS_MAX ? shared->event_count - SF_DAEMON_EVENTS_MAX : 0;
     for (uint64_t i = first; i < shared->event_count; i++) {
         const struct sf_daemon_event *event = &shared->events[i % SF_DAEMON_EVENTS_MAX];
-        json_array_append_new(
-            events, json_pack("{s:I,s:s,s:s,s:s}", "at_ms", (json_int_t)event->time_ms, "level",
-                              levels[event->level], "event", event->event, "text", event->text));
+        json_array_append_new(events,
+                              json_pack("{s:I,s:s,s:s,s:s}", "at_ms", (json_int_t)event->time_ms,
+                                        "level", sf_log_level_name(event->level), "event",
+                                        event->event, "text", event->text));
     }
     return events;
 }

@@ -1,6 +1,7 @@
 #include <snowfleet/id.h>
 
 #include <errno.h>
+#include <stdio.h>
 
 int sf_layout_validate(const struct sf_layout *layout, const char **ret_reason)
 {
@@ -45,6 +46,13 @@ int sf_layout_parse(const char *text, struct sf_layout *ret_layout)
     if (rc == 0)
         *ret_layout = layout;
     return rc;
+}
+
+const char *sf_layout_format(const struct sf_layout *layout, char buffer[SF_LAYOUT_TEXT_MAX])
+{
+    snprintf(buffer, SF_LAYOUT_TEXT_MAX, "%u,%u,%u,%u", layout->timestamp_bits,
+             layout->datacenter_bits, layout->worker_bits, layout->sequence_bits);
+    return buffer;
 }
 
 /* The largest value of a field. Width 0 apart, because a shift by 64 is undefined. */

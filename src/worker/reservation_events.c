@@ -1,16 +1,10 @@
 /* What the coordinator's answers change. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/assert.h"
 #include "worker/reservation_internal.h"
-
-static const char *layout_text(const struct sf_layout *layout, char *buffer, size_t size)
-{
-    snprintf(buffer, size, "%u,%u,%u,%u", layout->timestamp_bits, layout->datacenter_bits,
-             layout->worker_bits, layout->sequence_bits);
-    return buffer;
-}
 
 static bool same_layout(const struct sf_layout *a, const struct sf_layout *b)
 {
@@ -24,7 +18,7 @@ static bool config_fits(const struct sf_reservation *res, const struct sf_coord_
                         char *why, size_t size)
 {
     const struct sf_reservation_params *params = &res->params;
-    char theirs[32], ours[32];
+    char theirs[SF_LAYOUT_TEXT_MAX], ours[SF_LAYOUT_TEXT_MAX];
     if (params->expect_fleet_id[0] && strcmp(params->expect_fleet_id, config->fleet_id) != 0) {
         snprintf(why, size, "fleet id: the coordinator has %s, this worker was told %s",
                  config->fleet_id, params->expect_fleet_id);
@@ -33,18 +27,16 @@ static bool config_fits(const struct sf_reservation *res, const struct sf_coord_
                  (long long)config->epoch_ms, (long long)params->epoch_ms);
     } else if (params->expect_layout && !same_layout(&params->layout, &config->layout)) {
         snprintf(why, size, "layout: the coordinator has %s, this worker was told %s",
-                 layout_text(&config->layout, theirs, sizeof theirs),
-                 layout_text(&params->layout, ours, sizeof ours));
+                 sf_layout_format(&config->layout, theirs),
+                 sf_layout_format(&params->layout, ours));
     } else if (params->datacenter > sf_layout_max_datacenter(&config->layout)) {
         snprintf(why, size, "fleet.datacenter %llu: the fleet's layout %s allows 0 to %llu",
-                 (unsigned long long)params->datacenter,
-                 layout_text(&config->layout, theirs, sizeof theirs),
+                 (unsigned long long)params->datacenter, sf_layout_format(&config->layout, theirs),
                  (unsigned long long)sf_layout_max_datacenter(&config->layout));
     } else if (params->pinned_worker >= 0 &&
                (uint64_t)params->pinned_worker > sf_layout_max_worker(&config->layout)) {
         snprintf(why, size, "fleet.worker %lld: the fleet's layout %s allows 0 to %llu",
-                 (long long)params->pinned_worker,
-                 layout_text(&config->layout, theirs, sizeof theirs),
+                 (long long)params->pinned_worker, sf_layout_format(&config->layout, theirs),
                  (unsigned long long)sf_layout_max_worker(&config->layout));
     } else {
         bool listed = config->any_datacenter;
@@ -63,7 +55,7 @@ static bool config_fits(const struct sf_reservation *res, const struct sf_coord_
 static bool config_moved(struct sf_res_step *s, const struct sf_coord_config *config)
 {
     struct sf_reservation *res = s->res;
-    char theirs[32], ours[32], why[SF_COORD_TEXT_MAX] = "";
+    char theirs[SF_LAYOUT_TEXT_MAX], ours[SF_LAYOUT_TEXT_MAX], why[SF_COORD_TEXT_MAX] = "";
     if (strcmp(config->fleet_id, res->config.fleet_id) != 0) {
         sf_res_drop(s, "the coordinator holds another fleet");
         sf_res_fatal(s, 78, "fleet id: the coordinator has %s, our reservations are from %s",
@@ -75,8 +67,8 @@ static bool config_moved(struct sf_res_step *s, const struct sf_coord_config *co
                  (long long)config->epoch_ms, (long long)res->config.epoch_ms);
     else if (!same_layout(&config->layout, &res->config.layout))
         snprintf(why, sizeof why, "layout: the coordinator has %s, this worker mints with %s",
-                 layout_text(&config->layout, theirs, sizeof theirs),
-                 layout_text(&res->config.layout, ours, sizeof ours));
+                 sf_layout_format(&config->layout, theirs),
+                 sf_layout_format(&res->config.layout, ours));
     if (!why[0] && config_fits(res, config, why, sizeof why))
         return false;
     res->doomed = true;
@@ -111,10 +103,9 @@ static void config_learned(struct sf_res_step *s, const struct sf_coord_config *
     sf_generator_init(res->gen, &config->layout, res->max_ahead_ms, res->word);
     res->generator_ready = true;
     res->state = SF_WORKER_CLAIMING;
-    sf_res_log(s, SF_LOG_INFO, "fleet.config", "fleet %s, epoch %lld ms, layout %u,%u,%u,%u",
-               config->fleet_id, (long long)config->epoch_ms, config->layout.timestamp_bits,
-               config->layout.datacenter_bits, config->layout.worker_bits,
-               config->layout.sequence_bits);
+    char layout[SF_LAYOUT_TEXT_MAX];
+    sf_res_log(s, SF_LOG_INFO, "fleet.config", "fleet %s, epoch %" PRId64 " ms, layout %s",
+               config->fleet_id, config->epoch_ms, sf_layout_format(&config->layout, layout));
     sf_res_progress(s);
 }
 

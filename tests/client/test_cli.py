@@ -48,7 +48,8 @@ class Pure(unittest.TestCase):
                      ["encode", "--time", "yesterday"], ["encode", "--time", "2000-01-01T00:00:00Z"],
                      ["encode", "--time", "2026-01-01T00:00:00Z", "--worker", "32"], ["status", "--admin", "ftp://x"],
                      ["drain", "--json"], ["bench", "-d", "5000"], ["verify", "--window", "0"], ["top", "-i", "1"],
-                     ["init", "--layout", "20,20,11,12", "--coordinator", "local:///nonexistent"]]:
+                     ["init", "--layout", "20,20,11,12", "--coordinator", "local:///nonexistent"],
+                     ["slots", "--coordinator", "local:///" + "x" * 3992]]:
             with self.subTest(args=args):
                 run(*args, code=64)
         done = subprocess.run([SNOWFLEET], capture_output=True, text=True)

@@ -2,6 +2,7 @@
  * Refused with a reason, or taken apart into what can be used. */
 #include "fuzz.h"
 
+#include "base/coordinator.h"
 #include "client/shared.h"
 #include "clock/spec.h"
 #include "coord/etcd_internal.h"
@@ -19,7 +20,8 @@ static void zookeeper(const char *text)
 #ifdef SNOWFLEET_HAVE_ZOOKEEPER
     static struct sf_zk_url url;
     struct sf_error err = {0};
-    if (strncmp(text, "zk://", 5) != 0 && strncmp(text, "zks://", 6) != 0)
+    const struct sf_coordinator_scheme *scheme = sf_coordinator_scheme(text, NULL);
+    if (scheme == NULL || scheme->kind != SF_COORDINATOR_ZOOKEEPER)
         return;
     if (sf_zk_url_parse(text, &url, &err) != 0) {
         MUST(err.text[0]);
@@ -41,6 +43,9 @@ static void etcd(const char *text)
     const struct sf_coord_options options = {
         .url = text, .fleet = "fleet", .session_timeout_ms = 6000};
     struct sf_error err = {0};
+    const struct sf_coordinator_scheme *scheme = sf_coordinator_scheme(text, NULL);
+    if (scheme == NULL || scheme->kind != SF_COORDINATOR_ETCD)
+        return;
     if (sf_etcd_setup_read(&options, &setup, &err) != 0) {
         MUST(err.text[0]);
         return;

@@ -147,6 +147,12 @@ static void levels(void **state)
     assert_int_equal(level, SF_LOG_DEBUG);
     assert_int_equal(sf_log_level_parse("error", &level), 0);
     assert_int_equal(level, SF_LOG_ERROR);
+    for (int l = SF_LOG_DEBUG; l <= SF_LOG_ERROR; l++) {
+        assert_int_equal(sf_log_level_parse(sf_log_level_name((enum sf_log_level)l), &level), 0);
+        assert_int_equal(level, l);
+    }
+    assert_string_equal(sf_log_format_name(SF_LOG_TEXT), "text");
+    assert_string_equal(sf_log_format_name(SF_LOG_JSON), "json");
     assert_int_equal(sf_log_level_parse("INFO", &level), -EINVAL);
     assert_int_equal(sf_log_level_parse("", &level), -EINVAL);
     enum sf_log_format format = SF_LOG_TEXT;

@@ -7,11 +7,29 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coord/layout_json.h"
 #include "coord/records.h"
 
 #define GUID  "0123456789abcdef0123456789abcdef"
 #define CLAIM "claim-" GUID "-0000000042"
 #define UUID  "01234567-89ab-4def-8123-456789abcdef"
+
+/* As text and as an object: the same members, in the same order. */
+static void test_layout_json(void **state)
+{
+    (void)state;
+    struct sf_strbuf text;
+    sf_strbuf_init(&text, 200);
+    sf_layout_json_add(&SF_DEFAULT_LAYOUT, &text);
+    assert_string_equal(text.text,
+                        "{\"timestamp\":41,\"datacenter\":5,\"worker\":5,\"sequence\":12}");
+    json_t *object = sf_layout_json(&SF_DEFAULT_LAYOUT);
+    char *dumped = json_dumps(object, JSON_COMPACT);
+    assert_string_equal(dumped, text.text);
+    free(dumped);
+    json_decref(object);
+    sf_strbuf_free(&text);
+}
 
 static void test_slot_round_trip(void **state)
 {
@@ -283,10 +301,15 @@ static void test_fleet_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_slot_round_trip),   cmocka_unit_test(test_invalid_utf8_still_fits),
-        cmocka_unit_test(test_config_round_trip), cmocka_unit_test(test_claim_round_trip),
-        cmocka_unit_test(test_refused),           cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_claim_names),       cmocka_unit_test(test_fleet_names),
+        cmocka_unit_test(test_layout_json),
+        cmocka_unit_test(test_slot_round_trip),
+        cmocka_unit_test(test_invalid_utf8_still_fits),
+        cmocka_unit_test(test_config_round_trip),
+        cmocka_unit_test(test_claim_round_trip),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_claim_names),
+        cmocka_unit_test(test_fleet_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

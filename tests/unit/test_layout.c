@@ -72,6 +72,13 @@ static void texts(void **state)
     assert_memory_equal(&layout, &SF_DEFAULT_LAYOUT, sizeof layout);
     assert_int_equal(sf_layout_parse("1,00,062,0", &layout), 0);
     assert_int_equal(layout.worker_bits, 62);
+
+    char text[SF_LAYOUT_TEXT_MAX];
+    assert_string_equal(sf_layout_format(&SF_DEFAULT_LAYOUT, text), "41,5,5,12");
+    assert_string_equal(sf_layout_format(&layout, text), "1,0,62,0");
+    /* No widths that the type can hold are too long. */
+    layout = (struct sf_layout){255, 255, 255, 255};
+    assert_string_equal(sf_layout_format(&layout, text), "255,255,255,255");
 }
 
 static void known_ids(void **state)

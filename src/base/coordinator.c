@@ -1,0 +1,64 @@
+/* base/coordinator.c - the list of URL schemes and the default coordinator. */
+#include "base/coordinator.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+
+static const struct sf_coordinator_scheme schemes[] = {
+    {"local://", SF_COORDINATOR_LOCAL, false},  {"zk://", SF_COORDINATOR_ZOOKEEPER, false},
+    {"zks://", SF_COORDINATOR_ZOOKEEPER, true}, {"etcd://", SF_COORDINATOR_ETCD, false},
+    {"etcds://", SF_COORDINATOR_ETCD, true},
+};
+
+const char *sf_coordinator_kind_name(enum sf_coordinator_kind kind)
+{
+    static const char *const names[SF_COORDINATOR_KINDS] = {"local", "ZooKeeper", "etcd"};
+    SF_ASSERT((unsigned)kind < SF_COORDINATOR_KINDS);
+    return names[kind];
+}
+
+const struct sf_coordinator_scheme *sf_coordinator_scheme(const char *url, const char **ret_rest)
+{
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
+        const size_t size = strlen(schemes[i].prefix);
+        if (strncmp(url, schemes[i].prefix, size) != 0)
+            continue;
+        if (ret_rest != NULL)
+            *ret_rest = url + size;
+        return &schemes[i];
+    }
+    return NULL;
+}
+
+bool sf_coordinator_url_ok(const char *url)
+{
+    const char *rest = NULL;
+    const struct sf_coordinator_scheme *scheme = sf_coordinator_scheme(url, &rest);
+    if (scheme == NULL || strlen(url) > SF_COORDINATOR_URL_MAX)
+        return false;
+    if (scheme->kind == SF_COORDINATOR_LOCAL)
+        return rest[0] == '/';
+    return rest[0] != '\0' && rest[0] != '/';
+}
+
+int sf_coordinator_default(bool as_root, const char *state_home, const char *home,
+                           char ret_url[SF_COORDINATOR_URL_MAX + 1])
+{
+    char url[SF_COORDINATOR_URL_MAX + 1];
+    int size;
+    if (as_root)
+        size = snprintf(url, sizeof url, "local:///var/lib/snowfleet");
+    else if (state_home != NULL && state_home[0] == '/')
+        size = snprintf(url, sizeof url, "local://%s/snowfleet", state_home);
+    else if (home != NULL && home[0] == '/')
+        size = snprintf(url, sizeof url, "local://%s/.local/state/snowfleet", home);
+    else
+        return -ENOENT;
+    if (size > SF_COORDINATOR_URL_MAX)
+        return -ENAMETOOLONG;
+    memcpy(ret_url, url, (size_t)size + 1);
+    return 0;
+}

@@ -1,0 +1,55 @@
+/* base/coordinator.h - how a coordinator is named: the schemes of its URLs, and the place that is
+ * meant when nobody names one. In base, because config (which judges fleet.coordinator), coord
+ * (which opens it) and the command line (which has the same default) may not include each other.
+ * Pure; any thread.
+ */
+#ifndef SF_BASE_COORDINATOR_H
+#define SF_BASE_COORDINATOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* The longest URL, in bytes: room for a list of hosts or a path, and for the rest of a file's name
+ * behind that path. */
+#define SF_COORDINATOR_URL_MAX 4000
+
+/* What a URL may be, as the end of "must be ...". */
+#define SF_COORDINATOR_URL_FORMS                                                                   \
+    "local:///DIR, zk://HOST:PORT,...[/CHROOT], etcd://HOST:PORT,..., or with TLS zks://... or "   \
+    "etcds://..."
+
+enum sf_coordinator_kind {
+    SF_COORDINATOR_LOCAL, /* a directory of this machine */
+    SF_COORDINATOR_ZOOKEEPER,
+    SF_COORDINATOR_ETCD,
+    SF_COORDINATOR_KINDS
+};
+
+/* "local", "ZooKeeper", "etcd": for people. */
+const char *sf_coordinator_kind_name(enum sf_coordinator_kind kind);
+
+/* One scheme. */
+struct sf_coordinator_scheme {
+    const char *prefix; /* "zk://" */
+    enum sf_coordinator_kind kind;
+    bool tls;
+};
+
+/* The scheme that a URL begins with, or NULL. What follows the prefix is not looked at.
+ * ret_rest (may be NULL): where it begins. */
+const struct sf_coordinator_scheme *sf_coordinator_scheme(const char *url, const char **ret_rest);
+
+/* Has the URL one of SF_COORDINATOR_URL_FORMS, as far as can be told without its backend: a known
+ * scheme, an absolute path behind local://, some host behind the others, and at most
+ * SF_COORDINATOR_URL_MAX bytes? */
+bool sf_coordinator_url_ok(const char *url);
+
+/* The default: local:///var/lib/snowfleet for root, else snowfleet below state_home, or below
+ * home's .local/state (the XDG base directory specification, which ignores paths that are not
+ * absolute). as_root: the effective user is root. state_home, home: the values of XDG_STATE_HOME
+ * and HOME, NULL where they are not set. Returns 0, -ENOENT when neither is an absolute path, or
+ * -ENAMETOOLONG for a URL over SF_COORDINATOR_URL_MAX; ret_url is left alone then. */
+int sf_coordinator_default(bool as_root, const char *state_home, const char *home,
+                           char ret_url[SF_COORDINATOR_URL_MAX + 1]);
+
+#endif

@@ -1,0 +1,103 @@
+/* The schemes of coordinator URLs, and the coordinator that is meant when nobody names one. */
+#include "unit/cmocka_all.h"
+
+#include <errno.h>
+
+#include "base/coordinator.h"
+
+static void schemes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *url, *rest;
+        enum sf_coordinator_kind kind;
+        bool tls;
+    } cases[] = {
+        {"local:///x", "/x", SF_COORDINATOR_LOCAL, false},
+        {"zk://h:1/c", "h:1/c", SF_COORDINATOR_ZOOKEEPER, false},
+        {"zks://h", "h", SF_COORDINATOR_ZOOKEEPER, true},
+        {"etcd://h", "h", SF_COORDINATOR_ETCD, false},
+        {"etcds://", "", SF_COORDINATOR_ETCD, true},
+    };
+    for (size_t i = 0; i < SF_COUNT(cases); i++) {
+        const char *rest = NULL;
+        const struct sf_coordinator_scheme *scheme = sf_coordinator_scheme(cases[i].url, &rest);
+        assert_non_null(scheme);
+        assert_string_equal(rest, cases[i].rest);
+        assert_int_equal(scheme->kind, cases[i].kind);
+        assert_int_equal(scheme->tls, cases[i].tls);
+        assert_ptr_equal(sf_coordinator_scheme(cases[i].url, NULL), scheme);
+    }
+    static const char *const unknown[] = {"",       "zk",           "zk:/h",   "zk:h",
+                                          "ZK://h", "zkss://h",     " zk://h", "http://h",
+                                          "local:", "zookeeper://h"};
+    for (size_t i = 0; i < SF_COUNT(unknown); i++)
+        assert_null(sf_coordinator_scheme(unknown[i], NULL));
+    assert_string_equal(sf_coordinator_kind_name(SF_COORDINATOR_LOCAL), "local");
+    assert_string_equal(sf_coordinator_kind_name(SF_COORDINATOR_ZOOKEEPER), "ZooKeeper");
+    assert_string_equal(sf_coordinator_kind_name(SF_COORDINATOR_ETCD), "etcd");
+}
+
+static void forms(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"local:///", "zk://h", "zks://h:1,i:2/c", "etcd://h",
+                                       "etcds://[::1]:2"};
+    static const char *const bad[] = {"local://", "local://x", "zk://", "zk:///c",
+                                      "etcd:///", "http://h",  ""};
+    for (size_t i = 0; i < SF_COUNT(good); i++)
+        assert_true(sf_coordinator_url_ok(good[i]));
+    for (size_t i = 0; i < SF_COUNT(bad); i++)
+        assert_false(sf_coordinator_url_ok(bad[i]));
+    char url[SF_COORDINATOR_URL_MAX + 2] = "local:///";
+    memset(url + strlen(url), 'x', sizeof url - strlen(url));
+    url[SF_COORDINATOR_URL_MAX + 1] = '\0';
+    assert_false(sf_coordinator_url_ok(url));
+    url[SF_COORDINATOR_URL_MAX] = '\0';
+    assert_true(sf_coordinator_url_ok(url));
+}
+
+static void default_place(void **state)
+{
+    (void)state;
+    static const struct {
+        bool as_root;
+        const char *state_home, *home, *url;
+    } cases[] = {
+        {true, "/s", "/h", "local:///var/lib/snowfleet"},
+        {false, "/s", "/h", "local:///s/snowfleet"},
+        {false, NULL, "/h", "local:///h/.local/state/snowfleet"},
+        {false, "", "/h", "local:///h/.local/state/snowfleet"},
+        {false, "relative", "/h", "local:///h/.local/state/snowfleet"},
+        {false, NULL, NULL, NULL},
+        {false, "relative", "h", NULL},
+    };
+    for (size_t i = 0; i < SF_COUNT(cases); i++) {
+        char url[SF_COORDINATOR_URL_MAX + 1] = "kept";
+        const int rc =
+            sf_coordinator_default(cases[i].as_root, cases[i].state_home, cases[i].home, url);
+        assert_int_equal(rc, cases[i].url != NULL ? 0 : -ENOENT);
+        assert_string_equal(url, cases[i].url != NULL ? cases[i].url : "kept");
+    }
+    /* At the limit, and past it. */
+    char path[SF_COORDINATOR_URL_MAX + 1] = "/", url[SF_COORDINATOR_URL_MAX + 1] = "kept";
+    const size_t most = SF_COORDINATOR_URL_MAX - strlen("local://") - strlen("/snowfleet");
+    memset(path + 1, 'x', most);
+    path[most + 1] = '\0';
+    assert_int_equal(sf_coordinator_default(false, path, NULL, url), -ENAMETOOLONG);
+    assert_string_equal(url, "kept");
+    path[most] = '\0';
+    assert_int_equal(sf_coordinator_default(false, path, NULL, url), 0);
+    assert_int_equal(strlen(url), SF_COORDINATOR_URL_MAX);
+    assert_true(sf_coordinator_url_ok(url));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(schemes),
+        cmocka_unit_test(forms),
+        cmocka_unit_test(default_place),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
