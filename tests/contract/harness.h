@@ -3,13 +3,9 @@
 #ifndef CONTRACT_HARNESS_H
 #define CONTRACT_HARNESS_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "unit/cmocka_all.h"
 
-#include <cmocka.h>
+#include <stdbool.h>
 
 #include "coord/coord.h"
 #include "coord/records.h"

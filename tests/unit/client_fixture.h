@@ -3,12 +3,7 @@
 #ifndef SF_TESTS_CLIENT_FIXTURE_H
 #define SF_TESTS_CLIENT_FIXTURE_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit/cmocka_all.h"
 
 #include <snowfleet/client.h>
 

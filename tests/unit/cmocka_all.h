@@ -1,4 +1,4 @@
-/* cmocka and the headers it wants before it, in their order. */
+/* cmocka and the headers that it wants before it, in their order: the only include of it. */
 #ifndef SF_TESTS_CMOCKA_ALL_H
 #define SF_TESTS_CMOCKA_ALL_H
 

@@ -3,7 +3,7 @@
 #ifndef SF_TESTS_LOCAL_FIXTURE_H
 #define SF_TESTS_LOCAL_FIXTURE_H
 
-#include "cmocka_all.h"
+#include "unit/cmocka_all.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -5,7 +5,7 @@
 #ifndef SF_TESTS_RESERVATION_FIXTURE_H
 #define SF_TESTS_RESERVATION_FIXTURE_H
 
-#include "cmocka_all.h"
+#include "unit/cmocka_all.h"
 
 #include "coord/records.h"
 #include "fakes/fake_coord.h"

@@ -3,20 +3,15 @@
 #ifndef SF_TESTS_SERVER_FIXTURE_H
 #define SF_TESTS_SERVER_FIXTURE_H
 
+#include "unit/cmocka_all.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #include "base/bytes.h"
 #include "base/ticks.h"
@@ -118,6 +113,46 @@ static inline void fixture_stop(struct fixture *f)
     assert_int_equal(sf_metrics_sum(f->metrics, SF_METRIC_CONNECTIONS_TOTAL, 0) > 0, true);
     sf_metrics_destroy(f->metrics);
 }
+
+/* What a test begins with; where it names none: the default layout, 10 ms ahead, one generator. */
+struct arrangement {
+    struct sf_layout layout;
+    uint64_t max_ahead_ms;
+    unsigned generators;
+};
+#define TINY_LAYOUT {41, 5, 11, 6} /* 64 IDs a millisecond */
+
+static inline int fixture_setup_prepared(void **state)
+{
+    const struct arrangement usual = {SF_DEFAULT_LAYOUT, 10, 1};
+    const struct arrangement *with = *state != NULL ? *state : &usual;
+    struct fixture *f = malloc(sizeof *f);
+    assert_non_null(f);
+    fixture_prepare(f, with->layout, with->max_ahead_ms, with->generators);
+    *state = f;
+    return 0;
+}
+
+static inline int fixture_setup_started(void **state)
+{
+    fixture_setup_prepared(state);
+    fixture_start(*state);
+    return 0;
+}
+
+static inline int fixture_teardown(void **state)
+{
+    fixture_stop(*state);
+    free(*state);
+    return 0;
+}
+
+/* Rows of the table of tests; with: a struct arrangement * or NULL. A prepared test changes
+ * f->options and calls fixture_start. */
+#define STARTED_TEST(test, with) \
+    cmocka_unit_test_prestate_setup_teardown(test, fixture_setup_started, fixture_teardown, with)
+#define PREPARED_TEST(test, with) \
+    cmocka_unit_test_prestate_setup_teardown(test, fixture_setup_prepared, fixture_teardown, with)
 
 static inline int client_connect(const struct fixture *f)
 {

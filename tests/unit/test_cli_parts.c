@@ -1,12 +1,6 @@
 /* The parts of the tool that compute: the set of seen IDs against a plain list, the histogram
  * against sorted values. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-
-#include <cmocka.h>
+#include "unit/cmocka_all.h"
 
 #include "base/random.h"
 #include "cli/histogram.h"

@@ -1,11 +1,6 @@
 /* Names that change their addresses: getaddrinfo is the test's own here, and 127.0.0.1 to .3 are
  * three servers. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit/cmocka_all.h"
 
 #include <netdb.h>
 #include <netinet/in.h>

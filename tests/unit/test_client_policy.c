@@ -1,13 +1,6 @@
 /* Whom the client asks, and when it asks again: the pure part, by tables and by a small simulation
  * of a fleet. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-
-#include <cmocka.h>
+#include "unit/cmocka_all.h"
 
 #include "base/random.h"
 #include "client/policy.h"

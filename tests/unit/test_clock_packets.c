@@ -1,15 +1,9 @@
 /* NTP and chrony packets, the kernel's answer: every field and every refusal, by tables. */
+#include "unit/cmocka_all.h"
+
 #include <errno.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/timex.h>
-
-#include <cmocka.h>
 
 #include "base/bytes.h"
 #include "base/ticks.h"

@@ -1,13 +1,7 @@
 /* The policy, driven look by look with clocks of our own. */
-#include <inttypes.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
+#include "unit/cmocka_all.h"
 
-#include <cmocka.h>
+#include <inttypes.h>
 
 #include "base/random.h"
 #include "base/ticks.h"

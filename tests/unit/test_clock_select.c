@@ -1,12 +1,5 @@
 /* Which servers to believe, and which sample of one server. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-
-#include <cmocka.h>
+#include "unit/cmocka_all.h"
 
 #include "base/random.h"
 #include "base/ticks.h"

@@ -1,16 +1,10 @@
 /* The strings of clock.sources, what a TRACKING reply means, what NTP servers say together, and the
  * pace of asking. */
+#include "unit/cmocka_all.h"
+
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #include "clock/source.h"
 

@@ -1,6 +1,6 @@
 /* unit/test_coord_local.c - what the contract suite cannot reach: a disk that fails, stalls or is
  * damaged, processes that die or fork at every step, and directories that are not fit. */
-#include "local_fixture.h"
+#include "unit/local_fixture.h"
 
 /* Seals and directories. */
 

@@ -1,6 +1,6 @@
 /* unit/test_coord_local_init.c - INIT of the local backend that is cut off, on a disk that is full,
  * and what it costs. */
-#include "local_fixture.h"
+#include "unit/local_fixture.h"
 
 /* In memory, where there is such a place: a thousand syncs of a disk that is busy take minutes. */
 static int setup_in_memory(void **state)

@@ -1,6 +1,6 @@
 /* unit/test_coord_records.c - the coordinator's documents: what is read back is what was written,
  * and what is not ours is refused with a reason. */
-#include "cmocka_all.h"
+#include "unit/cmocka_all.h"
 
 #include <errno.h>
 #include <stdio.h>

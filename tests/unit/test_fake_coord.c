@@ -1,6 +1,6 @@
 /* unit/test_fake_coord.c - the faults of the coordinator in memory, and that it does nothing by
  * itself. That it keeps the contract when there is no fault is shown by tests/contract. */
-#include "cmocka_all.h"
+#include "unit/cmocka_all.h"
 
 #include "base/ticks.h"
 #include "coord/records.h"

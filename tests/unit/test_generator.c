@@ -1,15 +1,10 @@
 /* The generator: overflow, limit, borrowing, closing, moving, and closing under concurrent minting.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "unit/cmocka_all.h"
 
-#include <cmocka.h>
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stdlib.h>
 
 #include "base/random.h"
 #include "id/generator.h"

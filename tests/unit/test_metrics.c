@@ -1,15 +1,10 @@
 /* The table, counting in blocks, and both expositions; promtool judges the text format, the
  * document must name every metric. */
+#include "unit/cmocka_all.h"
+
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #include "metrics/metrics.h"
 #include "wire/frame.h"

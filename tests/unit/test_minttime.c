@@ -1,13 +1,8 @@
 /* Minting time: tables, and properties over random histories of slews and steps. */
-#include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <time.h>
+#include "unit/cmocka_all.h"
 
-#include <cmocka.h>
+#include <pthread.h>
+#include <time.h>
 
 #include "base/random.h"
 #include "base/ticks.h"

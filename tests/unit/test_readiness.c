@@ -1,11 +1,5 @@
 /* Readiness: which facts make a worker ready, and the sentences that people read. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-#include <string.h>
+#include "unit/cmocka_all.h"
 
 #include "worker/readiness.h"
 

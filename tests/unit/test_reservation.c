@@ -1,6 +1,6 @@
 /* unit/test_reservation.c - how a worker learns of its fleet, claims, and gets a slot: every answer
  * of every request on the way, the waits, and the texts. */
-#include "reservation_fixture.h"
+#include "unit/reservation_fixture.h"
 
 static void its_states_have_names(void **state)
 {

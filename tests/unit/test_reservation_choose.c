@@ -1,5 +1,5 @@
 /* unit/test_reservation_choose.c - which slot a claim tries, and how a datacenter is counted. */
-#include "cmocka_all.h"
+#include "unit/cmocka_all.h"
 
 #include "worker/reservation.h"
 

@@ -1,6 +1,6 @@
 /* unit/test_reservation_config.c - a worker and the config of its fleet at the start: missing, made
  * by the worker itself, not the one it was told of. */
-#include "reservation_fixture.h"
+#include "unit/reservation_fixture.h"
 
 static void without_a_fleet_it_waits(void **state)
 {

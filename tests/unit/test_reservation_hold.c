@@ -1,6 +1,6 @@
 /* unit/test_reservation_hold.c - what a holder does about every answer to its writes, about losing
  * its claim, its slot or its coordinator, and about a fleet that changes under it. */
-#include "reservation_fixture.h"
+#include "unit/reservation_fixture.h"
 
 /* Until its next renewal is on its way. */
 static void until_renewal(struct machine *m)

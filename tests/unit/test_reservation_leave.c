@@ -1,6 +1,6 @@
 /* unit/test_reservation_leave.c - giving a slot back, because the worker leaves or because its
  * clock is wrong, with every kind of doubt. */
-#include "reservation_fixture.h"
+#include "unit/reservation_fixture.h"
 
 static struct sf_coord_claim first_claim(size_t *ret_count)
 {

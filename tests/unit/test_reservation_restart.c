@@ -1,6 +1,6 @@
 /* unit/test_reservation_restart.c - going on with the slot of a process that was killed: what is
  * accepted, every reason to start anew, and that IDs lie above all that was minted. */
-#include "reservation_fixture.h"
+#include "unit/reservation_fixture.h"
 
 static struct sf_reservation_memory memory_of(const struct machine *m)
 {

@@ -1,5 +1,5 @@
 /* How often the clock is read: for what came in together, not for each request. */
-#include "server_fixture.h"
+#include "unit/server_fixture.h"
 
 enum { REQUESTS = 2000, REQUESTS_PER_READING = 10 };
 static const struct sf_layout wide = {41, 5, 5, 12};

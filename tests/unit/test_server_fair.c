@@ -1,6 +1,6 @@
 /* Who gets IDs when there are not enough, and who is told what: minting time stands still until the
  * test moves it, so what is counted are its milliseconds, not those of the machine. */
-#include "server_fixture.h"
+#include "unit/server_fixture.h"
 
 #include <dirent.h>
 

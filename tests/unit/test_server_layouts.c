@@ -1,6 +1,6 @@
 /* The server with layouts of extreme widths, and at the end of a layout's timestamps: what comes
  * over the wire decodes to the right slot and time, and nothing is minted past the end. */
-#include "server_fixture.h"
+#include "unit/server_fixture.h"
 
 #define AHEAD_MS 20
 #define WORKER   1

@@ -1,6 +1,6 @@
 /* Far more is asked for than there are IDs: what is accepted is answered in bounded time, what
  * there is gets handed out, and it is over when the demand is. */
-#include "server_fixture.h"
+#include "unit/server_fixture.h"
 
 /* Few requests and fewer IDs: the server and the peers have little to do, also on a busy machine.
  */

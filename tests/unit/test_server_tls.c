@@ -1,6 +1,6 @@
 /* TLS on the data port: what is let in, what is not, and that new files take effect without
  * disturbing anybody. */
-#include "server_fixture.h"
+#include "unit/server_fixture.h"
 
 #include <openssl/evp.h>
 #include <openssl/pem.h>

@@ -1,0 +1,130 @@
+/* AUTH: who may ask for IDs, how many, and what is counted by name. */
+#include "unit/server_fixture.h"
+
+#include "base/strbuf.h"
+
+static void write_tokens(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_int_equal(fwrite(text, 1, strlen(text), file), strlen(text));
+    fclose(file);
+}
+
+static void expect_metric(const struct fixture *f, const char *line)
+{
+    bool found = false;
+    for (int64_t end = sf_mono_ns() + PATIENCE_MS * SF_NS_PER_MS; !found && sf_mono_ns() < end;) {
+        struct sf_strbuf page;
+        sf_strbuf_init(&page, 1 << 20);
+        sf_metrics_scrape(f->metrics, false, &page);
+        found = strstr(page.text, line) != NULL;
+        sf_strbuf_free(&page);
+        sf_sleep_ms(2);
+    }
+    if (!found)
+        fail_msg("%s is not there", line);
+}
+
+static int client_auth(const struct fixture *f, const char *token, unsigned status)
+{
+    uint8_t frame[300];
+    const int fd = client_connect(f);
+    client_send(fd, frame, sf_wire_put_auth(frame, sizeof frame, 9, token, strlen(token)));
+    expect_status(fd, 0x85, 9, status);
+    return fd;
+}
+
+static void test_auth(void **state)
+{
+    struct fixture *f = *state;
+    char path[] = "/tmp/sf-tokens-XXXXXX";
+    const int file = mkstemp(path);
+    assert_true(file >= 0);
+    assert_int_equal(write(file, "# who\none:secret-1\ntwo:secret-2\n", 32), 32);
+    close(file);
+    f->options.token_file = path;
+    fixture_start(f);
+    const int fd = client_connect(f);
+    uint8_t frame[300];
+    client_next(fd, 1, 1);
+    expect_status(fd, 0x81, 1, SF_WIRE_DENIED);
+    client_send(fd, frame, sf_wire_put_auth(frame, sizeof frame, 2, "secret-3", 8));
+    expect_status(fd, 0x85, 2, SF_WIRE_DENIED);
+    client_send(fd, frame, sf_wire_put_auth(frame, sizeof frame, 3, "secret-", 7));
+    expect_status(fd, 0x85, 3, SF_WIRE_DENIED);
+    client_send(fd, frame, sf_wire_put_ping(frame, sizeof frame, 4, "", 0));
+    expect_status(fd, 0x82, 4, SF_WIRE_OK);
+    client_send(fd, frame, sf_wire_put_auth(frame, sizeof frame, 5, "secret-2", 8));
+    client_next(fd, 6, 1);
+    expect_status(fd, 0x85, 5, SF_WIRE_OK);
+    uint64_t last = 0;
+    assert_int_equal(expect_ids(fd, 6, &last), 1);
+    struct sf_error err = {0};
+    f->options.token_file = "/nonexistent/tokens";
+    assert_int_equal(sf_server_reload(f->server, &f->options, &err), -ENOENT);
+    assert_non_null(strstr(err.text, "/nonexistent/tokens"));
+    close(fd);
+    unlink(path);
+}
+
+/* A name's limit holds over all its connections; reading the file again moves limits and revokes.
+ */
+static void test_names(void **state)
+{
+    struct fixture *f = *state;
+    char path[] = "/tmp/sf-tokens-XXXXXX";
+    close(mkstemp(path));
+    write_tokens(path, "free:secret-1\nslow:secret-2:10:5\n");
+    f->options.token_file = path;
+    fixture_start(f);
+    const int open = client_auth(f, "secret-1", SF_WIRE_OK);
+    const int one = client_auth(f, "secret-2", SF_WIRE_OK),
+              two = client_auth(f, "secret-2", SF_WIRE_OK);
+    uint64_t last = 0;
+    client_next(one, 1, 3);
+    assert_int_equal(expect_ids(one, 1, &last), 3);
+    last = 0;
+    client_next(two, 2, 5);
+    expect_status(two, 0x81, 2, SF_WIRE_RATE_LIMITED);
+    client_next(open, 3, 5000);
+    assert_int_equal(expect_ids(open, 3, &last), 5000);
+    expect_metric(f, "snowfleet_auth_requests_total{name=\"slow\"} 1\n");
+    expect_metric(f, "snowfleet_auth_ids_total{name=\"free\"} 5000\n");
+    expect_metric(f, "snowfleet_auth_limited_total{name=\"slow\"} 1\n");
+    expect_metric(f, "snowfleet_auth_logins_total{name=\"slow\"} 2\n");
+    expect_metric(f, "snowfleet_rate_limited_total{scope=\"name\"} 1\n");
+    /* slow is slow no more; free has got another token. */
+    write_tokens(path, "free:secret-3\nslow:secret-2\n");
+    struct sf_error err = {0};
+    assert_int_equal(sf_server_reload(f->server, &f->options, &err), 0);
+    close(client_auth(f, "secret-3", SF_WIRE_OK));
+    client_next(open, 4, 1);
+    expect_status(open, 0x81, 4, SF_WIRE_DENIED);
+    last = 0;
+    client_next(two, 5, 5000);
+    assert_int_equal(expect_ids(two, 5, &last), 5000);
+    expect_metric(f, "snowfleet_auth_ids_total{name=\"slow\"} 5003\n");
+    expect_metric(f, "snowfleet_auth_ids_total{name=\"free\"} 5000\n");
+    static const char *const bad[] = {"a:b:c\n", "a:b:0\n",    "a:b:1:\n",   "a b:c\n",
+                                      "a:\n",    ":b\n",       "a:b\na:c\n", "a:b\nc:b\n",
+                                      "",        "a:b:1:2:3\n"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        write_tokens(path, bad[i]);
+        assert_int_equal(sf_server_reload(f->server, &f->options, &err), -EINVAL);
+        assert_non_null(strstr(err.text, "listen.token_file"));
+    }
+    close(open);
+    close(one);
+    close(two);
+    unlink(path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        PREPARED_TEST(test_auth, NULL),
+        PREPARED_TEST(test_names, NULL),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
