@@ -1,3 +1,5 @@
+/* The end of a program whose own assertion failed: one line on stderr, written without stdio's
+ * buffers. */
 #include "base/assert.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* Token buckets: the arithmetic of one word, in sixteenths of a nanosecond. */
 #include "base/bucket.h"
 
 /* Parts of a nanosecond. Times are 64 bits: with 16 parts they last for 18 years of uptime, and one

@@ -1,3 +1,4 @@
+/* Errors for people: the sentence is cut to what fits, and shows that it was. */
 #include "base/error.h"
 
 #include <stdarg.h>

@@ -1,6 +1,9 @@
+/* Log lines: how one is made of a sentence, written in one piece, and given up when nobody takes
+ * it. */
 #include "base/log.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -55,9 +58,9 @@ void sf_log_set_level(struct sf_log *log, enum sf_log_level level)
         atomic_store_explicit(&log->level, (int)level, memory_order_relaxed);
 }
 
-bool sf_log_enabled(const struct sf_log *log, enum sf_log_level level)
+static bool is_enabled(const struct sf_log *log, enum sf_log_level level)
 {
-    return log && (int)level >= atomic_load_explicit(&log->level, memory_order_relaxed);
+    return log != NULL && (int)level >= atomic_load_explicit(&log->level, memory_order_relaxed);
 }
 
 /* A line under construction; `limit` keeps room for what must follow the sentence. */
@@ -183,8 +186,7 @@ static void emit(struct sf_log *log, enum sf_log_level level, const char *event,
     bool room = has_room(log);
     if (room && log->lost > 0) {
         char text[64];
-        snprintf(text, sizeof text, "%llu lines, because nobody took them",
-                 (unsigned long long)log->lost);
+        snprintf(text, sizeof text, "%" PRIu64 " lines, because nobody took them", log->lost);
         write_line(log, SF_LOG_WARN, "log.lost", text);
         room = has_room(log);
         log->lost = 0;
@@ -208,7 +210,7 @@ static void format_sentence(char sentence[SF_LOG_LINE_MAX], const char *format, 
 void sf_log_write(struct sf_log *log, enum sf_log_level level, const char *event,
                   const char *format, ...)
 {
-    if (!sf_log_enabled(log, level))
+    if (!is_enabled(log, level))
         return;
     char sentence[SF_LOG_LINE_MAX];
     va_list args;
@@ -221,7 +223,7 @@ void sf_log_write(struct sf_log *log, enum sf_log_level level, const char *event
 bool sf_log_limited(struct sf_log *log, struct sf_log_limiter *limiter, int64_t interval_ms,
                     enum sf_log_level level, const char *event, const char *format, ...)
 {
-    if (!sf_log_enabled(log, level))
+    if (!is_enabled(log, level))
         return false;
     const int64_t now_ms = sf_mono_ns() / SF_NS_PER_MS;
     int64_t passed_ms = atomic_load_explicit(&limiter->passed_mono_ms, memory_order_relaxed);
@@ -242,8 +244,7 @@ bool sf_log_limited(struct sf_log *log, struct sf_log_limiter *limiter, int64_t 
     }
     /* The count goes first, so that a long sentence cannot push it out of the line. */
     char counted[SF_LOG_LINE_MAX + 64];
-    snprintf(counted, sizeof counted, "(%llu like this held back) %s",
-             (unsigned long long)held_back, sentence);
+    snprintf(counted, sizeof counted, "(%" PRIu64 " like this held back) %s", held_back, sentence);
     emit(log, level, event, counted);
     return true;
 }

@@ -23,7 +23,6 @@ struct sf_log;
 struct sf_log *sf_log_create(int fd, enum sf_log_level level, enum sf_log_format format);
 void sf_log_destroy(struct sf_log *log);
 void sf_log_set_level(struct sf_log *log, enum sf_log_level level);
-bool sf_log_enabled(const struct sf_log *log, enum sf_log_level level);
 
 /* Writes a line. log may be NULL (nothing is written). */
 void sf_log_write(struct sf_log *log, enum sf_log_level level, const char *event,

@@ -1,3 +1,4 @@
+/* Strict parsers of numbers, sizes, IDs and addresses. Times and durations are in time_text.c. */
 #include "base/parse.h"
 
 #include <arpa/inet.h>

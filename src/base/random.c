@@ -1,3 +1,4 @@
+/* Random bytes from the kernel, and the small generator for whatever must be repeatable. */
 #include "base/random.h"
 
 #include <errno.h>

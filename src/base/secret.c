@@ -1,3 +1,4 @@
+/* Who else may read a file with a secret: the one rule for keys, tokens and passwords. */
 #include "base/secret.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* Text that grows by doubling, up to its bound. */
 #include "base/strbuf.h"
 
 #include <stdarg.h>

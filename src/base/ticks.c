@@ -1,3 +1,4 @@
+/* The real clocks of the machine, for whoever is not given other ones. */
 #include "base/ticks.h"
 
 #include <stddef.h>

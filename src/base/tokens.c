@@ -1,3 +1,4 @@
+/* Token files: reading, checking in constant time, and counting who still holds a token. */
 #include "base/tokens.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* UTF-8, one character at a time, after the table of RFC 3629. */
 #include "base/utf8.h"
 
 size_t sf_utf8_next(const char *text, size_t size, uint32_t *ret_code)

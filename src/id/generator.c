@@ -1,3 +1,5 @@
+/* The slow side of the generator: setting up, limits, closing, and minting when another thread was
+ * first. */
 #include "id/generator.h"
 
 #include <errno.h>
@@ -31,42 +33,31 @@ void sf_generator_init(struct sf_generator *gen, const struct sf_layout *layout,
 
 /* Slot and limit are stored while the word is closed; the release store of the word publishes them.
  */
-static int open_at(struct sf_generator *gen, uint64_t datacenter, uint64_t worker,
-                   uint64_t last_word, uint64_t limit_ms)
+int sf_generator_open(struct sf_generator *gen, uint64_t datacenter, uint64_t worker,
+                      uint64_t start_ms, uint64_t limit_ms)
 {
+    const unsigned sequence_bits = gen->layout.sequence_bits;
     const uint64_t before = atomic_load(gen->word);
     if (!(before & SF_GENERATOR_CLOSED))
         return -EALREADY;
-    if (datacenter > sf_layout_max_datacenter(&gen->layout) ||
+    if (start_ms > sf_layout_max_timestamp(&gen->layout) ||
+        datacenter > sf_layout_max_datacenter(&gen->layout) ||
         worker > sf_layout_max_worker(&gen->layout))
         return -ERANGE;
-    uint64_t word = before & ~SF_GENERATOR_CLOSED;
+    const uint64_t start_word = start_ms << sequence_bits;
+    const uint64_t last_word = start_word > 0 ? start_word - 1 : 0;
     /* One past where it stood, so that this value never stood in the word before: a minter that
      * slept since then fails. */
-    word = word + 1 > last_word ? word + 1 : last_word;
+    uint64_t word = (before & ~SF_GENERATOR_CLOSED) + 1;
+    if (word < last_word)
+        word = last_word;
     if (word & SF_GENERATOR_CLOSED)
         return -ERANGE;
-    const unsigned sequence_bits = gen->layout.sequence_bits;
     atomic_store(&gen->slot_bits, (datacenter << (gen->layout.worker_bits + sequence_bits)) |
                                       (worker << sequence_bits));
     atomic_store(&gen->limit_word, limit_word_of(gen, limit_ms));
     atomic_store(gen->word, word);
     return 0;
-}
-
-int sf_generator_open(struct sf_generator *gen, uint64_t datacenter, uint64_t worker,
-                      uint64_t start_ms, uint64_t limit_ms)
-{
-    if (start_ms > sf_layout_max_timestamp(&gen->layout))
-        return -ERANGE;
-    const uint64_t start_word = start_ms << gen->layout.sequence_bits;
-    return open_at(gen, datacenter, worker, start_word > 0 ? start_word - 1 : 0, limit_ms);
-}
-
-int sf_generator_open_after(struct sf_generator *gen, uint64_t datacenter, uint64_t worker,
-                            uint64_t last_word, uint64_t limit_ms)
-{
-    return open_at(gen, datacenter, worker, last_word & ~SF_GENERATOR_CLOSED, limit_ms);
 }
 
 void sf_generator_close(struct sf_generator *gen)

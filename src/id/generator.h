@@ -71,10 +71,6 @@ void sf_generator_init(struct sf_generator *gen, const struct sf_layout *layout,
 int sf_generator_open(struct sf_generator *gen, uint64_t datacenter, uint64_t worker,
                       uint64_t start_ms, uint64_t limit_ms);
 
-/* As open, but continues right behind last_word (fast restart). */
-int sf_generator_open_after(struct sf_generator *gen, uint64_t datacenter, uint64_t worker,
-                            uint64_t last_word, uint64_t limit_ms);
-
 /* Sets the closed bit; idempotent. Afterwards no mint succeeds and sf_generator_last_ms is final.
  */
 void sf_generator_close(struct sf_generator *gen);

@@ -1,3 +1,4 @@
+/* What the bits of an ID mean: layouts, encoding, decoding (include/snowfleet/id.h). */
 #include <snowfleet/id.h>
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* Names of faults and of paths, for the report of a campaign. */
 #include "counts.h"
 
 const char *const sim_fault_names[SIM_FAULTS] = {[SIM_KILL] = "kill",

@@ -1,3 +1,4 @@
+/* The shapes that a campaign draws from, and how often each comes up. */
 #include "shapes.h"
 
 #include <string.h>

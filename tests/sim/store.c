@@ -1,3 +1,5 @@
+/* The simulated coordinator: requests are judged here in one step each, as ZooKeeper and etcd
+ * would. */
 #include "store.h"
 
 #include <stdlib.h>

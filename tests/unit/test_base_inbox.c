@@ -1,3 +1,4 @@
+/* base/inbox.h: order, many posters at once, what is left over when the inbox goes. */
 #include "unit/cmocka_all.h"
 
 #include <poll.h>

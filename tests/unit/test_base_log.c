@@ -1,3 +1,4 @@
+/* base/log.h: lines as text and JSON, what is escaped, limiters, a pipe that nobody reads. */
 #include "unit/cmocka_all.h"
 
 #include <errno.h>
@@ -132,13 +133,16 @@ static void levels(void **state)
 {
     struct fixture *f = *state;
     struct sf_log *log = sf_log_create(f->write_fd, SF_LOG_WARN, SF_LOG_TEXT);
-    assert_false(sf_log_enabled(log, SF_LOG_INFO));
-    assert_true(sf_log_enabled(log, SF_LOG_WARN));
-    assert_true(sf_log_enabled(log, SF_LOG_ERROR));
-    assert_false(sf_log_enabled(NULL, SF_LOG_ERROR));
+    sf_log_write(log, SF_LOG_INFO, "level.info", "below the level");
+    sf_log_write(log, SF_LOG_WARN, "level.warn", "at it");
+    assert_string_equal(read_once(f) + 24, " WARN  level.warn at it\n");
+    sf_log_write(log, SF_LOG_ERROR, "level.error", "above it");
+    assert_string_equal(read_once(f) + 24, " ERROR level.error above it\n");
     sf_log_set_level(log, SF_LOG_DEBUG);
-    assert_true(sf_log_enabled(log, SF_LOG_DEBUG));
+    sf_log_write(log, SF_LOG_DEBUG, "level.debug", "lowered");
+    assert_string_equal(read_once(f) + 24, " DEBUG level.debug lowered\n");
     sf_log_write(NULL, SF_LOG_ERROR, "e", "nothing");
+    sf_log_set_level(NULL, SF_LOG_DEBUG);
     sf_log_destroy(log);
     sf_log_destroy(NULL);
 

@@ -1,3 +1,4 @@
+/* base/parse.h: every parser at the edges of its range, and what none of them accepts. */
 #include "unit/cmocka_all.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* config/config.h: the order of file, environment and flags, and the words of every refusal. */
 #include "unit/cmocka_all.h"
 
 #include <errno.h>

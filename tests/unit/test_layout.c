@@ -1,3 +1,4 @@
+/* <snowfleet/id.h>: layouts that are allowed and refused, and IDs there and back. */
 #include "unit/cmocka_all.h"
 
 #include <errno.h>

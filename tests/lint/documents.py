@@ -1,0 +1,113 @@
+"""The pages list what the sources have: options, metrics, frames, log events."""
+import re
+
+from source import line_of
+
+LOG_CALL = re.compile(r"\b(?:sf_log_write|sf_log_limited|write_line|sf_res_log|sf_shared_event)\s*\(")
+
+
+def arguments_at(text, begin):
+    """What stands between the parenthesis that was opened before `begin` and the one that closes it."""
+    depth = 0
+    for match in re.compile(r'"(?:\\.|[^"\\\n])*"|[()]').finditer(text, begin):
+        depth += {"(": 1, ")": -1}.get(match.group(0), 0)
+        if depth < 0:
+            return text[begin:match.start()]
+    return text[begin:]
+
+
+def both(tree, table, page):
+    """Paths of a table in the sources and the page that documents it, or None where one is not in the tree."""
+    table, page = tree.source / table, tree.source / page
+    for path in (table, page):
+        if not path.exists():
+            tree.skip(f"{tree.name(path)} is not in the tree")
+            return None
+    return table, page
+
+
+def check_listed(tree, table, pattern, page, what):
+    paths = both(tree, table, page)
+    if paths is None:
+        return
+    found = re.findall(pattern, tree.text(paths[0]), re.M)
+    if not found:
+        tree.complain(paths[0], 1, f"no {what} found: this check reads the table wrongly")
+    text = paths[1].read_text()
+    for name in found:
+        # A counter's series is exposed with _total.
+        name = name if isinstance(name, str) else name[0] + ("_total" if name[1] == "COUNTER" else "")
+        if not re.search(r"(?<![\w.])" + re.escape(name) + r"(?!\w)", text):
+            tree.complain(paths[1], 1, f"{what} {name} is not documented")
+
+
+def check_options(tree):
+    check_listed(tree, "src/config/options.c", r'^    \{"([a-z_]+\.[a-z_]+)",', "docs/configuration.md", "option")
+
+
+def check_metrics(tree):
+    check_listed(tree, "src/metrics/table.h", r'^\s*X\([A-Z_0-9]+, "([a-z_0-9]+)", ([A-Z]+)', "docs/metrics.md", "metric")
+
+
+def check_frames(tree):
+    """Every type of frame has a row in docs/protocol.md with its number and name, and no other type has."""
+    paths = both(tree, "src/wire/frame.h", "docs/protocol.md")
+    if paths is None:
+        return
+    frames = {number: name for name, number in re.findall(r"^\s*SF_WIRE_([A-Z]+) = (0x[0-9A-F]{2})", tree.bare(paths[0]), re.M)
+              if name != "RESPONSE"}
+    if not frames:
+        tree.complain(paths[0], 1, "no frame found: this check reads the table wrongly")
+    page = paths[1].read_text()
+    rows = {match.group(1): (match.group(2), line_of(page, match.start()))
+            for match in re.finditer(r"^\| (0x[0-9A-F]{2}) \| ([^|]+) \|", page, re.M)}
+    for number, name in frames.items():
+        told, line = rows.get(number, (None, 1))
+        if told is None:
+            tree.complain(paths[1], 1, f"frame {name} ({number}) is not documented")
+        elif told.isupper() and told != name:
+            tree.complain(paths[1], line, f"frame {number} is {name}, not {told}")
+    for number, (told, line) in rows.items():
+        if number not in frames:
+            tree.complain(paths[1], line, f"frame {told} ({number}) is not in the sources")
+
+
+def log_events(tree):
+    """{event: (levels, path, line)} of every call that writes a log line or tells an event."""
+    found = {}
+    for path in tree.files("src", suffixes=(".c",)):
+        text = tree.bare(path)
+        for match in LOG_CALL.finditer(text):
+            arguments = arguments_at(text, match.end())
+            line = line_of(text, match.start())
+            levels = {level.lower() for level in re.findall(r"\bSF_LOG_(DEBUG|INFO|WARN|ERROR)\b", arguments)}
+            names = re.findall(r'"([a-z]+\.[a-z_-]+)"', arguments)
+            if not names and not re.search(r"\bevent\b", arguments):
+                tree.complain(path, line, "a log line without a literal event name")
+            for name in names:
+                if not re.fullmatch(r"[a-z]+\.[a-z_]+", name):
+                    tree.complain(path, line, f"log event {name}: names are made of a-z and _")
+                found.setdefault(name, (set(), path, line))[0].update(levels)
+    return found
+
+
+def check_log_events(tree):
+    """docs/logs.md lists every log event with its levels, and no other."""
+    page = tree.source / "docs/logs.md"
+    if not page.exists():
+        tree.skip("docs/logs.md is not in the tree")
+        return
+    found, documented = log_events(tree), {}
+    for number, text in enumerate(page.read_text().splitlines(), 1):
+        match = re.match(r"\| (`[^|]*`) \| ([a-z, ]+) \| \S", text)
+        for name in re.findall(r"`([^`]+)`", match.group(1)) if match else ():
+            if name in documented:
+                tree.complain(page, number, f"log event {name} is listed twice")
+            documented[name] = set(match.group(2).split(", ")), number
+    for name, (levels, path, line) in sorted(found.items()):
+        if name not in documented:
+            tree.complain(path, line, f"log event {name} is not in docs/logs.md")
+        elif levels != documented[name][0]:
+            tree.complain(page, documented[name][1], f"log event {name} is written at level {', '.join(sorted(levels))}")
+    for name in sorted(documented.keys() - found.keys()):
+        tree.complain(page, documented[name][1], f"log event {name} is not in src")

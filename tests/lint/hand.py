@@ -1,0 +1,117 @@
+"""One hand: what every file does alike, as far as it can be read off the text. docs and CONTRIBUTING.md give the reasons."""
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from pending import is_pending
+from source import line_of
+
+BANNED = {
+    "sprintf": "snprintf", "vsprintf": "vsnprintf", "strcpy": "snprintf or memcpy", "strcat": "sf_strbuf",
+    "strncpy": "snprintf or memcpy", "strncat": "sf_strbuf", "strtok": "strcspn", "gets": "fgets",
+    "atoi": "sf_parse_i64", "atol": "sf_parse_i64", "atoll": "sf_parse_i64", "atof": "nothing: no floating input",
+    "rand": "sf_prng", "srand": "sf_prng", "random": "sf_prng", "srandom": "sf_prng",
+    "localtime": "sf_format_time_ms", "gmtime": "sf_format_time_ms", "ctime": "sf_format_time_ms",
+    "asctime": "sf_format_time_ms", "system": "nothing: no shells", "popen": "nothing: no shells",
+    "alloca": "malloc or a fixed array", "tmpnam": "mkstemp", "mktemp": "mkstemp", "setjmp": "nothing",
+    "longjmp": "nothing",
+    # Synchronous calls of the ZooKeeper library wait for ever when the session ends under them.
+    "zoo_create": "zoo_acreate2", "zoo_create2": "zoo_acreate2", "zoo_delete": "zoo_adelete", "zoo_exists": "zoo_awexists",
+    "zoo_wexists": "zoo_awexists", "zoo_get": "zoo_aget", "zoo_wget": "zoo_aget", "zoo_get_children": "zoo_awget_children2",
+    "zoo_get_children2": "zoo_awget_children2", "zoo_wget_children2": "zoo_awget_children2", "zoo_set": "zoo_aset",
+    "zoo_set2": "zoo_aset", "zoo_multi": "zoo_amulti",
+}
+BANNED_CALL = re.compile(r"(?<![\w.>])(" + "|".join(sorted(BANNED)) + r")\s*\(")
+LONG_LONG = re.compile(r"\(\s*(?:unsigned )?long long(?: int)?\s*\)")
+EXIT_CALL = re.compile(r"\b(?:_?[eE]xit|quick_exit)\s*\(\s*\d")
+# The numbers of sysexits.h, in the rooms that decide how a program ends.
+EXIT_ROOMS = ("src/cli/", "src/daemon/", "src/member/", "src/worker/")
+EXIT_CODE = re.compile(r"(?:\breturn\b|code = |\b(?:rc|status) = )[^;]*(?<![\w.])(6[4-9]|7[0-8])(?![\w.])[^;]*;")
+OPENING_MIN = 20
+CMOCKA_HEADER = "tests/lib/cmocka_all.h"
+# Headers are laid out by hand where a table or a comment reads better wide.
+FORMATTED = (".c",)
+
+
+def check_banned_calls(tree):
+    for path in tree.files("src", "include"):
+        code = tree.code(path)
+        for match in BANNED_CALL.finditer(code):
+            tree.complain(path, line_of(code, match.start()), f"{match.group(1)} is banned; use {BANNED[match.group(1)]}")
+
+
+def check_openings(tree):
+    """Every file begins with a comment that says what it is for."""
+    for path in tree.files("src", "include", "tests"):
+        match = re.match(r"/\*(.*?)\*/", tree.text(path), re.S)
+        if (match is None or len(match.group(1).strip()) < OPENING_MIN) and not is_pending("opening", tree.name(path)):
+            tree.complain(path, 1, "no opening comment that says what the file is for")
+
+
+def check_exit_codes(tree):
+    """Exit codes have names."""
+    for path in tree.files("src"):
+        if is_pending("exit code", tree.name(path)):
+            continue
+        code = tree.code(path)
+        for pattern in (EXIT_CALL, EXIT_CODE) if tree.name(path).startswith(EXIT_ROOMS) else (EXIT_CALL,):
+            for match in pattern.finditer(code):
+                tree.complain(path, line_of(code, match.start()), "a bare exit code: use its name")
+
+
+def check_casts(tree):
+    """64-bit numbers are printed with PRIu64 and PRId64."""
+    for path in tree.files("src", "include", "tests"):
+        if is_pending("long long", tree.name(path)):
+            continue
+        code = tree.code(path)
+        for match in LONG_LONG.finditer(code):
+            tree.complain(path, line_of(code, match.start()), "a cast to long long: print with PRIu64 or PRId64")
+
+
+def check_cmocka(tree):
+    """cmocka wants other headers before it, in their order: one header does that."""
+    for path in tree.files("tests"):
+        name = tree.name(path)
+        text = tree.bare(path)
+        match = re.search(r"^\s*#\s*include\s+<cmocka\.h>", text, re.M)
+        if match and name != CMOCKA_HEADER and not is_pending("cmocka", name):
+            tree.complain(path, line_of(text, match.start()), f'cmocka is included by "{CMOCKA_HEADER[len("tests/"):]}" only')
+
+
+def check_headers(tree):
+    """Every header compiles alone; the installed ones also as strict C11 and as C++."""
+    includes = ["-I", str(tree.source / "include"), "-I", str(tree.source / "src")]
+    if tree.generated:
+        includes += ["-I", tree.generated]
+    for path in tree.files("include", "src", suffixes=(".h",)):
+        public = path.is_relative_to(tree.source / "include")
+        name = path.relative_to(tree.source / ("include" if public else "src"))
+        modes = [["-x", "c", "-std=gnu17", "-D_GNU_SOURCE"]]
+        if public:
+            modes.append(["-x", "c", "-std=c11", "-pedantic-errors"])
+            if shutil.which("c++"):
+                modes.append(["-x", "c++", "-std=c++17", "-pedantic-errors"])
+        for mode in modes:
+            compiler = "c++" if "c++" in mode else tree.compiler
+            run = subprocess.run([compiler, "-fsyntax-only", "-Wall", "-Wextra", "-Werror", *mode, *includes, "-"], check=False,
+                                 input=f"#include <{name}>\n#include <{name}>\nextern int sf_unit;\n", capture_output=True, text=True)
+            if run.returncode != 0:
+                first = next((line for line in run.stderr.splitlines() if "error" in line), run.stderr.strip())
+                tree.complain(path, 1, f"does not compile alone ({' '.join(mode)}): {first}")
+
+
+def check_format(tree):
+    program = shutil.which("clang-format")
+    if not program:
+        tree.skip("clang-format is not installed")
+        return
+    paths = [str(path) for path in tree.files("src", "include", "tests", suffixes=FORMATTED)]
+    for begin in range(0, len(paths), 100):
+        run = subprocess.run([program, "--dry-run", "-Werror", "--ferror-limit=1", *paths[begin:begin + 100]], check=False,
+                             capture_output=True, text=True)
+        for match in re.finditer(r"^(\S+?):(\d+):\d+: error: code should be clang-formatted", run.stderr, re.M):
+            tree.complain(Path(match.group(1)), match.group(2), "not formatted: run clang-format -i")
+        if run.returncode != 0 and "clang-formatted" not in run.stderr:
+            tree.complain(Path("."), 0, f"clang-format failed: {run.stderr.strip()[:300]}")
