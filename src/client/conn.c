@@ -21,6 +21,13 @@
 #define OUT_START  1024
 #define RING_START 16
 
+static const uint8_t type_of[] = {
+    [SF_PENDING_CALL] = SF_WIRE_NEXT,
+    [SF_PENDING_PROBE] = SF_WIRE_NEXT,
+    [SF_PENDING_INFO] = SF_WIRE_INFO,
+    [SF_PENDING_AUTH] = SF_WIRE_AUTH,
+};
+
 void sf_conn_close(struct sf_conn *conn, const char *format, ...)
 {
     if (conn->state == SF_CONN_CLOSED)
@@ -219,9 +226,9 @@ int sf_conn_put_plain(struct sf_conn *conn, enum sf_pending_kind kind, const cha
     const uint32_t id = ++conn->next_request_id;
     uint8_t *to = conn->out + conn->out_end;
     const size_t room = conn->out_capacity - conn->out_end;
-    push(conn, &(struct sf_pending){.kind = kind, .sent_ns = now_ns}, id,
-         kind == SF_PENDING_AUTH ? sf_wire_put_auth(to, room, id, token, strlen(token))
-                                 : sf_wire_put_info(to, room, id));
+    push(
+        conn, &(struct sf_pending){.kind = kind, .sent_ns = now_ns}, id,
+        sf_wire_put_request(to, room, type_of[kind], id, token, token != NULL ? strlen(token) : 0));
     return 0;
 }
 
@@ -384,7 +391,7 @@ static void take_frame(struct sf_conn *conn, const struct sf_wire_header *header
         handler->on_goaway(ctx, conn, &goaway);
         return;
     }
-    if (header->type >= 0xC0) /* a push of a later version: not ours to know */
+    if (header->type >= SF_WIRE_GOAWAY) /* a push of a later version: not ours to know */
         return;
     if (header->type == SF_WIRE_ERROR) {
         if (header->code == SF_WIRE_BAD_REQUEST || header->code == SF_WIRE_UNSUPPORTED)
@@ -399,10 +406,8 @@ static void take_frame(struct sf_conn *conn, const struct sf_wire_header *header
         return;
     }
     const struct sf_pending pending = *sf_conn_pending_at(conn, 0);
-    const uint8_t type = pending.kind == SF_PENDING_AUTH   ? SF_WIRE_AUTH
-                         : pending.kind == SF_PENDING_INFO ? SF_WIRE_INFO
-                                                           : SF_WIRE_NEXT;
-    if (header->request_id != pending.request_id || header->type != (type | SF_WIRE_RESPONSE)) {
+    if (header->request_id != pending.request_id ||
+        header->type != (type_of[pending.kind] | SF_WIRE_RESPONSE)) {
         broken(conn, "an answer came out of order");
         return;
     }

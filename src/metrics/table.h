@@ -169,13 +169,14 @@ const char *sf_metrics_series_labels(enum sf_metric metric, unsigned series, cha
 
 /* --- numbers of series --- */
 
-/* requests_total. status as on the wire (enum sf_wire_status has the order of the table). */
+/* requests_total. status as on the wire. (The room does not know the wire: that labels and wire/frame.h have the same order is
+ * asserted in server/request.c, that they have the same names in tests/unit/test_wire_docs.c.) */
 static inline unsigned sf_series_request(enum sf_request_label type, unsigned status)
 {
     return (unsigned)type * SF_STATUSES + status;
 }
 
-/* The label of a type as on the wire (0x01 to 0x05; everything else is "other"). */
+/* The label of a type as on the wire: requests from 1 on, then "other" for everything else. */
 static inline enum sf_request_label sf_request_label_of(uint8_t wire_type)
 {
     return wire_type >= 1 && wire_type <= SF_REQUEST_OTHER ? (enum sf_request_label)(wire_type - 1)

@@ -42,7 +42,7 @@ bool sf_answer_error(struct sf_session *session, uint8_t request_type, enum sf_w
     uint8_t *to = sf_response_room(session, room);
     if (to == NULL)
         return false;
-    const bool is_request = request_type >= SF_WIRE_NEXT && request_type <= SF_WIRE_REQUEST_LAST;
+    const bool is_request = request_type >= 1 && request_type <= SF_WIRE_REQUEST_LAST;
     const uint8_t type = is_request ? request_type | SF_WIRE_RESPONSE : SF_WIRE_ERROR;
     shard->output_size +=
         (uint32_t)sf_wire_put_error(to, room, type, status, request_id, retry_after_ms, reason);
@@ -70,90 +70,144 @@ static void bad_frame(struct sf_session *session, unsigned part)
     sf_metrics_add(session->shard->metrics, SF_METRIC_BAD_FRAMES, part, 1);
 }
 
-static bool serve_info(struct sf_session *session, const struct sf_wire_header *header)
+/* What each request does. NEXT is minted in groups (mint.c); each of the others answers for itself.
+ */
+struct request {
+    struct sf_wire_header header;
+    const uint8_t *bytes; /* the frame's first byte; the frame is whole, */
+    size_t size;          /* and what else was read stands behind it */
+    uint64_t *id_budget;
+};
+
+/* Returns the bytes used; 0 when the session cannot go on now: it is served again later. */
+typedef size_t serve(struct sf_session *session, const struct request *request);
+
+static size_t used(const struct request *request, bool answered)
+{
+    return answered ? 4 + (size_t)request->header.length : 0;
+}
+
+static size_t serve_next(struct sf_session *session, const struct request *request)
+{
+    return sf_next_serve(session, request->bytes, request->size, request->id_budget);
+}
+
+static size_t serve_ping(struct sf_session *session, const struct request *request)
+{
+    return used(request, answer_ok(session, &request->header, request->bytes + SF_WIRE_HEADER_SIZE,
+                                   request->header.length - SF_WIRE_LENGTH_MIN));
+}
+
+static size_t serve_info(struct sf_session *session, const struct request *request)
 {
     const struct sf_server_host *host = &session->shard->server->options.host;
     char text[SF_INFO_MAX];
     const size_t size = host->info(host->ctx, text, sizeof text);
     SF_ASSERT(size <= sizeof text);
-    return answer_ok(session, header, text, size);
+    return used(request, answer_ok(session, &request->header, text, size));
 }
 
-static bool serve_time(struct sf_session *session, const struct sf_wire_header *header)
+static size_t serve_time(struct sf_session *session, const struct request *request)
 {
     const struct sf_server_host *host = &session->shard->server->options.host;
     struct sf_wire_time time;
     uint8_t body[SF_WIRE_TIME_SIZE];
     if (!host->time(host->ctx, &time))
-        return sf_answer_error(session, header->type, SF_WIRE_UNSUPPORTED, header->request_id, 0,
-                               "this worker has no bound for its clock");
+        return used(request, sf_answer_error(session, SF_WIRE_TIME, SF_WIRE_UNSUPPORTED,
+                                             request->header.request_id, 0,
+                                             "this worker has no bound for its clock"));
     sf_wire_put_time_body(body, &time);
-    return answer_ok(session, header, body, sizeof body);
+    return used(request, answer_ok(session, &request->header, body, sizeof body));
 }
 
-static bool serve_auth(struct sf_session *session, const struct sf_wire_header *header,
-                       const uint8_t *body)
+static size_t deny_token(struct sf_session *session, const struct request *request)
 {
-    struct sf_shard *shard = session->shard;
-    _Static_assert(SF_TOKEN_MAX == SF_WIRE_TOKEN_MAX, "a token of the file fits AUTH");
-    struct sf_token *token = shard->settings.tokens != NULL
-                                 ? sf_tokens_check(shard->settings.tokens, body, header->length - 8)
-                                 : NULL;
-    /* Without a token file there is nothing to prove: clients may send tokens before workers ask
-     * for them. */
-    if (token != NULL || shard->settings.tokens == NULL) {
-        if (!answer_ok(session, header, NULL, 0))
-            return false;
-        if (token != NULL) {
-            sf_token_unref(session->token);
-            session->token = sf_token_ref(token);
-            atomic_fetch_add_explicit(&token->logins, 1, memory_order_relaxed);
-        }
-        return true;
-    }
-    if (!sf_answer_error(session, header->type, SF_WIRE_DENIED, header->request_id, 0,
+    if (!sf_answer_error(session, SF_WIRE_AUTH, SF_WIRE_DENIED, request->header.request_id, 0,
                          "the token is not known here"))
-        return false;
+        return 0;
     sf_token_unref(session->token);
     session->token = NULL;
     if (++session->auth_tries >= SF_AUTH_TRIES_MAX)
         sf_session_end(session, SF_CONN_CLOSED_PROTOCOL);
-    return true;
+    return used(request, true);
 }
 
-/* A complete frame of the right version that is no NEXT. False: stalled, serve it again later. */
-static bool serve_other(struct sf_session *session, const struct sf_wire_header *header,
-                        const uint8_t *body)
+static size_t serve_auth(struct sf_session *session, const struct request *request)
 {
+    struct sf_tokens *tokens = session->shard->settings.tokens;
+    _Static_assert(SF_TOKEN_MAX == SF_WIRE_TOKEN_MAX, "a token of the file fits AUTH");
+    struct sf_token *token = tokens != NULL
+                                 ? sf_tokens_check(tokens, request->bytes + SF_WIRE_HEADER_SIZE,
+                                                   request->header.length - SF_WIRE_LENGTH_MIN)
+                                 : NULL;
+    /* Without a token file there is nothing to prove: clients may send tokens before workers ask
+     * for them. */
+    if (token == NULL && tokens != NULL)
+        return deny_token(session, request);
+    if (!answer_ok(session, &request->header, NULL, 0))
+        return 0;
+    if (token != NULL) {
+        sf_token_unref(session->token);
+        session->token = sf_token_ref(token);
+        atomic_fetch_add_explicit(&token->logins, 1, memory_order_relaxed);
+    }
+    return used(request, true);
+}
+
+/* --- the rows of SF_WIRE_REQUESTS --- */
+
+static serve *const serves[] = {
+#define SF_X(NAME, name, number, flags, flag_names, least, most, auth) [number] = serve_##name,
+    SF_WIRE_REQUESTS(SF_X)
+#undef SF_X
+};
+/* A whole request is kept, and its label among the metrics follows from its number. */
+#define SF_X(NAME, name, number, flags, flag_names, least, most, auth)                             \
+    _Static_assert((most) <= SF_BODY_KEPT_MAX, #NAME " is kept until it is whole");                \
+    _Static_assert((int)SF_REQUEST_##NAME == (number)-1, #NAME " has its label");
+SF_WIRE_REQUESTS(SF_X)
+#undef SF_X
+_Static_assert((int)SF_REQUEST_OTHER == (int)SF_WIRE_REQUEST_TYPES, "every label is a request's");
+#define SF_X(NAME, number)                                                                         \
+    _Static_assert((int)SF_STATUS_##NAME == (number), #NAME " has its label");
+SF_WIRE_STATUS_LIST(SF_X)
+#undef SF_X
+_Static_assert((int)SF_STATUSES == (int)SF_WIRE_STATUSES, "every label is a status'");
+
+static bool refuse_type(struct sf_session *session, const struct sf_wire_header *header)
+{
+    bad_frame(session, SF_BAD_FRAME_TYPE);
+    return sf_answer_error(session, header->type, SF_WIRE_UNSUPPORTED, header->request_id, 0,
+                           "no such request type");
+}
+
+/* A whole frame of the right version. */
+static size_t serve_whole(struct sf_session *session, const struct request *request)
+{
+    const struct sf_wire_header *header = &request->header;
     const char *reason;
-    if (header->type < SF_WIRE_NEXT || header->type > SF_WIRE_AUTH) {
-        bad_frame(session, SF_BAD_FRAME_TYPE);
-        return sf_answer_error(session, header->type, SF_WIRE_UNSUPPORTED, header->request_id, 0,
-                               "no such request type");
-    }
+    /* NEXT looks at itself when its turn comes: those before it may have to be refused first. */
+    if (header->type == SF_WIRE_NEXT)
+        return serves[SF_WIRE_NEXT](session, request);
+    if (sf_wire_request(header->type) == NULL)
+        return used(request, refuse_type(session, header));
     if (sf_wire_check_request(header, &reason) != 0) {
-        bad_frame(session, header->code != 0 ? SF_BAD_FRAME_FLAGS : SF_BAD_FRAME_BODY);
-        return sf_answer_error(session, header->type, SF_WIRE_BAD_REQUEST, header->request_id, 0,
-                               reason);
+        const bool flags = header->code & ~sf_wire_request(header->type)->flags;
+        bad_frame(session, flags ? SF_BAD_FRAME_FLAGS : SF_BAD_FRAME_BODY);
+        return used(request, sf_answer_error(session, header->type, SF_WIRE_BAD_REQUEST,
+                                             header->request_id, 0, reason));
     }
-    switch (header->type) {
-    case SF_WIRE_PING:
-        return answer_ok(session, header, body, header->length - 8);
-    case SF_WIRE_INFO:
-        return serve_info(session, header);
-    case SF_WIRE_TIME:
-        return serve_time(session, header);
-    default:
-        return serve_auth(session, header, body);
-    }
+    return serves[header->type](session, request);
 }
 
 static bool needs_auth(const struct sf_session *session, uint8_t type)
 {
+    if (session->shard->settings.tokens == NULL)
+        return false;
     const struct sf_token *token = session->token;
-    return session->shard->settings.tokens != NULL &&
-           (token == NULL || atomic_load_explicit(&token->revoked, memory_order_relaxed)) &&
-           (type == SF_WIRE_NEXT || type == SF_WIRE_INFO || type == SF_WIRE_TIME);
+    const struct sf_wire_request *row = sf_wire_request(type);
+    return (token == NULL || atomic_load_explicit(&token->revoked, memory_order_relaxed)) &&
+           row != NULL && row->needs_auth;
 }
 
 /* What can be said from the header alone. Returns 1 when the frame is fine so far, 0 when it was
@@ -179,12 +233,11 @@ static int check_header(struct sf_session *session, const struct sf_wire_header 
 /* A frame that is longer than any request: its bytes are thrown away as they come. */
 static bool refuse_long(struct sf_session *session, const struct sf_wire_header *header)
 {
-    const bool known = header->type >= SF_WIRE_NEXT && header->type <= SF_WIRE_AUTH;
-    bad_frame(session, known ? SF_BAD_FRAME_BODY : SF_BAD_FRAME_TYPE);
-    return sf_answer_error(session, header->type, known ? SF_WIRE_BAD_REQUEST : SF_WIRE_UNSUPPORTED,
-                           header->request_id, 0,
-                           known ? "the body is longer than this request allows"
-                                 : "no such request type");
+    if (sf_wire_request(header->type) == NULL)
+        return refuse_type(session, header);
+    bad_frame(session, SF_BAD_FRAME_BODY);
+    return sf_answer_error(session, header->type, SF_WIRE_BAD_REQUEST, header->request_id, 0,
+                           "the body is longer than this request allows");
 }
 
 static bool refuse_length(struct sf_session *session, uint32_t length)
@@ -197,15 +250,6 @@ static bool refuse_length(struct sf_session *session, uint32_t length)
     bad_frame(session, SF_BAD_FRAME_LENGTH);
     sf_session_end(session, SF_CONN_CLOSED_PROTOCOL);
     return true;
-}
-
-static struct sf_wire_header read_header(const uint8_t *bytes)
-{
-    return (struct sf_wire_header){.length = sf_load_be32(bytes),
-                                   .version = bytes[4],
-                                   .type = bytes[5],
-                                   .code = sf_load_be16(bytes + 6),
-                                   .request_id = sf_load_be32(bytes + 8)};
 }
 
 /* Serves what is at the front; returns the bytes used, 0 when more are needed or the session cannot
@@ -225,24 +269,19 @@ static size_t serve_front(struct sf_session *session, const uint8_t *bytes, size
         return refuse_length(session, length) ? size : 0;
     if (size < SF_WIRE_HEADER_SIZE)
         return 0;
-    const struct sf_wire_header header = read_header(bytes);
-    const bool is_long = length - 8 > SF_BODY_KEPT_MAX;
-    const size_t frame = 4 + (size_t)length;
-    if (!is_long && size < frame)
+    const struct request request = {sf_wire_header_at(bytes), bytes, size, id_budget};
+    const bool is_long = length - SF_WIRE_LENGTH_MIN > SF_BODY_KEPT_MAX;
+    if (!is_long && size < 4 + (size_t)length)
         return 0;
-    const int checked = check_header(session, &header);
+    const int checked = check_header(session, &request.header);
     if (checked < 0)
         return 0;
-    if (checked > 0 && !is_long && header.type == SF_WIRE_NEXT)
-        return sf_next_serve(session, bytes, size, id_budget);
-    if (checked > 0 && !(is_long ? refuse_long(session, &header)
-                                 : serve_other(session, &header, bytes + SF_WIRE_HEADER_SIZE)))
+    if (!is_long)
+        return checked > 0 ? serve_whole(session, &request) : used(&request, true);
+    if (checked > 0 && !refuse_long(session, &request.header))
         return 0;
-    if (is_long) {
-        session->skip = (uint32_t)frame - SF_WIRE_HEADER_SIZE;
-        return SF_WIRE_HEADER_SIZE;
-    }
-    return frame;
+    session->skip = 4 + length - SF_WIRE_HEADER_SIZE;
+    return SF_WIRE_HEADER_SIZE;
 }
 
 size_t sf_requests_serve(struct sf_session *session, const uint8_t *bytes, size_t size,

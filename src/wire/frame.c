@@ -7,24 +7,48 @@
 #include "base/assert.h"
 #include "base/bytes.h"
 
+#define TEXT(x)  TEXT_(x)
+#define TEXT_(x) #x
+
+#define AUTH_NEEDED     true
+#define AUTH_NOT_NEEDED false
+
+static const struct sf_wire_request rows[] = {
+#define SF_X(NAME, name_, number, flags_, flag_names, least, most, auth)                           \
+    [number] = {                                                                                   \
+        .name = #NAME,                                                                             \
+        .flags = (flags_),                                                                         \
+        .body_least = (least),                                                                     \
+        .body_most = (most),                                                                       \
+        .needs_auth = AUTH_##auth,                                                                 \
+        .bad_flags = #NAME " has flags that are not known; it knows: " flag_names,                 \
+        .bad_body = (most) == 0 ? "the body of " #NAME " must be empty"                            \
+                                : "the body of " #NAME                                             \
+                                  " must be " TEXT(least) " to " TEXT(most) " bytes",              \
+    },
+    SF_WIRE_REQUESTS(SF_X)
+#undef SF_X
+};
+_Static_assert(sizeof rows / sizeof *rows == SF_WIRE_REQUEST_TYPES + 1, "numbers have no gaps");
+_Static_assert((int)SF_WIRE_REQUEST_TYPES <= (int)SF_WIRE_REQUEST_LAST, "a request has its range");
+
+const struct sf_wire_request *sf_wire_request(uint8_t type)
+{
+    return type >= 1 && type <= SF_WIRE_REQUEST_TYPES ? &rows[type] : NULL;
+}
+
 enum sf_wire_scan sf_wire_scan(const uint8_t *bytes, size_t size, struct sf_wire_header *ret_header)
 {
     if (size < 4)
         return SF_WIRE_PARTIAL;
-    uint32_t length = sf_load_be32(bytes);
+    const uint32_t length = sf_load_be32(bytes);
     if (length < SF_WIRE_LENGTH_MIN || length > SF_WIRE_LENGTH_MAX) {
         *ret_header = (struct sf_wire_header){.length = length};
         return SF_WIRE_BAD_LENGTH;
     }
     if (size - 4 < length)
         return SF_WIRE_PARTIAL;
-    *ret_header = (struct sf_wire_header){
-        .length = length,
-        .version = bytes[4],
-        .type = bytes[5],
-        .code = sf_load_be16(bytes + 6),
-        .request_id = sf_load_be32(bytes + 8),
-    };
+    *ret_header = sf_wire_header_at(bytes);
     return SF_WIRE_COMPLETE;
 }
 
@@ -42,7 +66,7 @@ void sf_wire_put_header(uint8_t *to, uint8_t type, uint16_t code, uint32_t reque
 size_t sf_wire_put_next(uint8_t *to, size_t room, uint32_t request_id,
                         const struct sf_wire_next *next)
 {
-    size_t body_size = next->has_after ? 12 : 4;
+    const size_t body_size = next->has_after ? 12 : 4;
     if (room < SF_WIRE_HEADER_SIZE + body_size)
         return 0;
     sf_wire_put_header(to, SF_WIRE_NEXT, next->has_after ? SF_WIRE_AFTER : 0, request_id,
@@ -53,41 +77,17 @@ size_t sf_wire_put_next(uint8_t *to, size_t room, uint32_t request_id,
     return SF_WIRE_HEADER_SIZE + body_size;
 }
 
-static size_t put_request(uint8_t *to, size_t room, uint8_t type, uint32_t request_id,
-                          const void *body, size_t size)
+size_t sf_wire_put_request(uint8_t *to, size_t room, uint8_t type, uint32_t request_id,
+                           const void *body, size_t size)
 {
-    if (room < SF_WIRE_HEADER_SIZE + size)
+    const struct sf_wire_request *row = sf_wire_request(type);
+    if (row == NULL || size < row->body_least || size > row->body_most ||
+        room < SF_WIRE_HEADER_SIZE + size)
         return 0;
     sf_wire_put_header(to, type, 0, request_id, size);
     if (size > 0)
         memcpy(to + SF_WIRE_HEADER_SIZE, body, size);
     return SF_WIRE_HEADER_SIZE + size;
-}
-
-size_t sf_wire_put_ping(uint8_t *to, size_t room, uint32_t request_id, const void *body,
-                        size_t size)
-{
-    if (size > SF_WIRE_PING_MAX)
-        return 0;
-    return put_request(to, room, SF_WIRE_PING, request_id, body, size);
-}
-
-size_t sf_wire_put_info(uint8_t *to, size_t room, uint32_t request_id)
-{
-    return put_request(to, room, SF_WIRE_INFO, request_id, NULL, 0);
-}
-
-size_t sf_wire_put_time(uint8_t *to, size_t room, uint32_t request_id)
-{
-    return put_request(to, room, SF_WIRE_TIME, request_id, NULL, 0);
-}
-
-size_t sf_wire_put_auth(uint8_t *to, size_t room, uint32_t request_id, const void *token,
-                        size_t size)
-{
-    if (size < 1 || size > SF_WIRE_TOKEN_MAX)
-        return 0;
-    return put_request(to, room, SF_WIRE_AUTH, request_id, token, size);
 }
 
 static int refuse(const char **ret_reason, const char *reason)
@@ -96,13 +96,27 @@ static int refuse(const char **ret_reason, const char *reason)
     return -EINVAL;
 }
 
+int sf_wire_check_request(const struct sf_wire_header *header, const char **ret_reason)
+{
+    const struct sf_wire_request *row = sf_wire_request(header->type);
+    const uint32_t size = header->length - SF_WIRE_LENGTH_MIN;
+    if (row == NULL)
+        return refuse(ret_reason, "no such request type");
+    if (header->code & ~row->flags)
+        return refuse(ret_reason, row->bad_flags);
+    if (size < row->body_least || size > row->body_most)
+        return refuse(ret_reason, row->bad_body);
+    return 0;
+}
+
 int sf_wire_get_next(const struct sf_wire_header *header, const uint8_t *body,
                      struct sf_wire_next *ret, const char **ret_reason)
 {
-    if (header->code & ~SF_WIRE_AFTER)
-        return refuse(ret_reason, "NEXT has flags that are not known; only AFTER (1) is");
-    bool has_after = header->code & SF_WIRE_AFTER;
-    uint32_t size = header->length - SF_WIRE_LENGTH_MIN;
+    const int rc = sf_wire_check_request(header, ret_reason);
+    if (rc != 0)
+        return rc;
+    const bool has_after = header->code & SF_WIRE_AFTER;
+    const uint32_t size = header->length - SF_WIRE_LENGTH_MIN;
     if (has_after && size != 12)
         return refuse(ret_reason, "the body of NEXT with AFTER must be 12 bytes: count, after");
     if (!has_after && size != 4)
@@ -115,75 +129,12 @@ int sf_wire_get_next(const struct sf_wire_header *header, const uint8_t *body,
     return 0;
 }
 
-int sf_wire_check_request(const struct sf_wire_header *header, const char **ret_reason)
-{
-    uint32_t size = header->length - SF_WIRE_LENGTH_MIN;
-    if (header->code != 0)
-        return refuse(ret_reason, "flags that are not known; this request has none");
-    switch (header->type) {
-    case SF_WIRE_PING:
-        if (size > SF_WIRE_PING_MAX)
-            return refuse(ret_reason, "the body of PING must be 0 to 256 bytes");
-        return 0;
-    case SF_WIRE_INFO:
-        if (size != 0)
-            return refuse(ret_reason, "the body of INFO must be empty");
-        return 0;
-    case SF_WIRE_TIME:
-        if (size != 0)
-            return refuse(ret_reason, "the body of TIME must be empty");
-        return 0;
-    case SF_WIRE_AUTH:
-        if (size < 1 || size > SF_WIRE_TOKEN_MAX)
-            return refuse(ret_reason, "the token of AUTH must be 1 to 256 bytes");
-        return 0;
-    default:
-        return refuse(ret_reason, "not a PING, INFO, TIME or AUTH request");
-    }
-}
-
-const char *sf_wire_type_name(uint8_t type)
-{
-    switch (type) {
-    case SF_WIRE_NEXT:
-    case SF_WIRE_RESPONSE | SF_WIRE_NEXT:
-        return "NEXT";
-    case SF_WIRE_PING:
-    case SF_WIRE_RESPONSE | SF_WIRE_PING:
-        return "PING";
-    case SF_WIRE_INFO:
-    case SF_WIRE_RESPONSE | SF_WIRE_INFO:
-        return "INFO";
-    case SF_WIRE_TIME:
-    case SF_WIRE_RESPONSE | SF_WIRE_TIME:
-        return "TIME";
-    case SF_WIRE_AUTH:
-    case SF_WIRE_RESPONSE | SF_WIRE_AUTH:
-        return "AUTH";
-    case SF_WIRE_ERROR:
-        return "ERROR";
-    case SF_WIRE_GOAWAY:
-        return "GOAWAY";
-    default:
-        return "UNKNOWN";
-    }
-}
-
 const char *sf_wire_status_name(uint16_t status)
 {
     static const char *const names[SF_WIRE_STATUSES] = {
-        [SF_WIRE_OK] = "OK",
-        [SF_WIRE_BAD_REQUEST] = "BAD_REQUEST",
-        [SF_WIRE_UNSUPPORTED] = "UNSUPPORTED",
-        [SF_WIRE_TOO_LARGE] = "TOO_LARGE",
-        [SF_WIRE_NOT_READY] = "NOT_READY",
-        [SF_WIRE_CLOCK] = "CLOCK",
-        [SF_WIRE_OVERLOADED] = "OVERLOADED",
-        [SF_WIRE_RATE_LIMITED] = "RATE_LIMITED",
-        [SF_WIRE_DRAINING] = "DRAINING",
-        [SF_WIRE_DENIED] = "DENIED",
-        [SF_WIRE_CAUSALITY] = "CAUSALITY",
-        [SF_WIRE_INTERNAL] = "INTERNAL",
+#define SF_X(NAME, number) [number] = #NAME,
+        SF_WIRE_STATUS_LIST(SF_X)
+#undef SF_X
     };
     return status < SF_WIRE_STATUSES ? names[status] : "UNKNOWN";
 }

@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/bytes.h"
+
 #define SF_WIRE_VERSION      1
 #define SF_WIRE_DEFAULT_PORT 7450
 #define SF_WIRE_HEADER_SIZE  12
@@ -26,36 +28,70 @@
 #define SF_WIRE_TOKEN_MAX    256
 #define SF_WIRE_TIME_SIZE    40
 
-enum sf_wire_type {
-    SF_WIRE_NEXT = 0x01,
-    SF_WIRE_PING = 0x02,
-    SF_WIRE_INFO = 0x03,
-    SF_WIRE_TIME = 0x04,
-    SF_WIRE_AUTH = 0x05,
-    SF_WIRE_REQUEST_LAST = 0x3F, /* request types are 0x01 to this */
-    SF_WIRE_RESPONSE = 0x80,     /* set in the type of a response */
-    SF_WIRE_ERROR = 0xBF,        /* the response to what was no request */
-    SF_WIRE_GOAWAY = 0xC0
-};
+/* --- the tables: whatever lists types or statuses is made from these or compared with them --- */
 
-enum sf_wire_status {
-    SF_WIRE_OK,
-    SF_WIRE_BAD_REQUEST,
-    SF_WIRE_UNSUPPORTED,
-    SF_WIRE_TOO_LARGE,
-    SF_WIRE_NOT_READY,
-    SF_WIRE_CLOCK,
-    SF_WIRE_OVERLOADED,
-    SF_WIRE_RATE_LIMITED,
-    SF_WIRE_DRAINING,
-    SF_WIRE_DENIED,
-    SF_WIRE_CAUSALITY,
-    SF_WIRE_INTERNAL,
-    SF_WIRE_STATUSES
-};
+/* A request: X(NAME, name of its handler, number, flags it knows and their names, least and most bytes of its body, AUTH).
+ * Numbers follow on each other from 1. AUTH: NEEDED where a server that has tokens wants one first, NOT_NEEDED where not.
+ * What else belongs to a request: docs/how-to/add-a-frame.md. */
+#define SF_WIRE_REQUESTS(X)                                                                        \
+    X(NEXT, next, 0x01, SF_WIRE_AFTER, "AFTER (1)", 4, 12, NEEDED)                                 \
+    X(PING, ping, 0x02, 0, "none", 0, SF_WIRE_PING_MAX, NOT_NEEDED)                                \
+    X(INFO, info, 0x03, 0, "none", 0, 0, NEEDED)                                                   \
+    X(TIME, time, 0x04, 0, "none", 0, 0, NEEDED)                                                   \
+    X(AUTH, auth, 0x05, 0, "none", 1, SF_WIRE_TOKEN_MAX, NOT_NEEDED)
+
+/* A status: X(NAME, number). Numbers follow on each other from 0. */
+#define SF_WIRE_STATUS_LIST(X)                                                                     \
+    X(OK, 0)                                                                                       \
+    X(BAD_REQUEST, 1)                                                                              \
+    X(UNSUPPORTED, 2)                                                                              \
+    X(TOO_LARGE, 3)                                                                                \
+    X(NOT_READY, 4)                                                                                \
+    X(CLOCK, 5)                                                                                    \
+    X(OVERLOADED, 6)                                                                               \
+    X(RATE_LIMITED, 7)                                                                             \
+    X(DRAINING, 8)                                                                                 \
+    X(DENIED, 9)                                                                                   \
+    X(CAUSALITY, 10)                                                                               \
+    X(INTERNAL, 11)
 
 /* Flags of NEXT. */
 #define SF_WIRE_AFTER 0x0001
+
+enum sf_wire_type {
+#define SF_X(NAME, name, number, flags, flag_names, least, most, auth) SF_WIRE_##NAME = (number),
+    SF_WIRE_REQUESTS(SF_X)
+#undef SF_X
+    SF_WIRE_REQUEST_LAST = 0x3F, /* request types are 0x01 to this */
+    SF_WIRE_RESPONSE = 0x80,     /* set in the type of a response */
+    SF_WIRE_ERROR = 0xBF,        /* the response to what was no request */
+    SF_WIRE_GOAWAY = 0xC0        /* pushes are this to 0xFF */
+};
+enum { /* SF_WIRE_REQUEST_TYPES: how many there are */
+#define SF_X(NAME, name, number, flags, flag_names, least, most, auth) SF_WIRE_ROW_##NAME,
+    SF_WIRE_REQUESTS(SF_X)
+#undef SF_X
+    SF_WIRE_REQUEST_TYPES
+};
+
+enum sf_wire_status {
+#define SF_X(NAME, number) SF_WIRE_##NAME = (number),
+    SF_WIRE_STATUS_LIST(SF_X)
+#undef SF_X
+    SF_WIRE_STATUSES
+};
+
+/* A row of SF_WIRE_REQUESTS. */
+struct sf_wire_request {
+    const char *name; /* "NEXT" */
+    uint16_t flags;   /* those that it knows */
+    uint16_t body_least, body_most;
+    bool needs_auth;
+    const char *bad_flags, *bad_body; /* what to say about others: static sentences */
+};
+
+/* The row of this request type; NULL for what is none. Static. */
+const struct sf_wire_request *sf_wire_request(uint8_t type);
 
 struct sf_wire_header {
     uint32_t length; /* bytes behind the length field: 8 + body */
@@ -64,6 +100,16 @@ struct sf_wire_header {
     uint16_t code; /* flags of a request, status of a response */
     uint32_t request_id;
 };
+
+/* The header that begins at `bytes` (SF_WIRE_HEADER_SIZE of them), whatever it says. */
+static inline struct sf_wire_header sf_wire_header_at(const uint8_t *bytes)
+{
+    return (struct sf_wire_header){.length = sf_load_be32(bytes),
+                                   .version = bytes[4],
+                                   .type = bytes[5],
+                                   .code = sf_load_be16(bytes + 6),
+                                   .request_id = sf_load_be32(bytes + 8)};
+}
 
 enum sf_wire_scan {
     SF_WIRE_COMPLETE,  /* a whole frame lies at the front */
@@ -92,19 +138,17 @@ struct sf_wire_next {
 /* Each returns the frame's size, or 0 if room is too small (or the argument too long). */
 size_t sf_wire_put_next(uint8_t *to, size_t room, uint32_t request_id,
                         const struct sf_wire_next *next);
-size_t sf_wire_put_ping(uint8_t *to, size_t room, uint32_t request_id, const void *body,
-                        size_t size);
-size_t sf_wire_put_info(uint8_t *to, size_t room, uint32_t request_id);
-size_t sf_wire_put_time(uint8_t *to, size_t room, uint32_t request_id);
-size_t sf_wire_put_auth(uint8_t *to, size_t room, uint32_t request_id, const void *token,
-                        size_t size);
+/* Any request but NEXT, whose body is the bytes given; 0 also when the type is unknown or its body may not have this size.
+ * body: NULL where size is 0. */
+size_t sf_wire_put_request(uint8_t *to, size_t room, uint8_t type, uint32_t request_id,
+                           const void *body, size_t size);
 
+/* Flags and size of the body, as the row of its type has them. Returns 0 or -EINVAL with a static sentence in ret_reason. For
+ * NEXT, sf_wire_get_next says more. */
+int sf_wire_check_request(const struct sf_wire_header *header, const char **ret_reason);
 /* Body and flags of a NEXT request. Returns 0 or -EINVAL with a static sentence in ret_reason. */
 int sf_wire_get_next(const struct sf_wire_header *header, const uint8_t *body,
                      struct sf_wire_next *ret, const char **ret_reason);
-/* PING, INFO, TIME, AUTH: checks flags and body size. Returns 0 or -EINVAL with a static sentence.
- */
-int sf_wire_check_request(const struct sf_wire_header *header, const char **ret_reason);
 
 /* --- responses --- */
 struct sf_wire_run {
@@ -148,8 +192,7 @@ struct sf_wire_goaway {
 };
 int sf_wire_get_goaway(const uint8_t *body, size_t size, struct sf_wire_goaway *ret);
 
-/* Names for people, metrics and logs: "NEXT", "OK", ...; "UNKNOWN" for others. Static strings. */
-const char *sf_wire_type_name(uint8_t type);
+/* A name for people, metrics and logs: "OK", ...; "UNKNOWN" for others. A static string. */
 const char *sf_wire_status_name(uint16_t status);
 
 #endif

@@ -21,14 +21,8 @@ static void request(const struct sf_wire_header *header, const uint8_t *frame, c
             MUST(reason);
             return;
         }
-        if (header->type == SF_WIRE_PING)
-            written = sf_wire_put_ping(again, sizeof again, header->request_id, body, size);
-        else if (header->type == SF_WIRE_AUTH)
-            written = sf_wire_put_auth(again, sizeof again, header->request_id, body, size);
-        else if (header->type == SF_WIRE_INFO)
-            written = sf_wire_put_info(again, sizeof again, header->request_id);
-        else
-            written = sf_wire_put_time(again, sizeof again, header->request_id);
+        written =
+            sf_wire_put_request(again, sizeof again, header->type, header->request_id, body, size);
     }
     MUST(written == header->length + 4);
     /* The version is the caller's to check, so it may differ. */
@@ -70,7 +64,6 @@ static void answer(const struct sf_wire_header *header, const uint8_t *body)
         sf_wire_put_time_body(again, &time);
         MUST(memcmp(again, body, SF_WIRE_TIME_SIZE - 6) == 0);
     }
-    MUST(sf_wire_type_name(header->type)[0]);
     MUST(sf_wire_status_name(header->code)[0]);
 }
 

@@ -13,7 +13,8 @@ static void test_slow_reader(void **state)
     const int slow = client_connect(f), other = client_connect(f);
     fcntl(slow, F_SETFL, O_NONBLOCK);
     uint8_t frame[300], body[256] = {0};
-    const size_t size = sf_wire_put_ping(frame, sizeof frame, 1, body, sizeof body);
+    const size_t size =
+        sf_wire_put_request(frame, sizeof frame, SF_WIRE_PING, 1, body, sizeof body);
     uint64_t last = 0;
     bool closed = false;
     for (int64_t end = sf_mono_ns() + PATIENCE_MS * SF_NS_PER_MS; !closed && sf_mono_ns() < end;) {
@@ -114,7 +115,8 @@ static void test_idle_gives_way(void **state)
     /* All but the first two keep talking. */
     for (const int64_t end = sf_mono_ns() + 2600 * SF_NS_PER_MS; sf_mono_ns() < end;) {
         for (int i = 2; i < HELD; i++) {
-            client_send(fds[i], frame, sf_wire_put_ping(frame, sizeof frame, 5, "", 0));
+            client_send(fds[i], frame,
+                        sf_wire_put_request(frame, sizeof frame, SF_WIRE_PING, 5, "", 0));
             expect_status(fds[i], 0x82, 5, SF_WIRE_OK);
         }
         sf_sleep_ms(50);

@@ -238,7 +238,8 @@ static void test_late_reader(void **state)
          answered < PINGS && sf_mono_ns() < end;) {
         if (sent < PINGS) {
             memset(body, (int)(sent % 251), sizeof body);
-            const size_t size = sf_wire_put_ping(frame, sizeof frame, sent, body, sizeof body);
+            const size_t size =
+                sf_wire_put_request(frame, sizeof frame, SF_WIRE_PING, sent, body, sizeof body);
             if (SSL_write(ssl, frame, (int)size) > 0) {
                 sent++;
                 continue;

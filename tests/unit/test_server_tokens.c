@@ -30,7 +30,8 @@ static int client_auth(const struct fixture *f, const char *token, unsigned stat
 {
     uint8_t frame[300];
     const int fd = client_connect(f);
-    client_send(fd, frame, sf_wire_put_auth(frame, sizeof frame, 9, token, strlen(token)));
+    client_send(fd, frame,
+                sf_wire_put_request(frame, sizeof frame, SF_WIRE_AUTH, 9, token, strlen(token)));
     expect_status(fd, 0x85, 9, status);
     return fd;
 }
@@ -49,13 +50,15 @@ static void test_auth(void **state)
     uint8_t frame[300];
     client_next(fd, 1, 1);
     expect_status(fd, 0x81, 1, SF_WIRE_DENIED);
-    client_send(fd, frame, sf_wire_put_auth(frame, sizeof frame, 2, "secret-3", 8));
+    client_send(fd, frame,
+                sf_wire_put_request(frame, sizeof frame, SF_WIRE_AUTH, 2, "secret-3", 8));
     expect_status(fd, 0x85, 2, SF_WIRE_DENIED);
-    client_send(fd, frame, sf_wire_put_auth(frame, sizeof frame, 3, "secret-", 7));
+    client_send(fd, frame, sf_wire_put_request(frame, sizeof frame, SF_WIRE_AUTH, 3, "secret-", 7));
     expect_status(fd, 0x85, 3, SF_WIRE_DENIED);
-    client_send(fd, frame, sf_wire_put_ping(frame, sizeof frame, 4, "", 0));
+    client_send(fd, frame, sf_wire_put_request(frame, sizeof frame, SF_WIRE_PING, 4, "", 0));
     expect_status(fd, 0x82, 4, SF_WIRE_OK);
-    client_send(fd, frame, sf_wire_put_auth(frame, sizeof frame, 5, "secret-2", 8));
+    client_send(fd, frame,
+                sf_wire_put_request(frame, sizeof frame, SF_WIRE_AUTH, 5, "secret-2", 8));
     client_next(fd, 6, 1);
     expect_status(fd, 0x85, 5, SF_WIRE_OK);
     uint64_t last = 0;
