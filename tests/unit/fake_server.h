@@ -159,7 +159,7 @@ static inline bool fake_request(struct fake_server *server, struct fake_conn *co
     if (server->delay_ms > 0)
         usleep(server->delay_ms * 1000);
     int status = server->status;
-    switch (server->mode) {
+    switch (atomic_load(&server->mode)) {
     case FAKE_DYING:
         server->mode = FAKE_SILENT;
         return false;
