@@ -54,8 +54,9 @@ def check_frames(tree):
     paths = both(tree, "src/wire/frame.h", "docs/protocol.md")
     if paths is None:
         return
-    frames = {number: name for name, number in re.findall(r"^\s*SF_WIRE_([A-Z]+) = (0x[0-9A-F]{2})", tree.bare(paths[0]), re.M)
-              if name != "RESPONSE"}
+    pattern = r"^\s*(?:X\(([A-Z]+), [a-z]+, (0x[0-9A-F]{2}),|SF_WIRE_([A-Z]+) = (0x[0-9A-F]{2}))"  # a row of SF_WIRE_REQUESTS, or of the enum
+    found = [(a or c, b or d) for a, b, c, d in re.findall(pattern, tree.bare(paths[0]), re.M)]
+    frames = {number: name for name, number in found if name != "RESPONSE"}
     if not frames:
         tree.complain(paths[0], 1, "no frame found: this check reads the table wrongly")
     page = paths[1].read_text()

@@ -29,7 +29,7 @@ EXIT_CALL = re.compile(r"\b(?:_?[eE]xit|quick_exit)\s*\(\s*\d")
 EXIT_ROOMS = ("src/cli/", "src/daemon/", "src/member/", "src/worker/")
 EXIT_CODE = re.compile(r"(?:\breturn\b|code = |\b(?:rc|status) = )[^;]*(?<![\w.])(6[4-9]|7[0-8])(?![\w.])[^;]*;")
 OPENING_MIN = 20
-CMOCKA_HEADER = "tests/lib/cmocka_all.h"
+CMOCKA_HEADER = "tests/unit/cmocka_all.h"
 # Headers are laid out by hand where a table or a comment reads better wide.
 FORMATTED = (".c",)
 

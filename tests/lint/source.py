@@ -93,6 +93,8 @@ class Tree:
                 if pattern is DATA and re.match(r"(struct|enum|union) \w+;", match.group(0)):
                     continue  # a declaration of a type
                 found.setdefault(match.group(1), line_of(code, match.start(1)))
+        for name in re.findall(r"^#\s*undef\s+(\w+)", code, re.M):
+            found.pop(name, None)
         found.pop("main", None)
         return found
 

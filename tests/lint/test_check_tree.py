@@ -45,8 +45,9 @@ CLEAN = {
     "src/metrics/table.h": OPENING + '#define SF_METRICS(X) \\\n    X(IDS, "snowfleet_ids", COUNTER, "")\n',
     "src/metrics/table.c": OPENING + "const char *const table[] = {SF_METRICS(NAME)};\n",
     "docs/metrics.md": "`snowfleet_ids_total`\n",
-    "src/wire/frame.h": OPENING + "enum sf_wire_type {\n    SF_WIRE_NEXT = 0x01,\n    SF_WIRE_RESPONSE = 0x80, /* set */\n"
-                                  "    SF_WIRE_ERROR = 0xBF,\n    SF_WIRE_GOAWAY = 0xC0\n};\n",
+    "src/wire/frame.h": OPENING + "#define SF_WIRE_REQUESTS(X) \\\n    X(NEXT, next, 0x01, 0)\n"
+                                  "enum sf_wire_type {\n    SF_WIRE_RESPONSE = 0x80, /* set */\n    SF_WIRE_ERROR = 0xBF,\n    SF_WIRE_GOAWAY = 0xC0\n};\n",
+    "src/wire/frame.c": OPENING + "const char *const rows[] = {SF_WIRE_REQUESTS(NAME)};\n",
     "docs/protocol.md": "| 0x01 | NEXT | none |\n| 0xBF | the answer to what was no request |\n| 0xC0 | GOAWAY | none |\n",
     ".clang-format": "BasedOnStyle: LLVM\nIndentWidth: 4\nBreakBeforeBraces: Linux\nAllowShortFunctionsOnASingleLine: None\n",
 }
