@@ -3,10 +3,9 @@
 #include "base/assert.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
-#define EXIT_INVARIANT 70 /* EX_SOFTWARE of sysexits.h */
+#include "base/exit_codes.h"
 
 void sf_assert_failed(const char *expression, const char *file, int line, const char *function)
 {
@@ -20,5 +19,5 @@ void sf_assert_failed(const char *expression, const char *file, int line, const 
         (void)written;
     }
     /* _exit, so that no atexit handler acts on a state that is known to be wrong. */
-    _exit(EXIT_INVARIANT);
+    _exit(SF_EXIT_INTERNAL);
 }

@@ -1,5 +1,5 @@
 /* base/assert.h - assertions for our own mistakes; they stay on in release and end the program with
- * exit code 70 (EX_SOFTWARE) after one line on stderr. Never used on input. */
+ * SF_EXIT_INTERNAL (base/exit_codes.h) after one line on stderr. Never used on input. */
 #ifndef SF_BASE_ASSERT_H
 #define SF_BASE_ASSERT_H
 

@@ -11,15 +11,16 @@
 #include <snowfleet/client.h>
 #include <snowfleet/id.h>
 
-/* Exit codes, after sysexits.h. */
+#include "base/exit_codes.h"
+
+/* Exit codes: those of base/exit_codes.h, and one for an answer that is no. */
 enum sf_cli_exit {
-    SF_CLI_DONE = 0,
-    SF_CLI_FAILED =
-        1, /* it worked, and the answer is no: a duplicate was found, the fleet exists */
-    SF_CLI_USAGE = 64,
-    SF_CLI_UNREACHABLE = 69,
-    SF_CLI_BUG = 70,
-    SF_CLI_CONFIG = 78
+    SF_CLI_DONE = SF_EXIT_OK,
+    SF_CLI_FAILED = 1, /* it worked, and the answer is no: a duplicate was found, the fleet exists */
+    SF_CLI_USAGE = SF_EXIT_USAGE,
+    SF_CLI_UNREACHABLE = SF_EXIT_UNREACHABLE,
+    SF_CLI_BUG = SF_EXIT_INTERNAL,
+    SF_CLI_CONFIG = SF_EXIT_CONFIG
 };
 
 #define SF_CLI_DEFAULT_SERVER "127.0.0.1:7450"
