@@ -1,5 +1,7 @@
+/* May this worker be sent requests, and if not, why. */
 #include "worker/readiness.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -53,16 +55,15 @@ void sf_readiness_judge(const struct sf_readiness_facts *facts, struct sf_readin
 {
     ret->ready = true;
     if (facts->slot_held)
-        put(ret, SF_CHECK_SLOT, true, "%llu/%llu, fence %llu",
-            (unsigned long long)facts->datacenter, (unsigned long long)facts->worker,
-            (unsigned long long)facts->fence);
+        put(ret, SF_CHECK_SLOT, true, "%" PRIu64 "/%" PRIu64 ", fence %" PRIu64, facts->datacenter,
+            facts->worker, facts->fence);
     else
         put(ret, SF_CHECK_SLOT, false, "%s", facts->slot_text);
     judge_reservation(facts, ret);
     put(ret, SF_CHECK_CLOCK, facts->clock_ok, "%s", facts->clock_text);
     put(ret, SF_CHECK_DRAIN, !facts->draining, "%s",
         facts->draining ? facts->drain_text : "not draining");
-    if (facts->shards_stalled)
+    if (facts->shards_stalled > 0)
         put(ret, SF_CHECK_SHARDS, false, "%u of %u stalled", facts->shards_stalled, facts->shards);
     else
         put(ret, SF_CHECK_SHARDS, true, "%u turning", facts->shards);

@@ -1,145 +1,13 @@
+/* The reservation machine: one step, and what the passing of time changes. */
 #include "worker/reservation.h"
 
-#include <stdarg.h>
-#include <stdio.h>
+#include <inttypes.h>
 #include <string.h>
 
-#include "base/assert.h"
-#include "worker/reservation_internal.h"
-
-const char *sf_worker_state_name(enum sf_worker_state state)
-{
-    static const char *const names[SF_WORKER_STATES] = {"starting", "claiming",  "quarantined",
-                                                        "ready",    "suspended", "resyncing",
-                                                        "draining", "stopped"};
-    return state < SF_WORKER_STATES ? names[state] : "unknown";
-}
-
-void sf_res_log(struct sf_res_step *s, enum sf_log_level level, const char *event,
-                const char *format, ...)
-{
-    if (s->out->log_count == SF_RES_LOGS_MAX)
-        return;
-    const unsigned i = s->out->log_count++;
-    s->out->logs[i].level = level;
-    s->out->logs[i].event = event;
-    va_list args;
-    va_start(args, format);
-    vsnprintf(s->out->logs[i].text, sizeof s->out->logs[i].text, format, args);
-    va_end(args);
-}
-
-void sf_res_why(struct sf_reservation *res, const char *format, ...)
-{
-    char text[sizeof res->why]; /* an argument may be res->why itself */
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    memcpy(res->why, text, sizeof text);
-}
-
-void sf_res_fatal(struct sf_res_step *s, int exit_code, const char *format, ...)
-{
-    char text[SF_COORD_TEXT_MAX];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    sf_res_why(s->res, "%s", text);
-    sf_res_log(s, SF_LOG_ERROR, "worker.fatal", "%s", text);
-    if (s->res->generator_ready)
-        sf_generator_close(s->res->gen);
-    s->res->state = SF_WORKER_STOPPED;
-    s->out->finished = true;
-    s->out->exit_code = exit_code;
-}
-
-void sf_res_backoff(struct sf_res_step *s)
-{
-    struct sf_reservation *res = s->res;
-    res->retry_wait_ms = res->retry_wait_ms ? res->retry_wait_ms * 2 : SF_RES_RETRY_MIN_MS;
-    if (res->retry_wait_ms > SF_RES_RETRY_MAX_MS)
-        res->retry_wait_ms = SF_RES_RETRY_MAX_MS;
-    const int64_t half = res->retry_wait_ms / 2;
-    res->retry_at_mono_ms =
-        s->now->mono_ms + half + (int64_t)sf_prng_below(&res->prng, (uint64_t)half + 1);
-}
-
-void sf_res_progress(struct sf_res_step *s)
-{
-    s->res->retry_wait_ms = 0;
-    s->res->retry_at_mono_ms = 0;
-}
-
-struct sf_coord_request *sf_res_request(struct sf_res_step *s, enum sf_coord_op op)
-{
-    struct sf_reservation *res = s->res;
-    SF_ASSERT(!res->busy && !s->out->has_request);
-    struct sf_coord_request *request = &s->out->request;
-    memset(request, 0, sizeof *request);
-    request->id = ++res->next_id;
-    request->op = op;
-    request->deadline_ms = SF_RES_OP_DEADLINE_MS;
-    request->datacenter = res->params.datacenter;
-    s->out->has_request = true;
-    res->busy = true;
-    res->busy_id = request->id;
-    res->busy_op = op;
-    res->busy_on_bid = false;
-    res->busy_on_stray = false;
-    res->busy_submit_mint_ms = s->now->mint_ms;
-    return request;
-}
-
-void sf_res_close(struct sf_res_step *s, const char *format, ...)
-{
-    struct sf_reservation *res = s->res;
-    if (!res->generator_ready || sf_generator_is_closed(res->gen))
-        return;
-    sf_generator_close(res->gen);
-    char text[SF_COORD_TEXT_MAX];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    sf_res_log(s, SF_LOG_INFO, "minting.closed", "%s", text);
-}
-
-void sf_res_released(struct sf_res_step *s)
-{
-    struct sf_reservation *res = s->res;
-    sf_res_log(s, SF_LOG_INFO, "slot.released", "slot %llu/%llu given back, reserved until %lld",
-               (unsigned long long)res->params.datacenter, (unsigned long long)res->hold.worker,
-               (long long)res->hold.acked_ms);
-    res->stats.releases++;
-    res->hold.active = false;
-    res->orphan = false;
-    res->claim_status = SF_CLAIM_NONE; /* deleted in the same step */
-    res->claim_bound = false;
-    res->waiting_since_mono_ms = s->now->mono_ms;
-    s->out->forget = true;
-    sf_res_progress(s);
-}
-
-int64_t sf_reservation_window_ms(const struct sf_reservation *res)
-{
-    const struct sf_reservation_params *params = &res->params;
-    /* Our own bid counts as held: after it there is one more. */
-    const uint32_t seeking = !res->hold.active || res->orphan;
-    const uint32_t held = res->census.held + seeking;
-    const uint32_t free_slots = res->census.free > seeking ? res->census.free - seeking : 0;
-    const bool crowded = res->census.read_mono_ms < 0 || free_slots < held;
-    return crowded && params->min_window_ms < params->window_ms ? params->min_window_ms
-                                                                : params->window_ms;
-}
-
-int64_t sf_reservation_left_ms(const struct sf_reservation *res, int64_t mint_ms)
-{
-    if (!res->hold.active || !res->generator_ready || sf_generator_is_closed(res->gen))
-        return 0;
-    return (int64_t)sf_generator_limit_ms(res->gen) + res->config.epoch_ms - mint_ms;
-}
+#include "base/exit_codes.h"
+#include "worker/reservation_decide.h"
+#include "worker/reservation_events.h"
+#include "worker/reservation_tenure.h"
 
 void sf_reservation_init(struct sf_reservation *res, const struct sf_reservation_params *params,
                          struct sf_generator *gen, _Atomic uint64_t *word, uint64_t max_ahead_ms,
@@ -154,53 +22,14 @@ void sf_reservation_init(struct sf_reservation *res, const struct sf_reservation
     res->state = SF_WORKER_STARTING;
     res->census.read_mono_ms = -1;
     res->census.earliest_free_ms = -1;
-    if (memory)
+    if (memory != NULL)
         res->memory = *memory;
     sf_res_why(res, "waiting for the coordinator");
 }
 
-static void on_coord(struct sf_res_step *s, const struct sf_coord_event *event)
+static const char *clock_text(const struct sf_res_step *s)
 {
-    struct sf_reservation *res = s->res;
-    switch (event->kind) {
-    case SF_COORD_COMPLETION:
-        if (!res->busy || event->completion.id != res->busy_id)
-            return; /* of another machine on the same handle */
-        res->busy = false;
-        sf_res_completed(s, &event->completion);
-        return;
-    case SF_COORD_CONNECTED:
-        res->connected = true;
-        sf_res_progress(s);
-        /* After an outage everybody comes back at once. */
-        if (res->disconnected_mono_ms && res->hold.active)
-            res->retry_at_mono_ms = s->now->mono_ms + (int64_t)sf_prng_below(&res->prng, 200);
-        res->disconnected_mono_ms = 0;
-        sf_res_why(res, "%s", "");
-        return;
-    case SF_COORD_DISCONNECTED:
-        if (res->connected || !res->disconnected_mono_ms)
-            res->disconnected_mono_ms = s->now->mono_ms;
-        res->connected = false;
-        sf_res_why(res, "coordinator unreachable: %s", event->text);
-        return;
-    case SF_COORD_SESSION_LOST:
-        res->stats.session_losses += res->claim_status != SF_CLAIM_NONE;
-        res->claim_status = SF_CLAIM_NONE;
-        res->claim_bound = false;
-        sf_res_log(s, SF_LOG_WARN, "coordinator.session_lost",
-                   "%s; a new claim is made, minting goes on", event->text);
-        return;
-    case SF_COORD_CHANGED: {
-        const bool holds = res->hold.active && !res->orphan;
-        const int64_t due = s->now->mono_ms + (int64_t)sf_prng_below(&res->prng, holds ? 1000 : 30);
-        if (!res->census_due_set || due < res->census_due_mono_ms) {
-            res->census_due_set = true;
-            res->census_due_mono_ms = due;
-        }
-        return;
-    }
-    }
+    return s->now->clock_text != NULL ? s->now->clock_text : "not safe";
 }
 
 /* The clock's verdict changed: leave at once, or come back. */
@@ -209,12 +38,10 @@ static void on_clock(struct sf_res_step *s)
     struct sf_reservation *res = s->res;
     if (!s->now->clock_ok && !res->suspended) {
         res->suspended = true;
-        res->suspend_deadline_mono_ms = s->now->mono_ms + SF_RES_SUSPEND_RELEASE_MS;
-        sf_res_close(s, "the clock is not safe: %s", s->now->clock_text ? s->now->clock_text : "");
+        sf_res_close(s, "the clock is not safe: %s", clock_text(s));
         sf_res_progress(s);
         sf_res_log(s, SF_LOG_ERROR, "worker.suspended",
-                   "clock: %s; the slot is given back until it is right",
-                   s->now->clock_text ? s->now->clock_text : "not safe");
+                   "clock: %s; the slot is given back until it is right", clock_text(s));
         return;
     }
     if (!s->now->clock_ok || !res->suspended)
@@ -243,7 +70,7 @@ static void on_window_end(struct sf_res_step *s)
         res->hold.active = false;
         res->orphan = false;
     } else {
-        sf_res_fatal(s, 78, "%s", res->why);
+        sf_res_fatal(s, SF_EXIT_CONFIG, "%s", res->why);
     }
 }
 
@@ -256,47 +83,54 @@ static void finish_leaving(struct sf_res_step *s)
     const bool in_doubt =
         res->busy && (res->busy_op == SF_COORD_BIND || res->busy_op == SF_COORD_RELEASE);
     if (nothing_held && !in_doubt) {
-        res->state = SF_WORKER_STOPPED;
-        s->out->finished = true;
-        s->out->exit_code = 0;
+        s->out->exit_code = SF_EXIT_OK;
+        sf_res_move(s, SF_WORKER_STOPPED, "nothing is held any more");
     } else if (s->now->mono_ms >= res->leave_deadline_mono_ms) {
-        res->state = SF_WORKER_STOPPED;
-        s->out->finished = true;
-        s->out->exit_code = 75;
+        s->out->exit_code = SF_EXIT_NOT_RELEASED;
         sf_res_log(s, SF_LOG_ERROR, "slot.not_released",
-                   "slot %llu/%llu could not be given back in time (%s); it stays quarantined "
-                   "until its reservation ends",
-                   (unsigned long long)res->params.datacenter, (unsigned long long)res->hold.worker,
-                   res->why);
+                   "slot %" PRIu64 "/%" PRIu64 " could not be given back in time (%s); it stays "
+                   "quarantined until its reservation ends",
+                   res->params.datacenter, res->hold.worker, res->why);
+        sf_res_move(s, SF_WORKER_STOPPED, "its time to leave is over");
     }
+    s->out->finished = res->state == SF_WORKER_STOPPED;
 }
 
-/* The state that people see follows from what is known. */
-static void judge_state(struct sf_res_step *s)
+/* The state that one has who neither leaves nor may mint nor holds a slot. */
+static enum sf_worker_state seeking(const struct sf_res_step *s)
 {
-    struct sf_reservation *res = s->res;
-    if (res->state == SF_WORKER_STOPPED)
-        return;
-    const bool mints = sf_reservation_left_ms(res, s->now->mint_ms) > 0;
-    enum sf_worker_state state = res->state;
-    if (res->leaving)
-        state = SF_WORKER_DRAINING;
-    else if (res->suspended)
-        state = res->hold.active ? SF_WORKER_SUSPENDED : SF_WORKER_RESYNCING;
-    else if (mints)
-        state = SF_WORKER_READY;
-    else if (res->hold.active)
-        state = SF_WORKER_SUSPENDED;
-    else if (!res->config_known)
-        state = SF_WORKER_STARTING;
-    else if (state != SF_WORKER_QUARANTINED)
-        state = SF_WORKER_CLAIMING;
-    if (state != res->state || mints != res->last_ready)
-        sf_res_log(s, state == SF_WORKER_SUSPENDED ? SF_LOG_WARN : SF_LOG_INFO, "worker.state",
-                   "%s -> %s%s%s", sf_worker_state_name(res->state), sf_worker_state_name(state),
-                   state == SF_WORKER_READY ? "" : ": ", state == SF_WORKER_READY ? "" : res->why);
-    res->state = state;
-    res->last_ready = mints;
+    const enum sf_worker_state state = s->res->state;
+    if (!s->res->config_known)
+        return SF_WORKER_STARTING;
+    if (state != SF_WORKER_CLAIMING && state != SF_WORKER_QUARANTINED)
+        return SF_WORKER_CLAIMING;
+    if (s->waits != SF_WORKER_STATES)
+        return s->waits;
+    return state; /* what was waited for may have come: whether it is ours, the bid will show */
+}
+
+/* Where the machine stands after a step, and why. */
+static void next_state(struct sf_res_step *s)
+{
+    const struct sf_reservation *res = s->res;
+    const char *because = res->why;
+    enum sf_worker_state to;
+    if (res->leaving) {
+        to = SF_WORKER_DRAINING;
+        because = "leaving the fleet";
+    } else if (res->suspended) {
+        to = res->hold.active ? SF_WORKER_SUSPENDED : SF_WORKER_RESYNCING;
+        because = clock_text(s);
+    } else if (sf_reservation_left_ms(res, s->now->mint_ms) > 0) {
+        to = SF_WORKER_READY;
+        because = "";
+    } else if (res->hold.active) {
+        to = SF_WORKER_SUSPENDED;
+    } else {
+        to = seeking(s);
+    }
+    if (to != res->state)
+        sf_res_move(s, to, because);
 }
 
 static void earlier(int64_t *wake, int64_t at)
@@ -337,9 +171,9 @@ void sf_reservation_step(struct sf_reservation *res, const struct sf_reservation
     ret->wake_mono_ms = now->mono_ms + 1000;
     if (res->state == SF_WORKER_STOPPED)
         return;
-    struct sf_res_step s = {.res = res, .now = now, .out = ret};
+    struct sf_res_step s = {.res = res, .now = now, .out = ret, .waits = SF_WORKER_STATES};
     if (event->kind == SF_RES_COORD) {
-        on_coord(&s, event->coord);
+        sf_res_on_coord(&s, event->coord);
     } else if (event->kind == SF_RES_LEAVE && !res->leaving) {
         res->leaving = true;
         res->leave_deadline_mono_ms = event->deadline_mono_ms;
@@ -353,8 +187,8 @@ void sf_reservation_step(struct sf_reservation *res, const struct sf_reservation
     sf_res_decide(&s);
     if (!ret->finished) {
         sf_res_apply_limit(&s);
+        next_state(&s);
         finish_leaving(&s);
-        judge_state(&s);
     }
     ret->wake_mono_ms = next_wake(&s);
 }

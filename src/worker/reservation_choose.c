@@ -1,7 +1,8 @@
+/* Which slot a claim tries, and how a datacenter is counted. */
+#include "worker/reservation_choose.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-#include "worker/reservation.h"
 
 static bool claim_lives(const struct sf_coord_slot *slot, const struct sf_coord_claim *claims,
                         size_t count)
@@ -86,8 +87,8 @@ int sf_choose_slot(const struct sf_coord_slot *slots, size_t slot_count,
                    const struct sf_coord_claim *self, int64_t pinned_worker, int64_t now_ms,
                    bool patient, struct sf_prng *prng)
 {
-    bool *is_free = calloc(slot_count ? slot_count : 1, sizeof *is_free);
-    if (!is_free)
+    bool *is_free = calloc(slot_count > 0 ? slot_count : 1, sizeof *is_free);
+    if (is_free == NULL)
         return -1;
     size_t free_count = 0;
     for (size_t i = 0; i < slot_count; i++) {

@@ -1,88 +1,11 @@
 /* What to ask the coordinator for next: looked at from scratch after every event. */
+#include "worker/reservation_decide.h"
+
+#include <inttypes.h>
 #include <string.h>
 
-#include "base/assert.h"
-#include "worker/reservation_internal.h"
-
-void sf_res_orphan(struct sf_res_step *s, const char *because)
-{
-    struct sf_reservation *res = s->res;
-    res->orphan = true;
-    res->stats.slots_lost++;
-    res->waiting_since_mono_ms = s->now->mono_ms;
-    s->out->forget = true;
-    sf_res_log(s, SF_LOG_WARN, "slot.lost",
-               "slot %llu/%llu belongs to somebody else now (%s); %lld ms of its reservation were "
-               "acknowledged to us and "
-               "are still used while another slot is claimed",
-               (unsigned long long)res->params.datacenter, (unsigned long long)res->hold.worker,
-               because, (long long)sf_reservation_left_ms(res, s->now->mint_ms));
-}
-
-void sf_res_drop(struct sf_res_step *s, const char *because)
-{
-    struct sf_reservation *res = s->res;
-    if (!res->hold.active)
-        return;
-    sf_res_close(s, "%s", because);
-    res->hold.active = false;
-    res->orphan = false;
-    res->waiting_since_mono_ms = s->now->mono_ms;
-    s->out->forget = true;
-    sf_res_why(res, "%s", because);
-    sf_res_log(s, SF_LOG_ERROR, "slot.gone", "stopped minting at once: %s", because);
-}
-
-void sf_res_bid_dropped(struct sf_res_step *s, const char *because)
-{
-    struct sf_reservation *res = s->res;
-    sf_res_log(s, SF_LOG_DEBUG, "bid.dropped", "slot %llu/%llu not taken: %s",
-               (unsigned long long)res->params.datacenter, (unsigned long long)res->bid.worker,
-               because);
-    res->bid.active = false;
-    res->stats.bids_lost++;
-    if (res->bid_from_memory) {
-        res->bid_from_memory = false;
-        res->memory.valid = false;
-        /* A stranger's counter: nobody has minted through it in this process. */
-        SF_ASSERT(!res->minted_once);
-        atomic_store(res->word, SF_GENERATOR_CLOSED);
-        sf_res_log(s, SF_LOG_INFO, "restart.forgotten",
-                   "the state file does not continue our slot: %s", because);
-    }
-    res->census_due_set = true;
-    res->census_due_mono_ms = s->now->mono_ms + (int64_t)sf_prng_below(&res->prng, 30);
-}
-
-void sf_res_bid_won(struct sf_res_step *s)
-{
-    struct sf_reservation *res = s->res;
-    if (!sf_generator_is_closed(res->gen))
-        sf_res_close(s, "moving to another slot");
-    int64_t start_ms = res->bid.floor_ms;
-    /* IDs of this process go on ascending, whatever the new slot's number is. */
-    if (res->minted_once && start_ms < sf_res_last_ms(res) + 1)
-        start_ms = sf_res_last_ms(res) + 1;
-    res->bid.floor_ms = start_ms;
-    res->hold = res->bid;
-    res->bid.active = false;
-    res->bid_from_memory = false;
-    res->memory.valid = false;
-    res->orphan = false;
-    res->stats.bids_won++;
-    /* The list that showed the slot as free is out of date now. */
-    res->census_due_set = true;
-    res->census_due_mono_ms = s->now->mono_ms + 50 + (int64_t)sf_prng_below(&res->prng, 500);
-    s->out->save = true;
-    if (res->leaving || res->suspended)
-        return; /* it is given back next */
-    sf_res_open(s, start_ms);
-    sf_res_log(s, SF_LOG_INFO, "slot.claimed",
-               "slot %llu/%llu under claim %s, fence %llu, from %lld ms, reserved for %lld ms",
-               (unsigned long long)res->params.datacenter, (unsigned long long)res->hold.worker,
-               res->hold.claim, (unsigned long long)res->hold.fence, (long long)start_ms,
-               (long long)sf_reservation_left_ms(res, s->now->mint_ms));
-}
+#include "worker/reservation_moves.h"
+#include "worker/reservation_tenure.h"
 
 static void ask_list(struct sf_res_step *s)
 {
@@ -226,8 +149,9 @@ static bool bid_from_memory(struct sf_res_step *s)
         floor_ms = res->config.floor_ms;
     if (floor_ms > s->now->mint_ms + res->params.max_behind_ms) {
         res->bid_from_memory = false;
-        sf_res_why(res, "the clock is %lld ms behind the last ID minted here before the restart",
-                   (long long)(floor_ms - s->now->mint_ms));
+        sf_res_why(res,
+                   "the clock is %" PRId64 " ms behind the last ID minted here before the restart",
+                   (floor_ms - s->now->mint_ms));
         res->retry_at_mono_ms = s->now->mono_ms + SF_RES_WAIT_LIST_MS;
         return true; /* wait: going on elsewhere would mint below what this worker has given out */
     }
@@ -341,7 +265,7 @@ void sf_res_decide(struct sf_res_step *s)
     }
     if (!have_claim(s))
         return;
-    if (res->stray_name[0]) {
+    if (res->stray_name[0] != '\0') {
         memcpy(sf_res_request(s, SF_COORD_UNCLAIM)->u.claim_name, res->stray_name,
                sizeof res->stray_name);
         res->busy_on_stray = true;

@@ -1,9 +1,12 @@
 /* Writes to slot records, and what their answers mean. The rule's heart: the generator's limit is
  * never above the least value that the record may hold, whatever is still under way. */
+#include "worker/reservation_tenure.h"
+
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/assert.h"
-#include "worker/reservation_internal.h"
+#include "base/exit_codes.h"
 
 int64_t sf_tenure_granted_ms(const struct sf_tenure *tenure)
 {
@@ -60,13 +63,13 @@ void sf_res_apply_limit(struct sf_res_step *s)
 void sf_res_open(struct sf_res_step *s, int64_t start_ms)
 {
     struct sf_reservation *res = s->res;
-    const int error =
-        sf_generator_open(res->gen, res->params.datacenter, res->hold.worker,
-                          since_epoch(res, start_ms), since_epoch(res, usable_ms(res)));
-    if (error) {
-        sf_res_fatal(s, 78, "slot %llu/%llu from %lld ms does not fit the fleet's layout",
-                     (unsigned long long)res->params.datacenter,
-                     (unsigned long long)res->hold.worker, (long long)start_ms);
+    const int rc = sf_generator_open(res->gen, res->params.datacenter, res->hold.worker,
+                                     since_epoch(res, start_ms), since_epoch(res, usable_ms(res)));
+    if (rc != 0) {
+        sf_res_fatal(s, SF_EXIT_CONFIG,
+                     "slot %" PRIu64 "/%" PRIu64 " from %" PRId64
+                     " ms does not fit the fleet's layout",
+                     res->params.datacenter, res->hold.worker, start_ms);
         return;
     }
     res->hold.opened = true;

@@ -1,3 +1,4 @@
+/* The state file: its block (pure), and opening it (the shell). */
 #include "worker/statefile.h"
 
 #include <errno.h>
@@ -33,9 +34,9 @@ int sf_state_get(const struct sf_state_block *block, struct sf_state_header *ret
     const struct sf_state_header *best = NULL;
     for (int i = 0; i < 2; i++)
         if (is_whole(&block->copies[i]) &&
-            (!best || block->copies[i].generation > best->generation))
+            (best == NULL || block->copies[i].generation > best->generation))
             best = &block->copies[i];
-    if (!best)
+    if (best == NULL)
         return -ENOENT;
     *ret = *best;
     return 0;
@@ -80,7 +81,7 @@ void sf_state_recall(const struct sf_state_block *block, const char *boot_id, ui
 {
     memset(ret, 0, sizeof *ret);
     struct sf_state_header header;
-    if (sf_state_get(block, &header) || !is_sane(&header)) {
+    if (sf_state_get(block, &header) != 0 || !is_sane(&header)) {
         sf_error_set(ret_why, -ENOENT, "the state file is new or damaged");
         return;
     }
@@ -114,7 +115,8 @@ void sf_state_recall(const struct sf_state_block *block, const char *boot_id, ui
     ret->not_before_ms = latest_ns / SF_NS_PER_MS + 1 + max_ahead_ms;
 }
 
-int sf_boot_id(char ret[SF_UUID_SIZE])
+/* The kernel's boot id. Returns 0 or a negative errno code. */
+static int read_boot_id(char ret[SF_UUID_SIZE])
 {
     const int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
     if (fd < 0)
@@ -130,7 +132,7 @@ int sf_boot_id(char ret[SF_UUID_SIZE])
 static int refuse_network(int fd, const char *path, struct sf_error *err)
 {
     struct statfs fs;
-    if (fstatfs(fd, &fs))
+    if (fstatfs(fd, &fs) != 0)
         return sf_error_set(err, -errno, "%s: cannot ask for its file system", path);
     switch ((unsigned long)fs.f_type) {
     case NFS_SUPER_MAGIC:
@@ -153,15 +155,15 @@ static int refuse_network(int fd, const char *path, struct sf_error *err)
 /* Blocks are allocated now: a full disk under a mapping would be a SIGBUS later. */
 static int lock_and_size(int fd, const char *path, struct sf_error *err)
 {
-    if (flock(fd, LOCK_EX | LOCK_NB)) {
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
         if (errno == EWOULDBLOCK)
             return sf_error_set(err, -EBUSY, "%s is used by another living process", path);
         return sf_error_set(err, -errno, "%s: cannot lock", path);
     }
-    const int error = posix_fallocate(fd, 0, sizeof(struct sf_state_block));
-    if (error) {
+    const int rc = posix_fallocate(fd, 0, sizeof(struct sf_state_block));
+    if (rc != 0) {
         char text[128];
-        return sf_error_set(err, -error, "%s: %s", path, sf_errno_text(error, text, sizeof text));
+        return sf_error_set(err, -rc, "%s: %s", path, sf_errno_text(rc, text, sizeof text));
     }
     return 0;
 }
@@ -169,7 +171,7 @@ static int lock_and_size(int fd, const char *path, struct sf_error *err)
 static int map_block(int fd, const char *path, struct sf_statefile *ret, struct sf_error *err)
 {
     struct stat st;
-    if (fstat(fd, &st))
+    if (fstat(fd, &st) != 0)
         return sf_error_set(err, -errno, "%s: cannot stat", path);
     if (!S_ISREG(st.st_mode))
         return sf_error_set(err, -EINVAL, "%s is not a regular file", path);
@@ -177,10 +179,10 @@ static int map_block(int fd, const char *path, struct sf_statefile *ret, struct 
         mmap(NULL, sizeof(struct sf_state_block), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (map == MAP_FAILED)
         return sf_error_set(err, -errno, "%s: cannot map", path);
-    if (madvise(map, sizeof(struct sf_state_block), MADV_DONTFORK)) {
-        const int error = -errno;
+    if (madvise(map, sizeof(struct sf_state_block), MADV_DONTFORK) != 0) {
+        const int rc = -errno;
         munmap(map, sizeof(struct sf_state_block));
-        return sf_error_set(err, error, "%s: cannot keep the mapping from children", path);
+        return sf_error_set(err, rc, "%s: cannot keep the mapping from children", path);
     }
     ret->block = map;
     ret->device = (uint64_t)st.st_dev;
@@ -193,11 +195,11 @@ int sf_statefile_open(const char *dir, const char *name, struct sf_statefile *re
 {
     struct sf_statefile file = {.fd = -1};
     char path[512], text[128];
-    int error = sf_boot_id(file.boot_id);
-    if (error)
-        return sf_error_set(err, error, "cannot read the boot id: %s",
-                            sf_errno_text(error, text, sizeof text));
-    if (mkdir(dir, 0700) && errno != EEXIST)
+    int rc = read_boot_id(file.boot_id);
+    if (rc != 0)
+        return sf_error_set(err, rc, "cannot read the boot id: %s",
+                            sf_errno_text(rc, text, sizeof text));
+    if (mkdir(dir, 0700) != 0 && errno != EEXIST)
         return sf_error_set(err, -errno, "cannot make %s: %s", dir,
                             sf_errno_text(errno, text, sizeof text));
     if (snprintf(path, sizeof path, "%s/%s.state", dir, name) >= (int)sizeof path)
@@ -206,14 +208,14 @@ int sf_statefile_open(const char *dir, const char *name, struct sf_statefile *re
     if (file.fd < 0)
         return sf_error_set(err, -errno, "cannot open %s: %s", path,
                             sf_errno_text(errno, text, sizeof text));
-    error = refuse_network(file.fd, path, err);
-    if (!error)
-        error = lock_and_size(file.fd, path, err);
-    if (!error)
-        error = map_block(file.fd, path, &file, err);
-    if (error) {
+    rc = refuse_network(file.fd, path, err);
+    if (rc == 0)
+        rc = lock_and_size(file.fd, path, err);
+    if (rc == 0)
+        rc = map_block(file.fd, path, &file, err);
+    if (rc != 0) {
         close(file.fd);
-        return error;
+        return rc;
     }
     *ret = file;
     return 0;
@@ -221,7 +223,7 @@ int sf_statefile_open(const char *dir, const char *name, struct sf_statefile *re
 
 void sf_statefile_close(struct sf_statefile *file)
 {
-    if (!file->block)
+    if (file->block == NULL)
         return;
     munmap(file->block, sizeof *file->block);
     close(file->fd);

@@ -51,7 +51,8 @@ struct sf_state_block {
 
 /* Writes the header over the older copy (generation and checksum are filled in). */
 void sf_state_put(struct sf_state_block *block, const struct sf_state_header *header);
-/* The newest whole copy. Returns 0, or -ENOENT when there is none. */
+/* The newest whole copy. Returns 0, or -ENOENT when there is none. For tests: recall is what a
+ * worker asks. */
 int sf_state_get(const struct sf_state_block *block, struct sf_state_header *ret);
 
 /* What a restarted process may try to continue, given its boot, the file's identity and the clocks:
@@ -75,8 +76,5 @@ int sf_statefile_open(const char *dir, const char *name, struct sf_statefile *re
                       struct sf_error *err);
 /* Unlocks and unmaps; the file stays. */
 void sf_statefile_close(struct sf_statefile *file);
-
-/* The kernel's boot id. Returns 0 or a negative errno code. */
-int sf_boot_id(char ret[SF_UUID_SIZE]);
 
 #endif

@@ -6,6 +6,8 @@ Several edits: a second line of the code stands against the first one alone, and
 TENURE = 'src/worker/reservation_tenure.c'
 DECIDE = 'src/worker/reservation_decide.c'
 EVENTS = 'src/worker/reservation_events.c'
+LIST = 'src/worker/reservation_list.c'
+MOVES = 'src/worker/reservation_moves.c'
 MACHINE = 'src/worker/reservation.c'
 STATE = 'src/worker/statefile.c'
 GEN = 'src/id/generator.c'
@@ -68,7 +70,7 @@ BUGS = {
          '    return SF_VIEW_UNCHANGED;'),
     ]),
     'own-clock': ('rule 3', 'a new owner starts at its own clock', [
-        (EVENTS,
+        (LIST,
          '    res->bid.floor_ms = slot->reserved_until_ms > res->config.floor_ms ? slot->reserved_until_ms\n'
          '                                                                       : res->config.floor_ms;',
          '    res->bid.floor_ms = 0;'),
@@ -90,7 +92,7 @@ BUGS = {
     ]),
     'release-open': (6, 'suspension does not close before the release', [
         (MACHINE,
-         '        sf_res_close(s, "the clock is not safe: %s", s->now->clock_text ? s->now->clock_text : "");\n',
+         '        sf_res_close(s, "the clock is not safe: %s", clock_text(s));\n',
          ""),
     ]),
     'leave-open': (6, 'leaving does not close before the release', [
@@ -119,7 +121,7 @@ BUGS = {
          ""),
     ]),
     'file-kept-by-stranger': (1, 'a file that was not believed leaves its word', [
-        (DECIDE,
+        (MOVES,
          '        atomic_store(res->word, SF_GENERATOR_CLOSED);\n'
          '        sf_res_log',
          '        atomic_store(res->word, (uint64_t)1 << 62 | SF_GENERATOR_CLOSED);\n'
@@ -173,7 +175,7 @@ BUGS = {
          'word = last_word;'),
     ]),
     'orphan-writes': ('rule 2', 'an orphan goes on renewing with the version it finds', [
-        (DECIDE,
+        (MOVES,
          '    res->orphan = true;\n',
          '    res->orphan = false;\n'
          '    res->hold.must_read = false;\n'
@@ -202,7 +204,7 @@ BUGS = {
          '        found(look, look->synchronized ? WARNING : BAD,'),
     ]),
     'claim-not-made-again': ('liveness', 'no new claim after a session was lost', [
-        (MACHINE,
+        (EVENTS,
          '        res->claim_status = SF_CLAIM_NONE;\n'
          '        res->claim_bound = false;\n'
          '        sf_res_log(s, SF_LOG_WARN, "coordinator.session_lost"',
@@ -229,8 +231,8 @@ BUGS = {
     ]),
     'ready-without-right': ('readiness', 'a worker calls itself ready while nothing may be minted', [
         (MACHINE,
-         '    const bool mints = sf_reservation_left_ms(res, s->now->mint_ms) > 0;',
-         '    const bool mints = res->hold.active;'),
+         '    } else if (sf_reservation_left_ms(res, s->now->mint_ms) > 0) {',
+         '    } else if (res->hold.active) {'),
     ]),
     'suspension-ignored': ('clock', 'a bad clock goes on minting', [
         (MACHINE,
@@ -244,7 +246,7 @@ BUGS = {
          '    sf_res_log(s, SF_LOG_INFO, "worker.resumed"'),
     ]),
     'claim-never-again': ('liveness', 'neither a lost session nor a refused write makes a new claim', [
-        (MACHINE,
+        (EVENTS,
          '        res->claim_status = SF_CLAIM_NONE;\n'
          '        res->claim_bound = false;\n'
          '        sf_res_log(s, SF_LOG_WARN, "coordinator.session_lost"',
@@ -258,7 +260,7 @@ BUGS = {
         (GEN,
          'word = word + 1 > last_word ? word + 1 : last_word;',
          'word = last_word;'),
-        (DECIDE,
+        (MOVES,
          '    if (res->minted_once && start_ms < sf_res_last_ms(res) + 1)\n'
          '        start_ms = sf_res_last_ms(res) + 1;\n',
          ""),
@@ -281,7 +283,7 @@ BUGS = {
          '    sf_hex128((const uint8_t[16]){1}, slot->nonce);'),
     ]),
     'claim-by-node': (2, 'a claim is adopted by its machine\'s name', [
-        (EVENTS,
+        (LIST,
          '        if (strcmp(c->claims[i].guid, res->claim.guid) != 0)\n'
          '            continue;\n'
          '        res->claim = c->claims[i];',
@@ -335,13 +337,13 @@ BUGS = {
          '        (void)0;'),
         (MACHINE,
          '        sf_res_apply_limit(&s);\n'
-         '        finish_leaving(&s);',
+         '        next_state(&s);',
          '        if (!res->busy)\n'
          '            sf_res_apply_limit(&s);\n'
-         '        finish_leaving(&s);'),
+         '        next_state(&s);'),
     ]),
     'stray-kept': ('claims', 'a claim that was given up is left when it turns up', [
-        (EVENTS,
+        (LIST,
          '                memcpy(res->stray_name, c->claims[i].name, sizeof res->stray_name);',
          '                (void)0;'),
     ]),

@@ -1,0 +1,120 @@
+/* What the list of a datacenter's slots and claims changes. */
+#include "worker/reservation_list.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "worker/reservation_moves.h"
+
+/* A claim whose making was not answered: is it there? */
+static void settle_claim(struct sf_reservation *res, const struct sf_coord_completion *c)
+{
+    if (res->claim_status != SF_CLAIM_DOUBTFUL)
+        return;
+    res->claim_status =
+        SF_CLAIM_NONE; /* one that appears later waits in the list until our session ends */
+    for (size_t i = 0; i < c->claim_count; i++) {
+        if (strcmp(c->claims[i].guid, res->claim.guid) != 0)
+            continue;
+        res->claim = c->claims[i];
+        res->claim_status = SF_CLAIM_HAVE;
+        res->claim_bound = false;
+        res->unclaim_sent = false;
+        return;
+    }
+    sf_res_give_claim_up(res); /* it may still appear: the create may be applied late */
+}
+
+static void find_strays(struct sf_reservation *res, const struct sf_coord_completion *c)
+{
+    for (size_t i = 0; i < c->claim_count; i++)
+        for (unsigned k = 0; k < SF_RES_STRAYS_MAX; k++)
+            if (res->strays[k][0] != '\0' && strcmp(res->strays[k], c->claims[i].guid) == 0)
+                memcpy(res->stray_name, c->claims[i].name, sizeof res->stray_name);
+}
+
+static void no_free_slot(struct sf_res_step *s)
+{
+    struct sf_reservation *res = s->res;
+    const struct sf_census *census = &res->census;
+    res->stats.bids_full++;
+    int64_t wait_ms = SF_RES_WAIT_LIST_MS;
+    s->waits = census->quarantined > 0 ? SF_WORKER_QUARANTINED : SF_WORKER_CLAIMING;
+    if (census->quarantined > 0) {
+        const int64_t until_ms = census->earliest_free_ms - s->now->mint_ms;
+        sf_res_why(res,
+                   "no free slot in datacenter %" PRIu64
+                   ": %u held, %u quarantined, the first comes free "
+                   "in %" PRId64 " ms",
+                   res->params.datacenter, census->held, census->quarantined, until_ms);
+        if (until_ms > SF_RES_FAR_FUTURE_MS)
+            sf_res_log(s, SF_LOG_ERROR, "slot.poisoned",
+                       "a slot of datacenter %" PRIu64 " is reserved for %" PRId64
+                       " ms from now: a worker with "
+                       "a wrong clock wrote "
+                       "that; see RUNBOOK.md, poisoned slot",
+                       res->params.datacenter, until_ms);
+        if (until_ms < wait_ms)
+            wait_ms = until_ms > 0 ? until_ms : 1;
+    } else {
+        sf_res_why(res, "the fleet is full: all %u slots of datacenter %" PRIu64 " are held%s",
+                   census->held, res->params.datacenter,
+                   census->broken > 0 ? ", and others have no usable record" : "");
+    }
+    if (res->state != s->waits)
+        sf_res_log(s, SF_LOG_WARN, "slot.waiting", "%s", res->why);
+    sf_res_look_in(s, wait_ms + (int64_t)sf_prng_below(&res->prng, (uint64_t)wait_ms / 4 + 1));
+}
+
+static void choose(struct sf_res_step *s, const struct sf_coord_completion *c)
+{
+    struct sf_reservation *res = s->res;
+    if (res->config.floor_ms > s->now->mint_ms) {
+        s->waits = SF_WORKER_QUARANTINED;
+        sf_res_why(res, "the fleet mints nothing before its floor, %" PRId64 " ms from now",
+                   (res->config.floor_ms - s->now->mint_ms));
+        sf_res_look_in(s, SF_RES_WAIT_LIST_MS);
+        return;
+    }
+    const bool patient = s->now->mono_ms - res->waiting_since_mono_ms < SF_RES_WAIT_LIST_MS;
+    const int index =
+        sf_choose_slot(c->slots, c->slot_count, c->claims, c->claim_count, &res->claim,
+                       res->params.pinned_worker, s->now->mint_ms, patient, &res->prng);
+    if (index < 0 && res->census.free > 0 && res->params.pinned_worker < 0) {
+        /* Others are before us in the queue; look again soon. */
+        sf_res_look_in(s, 20 + (int64_t)sf_prng_below(&res->prng, 60));
+        return;
+    }
+    if (index < 0) {
+        no_free_slot(s);
+        return;
+    }
+    const struct sf_coord_slot *slot = &c->slots[index];
+    memset(&res->bid, 0, sizeof res->bid);
+    res->bid.active = true;
+    res->bid.worker = slot->worker;
+    res->bid.version = slot->version;
+    res->bid.floor_ms = slot->reserved_until_ms > res->config.floor_ms ? slot->reserved_until_ms
+                                                                       : res->config.floor_ms;
+}
+
+void sf_res_listed(struct sf_res_step *s, const struct sf_coord_completion *c)
+{
+    struct sf_reservation *res = s->res;
+    if (c->outcome != SF_COORD_DONE) {
+        if (c->outcome == SF_COORD_REFUSED && c->reason == SF_COORD_MISSING)
+            res->config_stale = true;
+        sf_res_failed(s, c);
+        return;
+    }
+    sf_census_take(c->slots, c->slot_count, c->claims, c->claim_count, s->now->mint_ms,
+                   &res->census);
+    res->census.read_mono_ms = s->now->mono_ms;
+    settle_claim(res, c);
+    find_strays(res, c);
+    sf_res_progress(s);
+    const bool seeking = !res->hold.active || res->orphan;
+    if (seeking && !res->bid.active && res->claim_status == SF_CLAIM_HAVE && !res->leaving &&
+        !res->suspended)
+        choose(s, c);
+}
