@@ -1,25 +1,12 @@
-/* Options of all subcommands, from their tables: parsing and --help. */
-#include <stdarg.h>
+/* cli/args.c - options of all subcommands, from their tables: parsing and --help. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/parse.h"
 #include "base/strbuf.h"
 #include "cli/cli.h"
-
-int sf_cli_fail(int code, const char *format, ...)
-{
-    va_list args;
-    (void)fflush(stdout);
-    (void)fputs("snowfleet: ", stderr);
-    va_start(args, format);
-    (void)vfprintf(stderr, format, args);
-    va_end(args);
-    (void)fputc('\n', stderr);
-    return code;
-}
 
 static void help(const struct sf_cli_usage *usage)
 {
@@ -70,9 +57,10 @@ static int set(const struct sf_cli_option *option, const char *text)
         return 0;
     case SF_CLI_NUMBER:
         if (sf_parse_u64(text, option->min, max, option->to) != 0)
-            return sf_cli_fail(
-                SF_CLI_USAGE, "--%s: \"%s\" is not allowed; a number from %llu to %llu is",
-                option->name, text, (unsigned long long)option->min, (unsigned long long)max);
+            return sf_cli_fail(SF_CLI_USAGE,
+                               "--%s: \"%s\" is not allowed; a number from %" PRIu64 " to %" PRIu64
+                               " is",
+                               option->name, text, option->min, max);
         return 0;
     case SF_CLI_SIGNED:
         if (sf_parse_i64(text, INT64_MIN, INT64_MAX, option->to) != 0)
@@ -88,7 +76,7 @@ static int set(const struct sf_cli_option *option, const char *text)
                 option->name, text);
         return 0;
     case SF_CLI_ID: {
-        struct sf_cli_id *id = option->to;
+        struct sf_cli_given_id *id = option->to;
         if (sf_parse_id(text, &id->value) != 0 || id->value >> 63 != 0)
             return sf_cli_fail(SF_CLI_USAGE,
                                "--%s: \"%s\" is not an ID (decimal, or hexadecimal behind 0x)",

@@ -1,4 +1,7 @@
+/* cli/bench.c - `snowfleet bench`: keeps workers busy from several threads and tells how much they
+ * did and how long it took. */
 #include <errno.h>
+#include <inttypes.h>
 #include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
@@ -49,9 +52,10 @@ static int resolve(struct bench *bench)
                 "--server: \"%s\" is not allowed; HOST, HOST:PORT and [IPV6]:PORT are",
                 servers->items[i]);
         (void)snprintf(port, sizeof port, "%u", at.port);
-        const int r = getaddrinfo(at.host, port, &hints, &list);
-        if (r != 0)
-            return sf_cli_fail(SF_CLI_UNREACHABLE, "--server: %s: %s", at.host, gai_strerror(r));
+        const int answer = getaddrinfo(at.host, port, &hints, &list);
+        if (answer != 0)
+            return sf_cli_fail(SF_CLI_UNREACHABLE, "--server: %s: %s", at.host,
+                               gai_strerror(answer));
         memcpy(&bench->addresses[i], list->ai_addr, list->ai_addrlen);
         bench->sizes[i] = list->ai_addrlen;
         freeaddrinfo(list);
@@ -151,7 +155,7 @@ static void print_status(const char *name, uint64_t count, bool ok, json_t *to)
     if (count > 0 && to != NULL)
         json_object_set_new(to, name, json_integer((json_int_t)count));
     else if (count > 0 && !ok)
-        (void)printf("%-12s %llu answers\n", name, (unsigned long long)count);
+        (void)printf("%-12s %" PRIu64 " answers\n", name, count);
 }
 
 /* What the workers answered; of the library, how the calls ended. */
@@ -170,10 +174,11 @@ static void print_result(const struct bench *bench, const struct sf_load *sum, d
     const struct sf_histogram *h = &sum->latency;
     const uint64_t errors = h->count - sum->statuses[SF_WIRE_OK] - sum->outcomes[SF_CLIENT_OK];
     if (!bench->as_json) {
-        (void)printf(
-            "requests     %llu in %.2f s, %.0f/s\nids          %llu, %.0f/s\nerrors       %llu\n",
-            (unsigned long long)h->count, seconds, (double)h->count / seconds,
-            (unsigned long long)sum->ids, (double)sum->ids / seconds, (unsigned long long)errors);
+        (void)printf("requests     %" PRIu64 " in %.2f s, %.0f/s\n"
+                     "ids          %" PRIu64 ", %.0f/s\n"
+                     "errors       %" PRIu64 "\n",
+                     h->count, seconds, (double)h->count / seconds, sum->ids,
+                     (double)sum->ids / seconds, errors);
         (void)printf("latency us   p50 %.0f  p90 %.0f  p99 %.0f  p99.9 %.0f  max %.0f\n",
                      us(sf_histogram_at(h, 0.5)), us(sf_histogram_at(h, 0.9)),
                      us(sf_histogram_at(h, 0.99)), us(sf_histogram_at(h, 0.999)), us(h->max_ns));
@@ -232,8 +237,9 @@ static int run(struct bench *bench)
 static int check(struct bench *bench)
 {
     struct sf_cli_servers *servers = &bench->servers;
-    if (!bench->library && (servers->tls || servers->ca || servers->cert || servers->key ||
-                            servers->name || servers->token_file))
+    if (!bench->library &&
+        (servers->tls || servers->ca != NULL || servers->cert != NULL || servers->key != NULL ||
+         servers->name != NULL || servers->token_file != NULL))
         return sf_cli_fail(SF_CLI_USAGE,
                            "TLS and tokens need --library: bare connections talk plain TCP");
     if (servers->list.count == 0) {

@@ -16,7 +16,7 @@
 /* Exit codes: those of base/exit_codes.h, and one for an answer that is no. */
 enum sf_cli_exit {
     SF_CLI_DONE = SF_EXIT_OK,
-    SF_CLI_FAILED = 1, /* it worked, and the answer is no: a duplicate was found, the fleet exists */
+    SF_CLI_FAILED = 1, /* it worked, and the answer is no: a duplicate, a fleet that exists */
     SF_CLI_USAGE = SF_EXIT_USAGE,
     SF_CLI_UNREACHABLE = SF_EXIT_UNREACHABLE,
     SF_CLI_BUG = SF_EXIT_INTERNAL,
@@ -33,7 +33,7 @@ enum sf_cli_kind {
     SF_CLI_LIST,   /* struct sf_cli_list: may be repeated, or hold commas */
     SF_CLI_NUMBER, /* uint64_t, within min and max */
     SF_CLI_LAYOUT, /* struct sf_layout */
-    SF_CLI_ID,     /* struct sf_cli_id */
+    SF_CLI_ID,     /* struct sf_cli_given_id */
     SF_CLI_SIGNED  /* int64_t */
 };
 
@@ -42,7 +42,7 @@ struct sf_cli_list {
     size_t count;
 };
 
-struct sf_cli_id {
+struct sf_cli_given_id {
     bool given;
     uint64_t value;
 };
@@ -72,7 +72,7 @@ struct sf_cli_usage {
 };
 
 /* Parses argv[1..]. Words are left in argv[0..*ret_words-1]. Returns -1 to go on, or the exit code:
- * 0 after --help, 64 after an error, which has been written to stderr. */
+ * SF_CLI_DONE after --help, SF_CLI_USAGE after an error, which has been written to stderr. */
 int sf_cli_parse(const struct sf_cli_usage *usage, int argc, char **argv, size_t *ret_words);
 void sf_cli_list_free(struct sf_cli_list *list);
 /* "a,b,c"; fallback when the list is empty. The caller frees. */

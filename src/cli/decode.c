@@ -1,3 +1,5 @@
+/* cli/decode.c - `snowfleet decode`: takes IDs apart without asking anybody. */
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "base/parse.h"
@@ -10,12 +12,13 @@ static int print_text(const struct sf_layout *layout, int64_t epoch_ms, uint64_t
     char time[SF_TIME_TEXT_MAX];
     if (sf_id_decode(layout, id, &parts) != 0 || sf_id_unix_ms(layout, epoch_ms, id, &unix_ms) != 0)
         return -1;
-    (void)printf("%sid          %llu\ntime        %s\ndatacenter  %llu\nworker      %llu\nsequence "
-                 "   %llu\n",
-                 first ? "" : "\n", (unsigned long long)id,
-                 sf_format_time_ms(unix_ms, time, sizeof time),
-                 (unsigned long long)parts.datacenter, (unsigned long long)parts.worker,
-                 (unsigned long long)parts.sequence);
+    (void)printf("%sid          %" PRIu64 "\n"
+                 "time        %s\n"
+                 "datacenter  %" PRIu64 "\n"
+                 "worker      %" PRIu64 "\n"
+                 "sequence    %" PRIu64 "\n",
+                 first ? "" : "\n", id, sf_format_time_ms(unix_ms, time, sizeof time),
+                 parts.datacenter, parts.worker, parts.sequence);
     return 0;
 }
 

@@ -1,3 +1,4 @@
+/* cli/drain.c - `snowfleet drain`: has a worker finish and leave, and waits until it has. */
 #include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -14,11 +15,11 @@ static int wait_until_gone(const struct sf_cli_admin *admin, uint32_t timeout_ms
     const int64_t begin = sf_mono_ns();
     for (;;) {
         struct sf_cli_answer answer = {0};
-        struct sf_error err;
-        const int r = sf_cli_http("GET", admin, "/livez", 1000, &answer, &err);
+        struct sf_error err = {0};
+        const int rc = sf_cli_http("GET", admin, "/livez", 1000, &answer, &err);
         sf_cli_answer_free(&answer);
         const int64_t gone_ms = (sf_mono_ns() - begin) / SF_NS_PER_MS;
-        if (r == -ECONNREFUSED || r == -ECONNRESET)
+        if (rc == -ECONNREFUSED || rc == -ECONNRESET)
             break;
         if (gone_ms >= timeout_ms)
             return sf_cli_fail(SF_CLI_FAILED,
@@ -59,10 +60,10 @@ int sf_cli_drain(int argc, char **argv)
     if (code >= 0)
         return code;
     struct sf_cli_answer answer = {0};
-    struct sf_error err;
-    const int r = sf_cli_http("POST", &admin, "/drain", 5000, &answer, &err);
-    if (r != 0)
-        return sf_cli_fail(r == -EINVAL ? SF_CLI_USAGE : SF_CLI_UNREACHABLE,
+    struct sf_error err = {0};
+    const int rc = sf_cli_http("POST", &admin, "/drain", 5000, &answer, &err);
+    if (rc != 0)
+        return sf_cli_fail(rc == -EINVAL ? SF_CLI_USAGE : SF_CLI_UNREACHABLE,
                            "%s; is snowfleetd running there? --admin names its admin.address",
                            err.text);
     int result = 0;

@@ -1,3 +1,5 @@
+/* cli/encode.c - `snowfleet encode`: the ID of a time, as a bound of a query. */
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "base/parse.h"
@@ -45,22 +47,21 @@ int sf_cli_encode(int argc, char **argv)
     int64_t timestamp_ms;
     if (__builtin_sub_overflow(unix_ms, epoch_ms, &timestamp_ms) || timestamp_ms < 0 ||
         (uint64_t)timestamp_ms > sf_layout_max_timestamp(&layout))
-        return sf_cli_fail(
-            SF_CLI_USAGE,
-            "--time: %s lies outside the layout's timestamps (0 to %llu ms from the epoch)", time,
-            (unsigned long long)sf_layout_max_timestamp(&layout));
+        return sf_cli_fail(SF_CLI_USAGE,
+                           "--time: %s lies outside the layout's timestamps (0 to %" PRIu64
+                           " ms from the epoch)",
+                           time, sf_layout_max_timestamp(&layout));
     parts.timestamp_ms = (uint64_t)timestamp_ms;
     uint64_t id;
     if (sf_id_encode(&layout, &parts, &id) != 0)
         return sf_cli_fail(SF_CLI_USAGE,
                            "--datacenter, --worker, --sequence: out of range; the layout allows up "
-                           "to %llu, %llu, %llu",
-                           (unsigned long long)sf_layout_max_datacenter(&layout),
-                           (unsigned long long)sf_layout_max_worker(&layout),
-                           (unsigned long long)sf_layout_max_sequence(&layout));
+                           "to %" PRIu64 ", %" PRIu64 ", %" PRIu64,
+                           sf_layout_max_datacenter(&layout), sf_layout_max_worker(&layout),
+                           sf_layout_max_sequence(&layout));
     if (as_json)
         sf_cli_print_json(sf_cli_id_json(&layout, epoch_ms, id));
     else
-        (void)printf(hex ? "0x%llx\n" : "%llu\n", (unsigned long long)id);
+        (void)printf(hex ? "0x%" PRIx64 "\n" : "%" PRIu64 "\n", id);
     return sf_cli_end();
 }

@@ -2,6 +2,7 @@
 #include "cli/fleet.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -142,11 +143,10 @@ int sf_cli_fleet_list(
 {
     if (only != NULL) {
         if (*only > sf_layout_max_datacenter(&config->layout))
-            return sf_cli_fail(
-                SF_CLI_USAGE,
-                "--datacenter: %llu is not allowed; 0 to %llu is in this fleet's layout",
-                (unsigned long long)*only,
-                (unsigned long long)sf_layout_max_datacenter(&config->layout));
+            return sf_cli_fail(SF_CLI_USAGE,
+                               "--datacenter: %" PRIu64 " is not allowed; 0 to %" PRIu64
+                               " is in this fleet's layout",
+                               *only, sf_layout_max_datacenter(&config->layout));
         return list_one(fleet, *only, false, each, ctx);
     }
     int code = -1;

@@ -19,19 +19,17 @@ struct sf_cli_fleet_options {
 #define SF_CLI_FLEET_OPTIONS(f)                                                                    \
     {"timeout-ms", 0, SF_CLI_NUMBER, &(f).timeout_ms, "MS", "for each question [10000]", 1,        \
      3600000},                                                                                     \
-        SF_CLI_FLEET_ACCESS_OPTIONS(f)
+    SF_CLI_FLEET_ACCESS_OPTIONS(f)
 
 /* For commands whose --timeout-ms means something else. */
 #define SF_CLI_FLEET_ACCESS_OPTIONS(f)                                                             \
-    {"coordinator", 0, SF_CLI_TEXT, &(f).coordinator, "URL", SF_COORDINATOR_URL_FORMS, 0, 0},       \
-        {"fleet", 0, SF_CLI_TEXT, &(f).fleet, "NAME", "the fleet's name [default]", 0, 0},         \
-        {"username", 0, SF_CLI_TEXT, &(f).username, "NAME", "for the coordinator", 0, 0},          \
-        {"password-file", 0, SF_CLI_TEXT, &(f).password_file, "FILE", "its password", 0, 0},       \
-        {"coordinator-ca", 0, SF_CLI_TEXT, &(f).ca, "FILE", "certificates to trust", 0, 0},        \
-        {"coordinator-cert", 0, SF_CLI_TEXT, &(f).cert, "FILE", "own certificate", 0, 0},          \
-    {                                                                                              \
-        "coordinator-key", 0, SF_CLI_TEXT, &(f).key, "FILE", "its key", 0, 0                       \
-    }
+    {"coordinator", 0, SF_CLI_TEXT, &(f).coordinator, "URL", SF_COORDINATOR_URL_FORMS, 0, 0},      \
+    {"fleet", 0, SF_CLI_TEXT, &(f).fleet, "NAME", "the fleet's name [default]", 0, 0},             \
+    {"username", 0, SF_CLI_TEXT, &(f).username, "NAME", "for the coordinator", 0, 0},              \
+    {"password-file", 0, SF_CLI_TEXT, &(f).password_file, "FILE", "its password", 0, 0},           \
+    {"coordinator-ca", 0, SF_CLI_TEXT, &(f).ca, "FILE", "certificates to trust", 0, 0},            \
+    {"coordinator-cert", 0, SF_CLI_TEXT, &(f).cert, "FILE", "own certificate", 0, 0},              \
+    {"coordinator-key", 0, SF_CLI_TEXT, &(f).key, "FILE", "its key", 0, 0}
 
 struct sf_cli_fleet {
     struct sf_coord *coord;

@@ -1,3 +1,4 @@
+/* cli/http.c - one request to an admin port, through libcurl. */
 #include "cli/http.h"
 
 #include <curl/curl.h>
@@ -116,7 +117,7 @@ int sf_cli_http(const char *method, const struct sf_cli_admin *admin, const char
         headers = curl_slist_append(headers, token);
     CURL *curl = curl_easy_init();
     if (curl == NULL || headers == NULL)
-        return sf_error_set(err, -ENOMEM, "no memory for a request to %s", url);
+        abort();
     struct sf_strbuf body;
     sf_strbuf_init(&body, SF_CLI_HTTP_BODY_MAX);
     (void)curl_easy_setopt(curl, CURLOPT_URL, url);

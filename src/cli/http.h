@@ -12,26 +12,16 @@
 
 /* How an admin port is reached. Strings are the caller's. */
 struct sf_cli_admin {
-    const char
-        *url; /* http://HOST:PORT, https://HOST:PORT or HOST:PORT; a final slash is allowed */
+    const char *url;        /* [http:// or https://]HOST:PORT; a final slash is allowed */
     const char *token_file; /* its first line's token is sent; NULL: none */
     const char *ca;         /* certificates to trust with https; NULL: the system's */
 };
 
 /* For tables of options: the members of a struct sf_cli_admin but its url. */
 #define SF_CLI_ADMIN_OPTIONS(admin)                                                                \
-    {"token-file",                                                                                 \
-     0,                                                                                            \
-     SF_CLI_TEXT,                                                                                  \
-     &(admin).token_file,                                                                          \
-     "FILE",                                                                                       \
-     "a line name:token or token, for admin.token_file",                                           \
-     0,                                                                                            \
-     0},                                                                                           \
-    {                                                                                              \
-        "admin-ca", 0, SF_CLI_TEXT, &(admin).ca, "FILE", "certificates to trust with https://", 0, \
-            0                                                                                      \
-    }
+    {"token-file", 0, SF_CLI_TEXT, &(admin).token_file, "FILE",                                    \
+     "a line name:token or token, for admin.token_file", 0, 0},                                    \
+    {"admin-ca", 0, SF_CLI_TEXT, &(admin).ca, "FILE", "certificates to trust with https://", 0, 0}
 
 struct sf_cli_answer {
     int status;

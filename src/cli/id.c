@@ -1,3 +1,5 @@
+/* cli/id.c - `snowfleet id`: asks a fleet for IDs, as any program would. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,17 +22,16 @@ static int print_id(struct sf_client *client, enum format format, uint64_t id)
         (void)sf_client_layout(client, &layout, &epoch_ms);
         json_t *object = sf_cli_id_json(&layout, epoch_ms, id);
         if (object == NULL)
-            return sf_cli_fail(SF_CLI_BUG, "%llu does not fit the fleet's layout",
-                               (unsigned long long)id);
+            return sf_cli_fail(SF_CLI_BUG, "%" PRIu64 " does not fit the fleet's layout", id);
         sf_cli_print_json(object);
     } else {
-        (void)printf(format == AS_HEX ? "0x%016llx\n" : "%llu\n", (unsigned long long)id);
+        (void)printf(format == AS_HEX ? "0x%016" PRIx64 "\n" : "%" PRIu64 "\n", id);
     }
     return ferror(stdout) ? sf_cli_end() : 0;
 }
 
 static int fetch(struct sf_client *client, const struct sf_cli_servers *servers, uint64_t count,
-                 struct sf_cli_id after, enum format format)
+                 struct sf_cli_given_id after, enum format format)
 {
     while (count > 0) {
         const struct sf_client_request request = {.count = count < BATCH ? (uint32_t)count : BATCH,
@@ -56,7 +57,7 @@ int sf_cli_id(int argc, char **argv)
 {
     uint64_t count = 1;
     const char *format_text = "dec";
-    struct sf_cli_id after = {0};
+    struct sf_cli_given_id after = {0};
     struct sf_cli_servers servers = SF_CLI_SERVERS;
     const struct sf_cli_option options[] = {
         {"count", 'n', SF_CLI_NUMBER, &count, "N", "how many IDs [1]", 1, 0},

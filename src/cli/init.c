@@ -1,3 +1,6 @@
+/* cli/init.c - `snowfleet init`: makes a fleet's records, and says of one that exists what is there
+ * and what is missing. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,9 +46,10 @@ static int read_datacenters(const struct sf_cli_list *list, struct sf_coord_conf
         uint64_t d;
         if (sf_parse_u64(list->items[i], 0, sf_layout_max_datacenter(&config->layout), &d) != 0 ||
             d >= SF_COORD_DATACENTERS_MAX)
-            return sf_cli_fail(
-                SF_CLI_USAGE, "--datacenters: \"%s\" is not allowed; 0 to %llu is in this layout",
-                list->items[i], (unsigned long long)sf_layout_max_datacenter(&config->layout));
+            return sf_cli_fail(SF_CLI_USAGE,
+                               "--datacenters: \"%s\" is not allowed; 0 to %" PRIu64
+                               " is in this layout",
+                               list->items[i], sf_layout_max_datacenter(&config->layout));
         config->datacenters[config->datacenter_count++] = (uint16_t)d;
     }
     return -1;
@@ -105,8 +109,8 @@ static bool fits(const struct sf_coord_config *have, const struct sf_coord_confi
 }
 
 struct lack {
-    uint64_t all, missing, datacenter,
-        worker; /* datacenter and worker of the first that is missing */
+    uint64_t all, missing;
+    uint64_t datacenter, worker; /* of the first that is missing */
 };
 
 /* A whole fleet has a good record for every slot. Returns -1, or the exit code. */
@@ -148,18 +152,18 @@ static int judge_existing(struct sf_cli_fleet *fleet, const char *name,
         return code;
     print_config(name, &config, as_json);
     const int end = sf_cli_end();
-    struct lack lack = {0, 0, 0, 0};
+    struct lack lack = {0};
     const int failed = look_for_lack(fleet, &config, &lack);
     if (failed >= 0)
         return failed;
     if (lack.missing > 0)
         return sf_cli_fail(
             SF_CLI_FAILED,
-            "%s: fleet %s exists, but %llu of its %llu records are missing or damaged (the first: "
-            "datacenter %llu, slot %llu): an init --after-data-loss was cut off, or data was lost. "
+            "%s: fleet %s exists, but %" PRIu64 " of its %" PRIu64
+            " records are missing or damaged (the first: datacenter %" PRIu64 ", slot %" PRIu64
+            "): an init --after-data-loss was cut off, or data was lost. "
             "Nothing was changed. Stop the workers, then: snowfleet init --after-data-loss",
-            fleet->url, name, (unsigned long long)lack.missing, (unsigned long long)lack.all,
-            (unsigned long long)lack.datacenter, (unsigned long long)lack.worker);
+            fleet->url, name, lack.missing, lack.all, lack.datacenter, lack.worker);
     if (if_missing && fits(&config, want))
         return end;
     if (if_missing)

@@ -1,3 +1,5 @@
+/* cli/load.c - the load of bench over bare connections: frames written and read by hand, so that
+ * the measurement costs little. */
 #include "cli/load.h"
 
 #include <errno.h>
@@ -69,10 +71,10 @@ int sf_load_connect(struct sf_load *load)
     for (uint32_t i = 0; i < load->conns; i++)
         load->all[i].fd = -1;
     for (uint32_t i = 0; i < load->conns; i++) {
-        const int r =
+        const int rc =
             connect_one(load, &load->all[i], (load->first + i) % load->options->address_count);
-        if (r != 0)
-            return r;
+        if (rc != 0)
+            return rc;
     }
     return 0;
 }
@@ -175,9 +177,9 @@ static int take_answers(struct sf_load *load, struct sf_load_conn *conn, int64_t
         if (scan == SF_WIRE_BAD_LENGTH || conn->in_flight == 0)
             return fail(load, -EPROTO, "what answers does not speak the Snowfleet protocol");
         const int64_t sent_ns = conn->sent_ns[conn->expected_id % depth];
-        const int r = take_answer(load, conn, &header, conn->in + at + SF_WIRE_HEADER_SIZE);
-        if (r != 0)
-            return r;
+        const int rc = take_answer(load, conn, &header, conn->in + at + SF_WIRE_HEADER_SIZE);
+        if (rc != 0)
+            return rc;
         at += 4 + (size_t)header.length;
         conn->in_flight--;
         answers++;
@@ -207,9 +209,9 @@ static int serve(struct sf_load *load, struct sf_load_conn *conn)
     const int64_t now_ns = sf_mono_ns();
     if (got > 0) {
         conn->in_end += (size_t)got;
-        const int r = take_answers(load, conn, now_ns);
-        if (r != 0)
-            return r;
+        const int rc = take_answers(load, conn, now_ns);
+        if (rc != 0)
+            return rc;
     }
     return fill(load, conn, now_ns);
 }
@@ -227,21 +229,21 @@ void *sf_load_run(void *ctx)
     struct sf_load *load = ctx;
     struct epoll_event events[EVENTS_MAX];
     const int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    int r = epoll_fd >= 0 ? 0 : fail(load, -errno, "epoll");
-    for (uint32_t i = 0; i < load->conns && r == 0; i++) {
+    int rc = epoll_fd >= 0 ? 0 : fail(load, -errno, "epoll");
+    for (uint32_t i = 0; i < load->conns && rc == 0; i++) {
         struct epoll_event event = {.events = EPOLLIN, .data.ptr = &load->all[i]};
         if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, load->all[i].fd, &event) != 0)
-            r = fail(load, -errno, "epoll");
+            rc = fail(load, -errno, "epoll");
         else
-            r = fill(load, &load->all[i], sf_mono_ns());
+            rc = fill(load, &load->all[i], sf_mono_ns());
     }
-    while (r == 0 && !*load->stop && outstanding(load) > 0) {
+    while (rc == 0 && !*load->stop && outstanding(load) > 0) {
         const int count = epoll_wait(epoll_fd, events, EVENTS_MAX, 100);
-        for (int i = 0; i < count && r == 0; i++)
-            r = serve(load, events[i].data.ptr);
+        for (int i = 0; i < count && rc == 0; i++)
+            rc = serve(load, events[i].data.ptr);
         /* What a full socket left behind. */
-        for (uint32_t i = 0; count == 0 && i < load->conns && r == 0; i++)
-            r = flush(load, &load->all[i]);
+        for (uint32_t i = 0; count == 0 && i < load->conns && rc == 0; i++)
+            rc = flush(load, &load->all[i]);
     }
     if (epoll_fd >= 0)
         (void)close(epoll_fd);

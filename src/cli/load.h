@@ -46,8 +46,8 @@ struct sf_load {
 
 /* Connects (blocking). Returns 0 or a negative errno code, with `why`. */
 int sf_load_connect(struct sf_load *load);
-/* The thread's function: runs until *stop, the budget is spent and answered, or a connection fails.
- */
+/* The thread's function: runs until *stop, until the budget is spent and answered, or until a
+ * connection fails. */
 void *sf_load_run(void *load);
 void sf_load_free(struct sf_load *load);
 

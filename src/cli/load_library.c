@@ -1,5 +1,6 @@
-/* The same load through the client library: each of CONNS callers is a client of its own that keeps
- * DEPTH calls under way. So what is measured is what a program that uses the library gets. */
+/* cli/load_library.c - the same load through the client library: each of CONNS callers is a client
+ * of its own that keeps DEPTH calls under way. So what is measured is what a program that uses the
+ * library gets. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -96,8 +97,8 @@ void *sf_load_library_run(void *ctx)
     struct sf_load *load = ctx;
     struct epoll_event events[EVENTS_MAX];
     const int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    int r = epoll_fd >= 0 ? begin(load, epoll_fd) : fail(load, -errno, "epoll");
-    while (r == 0 && load->why[0] == '\0' && !*load->stop) {
+    const int rc = epoll_fd >= 0 ? begin(load, epoll_fd) : fail(load, -errno, "epoll");
+    while (rc == 0 && load->why[0] == '\0' && !*load->stop) {
         const int count = epoll_wait(epoll_fd, events, EVENTS_MAX, WAIT_MS);
         for (int i = 0; i < count; i++)
             (void)sf_client_process(((struct sf_load_caller *)events[i].data.ptr)->client);

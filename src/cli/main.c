@@ -1,3 +1,4 @@
+/* cli/main.c - the table of commands. */
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,6 +1,9 @@
+/* cli/probe.c - the probes of verify: a thread for each worker asks and checks; another tells the
+ * figures over HTTP. */
 #include "cli/probe.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <netdb.h>
 #include <poll.h>
 #include <stdio.h>
@@ -43,9 +46,8 @@ static void check_id(struct sf_probe *probe, uint64_t id, const struct sf_layout
         probe->duplicates++;
         shared->duplicates++;
         (void)snprintf(text, sizeof text,
-                       "DUPLICATE: ID %llu from %s is the same as ID %llu from %s",
-                       (unsigned long long)id, probe->server, (unsigned long long)id,
-                       shared->probes[giver].server);
+                       "DUPLICATE: ID %" PRIu64 " from %s is the same as ID %" PRIu64 " from %s",
+                       id, probe->server, id, shared->probes[giver].server);
         found(probe, text);
     }
     if (sf_id_unix_ms(layout, epoch_ms, id, &unix_ms) != 0 || unix_ms < now_ms - shared->skew_ms ||
@@ -111,8 +113,8 @@ static void add_counter(struct sf_strbuf *to, const struct sf_probe_shared *shar
     for (size_t i = 0; i < shared->count; i++) {
         const _Atomic uint64_t *value =
             (const _Atomic uint64_t *)(const void *)((const char *)&shared->probes[i] + offset);
-        sf_strbuf_addf(to, "snowfleet_verify_%s_total{worker=\"%s\"} %llu\n", name,
-                       shared->probes[i].server, (unsigned long long)*value);
+        sf_strbuf_addf(to, "snowfleet_verify_%s_total{worker=\"%s\"} %" PRIu64 "\n", name,
+                       shared->probes[i].server, *value);
     }
 }
 
@@ -135,15 +137,16 @@ static void add_durations(struct sf_strbuf *to, struct sf_probe_shared *shared)
                  bucket++)
                 below += h->counts[bucket];
             sf_strbuf_addf(
-                to, "snowfleet_verify_duration_seconds_bucket{worker=\"%s\",le=\"%g\"} %llu\n",
-                server, bounds_s[b], (unsigned long long)below);
+                to,
+                "snowfleet_verify_duration_seconds_bucket{worker=\"%s\",le=\"%g\"} %" PRIu64 "\n",
+                server, bounds_s[b], below);
         }
-        sf_strbuf_addf(to,
-                       "snowfleet_verify_duration_seconds_bucket{worker=\"%s\",le=\"+Inf\"} %llu\n"
-                       "snowfleet_verify_duration_seconds_sum{worker=\"%s\"} %.9f\n"
-                       "snowfleet_verify_duration_seconds_count{worker=\"%s\"} %llu\n",
-                       server, (unsigned long long)h->count, server, (double)h->sum_ns / 1e9,
-                       server, (unsigned long long)h->count);
+        sf_strbuf_addf(
+            to,
+            "snowfleet_verify_duration_seconds_bucket{worker=\"%s\",le=\"+Inf\"} %" PRIu64 "\n"
+            "snowfleet_verify_duration_seconds_sum{worker=\"%s\"} %.9f\n"
+            "snowfleet_verify_duration_seconds_count{worker=\"%s\"} %" PRIu64 "\n",
+            server, h->count, server, (double)h->sum_ns / 1e9, server, h->count);
     }
     pthread_mutex_unlock(&shared->mutex);
 }

@@ -1,3 +1,5 @@
+/* cli/seen.c - the set of seen IDs: an open-addressed table, and a ring that says which ID is the
+ * oldest. */
 #include "cli/seen.h"
 
 #include <stdlib.h>

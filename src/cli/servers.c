@@ -1,3 +1,4 @@
+/* cli/servers.c - a client of the library, from the options that say where the workers are. */
 #include "cli/servers.h"
 
 #include <errno.h>

@@ -1,3 +1,5 @@
+/* cli/slots.c - `snowfleet slots`: every slot as the coordinator has it. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -31,15 +33,15 @@ static void show_text(struct view *view, uint64_t datacenter, const struct sf_co
     view->headed = true;
     const bool reserved = slot->reserved_until_ms > view->now_ms;
     (void)printf(
-        "%-4llu %-6llu %-12s %-26s %-9s %-10llu %s%s%s\n", (unsigned long long)datacenter,
-        (unsigned long long)slot->worker, state,
+        "%-4" PRIu64 " %-6" PRIu64 " %-12s %-26s %-9s %-10" PRIu64 " %s%s%s\n", datacenter,
+        slot->worker, state,
         slot->reserved_until_ms > 0
             ? sf_format_time_ms(slot->reserved_until_ms, until, sizeof until)
             : "-",
         reserved ? sf_format_duration_ms(slot->reserved_until_ms - view->now_ms, left, sizeof left)
                  : "-",
-        (unsigned long long)slot->fence, holder != NULL ? holder->node : slot->node,
-        holder != NULL ? " " : "", holder != NULL ? holder->address : "");
+        slot->fence, holder != NULL ? holder->node : slot->node, holder != NULL ? " " : "",
+        holder != NULL ? holder->address : "");
 }
 
 static json_t *slot_json(uint64_t datacenter, const struct sf_coord_slot *slot, const char *state,
@@ -96,11 +98,9 @@ static int show(struct sf_cli_fleet *fleet, const char *name, const uint64_t *on
             (json_int_t)view->broken, "waiting", (json_int_t)view->waiting, "slots", view->slots));
     } else {
         json_decref(view->slots);
-        (void)printf(
-            "%llu held, %llu free, %llu quarantined, %llu broken; %llu workers wait for a slot\n",
-            (unsigned long long)view->held, (unsigned long long)view->free,
-            (unsigned long long)view->quarantined, (unsigned long long)view->broken,
-            (unsigned long long)view->waiting);
+        (void)printf("%" PRIu64 " held, %" PRIu64 " free, %" PRIu64 " quarantined, %" PRIu64
+                     " broken; %" PRIu64 " workers wait for a slot\n",
+                     view->held, view->free, view->quarantined, view->broken, view->waiting);
     }
     return sf_cli_end();
 }

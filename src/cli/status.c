@@ -1,4 +1,7 @@
+/* cli/status.c - `snowfleet status`: one worker as it sees itself, or all that the coordinator
+ * lists. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -129,10 +132,10 @@ static void print_worker(const json_t *status)
 static int one(const struct sf_cli_admin *admin, uint32_t timeout_ms, bool as_json)
 {
     json_t *status;
-    struct sf_error err;
-    const int r = sf_cli_get_json(admin, "/status", timeout_ms, &status, &err);
-    if (r != 0)
-        return sf_cli_fail(r == -EINVAL ? SF_CLI_USAGE : SF_CLI_UNREACHABLE,
+    struct sf_error err = {0};
+    const int rc = sf_cli_get_json(admin, "/status", timeout_ms, &status, &err);
+    if (rc != 0)
+        return sf_cli_fail(rc == -EINVAL ? SF_CLI_USAGE : SF_CLI_UNREACHABLE,
                            "%s; is snowfleetd running there? --admin names its admin.address",
                            err.text);
     if (as_json) {
@@ -199,8 +202,8 @@ static int all(struct sf_cli_fleet *fleet, const char *name, const struct sf_cli
         sf_cli_print_json(json_pack("{s:s, s:s, s:o}", "fleet", name, "fleet_id", config.fleet_id,
                                     "workers", view.workers));
     else
-        (void)printf("fleet %s: %llu workers, %llu without an answer\n", name,
-                     (unsigned long long)view.count, (unsigned long long)view.silent);
+        (void)printf("fleet %s: %" PRIu64 " workers, %" PRIu64 " without an answer\n", name,
+                     view.count, view.silent);
     return sf_cli_end();
 }
 

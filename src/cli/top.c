@@ -1,4 +1,6 @@
+/* cli/top.c - `snowfleet top`: the fleet, drawn again every second. */
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -74,10 +76,10 @@ static int draw_fleet(struct screen *screen)
     json_t *fleet = NULL;
     const json_t *item;
     size_t i;
-    struct sf_error err;
-    const int r = sf_cli_get_json(screen->like, "/fleet", screen->timeout_ms, &fleet, &err);
-    if (r != 0)
-        return sf_cli_fail(r == -EINVAL ? SF_CLI_USAGE : SF_CLI_UNREACHABLE,
+    struct sf_error err = {0};
+    const int rc = sf_cli_get_json(screen->like, "/fleet", screen->timeout_ms, &fleet, &err);
+    if (rc != 0)
+        return sf_cli_fail(rc == -EINVAL ? SF_CLI_USAGE : SF_CLI_UNREACHABLE,
                            "%s; is snowfleetd running there? --admin names its admin.address",
                            err.text);
     json_array_foreach(json_object_get(fleet, "slots"), i, item)
@@ -111,12 +113,11 @@ static int draw(const struct sf_cli_admin *admin, struct sf_cli_fleet *fleet, FI
     (void)fprintf(to, "snowfleet top  %s  %s\n", fleet != NULL ? fleet->url : admin->url,
                   sf_format_time_ms(sf_real_ns() / SF_NS_PER_MS, time, sizeof time));
     (void)fprintf(to,
-                  "%llu workers (%llu silent), %.0f IDs/s; slots: %llu held, %llu free, %llu "
-                  "quarantined, %llu broken; %llu workers wait\n\n",
-                  (unsigned long long)screen.workers, (unsigned long long)screen.silent,
-                  screen.ids_per_s, (unsigned long long)screen.held,
-                  (unsigned long long)screen.free, (unsigned long long)screen.quarantined,
-                  (unsigned long long)screen.broken, (unsigned long long)screen.waiting);
+                  "%" PRIu64 " workers (%" PRIu64 " silent), %.0f IDs/s; slots: %" PRIu64
+                  " held, %" PRIu64 " free, %" PRIu64 " "
+                  "quarantined, %" PRIu64 " broken; %" PRIu64 " workers wait\n\n",
+                  screen.workers, screen.silent, screen.ids_per_s, screen.held, screen.free,
+                  screen.quarantined, screen.broken, screen.waiting);
     sf_cli_worker_heading(to);
     (void)fwrite(lines, 1, size, to);
     free(lines);

@@ -1,7 +1,8 @@
-/* The prober: a thread for each worker asks as any client would, through the client library; every
- * ID goes into one set. */
+/* cli/verify.c - `snowfleet verify`, the prober: a thread for each worker asks as any client would,
+ * through the client library; every ID goes into one set. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <netdb.h>
 #include <pthread.h>
 #include <signal.h>
@@ -52,15 +53,15 @@ static void print_text(struct verify *verify)
                  "ORDER", "TIME", "P50 US", "P99 US");
     for (size_t i = 0; i < verify->shared.count; i++) {
         const struct sf_probe *probe = &verify->probes[i];
-        (void)printf("%-24s %10llu %10llu %10llu %9llu %9llu %9.0f %9.0f\n", probe->server,
-                     (unsigned long long)probe->ids, (unsigned long long)probe->requests,
-                     (unsigned long long)probe->failures, (unsigned long long)probe->order_errors,
-                     (unsigned long long)probe->time_errors,
+        (void)printf("%-24s %10" PRIu64 " %10" PRIu64 " %10" PRIu64 " %9" PRIu64 " %9" PRIu64
+                     " %9.0f %9.0f\n",
+                     probe->server, probe->ids, probe->requests, probe->failures,
+                     probe->order_errors, probe->time_errors,
                      (double)sf_histogram_at(&probe->latency, 0.5) / 1000,
                      (double)sf_histogram_at(&probe->latency, 0.99) / 1000);
     }
-    (void)printf("%llu duplicates among the last %llu IDs at any time\n",
-                 (unsigned long long)verify->shared.duplicates, (unsigned long long)verify->window);
+    (void)printf("%" PRIu64 " duplicates among the last %" PRIu64 " IDs at any time\n",
+                 verify->shared.duplicates, verify->window);
 }
 
 static void print_json(struct verify *verify)
@@ -201,10 +202,10 @@ static void watch(struct verify *verify)
             failures += verify->probes[i].failures;
         }
         if (talk)
-            (void)fprintf(stderr, "\r%6.0f s  %llu IDs, %llu failed requests, %llu duplicates ",
-                          (double)(sf_mono_ns() - begin_ns) / 1e9, (unsigned long long)ids,
-                          (unsigned long long)failures,
-                          (unsigned long long)verify->shared.duplicates);
+            (void)fprintf(
+                stderr,
+                "\r%6.0f s  %" PRIu64 " IDs, %" PRIu64 " failed requests, %" PRIu64 " duplicates ",
+                (double)(sf_mono_ns() - begin_ns) / 1e9, ids, failures, verify->shared.duplicates);
         if (verify->fleet.coord != NULL && sf_mono_ns() - looked_ns >= LOOK_MS * SF_NS_PER_MS) {
             if (look(verify) >= 0)
                 (void)fprintf(stderr, "snowfleet: the workers known so far are asked on\n");
@@ -289,8 +290,8 @@ static int start(struct verify *verify)
     SF_ASSERT(verify->room > 0); /* no server named means the default one */
     verify->probes = calloc(verify->room, sizeof *verify->probes);
     if (verify->shared.seen == NULL || verify->probes == NULL)
-        return sf_cli_fail(SF_CLI_CONFIG, "--window: no memory for %llu IDs",
-                           (unsigned long long)verify->window);
+        return sf_cli_fail(SF_CLI_CONFIG, "--window: no memory for %" PRIu64 " IDs",
+                           verify->window);
     verify->shared.probes = verify->probes;
     if (pthread_mutex_init(&verify->shared.mutex, NULL) != 0)
         abort();

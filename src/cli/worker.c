@@ -1,3 +1,4 @@
+/* cli/worker.c - what workers' admin ports say, and how a worker becomes a line of a table. */
 #include "cli/worker.h"
 
 #include <errno.h>
@@ -20,9 +21,9 @@ int sf_cli_get_json(const struct sf_cli_admin *admin, const char *path, uint32_t
                     json_t **ret, struct sf_error *err)
 {
     struct sf_cli_answer answer = {0};
-    const int r = sf_cli_http("GET", admin, path, timeout_ms, &answer, err);
-    if (r != 0)
-        return r;
+    const int rc = sf_cli_http("GET", admin, path, timeout_ms, &answer, err);
+    if (rc != 0)
+        return rc;
     json_error_t where;
     json_t *object = NULL;
     int code = 0;

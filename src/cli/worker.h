@@ -9,13 +9,13 @@
 #include "cli/cli.h"
 #include "cli/http.h"
 
-/* GET path as JSON. Returns 0 with a new reference, or a negative errno code with err. */
 /* The same way in, to another worker's address as its claim tells it: with https where `like` has
  * it. buffer keeps the URL. */
 #define SF_CLI_ADMIN_URL_MAX 320
 struct sf_cli_admin sf_cli_admin_of(const struct sf_cli_admin *like, const char *address,
                                     char buffer[SF_CLI_ADMIN_URL_MAX]);
 
+/* GET path as JSON. Returns 0 with a new reference, or a negative errno code with err. */
 int sf_cli_get_json(const struct sf_cli_admin *admin, const char *path, uint32_t timeout_ms,
                     json_t **ret, struct sf_error *err);
 

@@ -10,7 +10,8 @@ FUNCTION = re.compile(r"^(?!static\b|typedef\b|extern\b|#|\s|\})[A-Za-z_][^;{}()
 STATIC_FUNCTION = re.compile(r"^static [^;{}()#=]*?\b(\w+)\((?:[^;{}]|\n)*?\)\s*\n\{", re.M)
 DATA = re.compile(r"^(?!static\b|typedef\b|extern\b|#|\s|\})[A-Za-z_][^;{}()#=]*?\b(\w+)(?:\[[^\]]*\])*\s*(?:=|;)", re.M)
 MACRO = re.compile(r"^#\s*define\s+(\w+)\((?:[^\n]*\\\n)*[^\n]*", re.M)
-WORD = re.compile(r"\b[A-Za-z_]\w*\b")
+# A name that is called or taken: no tag of a type, which may be called the same.
+WORD = re.compile(r"(?<!struct )(?<!enum )(?<!union )\b[A-Za-z_]\w*\b")
 
 
 def blank(pattern, text):

@@ -1,9 +1,24 @@
-/* cli/common.c - what several commands print and how they end. */
+/* cli/output.c - what several commands print, and how they end: a sentence on stderr and an exit
+ * code. */
+#include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/parse.h"
 #include "cli/cli.h"
+
+int sf_cli_fail(int code, const char *format, ...)
+{
+    va_list args;
+    (void)fflush(stdout);
+    (void)fputs("snowfleet: ", stderr);
+    va_start(args, format);
+    (void)vfprintf(stderr, format, args);
+    va_end(args);
+    (void)fputc('\n', stderr);
+    return code;
+}
 
 int sf_cli_end(void)
 {
@@ -61,7 +76,7 @@ json_t *sf_cli_id_json(const struct sf_layout *layout, int64_t epoch_ms, uint64_
     char text[24], time[SF_TIME_TEXT_MAX];
     if (sf_id_decode(layout, id, &parts) != 0 || sf_id_unix_ms(layout, epoch_ms, id, &unix_ms) != 0)
         return NULL;
-    (void)snprintf(text, sizeof text, "%llu", (unsigned long long)id);
+    (void)snprintf(text, sizeof text, "%" PRIu64, id);
     return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "id", text, "time",
                      sf_format_time_ms(unix_ms, time, sizeof time), "unix_ms", (json_int_t)unix_ms,
                      "timestamp_ms", (json_int_t)parts.timestamp_ms, "datacenter",
