@@ -26,6 +26,8 @@ static int find_url(const char *given, char ret_url[SF_COORDINATOR_URL_MAX + 1])
     return -1;
 }
 
+#include "coord/open.h"
+
 int sf_cli_fleet_open(const struct sf_cli_fleet_options *options, struct sf_cli_fleet *ret)
 {
     struct sf_error err = {0};

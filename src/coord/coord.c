@@ -9,22 +9,45 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 
 #define CALL_GRACE_MS                                                                              \
     5000 /* beyond a request's deadline: only a defect of a backend lasts that long */
 
+void sf_coord_init(struct sf_coord *coord, const struct sf_coord_ops *ops,
+                   const struct sf_coord_options *options)
+{
+    *coord = (struct sf_coord){
+        .ops = ops, .pid = getpid(), .sink = options->sink, .sink_ctx = options->sink_ctx};
+}
+
+/* A forked child has the handle's memory, but neither its threads nor its session. */
+static bool is_inherited(const struct sf_coord *coord)
+{
+    return getpid() != coord->pid;
+}
+
 void sf_coord_submit(struct sf_coord *coord, const struct sf_coord_request *request)
 {
     SF_ASSERT(request->op >= 0 && request->op < SF_COORD_OPS && request->deadline_ms >= 1);
-    coord->ops->submit(coord, request);
+    if (is_inherited(coord))
+        coord->sink(coord->sink_ctx,
+                    sf_coord_event_completion(request, SF_COORD_LOST, SF_COORD_SESSION,
+                                              "this handle belongs to the process that forked"));
+    else
+        coord->ops->submit(coord, request);
 }
 
 void sf_coord_destroy(struct sf_coord *coord)
 {
-    if (coord != NULL)
+    if (coord == NULL)
+        return;
+    if (!is_inherited(coord))
         coord->ops->destroy(coord);
+    else if (coord->ops->abandon != NULL)
+        coord->ops->abandon(coord);
 }
 
 /* Events. */

@@ -1,11 +1,14 @@
-/* coord/open.c - which backend serves a URL. A library of its own (sf_coord_open), because it alone
- * knows which backends this build has; the rest of the room links without any of them. */
+/* coord/open.c - which backend serves a URL. See open.h. A library of its own (sf_coord_open). */
+#include "coord/open.h"
+
 #include <errno.h>
 
 #include "base/assert.h"
 #include "base/coordinator.h"
-#include "coord/backends.h"
+#include "coord/etcd/etcd.h"
+#include "coord/local/local.h"
 #include "coord/records.h"
+#include "coord/zookeeper/zookeeper.h"
 
 typedef int open_function(const struct sf_coord_options *options, struct sf_coord **ret_coord,
                           struct sf_error *err);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "build_info.h"
+#include "coord/open.h"
 #include "daemon/daemon.h"
 #include "daemon/seccomp.h"
 

@@ -1,5 +1,6 @@
 /* contract/cases_fleet.c - config and records: missing, made, made again, damaged; and URLs that
  * cannot work. */
+#include "coord/open.h"
 #include "harness.h"
 
 #include <errno.h>

@@ -1,5 +1,6 @@
 /* contract/cases_handles.c - handles: what ends with them, notices, many at once, deadlines,
  * exactly one completion. */
+#include "coord/open.h"
 #include "harness.h"
 
 #include <string.h>

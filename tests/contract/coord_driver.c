@@ -17,6 +17,7 @@
 
 #include "base/random.h"
 #include "coord/coord.h"
+#include "coord/open.h"
 #include "coord/records.h"
 
 static struct {

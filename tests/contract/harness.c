@@ -1,5 +1,6 @@
 /* contract/harness.c - see harness.h. */
 #include "harness.h"
+#include "coord/open.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -16,7 +16,8 @@
 
 #include "base/ticks.h"
 #include "coord/coord.h"
-#include "coord/etcd.h"
+#include "coord/etcd/etcd.h"
+#include "coord/open.h"
 
 static struct {
     pthread_mutex_t lock;

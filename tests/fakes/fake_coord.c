@@ -34,8 +34,6 @@ struct fake {
     struct sf_fake_store *store;
     struct fake *next;
     char fleet[SF_COORD_FLEET_MAX];
-    sf_coord_sink *sink;
-    void *sink_ctx;
     uint64_t session;
     bool connected;
     struct sf_coord_event *notices; /* oldest first */
@@ -550,7 +548,7 @@ static bool is_read(enum sf_coord_op op)
 
 static void complete(struct waiting *waiting, struct sf_coord_event *event)
 {
-    waiting->handle->sink(waiting->handle->sink_ctx, event);
+    waiting->handle->base.sink(waiting->handle->base.sink_ctx, event);
 }
 
 static void complete_without_answer(struct waiting *waiting, enum sf_coord_reason reason)
@@ -616,7 +614,7 @@ static bool pump_notice(struct sf_fake_store *store)
             continue;
         handle->notices = event->link;
         event->link = NULL;
-        handle->sink(handle->sink_ctx, event);
+        handle->base.sink(handle->base.sink_ctx, event);
         return true;
     }
     return false;
@@ -780,11 +778,9 @@ struct sf_coord *sf_fake_open(struct sf_fake_store *store, const struct sf_coord
         .name = "fake", .submit = fake_submit, .destroy = fake_destroy};
     struct fake *handle = calloc(1, sizeof *handle);
     SF_ASSERT(handle != NULL && sf_fleet_name_check(options->fleet, NULL) == 0);
-    handle->base.ops = &ops;
+    sf_coord_init(&handle->base, &ops, options);
     handle->store = store;
     snprintf(handle->fleet, sizeof handle->fleet, "%s", options->fleet);
-    handle->sink = options->sink;
-    handle->sink_ctx = options->sink_ctx;
     handle->session = ++store->sessions;
     struct fake **at = &store->handles;
     while (*at != NULL)

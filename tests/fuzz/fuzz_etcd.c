@@ -2,8 +2,8 @@
  * inside is read by every reader there is. The first byte chooses the HTTP status. */
 #include "fuzz.h"
 
-#include "coord/etcd_answer.h"
-#include "coord/etcd_body.h"
+#include "coord/etcd/answer.h"
+#include "coord/etcd/body.h"
 
 static void range(const struct sf_etcd_range *range)
 {

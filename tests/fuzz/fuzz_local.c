@@ -2,7 +2,7 @@
  * record is the one that was sealed; one byte changed anywhere is noticed. */
 #include "fuzz.h"
 
-#include "coord/local_disk.h"
+#include "coord/local/disk.h"
 #include "coord/records.h"
 
 #define IDENTITY "fleet/dc/1/slots/3"

@@ -5,9 +5,9 @@
 #include "base/coordinator.h"
 #include "client/shared.h"
 #include "clock/spec.h"
-#include "coord/etcd_internal.h"
+#include "coord/etcd/options.h"
 #ifdef SNOWFLEET_HAVE_ZOOKEEPER
-#include "coord/zookeeper_internal.h"
+#include "coord/zookeeper/hosts.h"
 #endif
 
 static void host_ok(const struct sf_host_port *host)
@@ -39,14 +39,14 @@ static void zookeeper(const char *text)
 
 static void etcd(const char *text)
 {
-    static struct sf_etcd_setup setup;
+    static struct sf_etcd_options setup;
     const struct sf_coord_options options = {
         .url = text, .fleet = "fleet", .session_timeout_ms = 6000};
     struct sf_error err = {0};
     const struct sf_coordinator_scheme *scheme = sf_coordinator_scheme(text, NULL);
     if (scheme == NULL || scheme->kind != SF_COORDINATOR_ETCD)
         return;
-    if (sf_etcd_setup_read(&options, &setup, &err) != 0) {
+    if (sf_etcd_options_read(&options, &setup, &err) != 0) {
         MUST(err.text[0]);
         return;
     }
@@ -55,7 +55,7 @@ static void etcd(const char *text)
     for (unsigned i = 0; i < setup.endpoint_count; i++)
         MUST(!strpbrk(strstr(setup.endpoints[i].url, "://") + 3, "/?#@ "));
     MUST(strstr(setup.root, "/snowfleet/fleet"));
-    sf_etcd_setup_free(&setup);
+    sf_etcd_options_free(&setup);
 }
 
 static void time_source(const char *text)

@@ -15,8 +15,6 @@ PAGE = "docs/architecture.md"
 BEGIN, END = "<!-- rooms: begin (made from cmake/rooms.json by tests/lint/rooms.py --write) -->\n", "<!-- rooms: end -->\n"
 INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]', re.M)
 NEVER = {"assert.h": "base/assert.h stays on in release", "alloca.h": "malloc, or an array of a fixed size"}
-# Until the backends lie in folders of their own.
-BESIDE = re.compile(r"^coord/(local|zookeeper|etcd)(_\w+)?$")
 
 
 class Rooms:
@@ -29,8 +27,6 @@ class Rooms:
     def room_of(self, name):
         """The room of "coord/etcd/http.c" (a path below src/); None: no room."""
         stem = re.sub(r"\.[ch]$", "", name)
-        if BESIDE.match(stem):
-            stem = BESIDE.sub(r"coord/\1/", stem)
         parts = stem.split("/")
         for count in range(len(parts), 0, -1):
             room = "/".join(parts[:count])

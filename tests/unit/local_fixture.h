@@ -18,7 +18,7 @@
 
 #include "base/random.h"
 #include "base/ticks.h"
-#include "coord/local.h"
+#include "coord/local/local.h"
 #include "coord/records.h"
 
 static char root[128];

@@ -2,7 +2,7 @@
  * and 3.6, and what they mean. */
 #include "unit/cmocka_all.h"
 
-#include "coord/etcd_answer.h"
+#include "coord/etcd/answer.h"
 
 static void test_classify(void **state)
 {

@@ -2,7 +2,7 @@
  * know, so a misspelt "compare" would make an unconditional write. */
 #include "unit/cmocka_all.h"
 
-#include "coord/etcd_body.h"
+#include "coord/etcd/body.h"
 
 /* base64("a") etc. are written out by hand. */
 #define A    "YQ=="

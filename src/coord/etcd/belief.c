@@ -1,0 +1,100 @@
+/* coord/etcd/belief.c - see belief.h. */
+#include "coord/etcd/belief.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+
+/* Nothing but lower terms for so long: the cluster itself went back. */
+#define TERM_BACK_MS 3000
+
+/* A member behind a partition, or one restored from an old copy, answers with an older term. When
+ * nothing else has been heard for a while, it is the cluster itself that went back: its answers are
+ * then believed, so that the worker finds out what is missing. */
+static bool term_ok(struct sf_etcd *etcd, const struct sf_etcd_header *header)
+{
+    struct sf_etcd_belief *belief = etcd->belief;
+    const int64_t now_ns = sf_etcd_now_ns(etcd);
+    if (header->raft_term >= belief->raft_term) {
+        belief->raft_term = header->raft_term;
+        belief->term_back_since_ns = 0;
+        return true;
+    }
+    if (belief->term_back_since_ns == 0)
+        belief->term_back_since_ns = now_ns;
+    if (now_ns - belief->term_back_since_ns < TERM_BACK_MS * SF_NS_PER_MS)
+        return false;
+    sf_log_limited(etcd->log, &belief->limit_stale, SF_ETCD_LOG_EVERY_MS, SF_LOG_ERROR,
+                   "coordinator.went_back",
+                   "etcd: raft term %" PRIu64 " after %" PRIu64
+                   " everywhere: the cluster was made anew or restored; if it lost data, run "
+                   "`snowfleet init --after-data-loss`",
+                   header->raft_term, belief->raft_term);
+    belief->raft_term = header->raft_term;
+    belief->revision = header->revision;
+    belief->term_back_since_ns = 0;
+    return true;
+}
+
+bool sf_etcd_believes(struct sf_etcd *etcd, const struct sf_etcd_header *header, unsigned endpoint,
+                      char text[SF_COORD_TEXT_MAX])
+{
+    struct sf_etcd_belief *belief = etcd->belief;
+    const char *name = etcd->options.endpoints[endpoint].name;
+    if (header->cluster_id == 0)
+        return true; /* login in some versions: no header */
+    if (belief->cluster_id == 0)
+        belief->cluster_id = header->cluster_id;
+    if (header->cluster_id != belief->cluster_id) {
+        snprintf(text, SF_COORD_TEXT_MAX,
+                 "etcd %.80s: belongs to another cluster (id %" PRIx64 ", ours is %" PRIx64
+                 "); restart the worker if that is meant",
+                 name, header->cluster_id, belief->cluster_id);
+        return false;
+    }
+    if (!term_ok(etcd, header)) {
+        snprintf(text, SF_COORD_TEXT_MAX,
+                 "etcd %.80s: lags behind the cluster (raft term %" PRIu64 ", known is %" PRIu64
+                 ")",
+                 name, header->raft_term, belief->raft_term);
+        return false;
+    }
+    if (header->revision > belief->revision)
+        belief->revision = header->revision;
+    return true;
+}
+
+void sf_etcd_suspect(struct sf_etcd *etcd, unsigned endpoint)
+{
+    struct sf_etcd_belief *belief = etcd->belief;
+    if (belief->current == endpoint)
+        belief->current = (endpoint + 1) % etcd->options.endpoint_count;
+    if (belief->current != endpoint)
+        belief->suspicions[endpoint]++;
+    belief->doubt = true;
+}
+
+void sf_etcd_relogin(struct sf_etcd *etcd, uint64_t serial)
+{
+    struct sf_etcd_belief *belief = etcd->belief;
+    if (etcd->options.username != NULL && belief->token_serial == serial)
+        belief->relogin = true;
+}
+
+void sf_etcd_set_token(struct sf_etcd *etcd, const char *token)
+{
+    struct sf_etcd_belief *belief = etcd->belief;
+    if (belief->token != NULL)
+        explicit_bzero(belief->token, strlen(belief->token));
+    free(belief->token);
+    belief->token = NULL;
+    if (token != NULL) {
+        belief->token = strdup(token);
+        SF_ASSERT(belief->token != NULL);
+    }
+    belief->token_serial++;
+    belief->relogin = false;
+}

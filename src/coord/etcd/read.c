@@ -1,0 +1,304 @@
+/* coord/etcd/read.c - see read.h. */
+#include "coord/etcd/read.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/parse.h"
+#include "coord/etcd/belief.h"
+#include "coord/etcd/body.h"
+#include "coord/etcd/watch.h"
+#include "coord/records.h"
+
+enum sf_coord_reason sf_etcd_read_config(const struct sf_etcd_range *range,
+                                         struct sf_coord_config *ret, char text[SF_COORD_TEXT_MAX])
+{
+    if (range->count != 1) {
+        snprintf(text, SF_COORD_TEXT_MAX, "the fleet has no config");
+        return SF_COORD_MISSING;
+    }
+    const struct sf_etcd_kv *kv = &range->kvs[0];
+    struct sf_error err = {0};
+    memset(ret, 0, sizeof *ret);
+    if (sf_record_config_decode(kv->value, kv->value_size, ret, &err) < 0) {
+        snprintf(text, SF_COORD_TEXT_MAX, "the fleet's config is not one of ours: %.180s",
+                 err.text);
+        return SF_COORD_GARBAGE;
+    }
+    ret->version = (struct sf_coord_version){kv->create_revision, kv->mod_revision};
+    return SF_COORD_NO_REASON;
+}
+
+/* Fills one slot from its key; version and data of the same read. */
+static void take_slot(struct sf_etcd *etcd, const struct sf_etcd_kv *kv, uint64_t worker,
+                      struct sf_coord_slot *ret)
+{
+    struct sf_error err = {0};
+    *ret = (struct sf_coord_slot){.worker = worker};
+    if (sf_record_slot_decode(kv->value, kv->value_size, worker, ret, &err) < 0) {
+        *ret = (struct sf_coord_slot){.worker = worker, .state = SF_COORD_RECORD_GARBAGE};
+        sf_log_limited(etcd->log, &etcd->limit_record, SF_ETCD_RECORD_LOG_MS, SF_LOG_WARN,
+                       "coordinator.record", "etcd: %.300s is not a slot record: %.200s", kv->key,
+                       err.text);
+    } else {
+        ret->state = SF_COORD_RECORD_OK;
+    }
+    ret->version = (struct sf_coord_version){kv->create_revision, kv->mod_revision};
+}
+
+static struct sf_coord_slot *take_slots(struct sf_etcd *etcd, const struct sf_etcd_range *range,
+                                        const char *prefix, const struct sf_layout *layout,
+                                        size_t *ret_count)
+{
+    const uint64_t max = sf_layout_max_worker(layout);
+    struct sf_coord_slot *slots = calloc(max + 1, sizeof *slots);
+    SF_ASSERT(slots != NULL);
+    for (uint64_t i = 0; i <= max; i++)
+        slots[i] = (struct sf_coord_slot){.worker = i, .state = SF_COORD_RECORD_MISSING};
+    for (size_t i = 0; i < range->count; i++) {
+        const char *number = range->kvs[i].key + strlen(prefix);
+        uint64_t worker = 0;
+        if ((number[0] != '0' || number[1] == '\0') && sf_parse_u64(number, 0, max, &worker) == 0)
+            take_slot(etcd, &range->kvs[i], worker, &slots[worker]);
+    }
+    *ret_count = max + 1;
+    return slots;
+}
+
+static int by_fence(const void *a, const void *b)
+{
+    const struct sf_coord_claim *x = a, *y = b;
+    return (x->fence > y->fence) - (x->fence < y->fence);
+}
+
+/* A claim whose content is not readable is a live claim all the same: it keeps its slot. */
+static struct sf_coord_claim *take_claims(struct sf_etcd *etcd, const struct sf_etcd_range *range,
+                                          const char *prefix, size_t *ret_count)
+{
+    struct sf_coord_claim *claims = calloc(range->count + 1, sizeof *claims);
+    SF_ASSERT(claims != NULL);
+    size_t count = 0;
+    for (size_t i = 0; i < range->count; i++) {
+        const struct sf_etcd_kv *kv = &range->kvs[i];
+        const char *name = kv->key + strlen(prefix);
+        struct sf_coord_claim *claim = &claims[count];
+        struct sf_error err = {0};
+        uint64_t sequence = 0;
+        *claim = (struct sf_coord_claim){.slot = -1};
+        if (sf_claim_name_parse(name, claim->guid, &sequence) < 0) {
+            sf_log_limited(etcd->log, &etcd->limit_record, SF_ETCD_RECORD_LOG_MS, SF_LOG_WARN,
+                           "coordinator.record", "etcd: %.400s is not the name of a claim",
+                           kv->key);
+            continue;
+        }
+        (void)sf_record_claim_decode(kv->value, kv->value_size, claim, &err);
+        (void)sf_claim_name_parse(name, claim->guid, &sequence);
+        snprintf(claim->name, sizeof claim->name, "%s", name);
+        claim->fence = kv->create_revision;
+        count++;
+    }
+    qsort(claims, count, sizeof *claims, by_fence);
+    *ret_count = count;
+    return claims;
+}
+
+static char *body_get(const char *key)
+{
+    const struct sf_etcd_op op = {.kind = SF_ETCD_GET, .key = key};
+    return sf_etcd_body_txn(&(struct sf_etcd_txn){.success = &op, .success_count = 1});
+}
+
+static char *body_list(struct sf_etcd *etcd, uint64_t datacenter)
+{
+    char config[SF_ETCD_KEY_MAX], slots[SF_ETCD_KEY_MAX], claims[SF_ETCD_KEY_MAX];
+    sf_etcd_key(etcd, config, "/config");
+    sf_etcd_key(etcd, slots, "/dc/%" PRIu64 "/slots/", datacenter);
+    sf_etcd_key(etcd, claims, "/dc/%" PRIu64 "/claims/", datacenter);
+    const struct sf_etcd_op ops[] = {{.kind = SF_ETCD_GET, .key = config},
+                                     {.kind = SF_ETCD_GET_PREFIX, .key = slots},
+                                     {.kind = SF_ETCD_GET_PREFIX, .key = claims}};
+    return sf_etcd_body_txn(&(struct sf_etcd_txn){.success = ops, .success_count = 3});
+}
+
+/* WATCH is done when its stream is there; until then the job waits, and every turn looks again. */
+static void look_at_watch(struct sf_etcd *etcd, struct sf_etcd_job *job)
+{
+    if (sf_etcd_watch_ready(etcd, job->request.datacenter))
+        sf_etcd_job_finish(etcd, job, sf_etcd_job_done(job), NULL);
+}
+
+void sf_etcd_read_start(struct sf_etcd *etcd, struct sf_etcd_job *job)
+{
+    char key[SF_ETCD_KEY_MAX];
+    const struct sf_coord_request *request = &job->request;
+    char *body = NULL;
+    switch (request->op) {
+    case SF_COORD_READ_CONFIG:
+    case SF_COORD_WATCH:
+        if (job->watching) {
+            look_at_watch(etcd, job);
+            return;
+        }
+        sf_etcd_key(etcd, key, "/config");
+        body = body_get(key);
+        break;
+    case SF_COORD_READ_SLOT:
+        sf_etcd_key(etcd, key, "/dc/%" PRIu64 "/slots/%" PRIu64, request->datacenter,
+                    request->u.worker);
+        body = body_get(key);
+        break;
+    case SF_COORD_LIST:
+        body = body_list(etcd, request->datacenter);
+        break;
+    default:
+        SF_ASSERT(!"a read");
+        return;
+    }
+    sf_etcd_job_send(etcd, job, "/v3/kv/txn", body, false, SF_ETCD_REQUEST_MS);
+}
+
+/* Reads the fleet's config, and refuses when there is none or it does not have the job's
+ * datacenter. */
+static bool config_fits(struct sf_etcd *etcd, struct sf_etcd_job *job,
+                        const struct sf_etcd_result *result, const struct sf_etcd_range *range,
+                        struct sf_coord_config *ret)
+{
+    char text[SF_COORD_TEXT_MAX];
+    const enum sf_coord_reason reason = sf_etcd_read_config(range, ret, text);
+    if (reason != SF_COORD_NO_REASON) {
+        sf_etcd_job_refuse(etcd, job, result, SF_COORD_REFUSED, reason, "%s: %s/config", text,
+                           etcd->options.root);
+        return false;
+    }
+    if (job->request.op == SF_COORD_READ_CONFIG)
+        return true;
+    bool listed =
+        ret->any_datacenter && job->request.datacenter <= sf_layout_max_datacenter(&ret->layout);
+    for (unsigned i = 0; i < ret->datacenter_count; i++)
+        listed |= ret->datacenters[i] == job->request.datacenter;
+    if (!listed)
+        sf_etcd_job_refuse(etcd, job, result, SF_COORD_REFUSED, SF_COORD_MISSING,
+                           "datacenter %" PRIu64 " is not one of %s/config",
+                           job->request.datacenter, etcd->options.root);
+    return listed;
+}
+
+static void watch_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
+                         const struct sf_etcd_result *result, const struct sf_etcd_range *range)
+{
+    struct sf_coord_config config;
+    if (!config_fits(etcd, job, result, range, &config))
+        return;
+    job->watching = true;
+    if (sf_etcd_watch_add(etcd, job->request.datacenter) < 0)
+        sf_etcd_job_refuse(etcd, job, result, SF_COORD_REFUSED, SF_COORD_INVALID,
+                           "more than %d datacenters to watch", SF_ETCD_WATCHES_MAX);
+}
+
+static void config_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
+                          const struct sf_etcd_result *result, const struct sf_etcd_range *range)
+{
+    struct sf_coord_config *config = malloc(sizeof *config);
+    SF_ASSERT(config != NULL);
+    if (!config_fits(etcd, job, result, range, config)) {
+        free(config);
+        return;
+    }
+    struct sf_coord_event *event = sf_etcd_job_done(job);
+    event->completion.config = config;
+    sf_etcd_job_finish(etcd, job, event, result);
+}
+
+static void name_garbage(struct sf_coord_completion *completion)
+{
+    unsigned count = 0;
+    uint64_t first = 0;
+    for (size_t i = completion->slot_count; i-- > 0;)
+        if (completion->slots[i].state == SF_COORD_RECORD_GARBAGE) {
+            count++;
+            first = completion->slots[i].worker;
+        }
+    if (count > 0)
+        snprintf(completion->text, sizeof completion->text,
+                 "%u slots have a record that is not ours, the first is slot %" PRIu64, count,
+                 first);
+}
+
+static void slot_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
+                        const struct sf_etcd_result *result, const struct sf_etcd_range *range)
+{
+    struct sf_coord_slot *slot = calloc(1, sizeof *slot);
+    SF_ASSERT(slot != NULL);
+    slot->worker = job->request.u.worker;
+    slot->state = SF_COORD_RECORD_MISSING;
+    if (range->count == 1)
+        take_slot(etcd, &range->kvs[0], job->request.u.worker, slot);
+    struct sf_coord_event *event = sf_etcd_job_done(job);
+    event->completion.slots = slot;
+    event->completion.slot_count = 1;
+    name_garbage(&event->completion);
+    sf_etcd_job_finish(etcd, job, event, result);
+}
+
+static void list_ranges(struct sf_etcd *etcd, struct sf_etcd_job *job,
+                        const struct sf_etcd_result *result,
+                        const struct sf_etcd_range *config_range, const struct sf_etcd_range *slots,
+                        const struct sf_etcd_range *claims)
+{
+    char prefix[SF_ETCD_KEY_MAX];
+    struct sf_coord_config config;
+    if (!config_fits(etcd, job, result, config_range, &config))
+        return;
+    struct sf_coord_event *event = sf_etcd_job_done(job);
+    struct sf_coord_completion *completion = &event->completion;
+    sf_etcd_key(etcd, prefix, "/dc/%" PRIu64 "/slots/", job->request.datacenter);
+    completion->slots = take_slots(etcd, slots, prefix, &config.layout, &completion->slot_count);
+    sf_etcd_key(etcd, prefix, "/dc/%" PRIu64 "/claims/", job->request.datacenter);
+    completion->claims = take_claims(etcd, claims, prefix, &completion->claim_count);
+    name_garbage(completion);
+    sf_etcd_job_finish(etcd, job, event, result);
+}
+
+static void unreadable(struct sf_etcd *etcd, struct sf_etcd_job *job,
+                       const struct sf_etcd_result *result)
+{
+    sf_etcd_suspect(etcd, result->endpoint);
+    sf_etcd_job_again(etcd, job, SF_COORD_UNREACHABLE, "etcd: an answer without its content");
+}
+
+static void list_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
+                        const struct sf_etcd_result *result)
+{
+    const json_t *root = result->answer.root;
+    struct sf_etcd_range config = {0}, slots = {0}, claims = {0};
+    if (sf_etcd_txn_range(root, 0, &config) < 0 || sf_etcd_txn_range(root, 1, &slots) < 0 ||
+        sf_etcd_txn_range(root, 2, &claims) < 0)
+        unreadable(etcd, job, result);
+    else
+        list_ranges(etcd, job, result, &config, &slots, &claims);
+    sf_etcd_range_free(&config);
+    sf_etcd_range_free(&slots);
+    sf_etcd_range_free(&claims);
+}
+
+void sf_etcd_read_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
+                         const struct sf_etcd_result *result)
+{
+    struct sf_etcd_range range = {0};
+    if (job->request.op == SF_COORD_LIST) {
+        list_answer(etcd, job, result);
+        return;
+    }
+    if (sf_etcd_txn_range(result->answer.root, 0, &range) < 0)
+        unreadable(etcd, job, result);
+    else if (job->request.op == SF_COORD_READ_CONFIG)
+        config_answer(etcd, job, result, &range);
+    else if (job->request.op == SF_COORD_WATCH)
+        watch_answer(etcd, job, result, &range);
+    else
+        slot_answer(etcd, job, result, &range);
+    sf_etcd_range_free(&range);
+}

@@ -1,0 +1,39 @@
+/* coord/etcd/watch.h - CHANGED: a watch stream for each datacenter, opened again when it ends, and
+ * a poll that notices when it stalls.
+ *
+ * A stream that is opened again starts at the present, and says CHANGED as soon as it is there:
+ * whatever happened before that is in the list that the receiver reads then. So there is no
+ * revision to resume from, and compaction cannot disturb. A stalled stream is invisible. But every
+ * answer tells the store's revision: when that has moved past everything the stream has told, a
+ * range that costs little (the newest revision and the number of keys below the datacenter) tells
+ * whether it missed something.
+ */
+#ifndef SF_COORD_ETCD_WATCH_H
+#define SF_COORD_ETCD_WATCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/log.h"
+#include "coord/etcd/shared.h"
+
+#define SF_ETCD_WATCHES_MAX 64 /* datacenters that one handle watches */
+
+struct sf_etcd_watch;
+
+/* Of one handle. */
+struct sf_etcd_watches {
+    struct sf_etcd_watch *list;
+    int64_t changed_due_ns, changed_last_ns;
+    struct sf_log_limiter limit_watch;
+};
+
+void sf_etcd_watch_turn(struct sf_etcd *etcd);
+int64_t sf_etcd_watch_due_ns(const struct sf_etcd *etcd);
+/* Returns 0, or -ENOSPC when there are too many. */
+int sf_etcd_watch_add(struct sf_etcd *etcd, uint64_t datacenter);
+/* Is its stream there? */
+bool sf_etcd_watch_ready(const struct sf_etcd *etcd, uint64_t datacenter);
+void sf_etcd_watch_end(struct sf_etcd *etcd);
+
+#endif

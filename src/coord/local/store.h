@@ -1,0 +1,101 @@
+/* coord/local/store.h - the local backend's tree: opening, locking, reading and writing its files.
+ * Everything here may block on the disk and runs on the handle's I/O thread only. Below
+ * DIR/<fleet>:
+ *
+ *   config                 sealed config record
+ *   lock                   held while the config is made
+ *   dc/<d>/lock            held for every change below dc/<d>
+ *   dc/<d>/sequence        sealed {"sequence":N}: the last fence given; durable, only grows
+ *   dc/<d>/slots/<w>       sealed slot record
+ *   dc/<d>/claims/<name>   claim record, not sealed: live while its lock is held
+ *
+ * A conditional write holds dc/<d>/lock while it compares and replaces. INIT may replace the config
+ * between a write's look at it and the write itself: by then it has raised every record that was
+ * below the floor, whose old version no write meets any more, and a write to a record at or above
+ * the floor might as well have come before INIT.
+ * A claim that is found without its lock is that of a dead process; whoever meets it removes it,
+ * under the lock of the datacenter.
+ */
+#ifndef SF_COORD_LOCAL_STORE_H
+#define SF_COORD_LOCAL_STORE_H
+
+#include <stdatomic.h>
+
+#include "coord/coord.h"
+#include "coord/local/disk.h"
+
+struct sf_local_claim; /* one of ours */
+
+struct sf_local_store {
+    struct sf_disk disk;
+    char *root; /* DIR */
+    char fleet[SF_COORD_FLEET_MAX];
+    const struct sf_ticks *ticks;
+    const atomic_bool *ending; /* set: wait for no lock any more */
+    struct sf_local_claim *claims;
+};
+
+void sf_local_store_init(struct sf_local_store *store, const char *root, const char *fleet,
+                         const struct sf_ticks *ticks, const atomic_bool *ending);
+/* After the claims are gone (claims.h). */
+void sf_local_store_free(struct sf_local_store *store);
+
+/* One request as it is worked on; shared by the files of the store. */
+struct sf_local_job {
+    const struct sf_coord_request *request;
+    int64_t give_up_ns;
+    struct sf_coord_event
+        *event; /* results are put in here; outcome and reason by sf_local_refuse */
+};
+
+/* Sets outcome and reason, returns -1. */
+int sf_local_refuse(struct sf_local_job *job, enum sf_coord_outcome outcome,
+                    enum sf_coord_reason reason, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+/* The same for an errno code: -ENOENT is MISSING, -EBADMSG and -EFBIG are GARBAGE, others STORAGE.
+ * maybe_done: UNKNOWN. */
+int sf_local_refuse_errno(struct sf_local_job *job, int code, bool maybe_done, const char *what,
+                          const char *path);
+
+/* A datacenter's directories; lock -1: not taken. */
+struct sf_local_dc {
+    uint64_t number;
+    int top, slots, claims, lock;
+    char path[32]; /* "dc/<d>" */
+};
+#define SF_LOCAL_DC_CLOSED                                                                         \
+    {                                                                                              \
+        0, -1, -1, -1, -1, ""                                                                      \
+    }
+
+int sf_local_dc_open(struct sf_local_store *store, struct sf_local_job *job, uint64_t datacenter,
+                     bool lock, struct sf_local_dc *ret);
+void sf_local_dc_close(struct sf_local_dc *dc);
+int sf_local_lock(struct sf_local_store *store, struct sf_local_job *job, int dirfd,
+                  const char *where, int *ret_fd);
+
+/* Reads and unseals. Returns 0, -ENOENT, -EBADMSG (err says why), or another errno code. `identity`
+ * is the path below DIR. */
+int sf_local_read_config(struct sf_local_store *store, struct sf_coord_config *ret,
+                         struct sf_error *err);
+int sf_local_read_slot(struct sf_local_store *store, const struct sf_local_dc *dc, uint64_t worker,
+                       struct sf_coord_slot *ret, struct sf_error *err);
+int sf_local_read_sequence(struct sf_local_store *store, const struct sf_local_dc *dc,
+                           uint64_t *ret_sequence, struct sf_coord_version *ret_version,
+                           struct sf_error *err);
+/* Seals and replaces, durably. */
+int sf_local_write_slot(struct sf_local_store *store, const struct sf_local_dc *dc,
+                        const struct sf_coord_slot *slot, const struct sf_coord_version *version,
+                        int64_t *ret_mtime_ms, bool *ret_maybe_done);
+int sf_local_write_sequence(struct sf_local_store *store, const struct sf_local_dc *dc,
+                            uint64_t sequence, const struct sf_coord_version *version,
+                            int64_t *ret_mtime_ms);
+char *sf_local_seal_slot(struct sf_local_store *store, const struct sf_local_dc *dc,
+                         const struct sf_coord_slot *slot, const struct sf_coord_version *version,
+                         size_t *ret_size);
+char *sf_local_seal_sequence(struct sf_local_store *store, const struct sf_local_dc *dc,
+                             uint64_t sequence, const struct sf_coord_version *version,
+                             size_t *ret_size);
+uint64_t sf_local_fresh_incarnation(void);
+
+#endif

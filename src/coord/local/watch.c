@@ -1,0 +1,174 @@
+/* coord/local/watch.c - see watch.h. */
+#include "coord/local/watch.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "coord/local/claims.h"
+
+struct watched {
+    struct watched *next;
+    uint64_t datacenter;
+    int slots_wd, claims_wd; /* -1: not watched by inotify */
+    uint64_t seen;           /* digest of the live claims and the directories' times */
+};
+
+struct sf_local_watch {
+    int fd;
+    struct watched *list;
+    int64_t next_poll_ns;
+};
+
+struct sf_local_watch *sf_local_watch_create(void)
+{
+    struct sf_local_watch *watch = calloc(1, sizeof *watch);
+    SF_ASSERT(watch != NULL);
+    watch->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    return watch;
+}
+
+void sf_local_watch_destroy(struct sf_local_watch *watch)
+{
+    if (watch == NULL)
+        return;
+    while (watch->list != NULL) {
+        struct watched *next = watch->list->next;
+        free(watch->list);
+        watch->list = next;
+    }
+    if (watch->fd >= 0)
+        close(watch->fd);
+    free(watch);
+}
+
+int sf_local_watch_fd(const struct sf_local_watch *watch)
+{
+    return watch->fd;
+}
+
+static void mix(uint64_t *digest, const void *bytes, size_t size)
+{
+    const unsigned char *at = bytes;
+    for (size_t i = 0; i < size; i++)
+        *digest = (*digest ^ at[i]) * UINT64_C(0x100000001b3); /* FNV-1a */
+}
+
+/* A wiped datacenter has a digest too, so that its return is a change. */
+static uint64_t look_at(struct sf_local_store *store, uint64_t datacenter, size_t *claims_met)
+{
+    const struct sf_coord_request request = {.op = SF_COORD_WATCH, .deadline_ms = 1};
+    struct sf_local_job job = {
+        .request = &request,
+        .event = sf_coord_event_completion(&request, SF_COORD_DONE, SF_COORD_NO_REASON, "%s", "")};
+    struct sf_local_dc dc = SF_LOCAL_DC_CLOSED;
+    uint64_t digest = UINT64_C(0xcbf29ce484222325);
+    if (sf_local_dc_open(store, &job, datacenter, false, &dc) == 0) {
+        struct stat info;
+        if (fstat(dc.slots, &info) == 0) {
+            mix(&digest, &info.st_ino, sizeof info.st_ino);
+            mix(&digest, &info.st_mtim.tv_sec, sizeof info.st_mtim.tv_sec);
+            mix(&digest, &info.st_mtim.tv_nsec, sizeof info.st_mtim.tv_nsec);
+        }
+        struct sf_coord_claim *claims = NULL;
+        size_t count = 0;
+        if (sf_local_claims_list(store, &dc, &claims, &count) == 0)
+            for (size_t i = 0; i < count; i++)
+                mix(&digest, claims[i].name, strlen(claims[i].name));
+        free(claims);
+        *claims_met += count;
+    }
+    sf_local_dc_close(&dc);
+    sf_coord_event_free(job.event);
+    return digest;
+}
+
+static int watch_directory(const struct sf_local_watch *watch, const struct sf_local_store *store,
+                           const struct sf_local_dc *dc, const char *name)
+{
+    char path[PATH_MAX];
+    int length =
+        snprintf(path, sizeof path, "%s/%s/%s/%s", store->root, store->fleet, dc->path, name);
+    if (watch->fd < 0 || length < 0 || (size_t)length >= sizeof path)
+        return -1;
+    return inotify_add_watch(watch->fd, path,
+                             IN_MOVED_TO | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF);
+}
+
+int sf_local_watch_add(struct sf_local_watch *watch, struct sf_local_store *store,
+                       struct sf_local_job *job)
+{
+    uint64_t datacenter = job->request->datacenter;
+    struct sf_local_dc dc = SF_LOCAL_DC_CLOSED;
+    int rc = sf_local_dc_open(store, job, datacenter, false, &dc);
+    if (rc < 0)
+        return rc;
+    struct watched *entry = watch->list;
+    while (entry != NULL && entry->datacenter != datacenter)
+        entry = entry->next;
+    if (entry == NULL) {
+        entry = calloc(1, sizeof *entry);
+        SF_ASSERT(entry != NULL);
+        entry->datacenter = datacenter;
+        entry->next = watch->list;
+        watch->list = entry;
+    }
+    entry->slots_wd = watch_directory(watch, store, &dc, "slots");
+    entry->claims_wd = watch_directory(watch, store, &dc, "claims");
+    sf_local_dc_close(&dc);
+    size_t met = 0;
+    entry->seen = look_at(store, datacenter, &met);
+    watch->next_poll_ns = 0;
+    return 0;
+}
+
+int sf_local_watch_wait_ms(const struct sf_local_watch *watch, int64_t mono_ns)
+{
+    if (watch->list == NULL)
+        return -1;
+    int64_t left_ns = watch->next_poll_ns - mono_ns;
+    return left_ns <= 0 ? 0 : (int)(left_ns / SF_NS_PER_MS) + 1;
+}
+
+/* Anything but a file on its way counts: what exactly happened is for the list to tell. */
+static bool drain(const struct sf_local_watch *watch)
+{
+    _Alignas(struct inotify_event) char bytes[4096];
+    bool changed = false;
+    ssize_t got;
+    while (watch->fd >= 0 && (got = read(watch->fd, bytes, sizeof bytes)) > 0) {
+        for (char *at = bytes; at < bytes + got;) {
+            const struct inotify_event *event = (const struct inotify_event *)(void *)at;
+            if (event->len == 0 ||
+                strncmp(event->name, SF_DISK_TEMPORARY, strlen(SF_DISK_TEMPORARY)) != 0)
+                changed = true;
+            at += sizeof *event + event->len;
+        }
+    }
+    return changed;
+}
+
+bool sf_local_watch_look(struct sf_local_watch *watch, struct sf_local_store *store,
+                         int64_t mono_ns)
+{
+    if (watch->list == NULL)
+        return false;
+    bool changed = drain(watch);
+    if (mono_ns < watch->next_poll_ns)
+        return changed;
+    size_t met = 0;
+    for (struct watched *entry = watch->list; entry != NULL; entry = entry->next) {
+        uint64_t digest = look_at(store, entry->datacenter, &met);
+        changed = changed || digest != entry->seen;
+        entry->seen = digest;
+    }
+    watch->next_poll_ns = mono_ns + (SF_LOCAL_POLL_MS + (int64_t)met) * SF_NS_PER_MS;
+    return changed;
+}

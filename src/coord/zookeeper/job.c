@@ -1,0 +1,186 @@
+/* coord/zookeeper/job.c - see job.h. */
+#include "coord/zookeeper/job.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "coord/zookeeper/library.h"
+
+bool sf_zk_is_write(enum sf_coord_op op)
+{
+    return op == SF_COORD_INIT || op == SF_COORD_CLAIM || op == SF_COORD_UNCLAIM ||
+           op == SF_COORD_BIND || op == SF_COORD_RENEW || op == SF_COORD_RELEASE;
+}
+
+static void deliver(struct sf_zk *z, struct sf_zk_job *job)
+{
+    SF_ASSERT(!job->finished);
+    job->finished = true;
+    job->event->completion.duration_ns = sf_zk_now_ns(z) - job->start_ns;
+    struct sf_coord_event *event = job->event;
+    job->event = NULL;
+    z->coord.sink(z->coord.sink_ctx, event);
+}
+
+static void drop_results(struct sf_coord_completion *completion)
+{
+    free(completion->config);
+    free(completion->slots);
+    free(completion->claims);
+    completion->config = NULL;
+    completion->slots = NULL;
+    completion->claims = NULL;
+    completion->slot_count = completion->claim_count = 0;
+}
+
+void sf_zk_finish(struct sf_zk *z, struct sf_zk_job *job, enum sf_coord_outcome outcome,
+                  enum sf_coord_reason reason, const char *format, ...)
+{
+    if (job->finished)
+        return;
+    struct sf_coord_completion *completion = &job->event->completion;
+    drop_results(completion);
+    completion->outcome = outcome;
+    completion->reason = reason;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(completion->text, sizeof completion->text, format, args);
+    va_end(args);
+    deliver(z, job);
+}
+
+void sf_zk_finish_done(struct sf_zk *z, struct sf_zk_job *job)
+{
+    if (!job->finished)
+        deliver(z, job);
+}
+
+void sf_zk_finish_unanswered(struct sf_zk *z, struct sf_zk_job *job, enum sf_coord_reason reason,
+                             const char *text)
+{
+    const bool unknown = sf_zk_is_write(job->request.op) && job->wrote;
+    sf_zk_finish(z, job, unknown ? SF_COORD_UNKNOWN : SF_COORD_LOST, reason, "%s", text);
+}
+
+void sf_zk_finish_rc(struct sf_zk *z, struct sf_zk_job *job, int rc, const char *what)
+{
+    char text[SF_COORD_TEXT_MAX];
+    snprintf(text, sizeof text, "%.150s: %s (%d)", what, zerror(rc), rc);
+    switch (rc) {
+    case ZNOAUTH:
+        sf_log_limited(z->log, &z->auth_limiter, 10000, SF_LOG_ERROR, "coordinator.auth",
+                       "%s: not allowed %s", what,
+                       z->options.auth != NULL ? "with this user name and password"
+                                               : "without credentials");
+        sf_zk_finish(z, job, SF_COORD_REFUSED, SF_COORD_AUTH,
+                     "%.150s: the ACL does not allow it %s", what,
+                     z->options.auth != NULL ? "with this user name and password"
+                                             : "without credentials (coordinator.username)");
+        return;
+    case ZNONODE:
+        sf_zk_finish(z, job, SF_COORD_REFUSED, SF_COORD_MISSING, "%s", text);
+        return;
+    case ZBADVERSION:
+    case ZNODEEXISTS:
+        sf_zk_finish(z, job, SF_COORD_REFUSED, SF_COORD_VERSION, "%s", text);
+        return;
+    case ZINVALIDACL:
+        sf_zk_finish(z, job, SF_COORD_REFUSED, SF_COORD_AUTH, "%s", text);
+        return;
+    case ZBADARGUMENTS:
+    case ZUNIMPLEMENTED:
+    case ZNOTREADONLY:
+    case ZNOCHILDRENFOREPHEMERALS:
+        sf_zk_finish(z, job, SF_COORD_REFUSED, SF_COORD_INVALID, "%s", text);
+        return;
+    case ZTHROTTLEDOP:
+    case ZSESSIONMOVED: /* the server says that it has not done it */
+        sf_zk_finish(z, job, SF_COORD_LOST, SF_COORD_UNREACHABLE, "%s", text);
+        return;
+    case ZSESSIONEXPIRED:
+        sf_zk_finish_unanswered(z, job, SF_COORD_SESSION, text);
+        return;
+    case ZAUTHFAILED:
+        sf_zk_finish_unanswered(z, job, SF_COORD_AUTH, text);
+        return;
+    default:
+        sf_zk_finish_unanswered(z, job, SF_COORD_UNREACHABLE, text);
+    }
+}
+
+static void pump(struct sf_zk *z, struct sf_zk_job *job)
+{
+    if (job->pumping)
+        return;
+    job->pumping = true;
+    while (!job->finished && job->next_index < job->total && job->in_flight < SF_ZK_WINDOW) {
+        const int rc = job->issue(z, job, job->next_index);
+        if (rc != 0) { /* it has not been sent; what was sent before may count */
+            sf_zk_finish_rc(z, job, rc, "the request could not be sent");
+            break;
+        }
+        job->next_index++;
+        job->in_flight++;
+    }
+    job->pumping = false;
+    if (!job->finished && job->in_flight == 0 && job->next_index == job->total)
+        job->then(z, job);
+}
+
+void sf_zk_phase(struct sf_zk *z, struct sf_zk_job *job, size_t total,
+                 int (*issue)(struct sf_zk *z, struct sf_zk_job *job, size_t index),
+                 void (*then)(struct sf_zk *z, struct sf_zk_job *job))
+{
+    SF_ASSERT(job->in_flight == 0);
+    job->next_index = 0;
+    job->total = total;
+    job->issue = issue;
+    job->then = then;
+    pump(z, job);
+}
+
+void sf_zk_job_answered(struct sf_zk *z, struct sf_zk_job *job)
+{
+    if (!job->finished)
+        pump(z, job);
+}
+
+/* The life of a job. */
+
+struct sf_zk_job *sf_zk_job_create(const struct sf_zk *z, const struct sf_coord_request *request)
+{
+    struct sf_zk_job *job = calloc(1, sizeof *job);
+    SF_ASSERT(job != NULL);
+    job->head.kind = SF_ZK_SUBMITTED;
+    job->request = *request;
+    job->start_ns = sf_zk_now_ns(z);
+    job->deadline_ns = job->start_ns + (int64_t)request->deadline_ms * SF_NS_PER_MS;
+    job->event = sf_coord_event_completion(request, SF_COORD_DONE, SF_COORD_NO_REASON, "%s", "");
+    return job;
+}
+
+void sf_zk_job_start(struct sf_zk *z, struct sf_zk_job *job, const struct sf_zk_job_ops *op)
+{
+    job->op = op;
+    job->next = z->jobs;
+    if (job->next != NULL)
+        job->next->prev = job;
+    z->jobs = job;
+    op->start(z, job);
+}
+
+void sf_zk_job_free(struct sf_zk *z, struct sf_zk_job *job)
+{
+    SF_ASSERT(job->finished);
+    if (job->prev != NULL)
+        job->prev->next = job->next;
+    else
+        z->jobs = job->next;
+    if (job->next != NULL)
+        job->next->prev = job->prev;
+    if (job->work != NULL)
+        job->op->free(job->work);
+    free(job);
+}

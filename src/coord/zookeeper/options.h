@@ -1,0 +1,27 @@
+/* coord/zookeeper/options.h - what the options of the ZooKeeper backend say; fixed at open. */
+#ifndef SF_COORD_ZOOKEEPER_OPTIONS_H
+#define SF_COORD_ZOOKEEPER_OPTIONS_H
+
+#include <stdint.h>
+
+#include "coord/coord.h"
+#include "coord/zookeeper/hosts.h"
+
+#define SF_ZK_ROOT_MAX (SF_ZK_CHROOT_MAX + SF_COORD_FLEET_MAX + 16)
+
+struct sf_zk_options {
+    struct sf_zk_url url;
+    char fleet[SF_COORD_FLEET_MAX];
+    char root[SF_ZK_ROOT_MAX]; /* <chroot>/snowfleet/<fleet> */
+    uint32_t session_timeout_ms;
+    char *auth; /* "user:password" or NULL */
+    char *tls;  /* "ca,cert,key," or NULL */
+};
+
+/* Returns 0 or what sf_coord_open returns, with the reason. After 0: sf_zk_options_free. */
+int sf_zk_options_read(const struct sf_coord_options *options, struct sf_zk_options *ret,
+                       struct sf_error *err);
+/* Wipes the password. All zero is fine. */
+void sf_zk_options_free(struct sf_zk_options *options);
+
+#endif

@@ -1,0 +1,34 @@
+/* coord/zookeeper/watch.h - WATCH, and from then on CHANGED.
+ *
+ * On the directory of the claims: its names (a worker comes, or goes and leaves its slot) and its
+ * own content, which BIND touches. Renewals of records are not watched: with n workers each would
+ * wake n others. What a lost watch would hide, the poll (the same calls) shows.
+ */
+#ifndef SF_COORD_ZOOKEEPER_WATCH_H
+#define SF_COORD_ZOOKEEPER_WATCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "coord/zookeeper/call.h"
+
+struct sf_zk_watched {
+    uint64_t datacenter;
+    bool seen;
+    int64_t zxid; /* of the last change to the claims' directory */
+};
+
+/* Of one handle. */
+struct sf_zk_watches {
+    struct sf_zk_watched at[SF_ZK_WATCHES_MAX];
+    int count;
+    bool changed; /* something that was not told yet */
+};
+
+void sf_zk_watch(struct sf_zk *z, struct sf_zk_job *job);
+/* Sets the watch of that number and compares with what was there. */
+void sf_zk_watch_arm(struct sf_zk *z, int number);
+/* All of them. */
+void sf_zk_watch_arm_all(struct sf_zk *z);
+
+#endif

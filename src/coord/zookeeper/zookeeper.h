@@ -1,0 +1,24 @@
+/* coord/zookeeper/zookeeper.h - the coordinator backend for ZooKeeper, on libzookeeper_mt.
+ *
+ * URL: zk://host[:port][,host[:port]...][/chroot], port 2181 where none is given; zks:// only where
+ * the library has TLS. Everything else is the contract of sf_coord_open. Names: docs/uniqueness.md
+ * below the chroot. Version tokens are (czxid, version); a claim's fence is the czxid of its node.
+ * docs/coordinators.md tells operators the rest.
+ *
+ *   control thread --submit--> inbox --> backend thread --zoo_a*--> library --callback--> inbox -->
+ * backend thread --> sink
+ *
+ * The backend thread owns everything in this folder but what is marked. The library's callbacks
+ * copy what they were given and post it; they decide nothing. A `link` is one library handle, so at
+ * most one session; a `call` is one request of the library; a `job` is one request of the contract
+ * and makes one or more calls.
+ */
+#ifndef SF_COORD_ZOOKEEPER_ZOOKEEPER_H
+#define SF_COORD_ZOOKEEPER_ZOOKEEPER_H
+
+#include "coord/coord.h"
+
+int sf_coord_zookeeper_open(const struct sf_coord_options *options, struct sf_coord **ret_coord,
+                            struct sf_error *err);
+
+#endif
