@@ -73,7 +73,7 @@ static int issue_watch(struct sf_zk *z, struct sf_zk_job *job, size_t index)
                       : sf_zk_children(z, job, index, path, watch, first_watched);
 }
 
-void sf_zk_watch(struct sf_zk *z, struct sf_zk_job *job)
+void sf_zk_watch_start(struct sf_zk *z, struct sf_zk_job *job)
 {
     struct sf_zk_watches *watches = z->watches;
     int number = 0;

@@ -25,7 +25,7 @@ struct sf_zk_watches {
     bool changed; /* something that was not told yet */
 };
 
-void sf_zk_watch(struct sf_zk *z, struct sf_zk_job *job);
+void sf_zk_watch_start(struct sf_zk *z, struct sf_zk_job *job);
 /* Sets the watch of that number and compares with what was there. */
 void sf_zk_watch_arm(struct sf_zk *z, int number);
 /* All of them. */

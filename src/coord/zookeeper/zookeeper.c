@@ -52,7 +52,7 @@ static void start_job(struct handle *handle, struct sf_zk_job *job)
         [SF_COORD_BIND] = {.start = sf_zk_write, .free = free},
         [SF_COORD_RENEW] = {.start = sf_zk_write},
         [SF_COORD_RELEASE] = {.start = sf_zk_write},
-        [SF_COORD_WATCH] = {.start = sf_zk_watch},
+        [SF_COORD_WATCH] = {.start = sf_zk_watch_start},
     };
     struct sf_zk *z = &handle->z;
     const bool connected = z->link != NULL && z->link->connected;
