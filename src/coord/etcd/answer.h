@@ -57,7 +57,8 @@ struct sf_etcd_range {
 void sf_etcd_answer_parse(long http, const char *bytes, size_t size, struct sf_etcd_answer *ret);
 void sf_etcd_answer_free(struct sf_etcd_answer *answer);
 
-/* The verdict on a status code and a gRPC code (-1: none) with its message. */
+/* The verdict on a status code and a gRPC code (-1: none) with its message. For tests: each code is
+ * judged by a table. */
 enum sf_etcd_verdict sf_etcd_classify(long http, int code, const char *message);
 
 /* A 64-bit number that may be a string, a number or absent (0). Returns 0 or -EBADMSG. */

@@ -69,7 +69,8 @@ char *sf_etcd_base64_decode(const char *text, size_t length, size_t *ret_size)
     return (char *)bytes;
 }
 
-char *sf_etcd_prefix_end(const char *prefix)
+/* The key behind the last one that starts with prefix: its last byte + 1. */
+static char *prefix_end(const char *prefix)
 {
     const size_t length = strlen(prefix);
     SF_ASSERT(length > 0 && (unsigned char)prefix[length - 1] != 0xff);
@@ -91,7 +92,7 @@ static void add_key(struct sf_strbuf *buf, const char *key, bool prefix)
     add_base64(buf, "key", key);
     if (!prefix)
         return;
-    char *end = sf_etcd_prefix_end(key);
+    char *end = prefix_end(key);
     sf_strbuf_addf(buf, ",");
     add_base64(buf, "range_end", end);
     free(end);

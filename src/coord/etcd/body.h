@@ -55,11 +55,9 @@ char *sf_etcd_body_grant(uint64_t ttl_s);
 char *sf_etcd_body_lease(uint64_t lease);
 char *sf_etcd_body_login(const char *name, const char *password);
 
-/* The key behind the last one that starts with prefix (its last byte + 1; prefix is not empty and
- * does not end in 0xff). */
-char *sf_etcd_prefix_end(const char *prefix);
-
+/* For tests: the bodies that they take apart are made of it. */
 char *sf_etcd_base64_encode(const void *bytes, size_t size);
+
 /* Standard alphabet with padding. Returns memory with a NUL behind ret_size bytes, or NULL for
  * anything else. */
 char *sf_etcd_base64_decode(const char *text, size_t length, size_t *ret_size);

@@ -216,7 +216,7 @@ int sf_disk_unlink(const struct sf_disk *disk, int dirfd, const char *name)
     return unlinkat(dirfd, name, 0) == 0 || errno == ENOENT ? 0 : -errno;
 }
 
-int sf_disk_sync_directory(const struct sf_disk *disk, int dirfd, const char *name)
+static int sync_directory(const struct sf_disk *disk, int dirfd, const char *name)
 {
     int rc = hit(disk, SF_DISK_SYNC_DIRECTORY, name);
     if (rc < 0)
@@ -246,7 +246,7 @@ int sf_disk_replace(const struct sf_disk *disk, int dirfd, const char *name, con
         unlinkat(dirfd, temporary, 0);
         return rc;
     }
-    rc = sf_disk_sync_directory(disk, dirfd, name);
+    rc = sync_directory(disk, dirfd, name);
     *ret_maybe_done = rc < 0;
     return rc;
 }

@@ -50,7 +50,8 @@ struct sf_disk {
 #define SF_DISK_TIME_ERROR_MS 11
 
 /* Why a file system of this statfs(2) type cannot hold a fleet, or NULL. Locks that end with their
- * holder and renames that last are promised by local file systems only. */
+ * holder and renames that last are promised by local file systems only. For tests: few of them can
+ * be mounted there. */
 const char *sf_disk_filesystem_refused(uint64_t type);
 
 /* Is this directory (or, if it is not there yet, its nearest parent that is) fit to hold fleets?
@@ -73,7 +74,6 @@ int sf_disk_write_temporary(const struct sf_disk *disk, int dirfd, const char *b
                             int64_t *ret_mtime_ms);
 int sf_disk_rename(const struct sf_disk *disk, int dirfd, const char *from, const char *to);
 int sf_disk_unlink(const struct sf_disk *disk, int dirfd, const char *name);
-int sf_disk_sync_directory(const struct sf_disk *disk, int dirfd, const char *name);
 /* Everything on the file system that dirfd is on: others' data too. */
 int sf_disk_sync_filesystem(const struct sf_disk *disk, int dirfd, const char *name);
 

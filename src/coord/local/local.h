@@ -25,7 +25,8 @@
 
 int sf_coord_local_open(const struct sf_coord_options *options, struct sf_coord **ret_coord,
                         struct sf_error *err);
-/* sf_coord_local_open with faults from `disk` (copied; NULL: none). */
+/* sf_coord_local_open with faults from `disk` (copied; NULL: none). For tests: a disk that fails,
+ * stalls or lets the process die cannot be had otherwise. */
 int sf_coord_local_open_faulty(const struct sf_coord_options *options, const struct sf_disk *disk,
                                struct sf_coord **ret_coord, struct sf_error *err);
 
