@@ -16,7 +16,7 @@ static void mark_cut(char *text, size_t size, int wanted)
 
 int sf_error_set(struct sf_error *err, int code, const char *format, ...)
 {
-    if (err) {
+    if (err != NULL) {
         err->code = code;
         va_list args;
         va_start(args, format);
@@ -29,7 +29,7 @@ int sf_error_set(struct sf_error *err, int code, const char *format, ...)
 
 void sf_error_prefix(struct sf_error *err, const char *format, ...)
 {
-    if (!err)
+    if (err == NULL)
         return;
     char old[SF_ERROR_TEXT_MAX];
     memcpy(old, err->text, sizeof old);
@@ -56,7 +56,7 @@ const char *sf_errno_text(int code, char *buffer, size_t size)
     int number = code < 0 ? -code : code;
     const char *name = strerrorname_np(number);
     const char *text = strerrordesc_np(number);
-    if (name && text)
+    if (name != NULL && text != NULL)
         snprintf(buffer, size, "%s: %s", name, text);
     else
         snprintf(buffer, size, "error %d", number);

@@ -18,7 +18,7 @@ struct sf_inbox {
 struct sf_inbox *sf_inbox_create(void)
 {
     struct sf_inbox *inbox = malloc(sizeof *inbox);
-    if (!inbox)
+    if (inbox == NULL)
         return NULL;
     atomic_init(&inbox->newest, NULL);
     inbox->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -32,12 +32,12 @@ struct sf_inbox *sf_inbox_create(void)
 void sf_inbox_destroy(struct sf_inbox *inbox,
                       void (*drop)(void *ctx, struct sf_inbox_message *message), void *ctx)
 {
-    if (!inbox)
+    if (inbox == NULL)
         return;
     struct sf_inbox_message *message = sf_inbox_take(inbox);
     while (message) {
         struct sf_inbox_message *next = message->next;
-        if (drop)
+        if (drop != NULL)
             drop(ctx, message);
         message = next;
     }
@@ -59,7 +59,7 @@ void sf_inbox_post(struct sf_inbox *inbox, struct sf_inbox_message *message)
                                                     memory_order_release, memory_order_relaxed));
     /* Whoever found the inbox empty wakes the owner; the others lie behind a wake-up that is on its
      * way. */
-    if (!old)
+    if (old == NULL)
         sf_inbox_wake(inbox);
 }
 

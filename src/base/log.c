@@ -35,7 +35,7 @@ static const char *const level_columns[] = {"DEBUG", "INFO ", "WARN ", "ERROR"};
 struct sf_log *sf_log_create(int fd, enum sf_log_level level, enum sf_log_format format)
 {
     struct sf_log *log = malloc(sizeof *log);
-    if (!log)
+    if (log == NULL)
         return NULL;
     log->fd = fd;
     log->format = format;
@@ -47,14 +47,14 @@ struct sf_log *sf_log_create(int fd, enum sf_log_level level, enum sf_log_format
 
 void sf_log_destroy(struct sf_log *log)
 {
-    if (log)
+    if (log != NULL)
         pthread_mutex_destroy(&log->lock);
     free(log);
 }
 
 void sf_log_set_level(struct sf_log *log, enum sf_log_level level)
 {
-    if (log)
+    if (log != NULL)
         atomic_store_explicit(&log->level, (int)level, memory_order_relaxed);
 }
 

@@ -1,46 +1,69 @@
+/* clock/chrony_daemon.c - the rounds of questions to one chronyd, and its driver. */
+#include "clock/chrony_daemon.h"
+
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "clock/source.h"
+#include "base/assert.h"
+#include "clock/chrony_reading.h"
 
-#define LOCAL_ID            UINT32_C(0x7f7f0101) /* chronyd's `local` mode: its own clock, dressed up */
-#define LEAP_UNSYNC         3
-#define REFERENCE_MIN_NS    (30 * SF_NS_PER_S)
-#define REFERENCE_INTERVALS 8 /* update intervals until its reference counts as lost */
-#define REFERENCE_AGE_MAX   (86400 * SF_NS_PER_S)
+#define SOURCES_MAX 16 /* of chronyd's, that are shown */
+/* Datagrams looked at in one go: a flood must not hold the thread. */
 #define ANSWERS_PER_WAKE_UP 16
 
-void sf_chrony_daemon_init(struct sf_chrony_daemon *daemon, const struct sf_clock_spec *spec)
+struct daemon {
+    struct sf_source_peer peer;
+    struct sf_source_pace pace;
+    struct sf_source_counters counters;
+    int fd;                         /* -1: idle */
+    char own_path[SF_NET_PATH_MAX]; /* of our end of a Unix socket; "": none */
+    int64_t sent_mono_ns, deadline_mono_ns;
+    enum sf_chrony_command asked;
+    uint32_t sequence, asked_index;
+    struct sf_reading reading;
+    struct sf_chrony_reference reference;
+    uint32_t source_total; /* as chronyd says in this round */
+    uint32_t source_count; /* heard of; those below it are filled */
+    struct sf_chrony_source sources[SOURCES_MAX];
+    int64_t heard_mono_ns[SOURCES_MAX];
+};
+
+static void *chrony_open(const struct sf_clock_spec *const *specs, size_t count)
 {
-    memset(daemon, 0, sizeof *daemon);
-    daemon->peer.spec = *spec;
+    struct daemon *daemon = calloc(1, sizeof *daemon);
+    SF_ASSERT(count == 1);
+    if (daemon == NULL)
+        return NULL;
+    daemon->peer.spec = *specs[0];
     daemon->fd = -1;
     daemon->pace.due_mono_ns = INT64_MIN;
     daemon->reading.kind = SF_CLOCK_CHRONY;
+    return daemon;
 }
 
-static void hang_up(struct sf_chrony_daemon *daemon)
+static void hang_up(struct daemon *daemon)
 {
     if (daemon->fd >= 0)
         close(daemon->fd);
-    if (daemon->own_path[0])
+    if (daemon->own_path[0] != '\0')
         unlink(daemon->own_path);
     daemon->fd = -1;
     daemon->own_path[0] = '\0';
 }
 
-void sf_chrony_daemon_end(struct sf_chrony_daemon *daemon)
+static void chrony_close(void *source)
 {
+    struct daemon *daemon = source;
     hang_up(daemon);
-    sf_net_lookup_abandon(daemon->peer.lookup);
-    daemon->peer.lookup = NULL;
+    sf_source_leave(&daemon->peer);
+    free(daemon);
 }
 
 /* The round of questions has come to its end. */
-static void finish(struct sf_chrony_daemon *daemon, struct sf_source_env *env, bool failed,
+static void finish(struct daemon *daemon, struct sf_source_env *env, bool failed,
                    const char *trouble)
 {
     hang_up(daemon);
@@ -55,8 +78,8 @@ static void finish(struct sf_chrony_daemon *daemon, struct sf_source_env *env, b
         snprintf(daemon->reading.text, sizeof daemon->reading.text, "no answer since: %s", trouble);
 }
 
-static void ask(struct sf_chrony_daemon *daemon, struct sf_source_env *env,
-                enum sf_chrony_command command, uint32_t index)
+static void ask(struct daemon *daemon, struct sf_source_env *env, enum sf_chrony_command command,
+                uint32_t index)
 {
     uint8_t packet[SF_CHRONY_PACKET_MAX];
     daemon->asked = command;
@@ -72,101 +95,32 @@ static void ask(struct sf_chrony_daemon *daemon, struct sf_source_env *env,
     }
 }
 
-static void begin(struct sf_chrony_daemon *daemon, struct sf_source_env *env, int64_t mono_ns)
+static void begin(struct daemon *daemon, struct sf_source_env *env, int64_t mono_ns)
 {
-    int error;
-    if (daemon->peer.spec.path[0]) {
+    int rc;
+    if (daemon->peer.spec.path[0] != '\0') {
         if (mono_ns < daemon->pace.due_mono_ns)
             return;
-        error = sf_net_unix(daemon->peer.spec.path, sf_random_u64(), &daemon->fd, daemon->own_path);
+        rc = sf_net_unix(daemon->peer.spec.path, sf_random_u64(), &daemon->fd, daemon->own_path);
     } else {
         const struct sf_net_address *address =
             sf_source_address(&daemon->peer, &daemon->pace, env, mono_ns);
-        if (!address || mono_ns < daemon->pace.due_mono_ns)
+        if (address == NULL || mono_ns < daemon->pace.due_mono_ns)
             return;
-        error = sf_net_udp(address, &daemon->fd);
+        rc = sf_net_udp(address, &daemon->fd);
     }
     daemon->counters.polls++;
-    if (error < 0) {
+    if (rc < 0) {
         daemon->counters.timeouts++;
-        finish(daemon, env, true, strerrordesc_np(-error));
+        finish(daemon, env, true, strerrordesc_np(-rc));
         return;
     }
     ask(daemon, env, SF_CHRONY_TRACKING, 0);
 }
 
-void sf_chrony_daemon_turn(struct sf_chrony_daemon *daemon, struct sf_source_env *env)
-{
-    const int64_t mono_ns = env->ticks->mono_ns(env->ticks->ctx);
-    if (daemon->fd < 0) {
-        begin(daemon, env, mono_ns);
-    } else if (mono_ns >= daemon->deadline_mono_ns) {
-        daemon->counters.timeouts++;
-        finish(daemon, env, true, "no answer");
-    }
-}
-
-/* How long ago its reference time last moved: chronyd that has lost its sources goes on saying
- * "Normal". */
-static int64_t reference_age_ns(struct sf_chrony_daemon *daemon,
-                                const struct sf_chrony_tracking *tracking, struct sf_clock_now now)
-{
-    if (!daemon->has_reference || tracking->reference_ns != daemon->reference_ns) {
-        int64_t age_ns = now.real_ns + tracking->correction_ns - tracking->reference_ns;
-        if (age_ns < 0)
-            age_ns = 0;
-        if (age_ns > REFERENCE_AGE_MAX)
-            age_ns = REFERENCE_AGE_MAX;
-        daemon->has_reference = true;
-        daemon->reference_ns = tracking->reference_ns;
-        daemon->reference_mono_ns = now.mono_ns - age_ns;
-    }
-    return now.mono_ns - daemon->reference_mono_ns;
-}
-
-void sf_chrony_interpret(struct sf_chrony_daemon *daemon, const struct sf_chrony_tracking *tracking,
-                         int64_t poll_ns, struct sf_clock_now now, int64_t sent_mono_ns)
-{
-    struct sf_reading reading = {.kind = SF_CLOCK_CHRONY,
-                                 .status = SF_READING_UNSYNCED,
-                                 .as_of_mono_ns = now.mono_ns,
-                                 .good_mono_ns = now.mono_ns,
-                                 .stale_after_ns =
-                                     SF_SOURCE_STALE_POLLS * poll_ns + SF_SOURCE_TIMEOUT_NS,
-                                 .expired_after_ns = SF_SOURCE_HOLDOVER_POLLS * poll_ns};
-    if (tracking->reference_id == LOCAL_ID) {
-        snprintf(reading.text, sizeof reading.text, "chronyd serves its own clock (local mode)");
-    } else if (tracking->stratum == 0 || tracking->leap == LEAP_UNSYNC ||
-               !tracking->has_reference_time) {
-        snprintf(reading.text, sizeof reading.text, "chronyd has no synchronised source");
-    } else {
-        const int64_t age_ns = reference_age_ns(daemon, tracking, now);
-        int64_t allowed_ns = REFERENCE_INTERVALS * tracking->update_interval_ns;
-        if (allowed_ns < REFERENCE_MIN_NS)
-            allowed_ns = REFERENCE_MIN_NS;
-        reading.status = SF_READING_SYNCED;
-        reading.has_time = true;
-        reading.base_ns = now.real_ns + tracking->correction_ns - now.mono_ns;
-        reading.error_ns = tracking->root_dispersion_ns + tracking->root_delay_ns / 2 +
-                           (now.mono_ns - sent_mono_ns);
-        snprintf(reading.text, sizeof reading.text, "stratum %u, reference %s", tracking->stratum,
-                 tracking->address[0] ? tracking->address : "clock");
-        if (age_ns > allowed_ns) { /* chronyd's own dispersion grows far too slowly then */
-            reading.status = SF_READING_HOLDOVER;
-            reading.error_ns += sf_clock_drift_ns(age_ns);
-            reading.good_mono_ns = daemon->reference_mono_ns + allowed_ns;
-            snprintf(reading.text, sizeof reading.text,
-                     "chronyd has lost its sources, no update for %" PRId64 " s",
-                     age_ns / SF_NS_PER_S);
-        }
-    }
-    daemon->reading = reading;
-}
-
-static enum sf_chrony_verdict take_tracking(struct sf_chrony_daemon *daemon,
-                                            struct sf_source_env *env, const uint8_t *packet,
-                                            size_t size, struct sf_clock_now now,
-                                            uint16_t *ret_status)
+static enum sf_chrony_verdict take_tracking(struct daemon *daemon, struct sf_source_env *env,
+                                            const uint8_t *packet, size_t size,
+                                            struct sf_clock_now now, uint16_t *ret_status)
 {
     struct sf_chrony_tracking tracking;
     const enum sf_chrony_verdict verdict =
@@ -174,13 +128,14 @@ static enum sf_chrony_verdict take_tracking(struct sf_chrony_daemon *daemon,
     if (verdict != SF_CHRONY_OK)
         return verdict;
     daemon->counters.answers++;
-    sf_chrony_interpret(daemon, &tracking, env->poll_ns, now, daemon->sent_mono_ns);
+    daemon->reading =
+        sf_chrony_interpret(&daemon->reference, &tracking, env->poll_ns, now, daemon->sent_mono_ns);
     ask(daemon, env, SF_CHRONY_N_SOURCES, 0);
     return SF_CHRONY_OK;
 }
 
 /* The next source of the round, or its end. */
-static void ask_source(struct sf_chrony_daemon *daemon, struct sf_source_env *env, uint32_t index)
+static void ask_source(struct daemon *daemon, struct sf_source_env *env, uint32_t index)
 {
     if (index < daemon->source_total)
         ask(daemon, env, SF_CHRONY_SOURCE_DATA, index);
@@ -188,10 +143,9 @@ static void ask_source(struct sf_chrony_daemon *daemon, struct sf_source_env *en
         finish(daemon, env, false, "");
 }
 
-static enum sf_chrony_verdict take_answer(struct sf_chrony_daemon *daemon,
-                                          struct sf_source_env *env, const uint8_t *packet,
-                                          size_t size, struct sf_clock_now now,
-                                          uint16_t *ret_status)
+static enum sf_chrony_verdict take_answer(struct daemon *daemon, struct sf_source_env *env,
+                                          const uint8_t *packet, size_t size,
+                                          struct sf_clock_now now, uint16_t *ret_status)
 {
     enum sf_chrony_verdict verdict;
     uint32_t count = 0;
@@ -201,7 +155,7 @@ static enum sf_chrony_verdict take_answer(struct sf_chrony_daemon *daemon,
         verdict = sf_chrony_get_n_sources(packet, size, daemon->sequence, &count, ret_status);
         if (verdict != SF_CHRONY_OK)
             return verdict;
-        daemon->source_total = count < SF_CHRONY_SOURCES_MAX ? count : SF_CHRONY_SOURCES_MAX;
+        daemon->source_total = count < SOURCES_MAX ? count : SOURCES_MAX;
         if (daemon->source_count > daemon->source_total)
             daemon->source_count = daemon->source_total;
         ask_source(daemon, env, 0);
@@ -220,7 +174,7 @@ static enum sf_chrony_verdict take_answer(struct sf_chrony_daemon *daemon,
 }
 
 /* Returns false when there is nothing more to read or to wait for. */
-static bool take_datagram(struct sf_chrony_daemon *daemon, struct sf_source_env *env)
+static bool take_datagram(struct daemon *daemon, struct sf_source_env *env)
 {
     uint8_t packet[SF_CHRONY_DATAGRAM_MAX];
     uint16_t status = 0;
@@ -252,26 +206,48 @@ static bool take_datagram(struct sf_chrony_daemon *daemon, struct sf_source_env 
     return false;
 }
 
-void sf_chrony_daemon_readable(struct sf_chrony_daemon *daemon, struct sf_source_env *env)
+static void chrony_poll(void *source, struct sf_source_env *env)
 {
+    struct daemon *daemon = source;
     for (int i = 0; i < ANSWERS_PER_WAKE_UP && daemon->fd >= 0; i++)
         if (!take_datagram(daemon, env))
-            return;
+            break;
+    const int64_t mono_ns = env->ticks->mono_ns(env->ticks->ctx);
+    if (daemon->fd < 0) {
+        begin(daemon, env, mono_ns);
+    } else if (mono_ns >= daemon->deadline_mono_ns) {
+        daemon->counters.timeouts++;
+        finish(daemon, env, true, "no answer");
+    }
 }
 
-int64_t sf_chrony_daemon_due_mono_ns(const struct sf_chrony_daemon *daemon)
+static size_t chrony_fds(const void *source, struct pollfd *fds)
 {
+    const struct daemon *daemon = source;
+    if (daemon->fd < 0)
+        return 0;
+    fds[0] = (struct pollfd){.fd = daemon->fd, .events = POLLIN};
+    return 1;
+}
+
+static int64_t chrony_due_mono_ns(const void *source)
+{
+    const struct daemon *daemon = source;
     return daemon->fd >= 0 ? daemon->deadline_mono_ns : daemon->pace.due_mono_ns;
 }
 
-size_t sf_chrony_daemon_describe(const struct sf_chrony_daemon *daemon, struct sf_clock_now now,
-                                 struct sf_clock_server *ret, size_t max)
+static void chrony_read(void *source, struct sf_source_env *env, struct sf_reading *ret_reading)
 {
-    size_t n = 0;
+    const struct daemon *daemon = source;
+    (void)env;
+    *ret_reading = daemon->reading;
+}
+
+/* chronyd itself. */
+static struct sf_clock_server describe_daemon(const struct daemon *daemon, struct sf_clock_now now)
+{
     const struct sf_reading *reading = &daemon->reading;
-    if (max == 0)
-        return 0;
-    struct sf_clock_server own = {.kind = SF_CLOCK_CHRONY};
+    struct sf_clock_server own = {.kind = SF_CLOCK_CHRONY, .has_time = reading->has_time};
     snprintf(own.name, sizeof own.name, "%s", daemon->peer.spec.text);
     snprintf(own.address, sizeof own.address, "%.*s", (int)sizeof own.address - 1,
              daemon->peer.spec.path);
@@ -279,10 +255,9 @@ size_t sf_chrony_daemon_describe(const struct sf_chrony_daemon *daemon, struct s
         sf_net_format(&daemon->peer.addresses.list[daemon->peer.address], own.address,
                       sizeof own.address);
     snprintf(own.state, sizeof own.state, "%.*s", (int)sizeof own.state - 1,
-             daemon->peer.trouble[0]
+             daemon->peer.trouble[0] != '\0'
                  ? daemon->peer.trouble
                  : sf_reading_status_name(sf_reading_status_at(reading, now.mono_ns)));
-    own.has_time = reading->has_time;
     if (own.has_time) {
         own.offset_ns = sf_reading_offset_ns(reading, now.real_ns, now.mono_ns);
         own.error_ns = sf_reading_error_ns(reading, now.mono_ns);
@@ -293,21 +268,48 @@ size_t sf_chrony_daemon_describe(const struct sf_chrony_daemon *daemon, struct s
     own.timeouts = daemon->counters.timeouts;
     own.refused = daemon->counters.refused;
     memcpy(own.last_refusal, daemon->counters.last_refusal, sizeof own.last_refusal);
-    ret[n++] = own;
-    for (uint32_t i = 0; i < daemon->source_count && n < max; i++) {
-        const struct sf_chrony_source *source = &daemon->sources[i];
-        struct sf_clock_server out = {.kind = SF_CLOCK_CHRONY, .stratum = source->stratum};
-        snprintf(out.name, sizeof out.name, "%s", daemon->peer.spec.text);
-        snprintf(out.address, sizeof out.address, "%s", source->address);
-        snprintf(out.state, sizeof out.state, "%s", sf_chrony_state_name(source->state));
-        out.has_time = source->since_s != UINT32_MAX;
-        /* chronyd measures its sources against the clock as it would be after the correction. */
-        out.offset_ns = own.offset_ns + source->offset_ns;
-        out.error_ns = source->error_ns;
-        out.age_ns = out.has_time
-                         ? source->since_s * SF_NS_PER_S + now.mono_ns - daemon->heard_mono_ns[i]
-                         : 0;
-        ret[n++] = out;
-    }
+    return own;
+}
+
+/* One of its sources. own_offset_ns: chronyd measures its sources against the clock as it would be
+ * after the correction. */
+static struct sf_clock_server describe_source(const struct daemon *daemon, uint32_t i,
+                                              int64_t own_offset_ns, struct sf_clock_now now)
+{
+    const struct sf_chrony_source *source = &daemon->sources[i];
+    struct sf_clock_server out = {.kind = SF_CLOCK_CHRONY,
+                                  .stratum = source->stratum,
+                                  .has_time = source->since_s != UINT32_MAX,
+                                  .offset_ns = own_offset_ns + source->offset_ns,
+                                  .error_ns = source->error_ns};
+    snprintf(out.name, sizeof out.name, "%s", daemon->peer.spec.text);
+    snprintf(out.address, sizeof out.address, "%s", source->address);
+    snprintf(out.state, sizeof out.state, "%s", sf_chrony_state_name(source->state));
+    if (out.has_time)
+        out.age_ns = source->since_s * SF_NS_PER_S + now.mono_ns - daemon->heard_mono_ns[i];
+    return out;
+}
+
+static size_t chrony_describe(const void *source, struct sf_clock_now now,
+                              struct sf_clock_server *ret_servers, size_t max)
+{
+    const struct daemon *daemon = source;
+    size_t n = 0;
+    if (max == 0)
+        return 0;
+    ret_servers[n++] = describe_daemon(daemon, now);
+    for (uint32_t i = 0; i < daemon->source_count && n < max; i++)
+        ret_servers[n++] = describe_source(daemon, i, ret_servers[0].offset_ns, now);
     return n;
 }
+
+const struct sf_clock_driver sf_chrony_driver = {
+    .kind = SF_CLOCK_CHRONY,
+    .open = chrony_open,
+    .close = chrony_close,
+    .poll = chrony_poll,
+    .fds = chrony_fds,
+    .due_mono_ns = chrony_due_mono_ns,
+    .read = chrony_read,
+    .describe = chrony_describe,
+};

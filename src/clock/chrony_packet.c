@@ -1,3 +1,4 @@
+/* clock/chrony_packet.c - chronyd's command protocol, bytes <-> values. */
 #include "clock/chrony_packet.h"
 
 #include <arpa/inet.h>
@@ -86,7 +87,7 @@ static enum sf_chrony_verdict check(const uint8_t *packet, size_t size, uint32_t
         return SF_CHRONY_COMMAND;
     const uint16_t status = sf_load_be16(packet + 8);
     if (status != 0) {
-        if (ret_status)
+        if (ret_status != NULL)
             *ret_status = status;
         return SF_CHRONY_STATUS;
     }

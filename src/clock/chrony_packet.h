@@ -10,7 +10,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SF_CHRONY_PORT         323
 #define SF_CHRONY_PACKET_MAX   104
 #define SF_CHRONY_DATAGRAM_MAX 1024
 #define SF_CHRONY_ADDRESS_MAX  48

@@ -1,3 +1,4 @@
+/* clock/clock.c - the clock's thread and what others may ask and tell it. */
 #include "clock/clock.h"
 
 #include <errno.h>
@@ -15,8 +16,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
-#include "clock/kernel.h"
-#include "clock/source.h"
+#include "clock/sources.h"
 
 #define LOOK_NS        (SF_NS_PER_S / 4)
 #define START_GRACE_NS (3 * SF_NS_PER_S)
@@ -48,100 +48,48 @@ struct sf_clock {
     int step_fd; /* a timer that is cancelled when the wall clock is set; -1: none */
     struct sf_source_env env;
     struct sf_policy policy;
-    bool has_kernel;
-    struct sf_kernel kernel;
-    struct sf_reading kernel_reading, ntp_reading;
-    size_t ntp_count, chrony_count;
-    struct sf_ntp_server *ntp;       /* ntp_count */
-    struct sf_chrony_daemon *chrony; /* chrony_count */
+    struct sf_clock_sources sources;
 };
 
 static int check_options(const struct sf_clock_options *options, struct sf_error *err)
 {
-    if (options->source_count > SF_CLOCK_SOURCES_MAX)
-        return sf_error_set(err, -EINVAL, "clock.sources: %zu sources; allowed: up to %d",
-                            options->source_count, SF_CLOCK_SOURCES_MAX);
     if (options->poll_ms == 0)
         return sf_error_set(err, -EINVAL, "clock.poll_ms: 0; allowed: 1 or more");
     if (options->warn_offset_ms == 0 || options->warn_offset_ms > options->max_offset_ms)
         return sf_error_set(err, -EINVAL,
-                            "clock.warn_offset_ms: %u; allowed: 1 to clock.max_offset_ms (%u)",
+                            "clock.warn_offset_ms: %" PRIu32
+                            "; allowed: 1 to clock.max_offset_ms (%" PRIu32 ")",
                             options->warn_offset_ms, options->max_offset_ms);
-    if (options->require_sync && options->source_count == 0)
+    if (options->require_sync && options->sources->count == 0)
         return sf_error_set(err, -EINVAL,
                             "clock.require_sync: true, but clock.sources names no source");
-    return 0;
-}
-
-static int add_source(struct sf_clock *clock, const struct sf_clock_options *options, size_t i,
-                      struct sf_error *err)
-{
-    struct sf_clock_spec spec;
-    const int result = sf_clock_spec_parse(options->sources[i], &spec, err);
-    if (result < 0)
-        return result;
-    /* One server named twice would count as two witnesses. */
-    for (size_t k = 0; k < i; k++)
-        if (strcmp(options->sources[k], spec.text) == 0)
-            return sf_error_set(err, -EINVAL, "clock.sources: '%s' stands there twice", spec.text);
-    switch (spec.kind) {
-    case SF_CLOCK_KERNEL:
-        clock->has_kernel = true;
-        break;
-    case SF_CLOCK_NTP:
-        sf_ntp_server_init(&clock->ntp[clock->ntp_count++], &spec);
-        break;
-    case SF_CLOCK_CHRONY:
-        sf_chrony_daemon_init(&clock->chrony[clock->chrony_count++], &spec);
-        break;
-    case SF_CLOCK_NONE:
-    case SF_CLOCK_COORDINATOR:
-        SF_ASSERT(false);
-    }
-    return 0;
-}
-
-static int add_sources(struct sf_clock *clock, const struct sf_clock_options *options,
-                       struct sf_error *err)
-{
-    const size_t room = options->source_count ? options->source_count : 1;
-    clock->ntp = calloc(room, sizeof *clock->ntp);
-    clock->chrony = calloc(room, sizeof *clock->chrony);
-    if (!clock->ntp || !clock->chrony)
-        return sf_error_set(err, -ENOMEM, "clock: out of memory");
-    for (size_t i = 0; i < options->source_count; i++) {
-        const int result = add_source(clock, options, i, err);
-        if (result < 0)
-            return result;
-    }
     return 0;
 }
 
 int sf_clock_create(const struct sf_clock_options *options, struct sf_clock **ret_clock,
                     struct sf_error *err)
 {
-    int result = check_options(options, err);
-    if (result < 0)
-        return result;
+    int rc = check_options(options, err);
+    if (rc < 0)
+        return rc;
     struct sf_clock *clock = calloc(1, sizeof *clock);
-    if (!clock)
+    if (clock == NULL)
         return sf_error_set(err, -ENOMEM, "clock: out of memory");
     pthread_mutex_init(&clock->shared.mutex, NULL);
     clock->shared.minted_ns = INT64_MIN;
     clock->step_fd = -1;
-    clock->ticks = options->ticks ? *options->ticks : sf_ticks_system;
+    clock->ticks = options->ticks != NULL ? *options->ticks : sf_ticks_system;
     clock->log = options->log;
     clock->notify = options->notify;
     clock->notify_ctx = options->notify_ctx;
-    clock->ntp_reading.kind = SF_CLOCK_NTP;
     clock->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (clock->wake_fd < 0)
-        result = sf_error_set(err, -errno, "clock: no eventfd: %s", strerrordesc_np(errno));
-    else
-        result = add_sources(clock, options, err);
-    if (result < 0) {
+        rc = sf_error_set(err, -errno, "clock: no eventfd: %s", strerrordesc_np(errno));
+    else if (sf_sources_open(&clock->sources, options->sources) < 0)
+        rc = sf_error_set(err, -ENOMEM, "clock: out of memory");
+    if (rc < 0) {
         sf_clock_destroy(clock);
-        return result;
+        return rc;
     }
     clock->env = (struct sf_source_env){.ticks = &clock->ticks,
                                         .log = clock->log,
@@ -160,78 +108,6 @@ int sf_clock_create(const struct sf_clock_options *options, struct sf_clock **re
 
 /* --- the clock thread: looking --- */
 
-static void read_kernel(struct sf_clock *clock)
-{
-    struct sf_kernel_sample sample;
-    sf_kernel_read(clock->ticks.real_ns, clock->ticks.mono_ns, clock->ticks.ctx, &sample);
-    sf_kernel_interpret(&clock->kernel, &sample, &clock->kernel_reading);
-}
-
-/* One reading for each kind, for each chronyd its own. */
-static size_t collect_readings(struct sf_clock *clock, int64_t mono_ns,
-                               struct sf_reading readings[SF_CLOCK_SOURCES_MAX])
-{
-    size_t n = 0;
-    if (clock->has_kernel)
-        readings[n++] = clock->kernel_reading;
-    if (clock->ntp_count > 0) {
-        const struct sf_reading last = clock->ntp_reading;
-        sf_ntp_group_read(clock->ntp, clock->ntp_count, &clock->env, mono_ns, &last,
-                          &clock->ntp_reading);
-        readings[n++] = clock->ntp_reading;
-    }
-    for (size_t i = 0; i < clock->chrony_count; i++)
-        readings[n++] = clock->chrony[i].reading;
-    return n;
-}
-
-static void name_source(const struct sf_clock *clock, const struct sf_reading *reading,
-                        size_t chrony, struct sf_clock_source *ret)
-{
-    if (reading->kind == SF_CLOCK_CHRONY && clock->chrony_count > 1)
-        snprintf(ret->name, sizeof ret->name, "%s", clock->chrony[chrony].peer.spec.text);
-    else
-        snprintf(ret->name, sizeof ret->name, "%s", sf_clock_kind_name(reading->kind));
-}
-
-static void fill_sources(const struct sf_clock *clock, struct sf_clock_now now,
-                         const struct sf_reading *readings, size_t count,
-                         struct sf_clock_snapshot *snapshot)
-{
-    size_t chrony = 0;
-    snapshot->source_count = count;
-    for (size_t i = 0; i < count; i++) {
-        const struct sf_reading *reading = &readings[i];
-        struct sf_clock_source *out = &snapshot->sources[i];
-        memset(out, 0, sizeof *out);
-        out->kind = reading->kind;
-        name_source(clock, reading, chrony, out);
-        chrony += reading->kind == SF_CLOCK_CHRONY;
-        out->status = sf_reading_status_at(reading, now.mono_ns);
-        out->up = out->status == SF_READING_SYNCED;
-        out->has_time = reading->has_time &&
-                        (out->status == SF_READING_SYNCED || out->status == SF_READING_HOLDOVER);
-        memcpy(out->text, reading->text, sizeof out->text);
-        if (!out->has_time)
-            continue;
-        out->offset_ns = sf_reading_offset_ns(reading, now.real_ns, now.mono_ns);
-        out->error_ns = sf_reading_error_ns(reading, now.mono_ns);
-        out->age_ns = now.mono_ns - reading->as_of_mono_ns;
-    }
-}
-
-static void fill_servers(const struct sf_clock *clock, struct sf_clock_now now,
-                         struct sf_clock_snapshot *snapshot)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < clock->ntp_count && n < SF_CLOCK_SERVERS_MAX; i++)
-        sf_ntp_server_describe(&clock->ntp[i], now, &snapshot->servers[n++]);
-    for (size_t i = 0; i < clock->chrony_count; i++)
-        n += sf_chrony_daemon_describe(&clock->chrony[i], now, snapshot->servers + n,
-                                       SF_CLOCK_SERVERS_MAX - n);
-    snapshot->server_count = n;
-}
-
 static void log_look(struct sf_clock *clock, const struct sf_policy_output *out)
 {
     const bool fine = out->verdict.state == SF_CLOCK_OK || out->verdict.state == SF_CLOCK_RESYNCING;
@@ -239,13 +115,12 @@ static void log_look(struct sf_clock *clock, const struct sf_policy_output *out)
         sf_log_write(clock->log, SF_LOG_WARN, "clock.step",
                      "the wall clock was set %s by %" PRId64 " us",
                      out->step_ns > 0 ? "forward" : "back", sf_clock_abs_ns(out->step_ns) / 1000);
-    if (out->state_changed && !clock->notify) /* whoever is notified tells it */
+    if (out->state_changed && clock->notify == NULL) /* whoever is notified tells it */
         sf_log_write(clock->log, fine ? SF_LOG_INFO : SF_LOG_WARN, "clock.state", "%s: %s",
                      sf_clock_state_name(out->verdict.state), out->verdict.text);
 }
 
 static void publish(struct sf_clock *clock, struct sf_clock_now now,
-                    const struct sf_reading *readings, size_t count,
                     const struct sf_policy_input *in, const struct sf_policy_output *out)
 {
     struct sf_clock_snapshot *snapshot = &clock->shared.snapshot;
@@ -253,8 +128,7 @@ static void publish(struct sf_clock *clock, struct sf_clock_now now,
         sf_minttime_publish(&clock->cell, &clock->policy.mint);
     pthread_mutex_lock(&clock->shared.mutex);
     snapshot->verdict = out->verdict;
-    fill_sources(clock, now, readings, count, snapshot);
-    fill_servers(clock, now, snapshot);
+    sf_sources_describe(&clock->sources, now, in->readings, snapshot);
     snapshot->steps_forward = clock->policy.steps_forward;
     snapshot->steps_backward = clock->policy.steps_backward;
     snapshot->slew_left_ns =
@@ -275,23 +149,21 @@ static void look(struct sf_clock *clock)
 {
     struct sf_reading readings[SF_CLOCK_SOURCES_MAX];
     struct sf_policy_output out;
-    if (clock->has_kernel)
-        read_kernel(clock);
+    sf_sources_read(&clock->sources, &clock->env, readings);
     const struct sf_clock_now now = sf_clock_read_now(&clock->ticks);
-    const size_t count = collect_readings(clock, now.mono_ns, readings);
     struct sf_policy_input in = {.real_ns = now.real_ns,
                                  .mono_ns = now.mono_ns,
                                  .readings = readings,
-                                 .reading_count = count};
+                                 .reading_count = clock->sources.count};
     pthread_mutex_lock(&clock->shared.mutex);
     in.coordinator = clock->shared.coordinator;
     in.minted_ns = clock->shared.minted_ns;
     pthread_mutex_unlock(&clock->shared.mutex);
     sf_policy_evaluate(&clock->policy, &in, &out);
     clock->env.fast = !out.verdict.may_mint;
-    publish(clock, now, readings, count, &in, &out);
+    publish(clock, now, &in, &out);
     log_look(clock, &out);
-    if (out.state_changed && clock->notify)
+    if (out.state_changed && clock->notify != NULL)
         clock->notify(clock->notify_ctx, &out.verdict);
 }
 
@@ -306,9 +178,8 @@ static void arm_step_timer(struct sf_clock *clock)
         return;
     if (timerfd_settime(clock->step_fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &far, NULL) <
         0) {
-        close(
-            clock
-                ->step_fd); /* the difference of the two clocks still shows steps, a little later */
+        /* The difference of the two clocks still shows steps, a little later. */
+        close(clock->step_fd);
         clock->step_fd = -1;
     }
 }
@@ -322,50 +193,23 @@ static void drain_wake_ups(struct sf_clock *clock)
         arm_step_timer(clock);
 }
 
-static void turn_sources(struct sf_clock *clock)
-{
-    for (size_t i = 0; i < clock->ntp_count; i++)
-        sf_ntp_server_turn(&clock->ntp[i], &clock->env);
-    for (size_t i = 0; i < clock->chrony_count; i++)
-        sf_chrony_daemon_turn(&clock->chrony[i], &clock->env);
-}
-
-/* Sources that want a turn before the next look; at least 1 ms, so that nothing spins. */
+/* Until a source wants to be polled, at most until the next look; at least 1 ms, so that nothing
+ * spins. */
 static int wait_ms(const struct sf_clock *clock)
 {
     const int64_t mono_ns = clock->ticks.mono_ns(clock->ticks.ctx);
-    int64_t wait_ns = LOOK_NS;
-    for (size_t i = 0; i < clock->ntp_count; i++) {
-        const int64_t left = sf_clock_sub_ns(sf_ntp_server_due_mono_ns(&clock->ntp[i]), mono_ns);
-        wait_ns = left < wait_ns ? left : wait_ns;
-    }
-    for (size_t i = 0; i < clock->chrony_count; i++) {
-        const int64_t left =
-            sf_clock_sub_ns(sf_chrony_daemon_due_mono_ns(&clock->chrony[i]), mono_ns);
-        wait_ns = left < wait_ns ? left : wait_ns;
-    }
+    const int64_t left_ns = sf_clock_sub_ns(sf_sources_due_mono_ns(&clock->sources), mono_ns);
+    const int64_t wait_ns = left_ns < LOOK_NS ? left_ns : LOOK_NS;
     return wait_ns < SF_NS_PER_MS ? 1 : (int)(wait_ns / SF_NS_PER_MS) + 1;
 }
 
 static void wait_for_something(struct sf_clock *clock)
 {
     struct pollfd fds[2 + SF_CLOCK_SOURCES_MAX];
-    const size_t ntp = 2, chrony = ntp + clock->ntp_count, count = chrony + clock->chrony_count;
     fds[0] = (struct pollfd){.fd = clock->wake_fd, .events = POLLIN};
     fds[1] = (struct pollfd){.fd = clock->step_fd, .events = POLLIN};
-    for (size_t i = 0; i < clock->ntp_count; i++)
-        fds[ntp + i] = (struct pollfd){.fd = clock->ntp[i].fd, .events = POLLIN};
-    for (size_t i = 0; i < clock->chrony_count; i++)
-        fds[chrony + i] = (struct pollfd){.fd = clock->chrony[i].fd, .events = POLLIN};
-    if (poll(fds, count, wait_ms(clock)) <= 0)
-        return;
-    for (size_t i = 0; i < clock->ntp_count; i++)
-        if (fds[ntp + i].revents)
-            sf_ntp_server_readable(&clock->ntp[i], &clock->env);
-    for (size_t i = 0; i < clock->chrony_count; i++)
-        if (fds[chrony + i].revents)
-            sf_chrony_daemon_readable(&clock->chrony[i], &clock->env);
-    if (fds[0].revents || fds[1].revents)
+    const size_t count = 2 + sf_sources_fds(&clock->sources, fds + 2);
+    if (poll(fds, count, wait_ms(clock)) > 0 && (fds[0].revents != 0 || fds[1].revents != 0))
         drain_wake_ups(clock);
 }
 
@@ -381,9 +225,9 @@ static void *clock_thread(void *ctx)
 {
     struct sf_clock *clock = ctx;
     while (!stopping(clock)) {
-        turn_sources(clock);
-        wait_for_something(clock);
+        sf_sources_poll(&clock->sources, &clock->env);
         look(clock);
+        wait_for_something(clock);
     }
     return NULL;
 }
@@ -397,10 +241,10 @@ int sf_clock_start(struct sf_clock *clock, struct sf_error *err)
     look(clock);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    const int error = pthread_create(&clock->thread, NULL, clock_thread, clock);
+    const int rc = pthread_create(&clock->thread, NULL, clock_thread, clock);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (error != 0)
-        return sf_error_set(err, -error, "clock: no thread: %s", strerrordesc_np(error));
+    if (rc != 0)
+        return sf_error_set(err, -rc, "clock: no thread: %s", strerrordesc_np(rc));
     clock->started = true;
     return 0;
 }
@@ -414,7 +258,7 @@ static void wake(struct sf_clock *clock)
 
 void sf_clock_destroy(struct sf_clock *clock)
 {
-    if (!clock)
+    if (clock == NULL)
         return;
     if (clock->started) {
         pthread_mutex_lock(&clock->shared.mutex);
@@ -423,17 +267,12 @@ void sf_clock_destroy(struct sf_clock *clock)
         wake(clock);
         pthread_join(clock->thread, NULL);
     }
-    for (size_t i = 0; i < clock->ntp_count; i++)
-        sf_ntp_server_end(&clock->ntp[i]);
-    for (size_t i = 0; i < clock->chrony_count; i++)
-        sf_chrony_daemon_end(&clock->chrony[i]);
+    sf_sources_close(&clock->sources);
     if (clock->step_fd >= 0)
         close(clock->step_fd);
     if (clock->wake_fd >= 0)
         close(clock->wake_fd);
     pthread_mutex_destroy(&clock->shared.mutex);
-    free(clock->ntp);
-    free(clock->chrony);
     free(clock);
 }
 
@@ -473,10 +312,10 @@ void sf_clock_minted(struct sf_clock *clock, int64_t minted_ms)
     pthread_mutex_unlock(&clock->shared.mutex);
 }
 
-void sf_clock_verdict(struct sf_clock *clock, struct sf_clock_verdict *ret)
+void sf_clock_verdict(struct sf_clock *clock, struct sf_clock_verdict *ret_verdict)
 {
     pthread_mutex_lock(&clock->shared.mutex);
-    *ret = clock->shared.snapshot.verdict;
+    *ret_verdict = clock->shared.snapshot.verdict;
     pthread_mutex_unlock(&clock->shared.mutex);
 }
 
@@ -488,14 +327,14 @@ int64_t sf_clock_stall_ms(struct sf_clock *clock)
     return (clock->ticks.mono_ns(clock->ticks.ctx) - turned_ns) / SF_NS_PER_MS;
 }
 
-void sf_clock_snapshot(struct sf_clock *clock, struct sf_clock_snapshot *ret)
+void sf_clock_snapshot(struct sf_clock *clock, struct sf_clock_snapshot *ret_snapshot)
 {
     pthread_mutex_lock(&clock->shared.mutex);
-    *ret = clock->shared.snapshot;
+    *ret_snapshot = clock->shared.snapshot;
     pthread_mutex_unlock(&clock->shared.mutex);
 }
 
-void sf_clock_interval(struct sf_clock *clock, struct sf_clock_interval *ret)
+void sf_clock_interval(struct sf_clock *clock, struct sf_clock_interval *ret_interval)
 {
     struct sf_clock_verdict verdict;
     struct sf_clock_interval interval = {.source = SF_CLOCK_NONE};
@@ -514,5 +353,5 @@ void sf_clock_interval(struct sf_clock *clock, struct sf_clock_interval *ret)
     }
     interval.error_ns = (interval.latest_ns - interval.earliest_ns + 1) / 2;
     interval.offset_ns = interval.earliest_ns + interval.error_ns - now.real_ns;
-    *ret = interval;
+    *ret_interval = interval;
 }

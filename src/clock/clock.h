@@ -1,9 +1,8 @@
 /* clock/clock.h - the clock of one worker: a thread that asks the time sources, judges the answers
  * and publishes minting time.
  *
- * Sources: "kernel" (ntp_adjtime), "ntp:host[:port]" (RFC 5905), "chrony:host[:port]" and
- * "chrony:/path/to/chronyd.sock" (chronyd's command protocol). What the readings mean for minting
- * is decided by clock/policy; this is the shell around it.
+ * The kinds of sources are the rows of base/clock_source.h, each with its driver (clock/driver.h).
+ * What the readings mean for minting is decided by clock/policy; this is the shell around it.
  *
  * Threads: create, start, destroy by one thread. Everything else from any thread; nothing blocks (a
  * mutex held for the copy).
@@ -20,11 +19,7 @@
 #include "base/ticks.h"
 #include "clock/minttime.h"
 #include "clock/policy.h"
-#include "clock/reading.h"
-
-#define SF_CLOCK_SOURCES_MAX     16
-#define SF_CLOCK_SERVERS_MAX     32 /* NTP servers and chronyd's sources shown in a snapshot */
-#define SF_CLOCK_SERVER_NAME_MAX 272
+#include "clock/snapshot.h"
 
 struct sf_clock;
 
@@ -33,9 +28,8 @@ struct sf_clock;
 typedef void sf_clock_notify(void *ctx, const struct sf_clock_verdict *verdict);
 
 struct sf_clock_options {
-    const char *const *sources; /* as above; none: the wall clock is believed, checked against the
-                                   coordinator's time */
-    size_t source_count;
+    /* Copied. None: the wall clock is believed, checked against the coordinator's time. */
+    const struct sf_clock_specs *sources;
     uint32_t poll_ms; /* 1 or more */
     uint32_t warn_offset_ms, max_offset_ms;
     bool require_sync;
@@ -45,8 +39,8 @@ struct sf_clock_options {
     void *notify_ctx;
 };
 
-/* Checks and copies the options. Opens and asks nothing yet. Returns 0, -EINVAL with the source or
- * value named, -ENOMEM. */
+/* Checks and copies the options. Asks nothing yet. Returns 0, -EINVAL with the value named, -ENOMEM,
+ * or what eventfd(2) gives. */
 int sf_clock_create(const struct sf_clock_options *options, struct sf_clock **ret_clock,
                     struct sf_error *err);
 
@@ -72,7 +66,7 @@ void sf_clock_coordinator_time(struct sf_clock *clock, int64_t server_ms, int64_
 void sf_clock_minted(struct sf_clock *clock, int64_t minted_ms);
 
 /* The verdict as of the last look (at most some 250 ms ago). */
-void sf_clock_verdict(struct sf_clock *clock, struct sf_clock_verdict *ret);
+void sf_clock_verdict(struct sf_clock *clock, struct sf_clock_verdict *ret_verdict);
 
 /* Milliseconds since the thread last turned. For /livez. */
 int64_t sf_clock_stall_ms(struct sf_clock *clock);
@@ -87,44 +81,9 @@ struct sf_clock_interval {
     enum sf_clock_kind source;
     bool synchronized;
 };
-void sf_clock_interval(struct sf_clock *clock, struct sf_clock_interval *ret);
+void sf_clock_interval(struct sf_clock *clock, struct sf_clock_interval *ret_interval);
 
-/* One NTP server, or one source of a chronyd. */
-struct sf_clock_server {
-    enum sf_clock_kind kind;
-    char name[SF_CLOCK_SERVER_NAME_MAX]; /* as configured; a chronyd's source by its address */
-    char address[64];
-    char state[24]; /* "selected", "falseticker", "no answer", "kiss DENY", ... */
-    bool has_time;
-    int64_t offset_ns, error_ns, delay_ns, age_ns;
-    uint32_t stratum;
-    uint64_t polls, answers, timeouts, refused,
-        kisses; /* refused: malformed, spoofed, replayed or not to be believed */
-    char last_refusal[24];
-};
-
-struct sf_clock_source {
-    enum sf_clock_kind kind;
-    char name[SF_CLOCK_SERVER_NAME_MAX]; /* "kernel", "ntp", "chrony" or, of several,
-                                            "chrony:host:port" */
-    bool up;                             /* its reading is synchronised */
-    enum sf_reading_status status;
-    bool has_time; /* it tells a time; in holdover its last word counts, afterwards no more */
-    int64_t offset_ns, error_ns, age_ns;
-    char text[SF_READING_TEXT_MAX];
-};
-
-struct sf_clock_snapshot {
-    struct sf_clock_verdict verdict;
-    size_t source_count, server_count;
-    struct sf_clock_source sources[SF_CLOCK_SOURCES_MAX];
-    struct sf_clock_server servers[SF_CLOCK_SERVERS_MAX];
-    uint64_t steps_forward, steps_backward; /* of the wall clock, seen since the start */
-    bool slewing;                           /* minting time is being corrected */
-    int64_t slew_left_ns;
-    bool coordinator_known;
-    int64_t coordinator_offset_ns; /* the coordinator's time minus the wall clock */
-};
-void sf_clock_snapshot(struct sf_clock *clock, struct sf_clock_snapshot *ret);
+/* Everything that can be shown, as of the last look. */
+void sf_clock_snapshot(struct sf_clock *clock, struct sf_clock_snapshot *ret_snapshot);
 
 #endif

@@ -1,8 +1,10 @@
+/* clock/kernel.c - one system call, what it means, and the driver of the kernel's clock. */
 #include "clock/kernel.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/timex.h>
 
@@ -39,7 +41,7 @@ static int64_t outside_ns(const struct sf_kernel_sample *sample)
 }
 
 void sf_kernel_interpret(struct sf_kernel *kernel, const struct sf_kernel_sample *sample,
-                         struct sf_reading *ret)
+                         struct sf_reading *ret_reading)
 {
     struct sf_reading reading = {.kind = SF_CLOCK_KERNEL,
                                  .status = SF_READING_UNSYNCED,
@@ -50,14 +52,14 @@ void sf_kernel_interpret(struct sf_kernel *kernel, const struct sf_kernel_sample
     if (sample->result < 0) {
         snprintf(reading.text, sizeof reading.text, "ntp_adjtime failed: %s",
                  strerrordesc_np(-sample->result));
-        *ret = reading;
+        *ret_reading = reading;
         return;
     }
     if (sample->result == TIME_ERROR || sample->unsynchronised || sample->maxerror_us < 0 ||
         sample->maxerror_us >= SF_KERNEL_MAXERROR_US) {
         *kernel = (struct sf_kernel){.has_last = false};
         snprintf(reading.text, sizeof reading.text, "the kernel says: unsynchronised");
-        *ret = reading;
+        *ret_reading = reading;
         return;
     }
     reading.status = SF_READING_SYNCED;
@@ -67,11 +69,11 @@ void sf_kernel_interpret(struct sf_kernel *kernel, const struct sf_kernel_sample
                                       sf_clock_add_ns(outside_ns(sample), sample->offset_ns));
     snprintf(reading.text, sizeof reading.text, "synchronised, maximum error %" PRId64 " us",
              sample->maxerror_us);
-    *ret = reading;
+    *ret_reading = reading;
 }
 
 static void read_once(int64_t (*real_ns)(void *ctx), int64_t (*mono_ns)(void *ctx), void *ctx,
-                      struct sf_kernel_sample *ret)
+                      struct sf_kernel_sample *ret_sample)
 {
     struct timex timex = {.modes = 0};
     const int64_t began_mono_ns = mono_ns(ctx);
@@ -86,16 +88,44 @@ static void read_once(int64_t (*real_ns)(void *ctx), int64_t (*mono_ns)(void *ct
     sample.maxerror_us = timex.maxerror;
     sample.offset_ns = timex.offset * unit_ns;
     sample.time_ns = timex.time.tv_sec * SF_NS_PER_S + timex.time.tv_usec * unit_ns;
-    *ret = sample;
+    *ret_sample = sample;
 }
 
 void sf_kernel_read(int64_t (*real_ns)(void *ctx), int64_t (*mono_ns)(void *ctx), void *ctx,
-                    struct sf_kernel_sample *ret)
+                    struct sf_kernel_sample *ret_sample)
 {
     /* Again if we were interrupted in between. */
     for (int i = 0; i < READ_TRIES; i++) {
-        read_once(real_ns, mono_ns, ctx, ret);
-        if (ret->span_ns <= READ_SPAN_MAX_NS)
+        read_once(real_ns, mono_ns, ctx, ret_sample);
+        if (ret_sample->span_ns <= READ_SPAN_MAX_NS)
             return;
     }
 }
+
+/* --- the driver: nothing to wait for --- */
+
+static void *kernel_open(const struct sf_clock_spec *const *specs, size_t count)
+{
+    (void)specs;
+    (void)count;
+    return calloc(1, sizeof(struct sf_kernel));
+}
+
+static void kernel_close(void *source)
+{
+    free(source);
+}
+
+static void kernel_read(void *source, struct sf_source_env *env, struct sf_reading *ret_reading)
+{
+    struct sf_kernel_sample sample;
+    sf_kernel_read(env->ticks->real_ns, env->ticks->mono_ns, env->ticks->ctx, &sample);
+    sf_kernel_interpret(source, &sample, ret_reading);
+}
+
+const struct sf_clock_driver sf_kernel_driver = {
+    .kind = SF_CLOCK_KERNEL,
+    .open = kernel_open,
+    .close = kernel_close,
+    .read = kernel_read,
+};

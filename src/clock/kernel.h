@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "clock/driver.h"
 #include "clock/reading.h"
 
 /* A copy of the fields of struct timex that matter, and when it was taken. */
@@ -37,10 +38,12 @@ struct sf_kernel {
  * except for what the kernel still slews, and where somebody fakes the wall clock of this process.
  */
 void sf_kernel_interpret(struct sf_kernel *kernel, const struct sf_kernel_sample *sample,
-                         struct sf_reading *ret);
+                         struct sf_reading *ret_reading);
 
-/* Asks the kernel. */
+/* Asks the kernel. real_ns, mono_ns, ctx: the clocks, as in struct sf_ticks. */
 void sf_kernel_read(int64_t (*real_ns)(void *ctx), int64_t (*mono_ns)(void *ctx), void *ctx,
-                    struct sf_kernel_sample *ret);
+                    struct sf_kernel_sample *ret_sample);
+
+extern const struct sf_clock_driver sf_kernel_driver;
 
 #endif

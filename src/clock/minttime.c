@@ -1,3 +1,4 @@
+/* clock/minttime.c - minting time: a line that is bent, and how others read it. */
 #include "clock/minttime.h"
 
 #include "base/assert.h"

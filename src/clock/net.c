@@ -1,3 +1,4 @@
+/* clock/net.c - datagram sockets, and names looked up by a thread of their own. */
 #include "clock/net.h"
 
 #include <arpa/inet.h>
@@ -131,7 +132,7 @@ static int look_up(const struct sf_host_port *host, struct sf_net_addresses *ret
     const int error = getaddrinfo(host->host, port, &hints, &found);
     if (error != 0)
         return error;
-    for (const struct addrinfo *at = found; at && ret->count < SF_NET_ADDRESSES_MAX;
+    for (const struct addrinfo *at = found; at != NULL && ret->count < SF_NET_ADDRESSES_MAX;
          at = at->ai_next)
         if (at->ai_addrlen <= sizeof ret->list[0])
             memcpy(&ret->list[ret->count++], at->ai_addr, at->ai_addrlen);
@@ -168,7 +169,7 @@ struct sf_net_lookup *sf_net_lookup_start(const struct sf_host_port *host, int w
     pthread_t thread;
     sigset_t all, before;
     struct sf_net_lookup *lookup = calloc(1, sizeof *lookup);
-    if (!lookup)
+    if (lookup == NULL)
         return NULL;
     lookup->host = *host;
     lookup->wake_fd = fcntl(wake_fd, F_DUPFD_CLOEXEC, 0);
@@ -205,7 +206,7 @@ bool sf_net_lookup_take(struct sf_net_lookup *lookup, struct sf_net_addresses *r
 
 void sf_net_lookup_abandon(struct sf_net_lookup *lookup)
 {
-    if (!lookup)
+    if (lookup == NULL)
         return;
     pthread_mutex_lock(&lookup->mutex);
     const bool done = lookup->done;

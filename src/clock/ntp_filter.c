@@ -1,3 +1,4 @@
+/* clock/ntp_filter.c - which of the last samples of a server counts. */
 #include "clock/ntp_filter.h"
 
 #include <string.h>
@@ -38,7 +39,7 @@ const struct sf_ntp_sample *sf_ntp_filter_best(const struct sf_ntp_filter *filte
     const struct sf_ntp_sample *best = NULL;
     for (size_t i = 0; i < filter->count; i++) {
         const struct sf_ntp_sample *sample = &filter->samples[i];
-        if (!best ||
+        if (best == NULL ||
             sf_ntp_sample_error_ns(sample, mono_ns) < sf_ntp_sample_error_ns(best, mono_ns))
             best = sample;
     }

@@ -1,3 +1,4 @@
+/* clock/ntp_packet.c - NTP packets, bytes <-> values, and what is not believed. */
 #include "clock/ntp_packet.h"
 
 #include <stdbool.h>

@@ -12,7 +12,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SF_NTP_PORT            123
 #define SF_NTP_PACKET_SIZE     48
 #define SF_NTP_DATAGRAM_MAX    1024 /* extension fields behind the packet are not read */
 #define SF_NTP_DISTANCE_MAX_NS INT64_C(1500000000) /* RFC 5905 MAXDIST */

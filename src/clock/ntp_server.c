@@ -1,11 +1,10 @@
+/* clock/ntp_server.c - the questions to one NTP server, and what is believed of its answers. */
+#include "clock/ntp_server.h"
+
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-#include "base/assert.h"
-#include "clock/source.h"
 
 /* RATE kisses that count: 64 times the interval. */
 #define SLOWER_MAX 6
@@ -31,8 +30,7 @@ static void hang_up(struct sf_ntp_server *server)
 void sf_ntp_server_end(struct sf_ntp_server *server)
 {
     hang_up(server);
-    sf_net_lookup_abandon(server->peer.lookup);
-    server->peer.lookup = NULL;
+    sf_source_leave(&server->peer);
 }
 
 /* The question has come to its end. */
@@ -51,27 +49,27 @@ static void ask(struct sf_ntp_server *server, struct sf_source_env *env,
                 const struct sf_net_address *address)
 {
     uint8_t packet[SF_NTP_PACKET_SIZE];
-    int error = sf_net_udp(address, &server->fd);
+    int rc = sf_net_udp(address, &server->fd);
     server->counters.polls++;
-    if (error == 0) {
+    if (rc == 0) {
         server->request = (struct sf_ntp_request){.cookie = sf_random_u64(),
                                                   .last_transmit = server->last_transmit};
         sf_ntp_put_request(packet, server->request.cookie);
         server->request.sent_mono_ns = env->ticks->mono_ns(env->ticks->ctx);
         server->deadline_mono_ns = server->request.sent_mono_ns + SF_SOURCE_TIMEOUT_NS;
         if (send(server->fd, packet, sizeof packet, MSG_NOSIGNAL) < 0)
-            error = -errno;
+            rc = -errno;
     }
-    if (error < 0) {
+    if (rc < 0) {
         server->counters.timeouts++;
-        finish(server, env, true, strerrordesc_np(-error));
+        finish(server, env, true, strerrordesc_np(-rc));
     }
 }
 
 void sf_ntp_server_turn(struct sf_ntp_server *server, struct sf_source_env *env)
 {
     const int64_t mono_ns = env->ticks->mono_ns(env->ticks->ctx);
-    if (server->stopped[0])
+    if (server->stopped[0] != '\0')
         return;
     if (server->fd >= 0) {
         if (mono_ns >= server->deadline_mono_ns) {
@@ -82,7 +80,7 @@ void sf_ntp_server_turn(struct sf_ntp_server *server, struct sf_source_env *env)
     }
     const struct sf_net_address *address =
         sf_source_address(&server->peer, &server->pace, env, mono_ns);
-    if (!address)
+    if (address == NULL)
         server->tried = server->tried || server->pace.failures > 0;
     else if (mono_ns >= server->pace.due_mono_ns)
         ask(server, env, address);
@@ -156,112 +154,18 @@ void sf_ntp_server_readable(struct sf_ntp_server *server, struct sf_source_env *
 
 int64_t sf_ntp_server_due_mono_ns(const struct sf_ntp_server *server)
 {
-    if (server->stopped[0])
+    if (server->stopped[0] != '\0')
         return INT64_MAX;
     return server->fd >= 0 ? server->deadline_mono_ns : server->pace.due_mono_ns;
 }
 
-static int64_t stale_after_ns(const struct sf_ntp_server *server, const struct sf_source_env *env)
+int64_t sf_ntp_server_stale_ns(const struct sf_ntp_server *server, const struct sf_source_env *env)
 {
     return SF_SOURCE_STALE_POLLS * (env->poll_ns << server->pace.slower) + SF_SOURCE_TIMEOUT_NS;
 }
 
-/* Fills an interval for every server that counts; false while some have not had time to answer
- * since the start. */
-static bool collect(struct sf_ntp_server *servers, size_t count, const struct sf_source_env *env,
-                    int64_t mono_ns, struct sf_select_interval *intervals)
-{
-    bool settled = true;
-    for (size_t i = 0; i < count; i++) {
-        struct sf_ntp_server *server = &servers[i];
-        const struct sf_ntp_sample *best = sf_ntp_filter_best(&server->filter, mono_ns);
-        settled = settled && (server->heard || server->tried);
-        server->counted = best && mono_ns - server->good_mono_ns <= stale_after_ns(server, env);
-        intervals[i].answered = server->counted;
-        if (server->counted) {
-            const int64_t error_ns = sf_ntp_sample_error_ns(best, mono_ns);
-            intervals[i].low = sf_clock_sub_ns(best->base_ns, error_ns);
-            intervals[i].high = sf_clock_add_ns(best->base_ns, error_ns);
-        }
-    }
-    return settled;
-}
-
-/* "2 of 3 servers agree, falseticker ntp:10.0.0.4" and how many agree. */
-static void tell(struct sf_ntp_server *servers, size_t count,
-                 const struct sf_select_interval *intervals, struct sf_reading *reading)
-{
-    size_t answered = 0, liars = 0;
-    const char *liar = "";
-    for (size_t i = 0; i < count; i++) {
-        servers[i].falseticker = intervals[i].falseticker;
-        answered += intervals[i].answered;
-        liars += intervals[i].falseticker;
-        if (intervals[i].falseticker)
-            liar = servers[i].peer.spec.text;
-    }
-    reading->sources = (uint32_t)(answered - liars);
-    if (reading->status == SF_READING_NO_MAJORITY)
-        snprintf(reading->text, sizeof reading->text, "%zu of %zu servers answer, and disagree",
-                 answered, count);
-    else if (reading->status == SF_READING_SYNCED && liars > 0)
-        snprintf(reading->text, sizeof reading->text,
-                 "%" PRIu32 " of %zu servers agree, falseticker %.*s", reading->sources, count, 100,
-                 liar);
-    else if (reading->status == SF_READING_SYNCED)
-        snprintf(reading->text, sizeof reading->text, "%" PRIu32 " of %zu servers agree",
-                 reading->sources, count);
-    else
-        snprintf(reading->text, sizeof reading->text, "%zu of %zu servers answer", answered, count);
-}
-
-static int64_t newest_good_ns(const struct sf_ntp_server *servers, size_t count,
-                              const struct sf_select_interval *intervals)
-{
-    int64_t newest = INT64_MIN;
-    for (size_t i = 0; i < count; i++)
-        if (intervals[i].answered && !intervals[i].falseticker && servers[i].good_mono_ns > newest)
-            newest = servers[i].good_mono_ns;
-    return newest;
-}
-
-void sf_ntp_group_read(struct sf_ntp_server *servers, size_t count, const struct sf_source_env *env,
-                       int64_t mono_ns, const struct sf_reading *last, struct sf_reading *ret)
-{
-    struct sf_select_interval intervals[SF_SELECT_MAX] = {0};
-    int64_t low = 0, high = 0;
-    SF_ASSERT(count <= SF_SELECT_MAX);
-    const bool settled = collect(servers, count, env, mono_ns, intervals);
-    const enum sf_select_verdict verdict = sf_select(intervals, count, &low, &high);
-    struct sf_reading reading = *last;
-    reading.kind = SF_CLOCK_NTP;
-    reading.stale_after_ns = SF_SOURCE_STALE_POLLS * env->poll_ns + SF_SOURCE_TIMEOUT_NS;
-    reading.expired_after_ns = SF_SOURCE_HOLDOVER_POLLS * env->poll_ns;
-    if (verdict == SF_SELECT_MAJORITY && (settled || last->status != SF_READING_NONE)) {
-        reading.status = SF_READING_SYNCED;
-        reading.has_time = true;
-        reading.as_of_mono_ns = mono_ns;
-        reading.base_ns = low + (high - low) / 2;
-        reading.error_ns = (high - low + 1) / 2;
-        reading.good_mono_ns = newest_good_ns(servers, count, intervals);
-        for (size_t i = 0; i < count; i++)
-            if (servers[i].counted && stale_after_ns(&servers[i], env) > reading.stale_after_ns)
-                reading.stale_after_ns = stale_after_ns(&servers[i], env);
-    } else if (verdict == SF_SELECT_NO_MAJORITY && settled) {
-        reading.status = SF_READING_NO_MAJORITY;
-        reading.has_time = false;
-    } else if (last->has_time) {
-        reading.status = SF_READING_HOLDOVER;
-    } else if (settled) {
-        reading.status =
-            last->status == SF_READING_NO_MAJORITY ? SF_READING_UNSYNCED : last->status;
-    }
-    tell(servers, count, intervals, &reading);
-    *ret = reading;
-}
-
 void sf_ntp_server_describe(const struct sf_ntp_server *server, struct sf_clock_now now,
-                            struct sf_clock_server *ret)
+                            struct sf_clock_server *ret_server)
 {
     const struct sf_ntp_sample *best = sf_ntp_filter_best(&server->filter, now.mono_ns);
     struct sf_clock_server out = {.kind = SF_CLOCK_NTP, .stratum = server->stratum};
@@ -269,15 +173,15 @@ void sf_ntp_server_describe(const struct sf_ntp_server *server, struct sf_clock_
     if (server->peer.addresses.count > 0)
         sf_net_format(&server->peer.addresses.list[server->peer.address], out.address,
                       sizeof out.address);
-    if (server->stopped[0])
+    if (server->stopped[0] != '\0')
         snprintf(out.state, sizeof out.state, "kiss %s", server->stopped);
     else if (server->counted)
         snprintf(out.state, sizeof out.state, "%s",
                  server->falseticker ? "falseticker" : "selected");
     else
         snprintf(out.state, sizeof out.state, "%.*s", (int)sizeof out.state - 1,
-                 server->peer.trouble[0] ? server->peer.trouble : "waiting");
-    if (best) {
+                 server->peer.trouble[0] != '\0' ? server->peer.trouble : "waiting");
+    if (best != NULL) {
         out.has_time = true;
         out.offset_ns = best->base_ns + now.mono_ns - now.real_ns;
         out.error_ns = sf_ntp_sample_error_ns(best, now.mono_ns);
@@ -290,5 +194,5 @@ void sf_ntp_server_describe(const struct sf_ntp_server *server, struct sf_clock_
     out.refused = server->counters.refused;
     out.kisses = server->counters.kisses;
     memcpy(out.last_refusal, server->counters.last_refusal, sizeof out.last_refusal);
-    *ret = out;
+    *ret_server = out;
 }

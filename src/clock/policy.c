@@ -1,3 +1,4 @@
+/* clock/policy.c - one look: what is found, what follows for the state and for minting time. */
 #include "clock/policy.h"
 
 #include <inttypes.h>
@@ -78,7 +79,8 @@ static enum severity judge_time(const struct sf_policy *policy, struct look *loo
     const int64_t value_ns = sf_clock_add_ns(sf_clock_abs_ns(offset_ns), error_ns);
     /* The kernel's bound and that of a silent source grow by rote: alone, they mean "not known",
      * not "wrong". */
-    const bool by_rote = reading->kind == SF_CLOCK_KERNEL || status == SF_READING_HOLDOVER;
+    const bool witness = sf_clock_kind_row(reading->kind)->witness;
+    const bool by_rote = !witness || status == SF_READING_HOLDOVER;
     const int64_t wrong_ns = by_rote ? sf_clock_abs_ns(offset_ns) : value_ns;
     const enum severity unknown = policy->options.require_sync ? BAD : WARNING;
     char text[DURATION_MAX];
@@ -97,7 +99,7 @@ static enum severity judge_time(const struct sf_policy *policy, struct look *loo
     if (status == SF_READING_HOLDOVER)
         found(look, WARNING, "%s: holdover, %s", kind, reading->text);
     /* What the kernel added to its bound before we looked is unknown: no reason to alert. */
-    const int64_t warned_ns = reading->kind == SF_CLOCK_KERNEL ? wrong_ns : value_ns;
+    const int64_t warned_ns = witness ? value_ns : wrong_ns;
     if (warned_ns > look->warn_ns)
         found(look, WARNING, "%s: over warn_offset_ms %" PRId64, kind,
               policy->options.warn_ns / SF_NS_PER_MS);
@@ -108,19 +110,19 @@ static void judge_without_time(const struct sf_policy *policy, struct look *look
                                const struct sf_reading *reading, enum sf_reading_status status)
 {
     const struct sf_policy_input *in = look->in;
-    const bool network = reading->kind != SF_CLOCK_KERNEL;
-    if (status == SF_READING_NONE && network && policy->state == SF_CLOCK_RESYNCING &&
+    const bool witness = sf_clock_kind_row(reading->kind)->witness;
+    if (status == SF_READING_NONE && witness && policy->state == SF_CLOCK_RESYNCING &&
         sf_clock_sub_ns(in->mono_ns, policy->start_mono_ns) < policy->options.start_grace_ns) {
         look->waiting = true;
         return;
     }
     found(look,
           policy->options.require_sync ? BAD
-          : network                    ? WARNING
+          : witness                    ? WARNING
                                        : GOOD,
           "%s: %s%s%s", sf_clock_kind_name(reading->kind),
           status == SF_READING_UNSYNCED ? "unsynchronised" : sf_reading_status_name(status),
-          reading->text[0] ? ", " : "", reading->text);
+          reading->text[0] != '\0' ? ", " : "", reading->text);
 }
 
 static void judge_readings(const struct sf_policy *policy, struct look *look)
@@ -138,7 +140,7 @@ static void judge_readings(const struct sf_policy *policy, struct look *look)
         const int64_t value_ns = sf_clock_add_ns(sf_clock_abs_ns(offset_ns), error_ns);
         const enum severity severity =
             judge_time(policy, look, reading, status, offset_ns, error_ns);
-        if (!look->shown || severity > look->shown_severity ||
+        if (look->shown == NULL || severity > look->shown_severity ||
             (severity == look->shown_severity && value_ns > look->shown_value_ns)) {
             look->shown = reading;
             look->shown_severity = severity;
@@ -357,14 +359,13 @@ static void trust(struct sf_clock_verdict *verdict, enum sf_clock_kind source, i
 
 static void fill_trusted(const struct look *look, struct sf_clock_verdict *verdict)
 {
-    static const enum sf_clock_kind order[] = {SF_CLOCK_NTP, SF_CLOCK_CHRONY, SF_CLOCK_KERNEL};
     const struct sf_policy_input *in = look->in;
     verdict->trusted_mono_ns = in->mono_ns;
-    for (size_t k = 0; k < sizeof order / sizeof order[0]; k++) {
+    for (unsigned rank = 1; rank < SF_CLOCK_KINDS; rank++) {
         for (size_t i = 0; i < in->reading_count; i++) {
             const struct sf_reading *reading = &in->readings[i];
             const enum sf_reading_status status = sf_reading_status_at(reading, in->mono_ns);
-            if (reading->kind == order[k] && reading->has_time &&
+            if (sf_clock_kind_row(reading->kind)->trust == rank && reading->has_time &&
                 (status == SF_READING_SYNCED || status == SF_READING_HOLDOVER))
                 trust(verdict, reading->kind, sf_clock_add_ns(reading->base_ns, in->mono_ns),
                       sf_reading_error_ns(reading, in->mono_ns));
@@ -380,19 +381,19 @@ static void fill_text(const struct look *look, struct sf_clock_verdict *verdict)
 {
     char offset[DURATION_MAX], error[DURATION_MAX], servers[32] = "";
     int n;
-    if (look->shown && look->shown->sources > 0)
+    if (look->shown != NULL && look->shown->sources > 0)
         snprintf(servers, sizeof servers, ", %" PRIu32 " server%s", look->shown->sources,
                  look->shown->sources == 1 ? "" : "s");
     if (look->waiting && look->severity < BAD)
-        n = snprintf(verdict->text, sizeof verdict->text, "clock: waiting for the first answer");
+        n = snprintf(verdict->text, sizeof verdict->text, "waiting for the first answer");
     else if (verdict->source == SF_CLOCK_NONE)
-        n = snprintf(verdict->text, sizeof verdict->text, "clock: no synchronised source");
+        n = snprintf(verdict->text, sizeof verdict->text, "no synchronised source");
     else
-        n = snprintf(verdict->text, sizeof verdict->text, "clock: offset %s (%s%s), bound %s",
+        n = snprintf(verdict->text, sizeof verdict->text, "offset %s (%s%s), bound %s",
                      duration(verdict->offset_ns, true, offset),
                      sf_clock_kind_name(verdict->source), servers,
                      duration(verdict->error_ns, false, error));
-    if (look->reason[0])
+    if (look->reason[0] != '\0')
         snprintf(verdict->text + n, sizeof verdict->text - (size_t)n, "; %s", look->reason);
     else if (verdict->state == SF_CLOCK_RESYNCING && !look->waiting)
         snprintf(verdict->text + n, sizeof verdict->text - (size_t)n, "; resyncing");
@@ -406,7 +407,7 @@ static void fill_verdict(const struct sf_policy *policy, const struct look *look
     verdict->may_mint = minting(policy);
     verdict->synchronized = look->synchronized;
     verdict->error_ns = UNKNOWN_ERROR_NS;
-    if (look->shown) {
+    if (look->shown != NULL) {
         verdict->source = look->shown->kind;
         verdict->offset_ns = sf_reading_offset_ns(look->shown, in->real_ns, in->mono_ns);
         verdict->error_ns = sf_reading_error_ns(look->shown, in->mono_ns);

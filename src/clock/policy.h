@@ -45,7 +45,7 @@ enum sf_clock_state {
 struct sf_policy_options {
     int64_t warn_ns, max_ns; /* on |offset| + error bound; 0 < warn <= max */
     bool require_sync;
-    int64_t start_grace_ns; /* how long the first answer of a network source is waited for */
+    int64_t start_grace_ns; /* how long the first answer of a witness is waited for */
 };
 
 /* A timestamp of the coordinator's: its clock read server_ns, give or take error_ns, when the
@@ -74,7 +74,7 @@ struct sf_clock_verdict {
     bool trusted; /* the bounds below hold true time */
     enum sf_clock_kind trusted_source; /* the most trusted of the sources behind them */
     int64_t trusted_low_ns, trusted_high_ns, trusted_mono_ns;
-    char text[SF_CLOCK_TEXT_MAX]; /* "clock: offset +312 ms (ntp, ...), bound 4 ms" */
+    char text[SF_CLOCK_TEXT_MAX]; /* "offset +312 ms (ntp, 3 servers), bound 4 ms" */
 };
 
 struct sf_policy {

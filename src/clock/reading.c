@@ -1,3 +1,4 @@
+/* clock/reading.c - a reading by age, and sums that stop at the ends of the type. */
 #include "clock/reading.h"
 
 #define DRIFT_DIVISOR (1000000 / SF_CLOCK_DRIFT_PPM)
@@ -53,12 +54,6 @@ int64_t sf_reading_offset_ns(const struct sf_reading *reading, int64_t real_ns, 
     if (!reading->has_time)
         return 0;
     return sf_clock_sub_ns(sf_clock_add_ns(reading->base_ns, mono_ns), real_ns);
-}
-
-const char *sf_clock_kind_name(enum sf_clock_kind kind)
-{
-    static const char *const names[] = {"none", "kernel", "ntp", "chrony", "coordinator"};
-    return (unsigned)kind < sizeof names / sizeof names[0] ? names[kind] : "unknown";
 }
 
 const char *sf_reading_status_name(enum sf_reading_status status)

@@ -14,21 +14,21 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/clock_source.h"
+
 #define SF_CLOCK_DRIFT_PPM 50
 
-/* Numbers as in the TIME answer of the protocol. */
-enum sf_clock_kind {
-    SF_CLOCK_NONE = 0,
-    SF_CLOCK_KERNEL = 1,
-    SF_CLOCK_NTP = 2,
-    SF_CLOCK_CHRONY = 3,
-    SF_CLOCK_COORDINATOR = 4
-};
-
-/*   NONE -> SYNCED <-> HOLDOVER -> UNSYNCED
- *             ^                       |          SYNCED <-> NO_MAJORITY, UNSYNCED: as the source
- * says
- *             +-----------------------+ */
+/* As the source says, and by age (HOLDOVER, and the end of it). The first word of a source may be
+ * any of the others as well.
+ *
+ *            heard           silent for stale_after_ns
+ *   NONE ------------> SYNCED ----------------------------> HOLDOVER
+ *                       ^  ^ <------------------------------- |
+ *        a majority     |  |         heard again              |
+ *        again, lost    |  | it knows again, or no more       | silent for
+ *                       v  v                                  | expired_after_ns
+ *            NO_MAJORITY    UNSYNCED <------------------------+
+ */
 enum sf_reading_status {
     SF_READING_NONE,        /* nothing has been heard yet */
     SF_READING_SYNCED,      /* heard lately, and the source says that it knows */
@@ -71,9 +71,7 @@ int64_t sf_clock_add_ns(int64_t a, int64_t b);
 int64_t sf_clock_sub_ns(int64_t a, int64_t b);
 int64_t sf_clock_abs_ns(int64_t a);
 
-const char *
-sf_clock_kind_name(enum sf_clock_kind kind); /* "none", "kernel", "ntp", "chrony", "coordinator" */
-const char *
-sf_reading_status_name(enum sf_reading_status status); /* "none", "synced", "holdover", ... */
+/* "none", "synced", "holdover", "no majority", "unsynced". */
+const char *sf_reading_status_name(enum sf_reading_status status);
 
 #endif

@@ -1,3 +1,4 @@
+/* clock/select.c - the interval that a majority of servers covers. */
 #include "clock/select.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* clock/source.c - the pace of questions, and the peer's address. */
 #include "clock/source.h"
 
 #include <netdb.h>
@@ -56,7 +57,7 @@ static void take_lookup(struct sf_source_peer *peer, struct sf_source_pace *pace
 {
     struct sf_net_addresses found = {.count = 0};
     int error = 0;
-    if (!peer->lookup || !sf_net_lookup_take(peer->lookup, &found, &error))
+    if (peer->lookup == NULL || !sf_net_lookup_take(peer->lookup, &found, &error))
         return;
     peer->lookup = NULL;
     if (error != 0) { /* keep the addresses that we have */
@@ -76,9 +77,9 @@ static void start_lookup(struct sf_source_peer *peer, struct sf_source_env *env)
     if (sf_net_numeric(&peer->spec.address, &peer->addresses))
         return;
     peer->lookup = sf_net_lookup_start(&peer->spec.address, env->wake_fd);
-    if (!peer->lookup)
+    if (peer->lookup == NULL)
         snprintf(peer->trouble, sizeof peer->trouble, "name: no thread for the lookup");
-    else if (!peer->trouble[0])
+    else if (peer->trouble[0] == '\0')
         snprintf(peer->trouble, sizeof peer->trouble, "looking up the name");
 }
 
@@ -88,7 +89,7 @@ const struct sf_net_address *sf_source_address(struct sf_source_peer *peer,
 {
     take_lookup(peer, pace, env, mono_ns);
     /* When it is due, and not before: a name that fails at once would be asked for without end. */
-    if (!peer->lookup && mono_ns >= pace->due_mono_ns &&
+    if (peer->lookup == NULL && mono_ns >= pace->due_mono_ns &&
         (peer->addresses.count == 0 || peer->look_again)) {
         start_lookup(peer, env);
         if (peer->addresses.count == 0)
@@ -116,4 +117,10 @@ void sf_source_refused(struct sf_source_counters *counters, const char *why)
 {
     counters->refused++;
     snprintf(counters->last_refusal, sizeof counters->last_refusal, "%s", why);
+}
+
+void sf_source_leave(struct sf_source_peer *peer)
+{
+    sf_net_lookup_abandon(peer->lookup);
+    peer->lookup = NULL;
 }

@@ -13,12 +13,11 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "base/clock_source.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/parse.h"
 #include "base/strbuf.h"
-
-#define SF_CONFIG_SOURCES_MAX 16
 
 struct sf_config {
     char *fleet_name;
@@ -59,9 +58,7 @@ struct sf_config {
     char *advertise_address; /* host:port */
     char *advertise_admin;   /* host:port of the admin server as others reach it */
 
-    char *clock_sources[SF_CONFIG_SOURCES_MAX]; /* "kernel", "ntp:host:port", "chrony:host:port",
-                                                   "chrony:/path" */
-    unsigned clock_source_count;
+    struct sf_clock_specs clock_sources;
     uint32_t clock_poll_ms, clock_warn_offset_ms, clock_max_offset_ms;
     bool clock_require_sync;
 

@@ -107,7 +107,7 @@ static void take_value(struct sf_config_loader *loader, int index, const json_t 
         sf_config_take(loader, index, SF_FROM_FILE, text.text);
     } else {
         char *shown = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-        char allowed[160], typed[200];
+        char allowed[SF_OPTION_ALLOWED_MAX], typed[SF_OPTION_ALLOWED_MAX + 40];
         const char *must_be = sf_option_allowed(option, allowed, sizeof allowed);
         if (option->type == SF_OPTION_SOURCES) {
             snprintf(typed, sizeof typed, "a JSON array: %s", must_be);

@@ -12,7 +12,7 @@
 
 void sf_config_complain(struct sf_config_loader *loader, const char *format, ...)
 {
-    char line[1024];
+    char line[2048];
     va_list args;
     va_start(args, format);
     vsnprintf(line, sizeof line, format, args);
@@ -54,13 +54,16 @@ void sf_config_refuse(struct sf_config_loader *loader, int option, enum sf_optio
 void sf_config_take(struct sf_config_loader *loader, int option, enum sf_option_source source,
                     const char *text)
 {
-    int rc = sf_option_set(&sf_options[option], text, loader->config);
+    struct sf_error why = {0};
+    const int rc = sf_option_set(&sf_options[option], text, loader->config, &why);
     if (rc == -ENOMEM) {
         sf_config_complain(loader, "%s: out of memory", sf_options[option].name);
     } else if (rc < 0) {
-        char allowed[160];
-        sf_config_refuse(loader, option, source, text,
-                         sf_option_allowed(&sf_options[option], allowed, sizeof allowed));
+        char allowed[SF_OPTION_ALLOWED_MAX], must_be[SF_OPTION_ALLOWED_MAX + SF_ERROR_TEXT_MAX];
+        snprintf(must_be, sizeof must_be, "%s%s%s",
+                 sf_option_allowed(&sf_options[option], allowed, sizeof allowed),
+                 why.text[0] != '\0' ? "; " : "", why.text);
+        sf_config_refuse(loader, option, source, text, must_be);
     } else {
         loader->source[option] = source;
     }

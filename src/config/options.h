@@ -19,7 +19,7 @@ enum sf_option_type {
                        config */
     SF_OPTION_ADDRESS, /* char * at offset, struct sf_host_port at offset_parsed; the host may be
                           empty: any address */
-    SF_OPTION_SOURCES, /* clock_sources and clock_source_count */
+    SF_OPTION_SOURCES, /* struct sf_clock_specs */
     SF_OPTION_LEVEL,
     SF_OPTION_FORMAT
 };
@@ -42,8 +42,9 @@ struct sf_option {
 extern const struct sf_option sf_options[];
 extern const unsigned sf_option_count;
 
-#define SF_OPTIONS_MAX     80
-#define SF_OPTION_NAME_MAX 64
+#define SF_OPTIONS_MAX        80
+#define SF_OPTION_NAME_MAX    64
+#define SF_OPTION_ALLOWED_MAX 400
 
 /* "SNOWFLEET_LISTEN_MAX_BATCH" and "listen-max-batch" of an option, in a buffer of
  * SF_OPTION_NAME_MAX bytes. */
@@ -58,8 +59,10 @@ int sf_option_by_flag(const char *flag);
 /* What values the option takes, as the end of the sentence "must be ...". */
 const char *sf_option_allowed(const struct sf_option *option, char *buffer, size_t size);
 
-/* Reads a value into its field. Returns 0, -EINVAL (left alone) or -ENOMEM. */
-int sf_option_set(const struct sf_option *option, const char *text, struct sf_config *config);
+/* Reads a value into its field. Returns 0, -EINVAL (left alone) or -ENOMEM. err, with -EINVAL: what
+ * is wrong in particular, if more can be said than what is allowed; "" otherwise. */
+int sf_option_set(const struct sf_option *option, const char *text, struct sf_config *config,
+                  struct sf_error *err);
 
 /* The value of a field as JSON. */
 void sf_option_json(const struct sf_option *option, const struct sf_config *config,

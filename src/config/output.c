@@ -55,7 +55,7 @@ void sf_config_help(FILE *to)
           to);
     for (unsigned i = 0; i < sf_option_count; i++) {
         const struct sf_option *option = &sf_options[i];
-        char flag[SF_OPTION_NAME_MAX], allowed[160];
+        char flag[SF_OPTION_NAME_MAX], allowed[SF_OPTION_ALLOWED_MAX];
         if (i == 0 || !same_group(option->name, sf_options[i - 1].name))
             fputc('\n', to);
         fprintf(to, "  --%s", option->flag ? option->flag : sf_option_flag(option, flag));
@@ -87,7 +87,7 @@ static void put_cell(FILE *to, const char *text)
 
 static void markdown_row(FILE *to, const struct sf_option *option)
 {
-    char allowed[160];
+    char allowed[SF_OPTION_ALLOWED_MAX];
     fprintf(to, "| %s | ", option->name);
     if (!option->fallback)
         put_cell(to, option->fallback_help);

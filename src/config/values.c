@@ -7,11 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NTP_PORT        123
-#define CHRONY_PORT     323
-#define SOCKET_PATH_MAX 107 /* sun_path of unix(7), less its NUL */
-#define SOURCE_TEXT_MAX 512
-
 static void *field(const struct sf_option *option, struct sf_config *config)
 {
     return (char *)config + option->offset;
@@ -24,6 +19,7 @@ static const void *field_const(const struct sf_option *option, const struct sf_c
 
 const char *sf_option_allowed(const struct sf_option *option, char *buffer, size_t size)
 {
+    char forms[SF_CLOCK_FORMS_MAX];
     switch (option->type) {
     case SF_OPTION_U32:
     case SF_OPTION_U64:
@@ -43,9 +39,9 @@ const char *sf_option_allowed(const struct sf_option *option, char *buffer, size
     case SF_OPTION_ADDRESS:
         return "HOST:PORT, [IPV6]:PORT or :PORT with a port from 0 to 65535";
     case SF_OPTION_SOURCES:
-        return "a list of 1 to 16 different ones of kernel, ntp:HOST[:PORT], chrony:HOST[:PORT] "
-               "and "
-               "chrony:/PATH";
+        snprintf(buffer, size, "a list of 1 to %d different ones of %s", SF_CLOCK_SOURCES_MAX,
+                 sf_clock_source_forms(forms));
+        return buffer;
     case SF_OPTION_LEVEL:
         return "debug, info, warn or error";
     case SF_OPTION_FORMAT:
@@ -65,76 +61,6 @@ static int replace(char **where, const char *text)
     return 0;
 }
 
-/* One clock source in its full form, with the port that was left out. */
-static int normalize_source(const char *text, char to[SOURCE_TEXT_MAX])
-{
-    if (strcmp(text, "kernel") == 0) {
-        snprintf(to, SOURCE_TEXT_MAX, "kernel");
-        return 0;
-    }
-    bool chrony = strncmp(text, "chrony:", 7) == 0;
-    if (!chrony && strncmp(text, "ntp:", 4) != 0)
-        return -EINVAL;
-    const char *where = text + (chrony ? 7 : 4);
-    if (chrony && where[0] == '/') {
-        if (strlen(where) > SOCKET_PATH_MAX)
-            return -EINVAL;
-        snprintf(to, SOURCE_TEXT_MAX, "%s", text);
-        return 0;
-    }
-    struct sf_host_port parsed;
-    if (sf_parse_host_port(where, chrony ? CHRONY_PORT : NTP_PORT, false, &parsed) != 0 ||
-        parsed.port == 0)
-        return -EINVAL;
-    bool ipv6 = strchr(parsed.host, ':') != NULL;
-    snprintf(to, SOURCE_TEXT_MAX, "%s:%s%s%s:%u", chrony ? "chrony" : "ntp", ipv6 ? "[" : "",
-             parsed.host, ipv6 ? "]" : "", (unsigned)parsed.port);
-    return 0;
-}
-
-static void free_sources(char *sources[], unsigned count)
-{
-    for (unsigned i = 0; i < count; i++)
-        free(sources[i]);
-}
-
-static int set_sources(const char *text, struct sf_config *config)
-{
-    char *sources[SF_CONFIG_SOURCES_MAX] = {NULL};
-    unsigned count = 0;
-    int rc = 0;
-    for (const char *at = text; rc == 0;) {
-        char one[SOURCE_TEXT_MAX], full[SOURCE_TEXT_MAX];
-        size_t size = strcspn(at, ",");
-        if (count == SF_CONFIG_SOURCES_MAX || size >= sizeof one) {
-            rc = -EINVAL;
-            break;
-        }
-        memcpy(one, at, size);
-        one[size] = '\0';
-        rc = normalize_source(one, full);
-        for (unsigned i = 0; i < count && rc == 0; i++)
-            if (strcmp(sources[i], full) == 0)
-                rc = -EINVAL;
-        if (rc == 0) {
-            sources[count] = strdup(full);
-            rc = sources[count] ? 0 : -ENOMEM;
-            count += rc == 0;
-        }
-        if (at[size] == '\0')
-            break;
-        at += size + 1;
-    }
-    if (rc != 0) {
-        free_sources(sources, count);
-        return rc;
-    }
-    free_sources(config->clock_sources, config->clock_source_count);
-    memcpy(config->clock_sources, sources, count * sizeof *sources);
-    config->clock_source_count = count;
-    return 0;
-}
-
 static int set_number(const struct sf_option *option, const char *text, struct sf_config *config)
 {
     int64_t value = -1;
@@ -151,7 +77,8 @@ static int set_number(const struct sf_option *option, const char *text, struct s
     return 0;
 }
 
-int sf_option_set(const struct sf_option *option, const char *text, struct sf_config *config)
+int sf_option_set(const struct sf_option *option, const char *text, struct sf_config *config,
+                  struct sf_error *err)
 {
     void *to = field(option, config);
     struct sf_host_port parsed;
@@ -182,7 +109,7 @@ int sf_option_set(const struct sf_option *option, const char *text, struct sf_co
             memcpy((char *)config + option->offset_parsed, &parsed, sizeof parsed);
         return rc;
     case SF_OPTION_SOURCES:
-        return set_sources(text, config);
+        return sf_clock_specs_parse(text, to, err);
     case SF_OPTION_LEVEL:
         return sf_log_level_parse(text, to);
     case SF_OPTION_FORMAT:
@@ -231,9 +158,9 @@ void sf_option_json(const struct sf_option *option, const struct sf_config *conf
         break;
     case SF_OPTION_SOURCES:
         sf_strbuf_addf(to, "[");
-        for (unsigned i = 0; i < config->clock_source_count; i++) {
-            sf_strbuf_addf(to, i ? ", " : "");
-            sf_strbuf_add_json(to, config->clock_sources[i]);
+        for (size_t i = 0; i < config->clock_sources.count; i++) {
+            sf_strbuf_addf(to, i > 0 ? ", " : "");
+            sf_strbuf_add_json(to, config->clock_sources.list[i].text);
         }
         sf_strbuf_addf(to, "]");
         break;
@@ -255,6 +182,5 @@ void sf_config_free(struct sf_config *config)
         if (type == SF_OPTION_TEXT || type == SF_OPTION_FILE || type == SF_OPTION_ADDRESS)
             free(*(char **)field(&sf_options[i], config));
     }
-    free_sources(config->clock_sources, config->clock_source_count);
     free(config);
 }

@@ -41,7 +41,7 @@ static void now_of(struct sf_daemon *d, const struct sf_clock_verdict *verdict,
     ret->mint_ms = sf_control_mint_ms(d);
     ret->clock_ok = verdict->may_mint;
     ret->clock_text = verdict->text;
-    ret->wants_server_time = verdict->source != SF_CLOCK_NTP && verdict->source != SF_CLOCK_CHRONY;
+    ret->wants_server_time = !sf_clock_kind_row(verdict->source)->witness;
     ret->trusted_ms = -1;
     if (verdict->trusted)
         ret->trusted_ms =

@@ -68,8 +68,7 @@ void sf_daemon_server_options(struct sf_daemon *d, const struct sf_config *confi
 static int start_clock(struct sf_daemon *d, struct sf_error *err)
 {
     const struct sf_clock_options options = {
-        .sources = (const char *const *)d->config->clock_sources,
-        .source_count = d->config->clock_source_count,
+        .sources = &d->config->clock_sources,
         .poll_ms = d->config->clock_poll_ms,
         .warn_offset_ms = d->config->clock_warn_offset_ms,
         .max_offset_ms = d->config->clock_max_offset_ms,

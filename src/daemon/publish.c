@@ -221,8 +221,7 @@ void sf_publish_readiness(struct sf_daemon *d, struct sf_readiness *ret)
     for (uint32_t i = 0; i < facts.shards; i++)
         facts.shards_stalled += stalls[i] > SF_DAEMON_STALL_MS;
     facts.clock_ok = verdict.may_mint;
-    /* The verdict's text begins with the check's name. */
-    facts.clock_text = strncmp(verdict.text, "clock: ", 7) == 0 ? verdict.text + 7 : verdict.text;
+    facts.clock_text = verdict.text;
     facts.reservation_needed_ms = (int64_t)d->config->drain_delay_ms + d->config->drain_timeout_ms;
 
     pthread_mutex_lock(&shared->mutex);

@@ -21,7 +21,7 @@ int sf_layout_validate(const struct sf_layout *layout, const char **ret_reason)
         reason = "the widths of timestamp, datacenter, worker and sequence must add up to 63 bits";
     else
         return 0;
-    if (ret_reason)
+    if (ret_reason != NULL)
         *ret_reason = reason;
     return -EINVAL;
 }

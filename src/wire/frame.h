@@ -177,7 +177,7 @@ struct sf_wire_time {
     uint64_t latest_us;
     int64_t offset_ns;
     uint64_t error_ns;
-    uint8_t source; /* 0 none, 1 kernel, 2 ntp, 3 chrony, 4 coordinator */
+    uint8_t source; /* a kind of base/clock_source.h; 0: none */
     uint8_t synchronized;
 };
 void sf_wire_put_time_body(uint8_t to[SF_WIRE_TIME_SIZE], const struct sf_wire_time *time);

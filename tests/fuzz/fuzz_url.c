@@ -2,9 +2,9 @@
  * Refused with a reason, or taken apart into what can be used. */
 #include "fuzz.h"
 
+#include "base/clock_source.h"
 #include "base/coordinator.h"
 #include "client/shared.h"
-#include "clock/spec.h"
 #include "coord/etcd/options.h"
 #ifdef SNOWFLEET_HAVE_ZOOKEEPER
 #include "coord/zookeeper/hosts.h"
@@ -58,16 +58,22 @@ static void etcd(const char *text)
     sf_etcd_options_free(&setup);
 }
 
-static void time_source(const char *text)
+static void time_sources(const char *text)
 {
-    struct sf_clock_spec spec;
+    struct sf_clock_specs specs, again;
     struct sf_error err = {0};
-    if (sf_clock_spec_parse(text, &spec, &err) != 0) {
-        MUST(err.text[0]);
+    if (sf_clock_specs_parse(text, &specs, &err) != 0) {
+        MUST(err.text[0] != '\0');
         return;
     }
-    MUST(strcmp(spec.text, text) == 0);
-    MUST(spec.path[0] == '\0' || spec.path[0] == '/');
+    MUST(specs.count >= 1 && specs.count <= SF_CLOCK_SOURCES_MAX);
+    for (size_t i = 0; i < specs.count; i++) {
+        const struct sf_clock_spec *spec = &specs.list[i];
+        MUST(spec->path[0] == '\0' || spec->path[0] == '/');
+        /* The full form means the same. */
+        MUST(sf_clock_specs_parse(spec->text, &again, &err) == 0 && again.count == 1);
+        MUST(memcmp(&again.list[0], spec, sizeof *spec) == 0);
+    }
 }
 
 static void servers(char *text)
@@ -92,7 +98,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char *text = fuzz_text(data, size);
     zookeeper(text);
     etcd(text);
-    time_source(text);
+    time_sources(text);
     servers(text);
     free(text);
     return 0;

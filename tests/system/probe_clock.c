@@ -85,15 +85,32 @@ static void print(struct sf_clock *clock, int64_t started_ns)
     sf_strbuf_free(&buf);
 }
 
+/* The arguments up to NULL, as the list that they are in the option. */
+static int parse_sources(char *const *arguments, struct sf_clock_specs *ret_sources,
+                         struct sf_error *err)
+{
+    struct sf_strbuf list;
+    sf_strbuf_init(&list, 1 << 16);
+    for (size_t i = 0; arguments[i] != NULL; i++)
+        sf_strbuf_addf(&list, "%s%s", i > 0 ? "," : "", arguments[i]);
+    const int rc = sf_clock_specs_parse(list.text, ret_sources, err);
+    sf_strbuf_free(&list);
+    return rc;
+}
+
 int main(int argc, char **argv)
 {
     struct sf_clock *clock = NULL;
-    struct sf_error err;
+    struct sf_error err = {0};
+    struct sf_clock_specs sources = {.count = 0};
     if (argc < 6)
         return 64;
+    if (argc > 6 && parse_sources(argv + 6, &sources, &err) < 0) {
+        fprintf(stderr, "%s\n", err.text);
+        return 78;
+    }
     struct sf_log *log = sf_log_create(2, SF_LOG_DEBUG, SF_LOG_TEXT);
-    const struct sf_clock_options options = {.sources = (const char *const *)(argv + 6),
-                                             .source_count = (size_t)argc - 6,
+    const struct sf_clock_options options = {.sources = &sources,
                                              .poll_ms = (uint32_t)atoi(argv[1]),
                                              .warn_offset_ms = (uint32_t)atoi(argv[2]),
                                              .max_offset_ms = (uint32_t)atoi(argv[3]),

@@ -111,7 +111,7 @@ static void test_start(void **state)
     struct world w;
     world_start(&w, false); /* no sources at all: at once, on the wall clock */
     look(&w);
-    expect(&w, SF_CLOCK_OK, "clock: no synchronised source");
+    expect(&w, SF_CLOCK_OK, "no synchronised source");
     assert_true(w.out.mint_changed && w.out.state_changed && !w.out.verdict.synchronized);
     assert_false(w.out.verdict.trusted);
     assert_int_equal(mint(&w), w.true_ns);
@@ -119,7 +119,7 @@ static void test_start(void **state)
     world_start(&w, false); /* an unsynchronised kernel is no more and no less */
     lose(&w, 0, SF_CLOCK_KERNEL, SF_READING_UNSYNCED);
     look(&w);
-    expect(&w, SF_CLOCK_OK, "clock: no synchronised source");
+    expect(&w, SF_CLOCK_OK, "no synchronised source");
 
     world_start(&w, true);
     lose(&w, 0, SF_CLOCK_KERNEL, SF_READING_UNSYNCED);
@@ -154,7 +154,7 @@ static void test_start_with_network_sources(void **state)
         pass(&w, S);
         hear(&w, 0, SF_CLOCK_NTP, MS);
         look(&w);
-        expect(&w, SF_CLOCK_OK, "clock: offset +0.000 ms (ntp, 3 servers), bound 1.000 ms");
+        expect(&w, SF_CLOCK_OK, "offset +0.000 ms (ntp, 3 servers), bound 1.000 ms");
     }
 }
 
@@ -482,7 +482,7 @@ static void test_coordinator(void **state)
         enum sf_clock_state state;
         const char *text;
     } rows[] = {
-        {false, 0, SF_CLOCK_OK, "clock: offset +0.000 ms (coordinator), bound 10 ms"},
+        {false, 0, SF_CLOCK_OK, "offset +0.000 ms (coordinator), bound 10 ms"},
         {false, 110 * MS, SF_CLOCK_OK, "offset +110 ms (coordinator)"},
         {false, -111 * MS, SF_CLOCK_WARN,
          "the coordinator's clock is -111 ms from ours, over warn"},

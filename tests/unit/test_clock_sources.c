@@ -1,4 +1,4 @@
-/* The strings of clock.sources, what a TRACKING reply means, what NTP servers say together, and the
+/* What a TRACKING reply means, what NTP servers say together, and the
  * pace of asking. */
 #include "unit/cmocka_all.h"
 
@@ -6,7 +6,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "clock/source.h"
+#include "clock/chrony_reading.h"
+#include "clock/drivers.h"
+#include "clock/ntp_group.h"
 
 #define MS   SF_NS_PER_MS
 #define S    SF_NS_PER_S
@@ -22,58 +24,6 @@ static int64_t fake_mono_ns(void *ctx)
     return *(int64_t *)ctx;
 }
 
-static void test_specs(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *text;
-        int result;
-        enum sf_clock_kind kind;
-        const char *host, *path;
-        uint16_t port;
-    } rows[] = {
-        {"kernel", 0, SF_CLOCK_KERNEL, "", "", 0},
-        {"ntp:10.0.0.1", 0, SF_CLOCK_NTP, "10.0.0.1", "", 123},
-        {"ntp:time.example:1123", 0, SF_CLOCK_NTP, "time.example", "", 1123},
-        {"ntp:[fd00:ec2::123]:123", 0, SF_CLOCK_NTP, "fd00:ec2::123", "", 123},
-        {"chrony:127.0.0.1", 0, SF_CLOCK_CHRONY, "127.0.0.1", "", 323},
-        {"chrony:127.0.0.1:65535", 0, SF_CLOCK_CHRONY, "127.0.0.1", "", 65535},
-        {"chrony:/run/chrony/chronyd.sock", 0, SF_CLOCK_CHRONY, "", "/run/chrony/chronyd.sock", 0},
-        {"", -EINVAL, 0, NULL, NULL, 0},
-        {"Kernel", -EINVAL, 0, NULL, NULL, 0},
-        {"kernel ", -EINVAL, 0, NULL, NULL, 0},
-        {"ntp", -EINVAL, 0, NULL, NULL, 0},
-        {"ntp:", -EINVAL, 0, NULL, NULL, 0},
-        {"ntp:a:", -EINVAL, 0, NULL, NULL, 0},
-        {"ntp:a:0", -EINVAL, 0, NULL, NULL, 0},
-        {"ntp:a:65536", -EINVAL, 0, NULL, NULL, 0},
-        {"ntp:/path", -EINVAL, 0, NULL, NULL, 0},
-        {"chrony:", -EINVAL, 0, NULL, NULL, 0},
-        {"ptp:eth0", -EINVAL, 0, NULL, NULL, 0},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct sf_clock_spec spec;
-        struct sf_error err;
-        const int result = sf_clock_spec_parse(rows[i].text, &spec, &err);
-        if (result != rows[i].result)
-            fail_msg("'%s' gives %d", rows[i].text, result);
-        if (result < 0) {
-            assert_non_null(strstr(err.text, "allowed: kernel, ntp:host[:port]"));
-            continue;
-        }
-        assert_int_equal(spec.kind, rows[i].kind);
-        assert_string_equal(spec.address.host, rows[i].host);
-        assert_int_equal(spec.address.port, rows[i].port);
-        assert_string_equal(spec.path, rows[i].path);
-    }
-    char path[SF_CLOCK_SPEC_MAX] = "chrony:/";
-    struct sf_clock_spec spec;
-    memset(path + 8, 'x', SF_CLOCK_PATH_MAX - 2); /* with the slash: the longest that fits */
-    assert_int_equal(sf_clock_spec_parse(path, &spec, NULL), 0);
-    path[8 + SF_CLOCK_PATH_MAX - 2] = 'x';
-    assert_int_equal(sf_clock_spec_parse(path, &spec, NULL), -EINVAL);
-}
-
 static const struct sf_chrony_tracking tracking = {.reference_id = 0x0a000001,
                                                    .stratum = 3,
                                                    .address = "10.0.0.1",
@@ -85,34 +35,33 @@ static const struct sf_chrony_tracking tracking = {.reference_id = 0x0a000001,
                                                    .update_interval_ns = 2 * S};
 
 /* A reply now, 1 ms after its question. */
-static struct sf_reading interpret(struct sf_chrony_daemon *daemon,
+static struct sf_reading interpret(struct sf_chrony_reference *reference,
                                    const struct sf_chrony_tracking *t, int64_t mono_ns)
 {
     const struct sf_clock_now now = {INT64_C(1795212995) * S + mono_ns, mono_ns};
-    sf_chrony_interpret(daemon, t, POLL, now, mono_ns - MS);
-    return daemon->reading;
+    return sf_chrony_interpret(reference, t, POLL, now, mono_ns - MS);
 }
 
 static void test_chrony_readings(void **state)
 {
     (void)state;
-    struct sf_chrony_daemon daemon = {.has_reference = false};
+    struct sf_chrony_reference reference = {.known = false};
     struct sf_chrony_tracking t = tracking;
-    struct sf_reading r = interpret(&daemon, &t, 0);
+    struct sf_reading r = interpret(&reference, &t, 0);
     assert_int_equal(r.status, SF_READING_SYNCED);
     assert_int_equal(sf_reading_offset_ns(&r, INT64_C(1795212995) * S, 0), 250 * MS);
     assert_int_equal(r.error_ns, 4 * MS); /* 1 ms dispersion, 2 ms delay, 1 ms on the way */
     t.stratum = 0;
-    assert_int_equal(interpret(&daemon, &t, 0).status, SF_READING_UNSYNCED);
+    assert_int_equal(interpret(&reference, &t, 0).status, SF_READING_UNSYNCED);
     t = tracking;
     t.leap = 3;
-    assert_int_equal(interpret(&daemon, &t, 0).status, SF_READING_UNSYNCED);
+    assert_int_equal(interpret(&reference, &t, 0).status, SF_READING_UNSYNCED);
     t = tracking;
     t.has_reference_time = false;
-    assert_int_equal(interpret(&daemon, &t, 0).status, SF_READING_UNSYNCED);
+    assert_int_equal(interpret(&reference, &t, 0).status, SF_READING_UNSYNCED);
     t = tracking;
     t.reference_id = 0x7f7f0101;
-    r = interpret(&daemon, &t, 0);
+    r = interpret(&reference, &t, 0);
     assert_true(r.status == SF_READING_UNSYNCED && !r.has_time && strstr(r.text, "local mode"));
 }
 
@@ -121,24 +70,24 @@ static void test_chrony_readings(void **state)
 static void test_chrony_without_sources(void **state)
 {
     (void)state;
-    struct sf_chrony_daemon daemon = {.has_reference = false};
+    struct sf_chrony_reference reference = {.known = false};
     struct sf_chrony_tracking t = tracking;
-    interpret(&daemon, &t, 0); /* the reference is 5.25 s old already */
-    assert_int_equal(interpret(&daemon, &t, 24 * S).status, SF_READING_SYNCED);
-    struct sf_reading r = interpret(&daemon, &t, 25 * S);
+    interpret(&reference, &t, 0); /* the reference is 5.25 s old already */
+    assert_int_equal(interpret(&reference, &t, 24 * S).status, SF_READING_SYNCED);
+    struct sf_reading r = interpret(&reference, &t, 25 * S);
     assert_int_equal(sf_reading_status_at(&r, 25 * S), SF_READING_HOLDOVER);
     assert_non_null(strstr(r.text, "has lost its sources"));
     assert_int_equal(r.error_ns, 4 * MS + sf_clock_drift_ns(30 * S + 250 * MS));
-    r = interpret(&daemon, &t, 930 * S);
+    r = interpret(&reference, &t, 930 * S);
     assert_int_equal(sf_reading_status_at(&r, 930 * S), SF_READING_UNSYNCED);
     t.reference_ns += 930 * S; /* back */
-    r = interpret(&daemon, &t, 931 * S);
+    r = interpret(&reference, &t, 931 * S);
     assert_int_equal(sf_reading_status_at(&r, 931 * S), SF_READING_SYNCED);
     t.update_interval_ns = 64 * S; /* slow, but alive: eight intervals */
-    assert_int_equal(interpret(&daemon, &t, 931 * S + 500 * S).status, SF_READING_SYNCED);
-    assert_int_equal(interpret(&daemon, &t, 931 * S + 510 * S).status, SF_READING_HOLDOVER);
+    assert_int_equal(interpret(&reference, &t, 931 * S + 500 * S).status, SF_READING_SYNCED);
+    assert_int_equal(interpret(&reference, &t, 931 * S + 510 * S).status, SF_READING_HOLDOVER);
     /* A chronyd that is silent itself goes stale by the age of its last word. */
-    r = interpret(&daemon, &t, 1000 * S);
+    r = interpret(&reference, &t, 1000 * S);
     r.status = SF_READING_SYNCED;
     r.good_mono_ns = 1000 * S;
     assert_int_equal(sf_reading_status_at(&r, 1013 * S), SF_READING_SYNCED);
@@ -272,16 +221,35 @@ static void test_pair_of_clocks(void **state)
     assert_int_equal(now.real_ns, INT64_C(1795212995) * S + 77);
 }
 
+/* Every kind that can be configured has its one driver, in the table, with the functions that
+ * belong together. */
+static void test_drivers(void **state)
+{
+    (void)state;
+    for (unsigned kind = 0; kind < SF_CLOCK_KINDS; kind++) {
+        unsigned found = 0;
+        for (const struct sf_clock_driver *const *at = sf_clock_drivers; *at != NULL; at++)
+            found += (*at)->kind == kind;
+        assert_int_equal(found, sf_clock_kind_row((enum sf_clock_kind)kind)->arguments != 0);
+    }
+    for (const struct sf_clock_driver *const *at = sf_clock_drivers; *at != NULL; at++) {
+        assert_true((*at)->open != NULL && (*at)->close != NULL && (*at)->read != NULL);
+        assert_int_equal((*at)->poll != NULL, (*at)->fds != NULL);
+        assert_int_equal((*at)->poll != NULL, (*at)->due_mono_ns != NULL);
+        assert_true(sf_clock_kind_row((*at)->kind)->trust > 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_specs),
         cmocka_unit_test(test_chrony_readings),
         cmocka_unit_test(test_chrony_without_sources),
         cmocka_unit_test(test_ntp_together),
         cmocka_unit_test(test_pace),
         cmocka_unit_test(test_a_bad_name_is_asked_for_in_pace),
         cmocka_unit_test(test_pair_of_clocks),
+        cmocka_unit_test(test_drivers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -113,8 +113,8 @@ static void defaults(void **state)
     assert_int_equal(c->admin_address.port, 7451);
     assert_string_equal(c->advertise_address, "127.0.0.1:7450");
     assert_string_equal(c->advertise_admin, "127.0.0.1:7451");
-    assert_int_equal(c->clock_source_count, 1);
-    assert_string_equal(c->clock_sources[0], "kernel");
+    assert_int_equal(c->clock_sources.count, 1);
+    assert_string_equal(c->clock_sources.list[0].text, "kernel");
     assert_false(c->clock_require_sync);
     assert_int_equal(c->start_timeout_ms, 0);
     assert_int_equal(c->log_level, SF_LOG_INFO);
@@ -161,10 +161,10 @@ static void precedence(void **state)
     assert_int_equal(out.config->drain_delay_ms, 2);
     assert_string_equal(out.config->fleet_node, "file");
     assert_true(out.config->clock_require_sync);
-    assert_int_equal(out.config->clock_source_count, 3);
-    assert_string_equal(out.config->clock_sources[0], "ntp:a:123");
-    assert_string_equal(out.config->clock_sources[1], "chrony:[::1]:5");
-    assert_string_equal(out.config->clock_sources[2], "chrony:/run/c.sock");
+    assert_int_equal(out.config->clock_sources.count, 3);
+    assert_string_equal(out.config->clock_sources.list[0].text, "ntp:a:123");
+    assert_string_equal(out.config->clock_sources.list[1].text, "chrony:[::1]:5");
+    assert_string_equal(out.config->clock_sources.list[2].text, "chrony:/run/c.sock");
     done(&out);
 
     char variable[128];
@@ -172,8 +172,8 @@ static void precedence(void **state)
     out = load(ARGS("--clock-sources", "kernel,chrony:h"), ARGS("HOME=/", variable));
     assert_int_equal(out.rc, 0);
     assert_string_equal(out.config->fleet_name, "from-file");
-    assert_int_equal(out.config->clock_source_count, 2);
-    assert_string_equal(out.config->clock_sources[1], "chrony:h:323");
+    assert_int_equal(out.config->clock_sources.count, 2);
+    assert_string_equal(out.config->clock_sources.list[1].text, "chrony:h:323");
     done(&out);
     unlink(file);
 }
@@ -189,15 +189,15 @@ static void number_edges(void **state)
         struct sf_config config = {0};
         char text[32];
         snprintf(text, sizeof text, "%lld", (long long)o->min);
-        assert_int_equal(sf_option_set(o, text, &config), 0);
+        assert_int_equal(sf_option_set(o, text, &config, NULL), 0);
         snprintf(text, sizeof text, "%lld", (long long)o->max);
-        assert_int_equal(sf_option_set(o, text, &config), 0);
+        assert_int_equal(sf_option_set(o, text, &config, NULL), 0);
         snprintf(text, sizeof text, "%lld", (long long)o->min - 1);
-        assert_int_equal(sf_option_set(o, text, &config), -EINVAL);
+        assert_int_equal(sf_option_set(o, text, &config, NULL), -EINVAL);
         snprintf(text, sizeof text, "%lld", (long long)o->max + 1);
-        assert_int_equal(sf_option_set(o, text, &config), -EINVAL);
-        assert_int_equal(sf_option_set(o, "", &config), -EINVAL);
-        assert_int_equal(sf_option_set(o, "1x", &config), -EINVAL);
+        assert_int_equal(sf_option_set(o, text, &config, NULL), -EINVAL);
+        assert_int_equal(sf_option_set(o, "", &config, NULL), -EINVAL);
+        assert_int_equal(sf_option_set(o, "1x", &config, NULL), -EINVAL);
         assert_true(o->min >= 0 && o->max > o->min);
     }
 }
@@ -260,7 +260,7 @@ static void refused_values(void **state)
     *strrchr(sources, ',') = '\0';
     out = load(ARGS("--clock-sources", sources), ARGS("HOME=/"));
     assert_int_equal(out.rc, 0);
-    assert_int_equal(out.config->clock_source_count, 16);
+    assert_int_equal(out.config->clock_sources.count, 16);
     done(&out);
 }
 
