@@ -1,4 +1,4 @@
-"""The pages list what the sources have: options, metrics, frames, log events."""
+"""The pages list what the sources have (options, metrics, frames, log events), and hang together."""
 import re
 
 from source import line_of
@@ -112,3 +112,28 @@ def check_log_events(tree):
             tree.complain(page, documented[name][1], f"log event {name} is written at level {', '.join(sorted(levels))}")
     for name in sorted(documented.keys() - found.keys()):
         tree.complain(page, documented[name][1], f"log event {name} is not in src")
+
+
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+def pages(tree):
+    return [path for path in sorted(tree.source.rglob("*.md")) if not {"build", "node_modules"} & set(path.relative_to(tree.source).parts)]
+
+
+def check_links(tree):
+    """Links between pages lead somewhere, and every page of docs is linked."""
+    linked = set()
+    for path in pages(tree):
+        text = re.sub(r"`[^`\n]*`", "", path.read_text())
+        for match in LINK.finditer(text):
+            to = match.group(1).split("#")[0]
+            if not to or ":" in to or to.startswith("/"):
+                continue
+            target = (path.parent / to).resolve()
+            linked.add(target)
+            if not target.exists():
+                tree.complain(path, line_of(text, match.start()), f"the link to {to} leads nowhere")
+    for path in pages(tree):
+        if path.is_relative_to(tree.source / "docs") and path.resolve() not in linked:
+            tree.complain(path, 1, "no page links to this one")

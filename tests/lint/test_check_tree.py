@@ -305,6 +305,16 @@ class Documents(Rules):
                 self.finds({**clean, **changes}, text, documents.check_log_events)
 
 
+    def test_links(self):
+        clean = {"README.md": "[a](docs/a.md#part) [b](https://b.example/c) `[c](d)` [e](docs)\n", "docs/a.md": "[back](../README.md)\n",
+                 "docs/metrics.md": "", "docs/protocol.md": "", "docs/configuration.md": ""}
+        index = {"docs/a.md": "[m](metrics.md) [p](protocol.md) [c](configuration.md)\n"}
+        self.assertEqual(self.violations({**clean, **index}, documents.check_links), [])
+        self.finds({**clean, **index, "CONTRIBUTING.md": "x\n[b](docs/b.md)\n"}, "CONTRIBUTING.md:2: the link to docs/b.md leads nowhere",
+                   documents.check_links)
+        self.finds({**clean, **index, "docs/b.md": "\n"}, "docs/b.md:1: no page links to this one", documents.check_links)
+
+
 class Whole(unittest.TestCase):
     def test_every_rule_is_run(self):
         rules = {getattr(module, name) for module in (rooms, structure, hand, documents) for name in dir(module) if name.startswith("check_")}
