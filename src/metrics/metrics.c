@@ -1,3 +1,4 @@
+/* Counting in the blocks of threads, and adding the blocks up. */
 #include "metrics/metrics.h"
 
 #include <pthread.h>

@@ -1,3 +1,4 @@
+/* The rows of the table: places of cells, buckets, values of labels. */
 #include "metrics/table.h"
 
 #include <stdio.h>

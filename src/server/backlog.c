@@ -6,6 +6,8 @@
  * A connection that asks for more than it is given keeps a full socket: whoever reads on, request
  * by request, gives each of them the age of the whole backlog. So what has lain there for long (a
  * part of mint.max_wait_ms) no longer waits for a later millisecond, until the backlog is gone. */
+#include "server/backlog.h"
+
 #include <sys/ioctl.h>
 
 #include "base/ticks.h"

@@ -1,6 +1,8 @@
 /* One listening socket for all shards. Whoever wakes for a connection gives it to the shard that
  * has the fewest, so that a handful of connections is spread evenly, which the kernel's hashing
  * over several listeners would not do. */
+#include "server/listener.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -14,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "server/adopt.h"
 #include "server/internal.h"
 
 #define BACKLOG 4096
@@ -90,21 +93,6 @@ void sf_listener_watch(struct sf_shard *shard, bool on)
                  "shard %u cannot watch the listening socket: errno %d", shard->number, errno);
 }
 
-void sf_listener_tell_full(struct sf_shard *shard, int fd)
-{
-    uint8_t answer[128], sink[512];
-    const size_t size = sf_wire_put_error(answer, sizeof answer, SF_WIRE_ERROR, SF_WIRE_OVERLOADED,
-                                          0, 1000, "this worker has as many connections as it may");
-    /* Inside TLS an answer would cost a handshake: just the end then. */
-    if (shard->settings.tls == NULL &&
-        send(fd, answer, size, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)size &&
-        shutdown(fd, SHUT_WR) == 0)
-        while (recv(fd, sink, sizeof sink, MSG_DONTWAIT) == (ssize_t)sizeof sink)
-            ; /* unread bytes would turn the close into a reset */
-    sf_metrics_add(shard->metrics, SF_METRIC_CONNECTION_REFUSED, SF_CONN_REFUSED_LIMIT, 1);
-    sf_metrics_add(shard->metrics, SF_METRIC_OVERLOADED, SF_OVERLOAD_CONNECTIONS, 1);
-}
-
 static struct sf_shard *fewest_connections(struct sf_shard *shard)
 {
     const struct sf_server *server = shard->server;
@@ -147,7 +135,7 @@ static void place(struct sf_shard *shard, int fd)
     struct sf_shard *target = needs_room ? oldest_idle(shard) : fewest_connections(shard);
     struct sf_session *session = NULL;
     if (target == NULL) {
-        sf_listener_tell_full(shard, fd);
+        sf_adopt_refuse(shard, fd);
         close(fd);
     } else if ((session = sf_session_create(server, fd)) == NULL) {
         close(fd);
@@ -161,7 +149,7 @@ static void place(struct sf_shard *shard, int fd)
     atomic_fetch_add_explicit(&target->connections, 1, memory_order_relaxed);
     sf_metrics_add(shard->metrics, SF_METRIC_CONNECTIONS_TOTAL, 0, 1);
     if (target == shard)
-        sf_session_adopt(shard, session);
+        sf_adopt(shard, session);
     else
         sf_inbox_post(target->inbox, &session->message);
 }

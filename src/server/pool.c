@@ -1,5 +1,7 @@
 /* Buffers of a shard in two sizes. A connection holds one only while it has something half read, so
  * an idle one costs none. */
+#include "server/pool.h"
+
 #include <stdlib.h>
 #include <string.h>
 

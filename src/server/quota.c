@@ -1,4 +1,6 @@
 /* Rate limits on IDs: the token buckets of a connection, of the worker, and of a token's name. */
+#include "server/quota.h"
+
 #include "server/internal.h"
 
 static uint64_t burst_of(uint64_t rate_per_s, uint64_t burst)

@@ -1,69 +1,13 @@
 /* Frames: finding them, refusing the bad ones, answering all but NEXT. */
+#include "server/request.h"
+
 #include <stdio.h>
-#include <string.h>
 
 #include "base/assert.h"
 #include "base/bytes.h"
+#include "server/answer.h"
 #include "server/internal.h"
-
-uint8_t *sf_response_room(struct sf_session *session, size_t room)
-{
-    struct sf_shard *shard = session->shard;
-    if (shard->output_size >= SF_OUTPUT_LIMIT || shard->output_size + room > SF_OUTPUT_MAX) {
-        if (!sf_session_flush(session))
-            return NULL;
-    }
-    SF_ASSERT(shard->output_size + room <= SF_OUTPUT_MAX);
-    return shard->output + shard->output_size;
-}
-
-void sf_count_answers(struct sf_session *session, enum sf_request_label type, unsigned status,
-                      uint32_t requests)
-{
-    struct sf_shard *shard = session->shard;
-    sf_metrics_add(shard->metrics, SF_METRIC_REQUESTS, sf_series_request(type, status), requests);
-    if (session->wait_ns != 0)
-        sf_metrics_observe(shard->metrics, SF_METRIC_REQUEST_DURATION, type,
-                           shard->now_ns - session->wait_ns, requests);
-    else
-        shard->answered[type] += requests;
-}
-
-static void count_answer(struct sf_session *session, uint8_t type, unsigned status)
-{
-    sf_count_answers(session, sf_request_label_of(type), status, 1);
-}
-
-bool sf_answer_error(struct sf_session *session, uint8_t request_type, enum sf_wire_status status,
-                     uint32_t request_id, uint32_t retry_after_ms, const char *reason)
-{
-    struct sf_shard *shard = session->shard;
-    const size_t room = SF_WIRE_HEADER_SIZE + 4 + 256;
-    uint8_t *to = sf_response_room(session, room);
-    if (to == NULL)
-        return false;
-    const bool is_request = request_type >= 1 && request_type <= SF_WIRE_REQUEST_LAST;
-    const uint8_t type = is_request ? request_type | SF_WIRE_RESPONSE : SF_WIRE_ERROR;
-    shard->output_size +=
-        (uint32_t)sf_wire_put_error(to, room, type, status, request_id, retry_after_ms, reason);
-    count_answer(session, request_type, status);
-    return true;
-}
-
-static bool answer_ok(struct sf_session *session, const struct sf_wire_header *header,
-                      const void *body, size_t size)
-{
-    struct sf_shard *shard = session->shard;
-    uint8_t *to = sf_response_room(session, SF_WIRE_HEADER_SIZE + size);
-    if (to == NULL)
-        return false;
-    sf_wire_put_header(to, header->type | SF_WIRE_RESPONSE, SF_WIRE_OK, header->request_id, size);
-    if (size > 0)
-        memcpy(to + SF_WIRE_HEADER_SIZE, body, size);
-    shard->output_size += (uint32_t)(SF_WIRE_HEADER_SIZE + size);
-    count_answer(session, header->type, SF_WIRE_OK);
-    return true;
-}
+#include "server/next.h"
 
 static void bad_frame(struct sf_session *session, unsigned part)
 {
@@ -94,8 +38,9 @@ static size_t serve_next(struct sf_session *session, const struct request *reque
 
 static size_t serve_ping(struct sf_session *session, const struct request *request)
 {
-    return used(request, answer_ok(session, &request->header, request->bytes + SF_WIRE_HEADER_SIZE,
-                                   request->header.length - SF_WIRE_LENGTH_MIN));
+    return used(request,
+                sf_answer_ok(session, &request->header, request->bytes + SF_WIRE_HEADER_SIZE,
+                             request->header.length - SF_WIRE_LENGTH_MIN));
 }
 
 static size_t serve_info(struct sf_session *session, const struct request *request)
@@ -104,7 +49,7 @@ static size_t serve_info(struct sf_session *session, const struct request *reque
     char text[SF_INFO_MAX];
     const size_t size = host->info(host->ctx, text, sizeof text);
     SF_ASSERT(size <= sizeof text);
-    return used(request, answer_ok(session, &request->header, text, size));
+    return used(request, sf_answer_ok(session, &request->header, text, size));
 }
 
 static size_t serve_time(struct sf_session *session, const struct request *request)
@@ -117,7 +62,7 @@ static size_t serve_time(struct sf_session *session, const struct request *reque
                                              request->header.request_id, 0,
                                              "this worker has no bound for its clock"));
     sf_wire_put_time_body(body, &time);
-    return used(request, answer_ok(session, &request->header, body, sizeof body));
+    return used(request, sf_answer_ok(session, &request->header, body, sizeof body));
 }
 
 static size_t deny_token(struct sf_session *session, const struct request *request)
@@ -144,7 +89,7 @@ static size_t serve_auth(struct sf_session *session, const struct request *reque
      * for them. */
     if (token == NULL && tokens != NULL)
         return deny_token(session, request);
-    if (!answer_ok(session, &request->header, NULL, 0))
+    if (!sf_answer_ok(session, &request->header, NULL, 0))
         return 0;
     if (token != NULL) {
         sf_token_unref(session->token);

@@ -1,3 +1,4 @@
+/* The server as other threads see it: creating, draining, reloading, counting. */
 #include "server/server.h"
 
 #include <errno.h>
@@ -9,6 +10,8 @@
 #include "base/assert.h"
 #include "base/ticks.h"
 #include "server/internal.h"
+#include "server/listener.h"
+#include "server/mint.h"
 
 static void collect_tokens(struct sf_tokens *tokens, struct sf_metrics_page *page)
 {
@@ -54,8 +57,7 @@ static int make_settings(const struct sf_server *server, const struct sf_server_
                          struct sf_settings *ret, struct sf_error *err)
 {
     struct sf_settings settings = {.limits = options->limits};
-    settings.limits.max_batch =
-        sf_effective_max_batch(options->limits.max_batch, server->sequence_bits);
+    settings.limits.max_batch = sf_mint_max_batch(options->limits.max_batch, server->sequence_bits);
     if (options->token_file != NULL) {
         const int rc =
             sf_tokens_read(options->token_file, "listen.token_file", &settings.tokens, err);
@@ -100,7 +102,7 @@ void sf_server_layout_known(struct sf_server *server)
     take_layout(server);
     pthread_mutex_lock(&server->lock);
     server->settings.limits.max_batch =
-        sf_effective_max_batch(server->options.limits.max_batch, server->sequence_bits);
+        sf_mint_max_batch(server->options.limits.max_batch, server->sequence_bits);
     atomic_store(&server->max_batch, server->settings.limits.max_batch);
     atomic_fetch_add_explicit(&server->generation, 1, memory_order_release);
     pthread_mutex_unlock(&server->lock);

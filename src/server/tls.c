@@ -1,3 +1,4 @@
+/* TLS by OpenSSL: contexts from files, and sessions on sockets. */
 #include "server/tls.h"
 
 #include <errno.h>

@@ -1,7 +1,10 @@
 /* Deadlines, coarse: each session stands in one slot of a wheel. Activity only writes a time into
  * the session; when its slot comes up, the session says what its next deadline really is, and is
  * served or put into a later slot. */
+#include "server/wheel.h"
+
 #include "base/assert.h"
+#include "server/deadline.h"
 #include "server/internal.h"
 
 void sf_wheel_init(struct sf_shard *shard)
@@ -14,7 +17,7 @@ void sf_wheel_init(struct sf_shard *shard)
 void sf_wheel_arm(struct sf_session *session)
 {
     struct sf_shard *shard = session->shard;
-    int64_t tick = sf_session_deadline_ms(session) / SF_WHEEL_TICK_MS + 1;
+    int64_t tick = sf_deadline_ms(session) / SF_WHEEL_TICK_MS + 1;
     if (tick <= shard->wheel_tick)
         tick = shard->wheel_tick + 1;
     if (tick >= shard->wheel_tick + SF_WHEEL_SLOTS)
@@ -52,7 +55,7 @@ void sf_wheel_turn(struct sf_shard *shard, void (*due)(struct sf_session *sessio
         while (batch.next != &batch) {
             struct sf_session *session = SF_CONTAINER(batch.next, struct sf_session, wheel);
             sf_link_remove(&session->wheel);
-            if (sf_session_deadline_ms(session) <= shard->now_ms)
+            if (sf_deadline_ms(session) <= shard->now_ms)
                 due(session);
             if (session->state != SF_CLOSED)
                 sf_wheel_arm(session);

@@ -180,6 +180,8 @@ struct sf_wire_time {
     uint8_t source; /* a kind of base/clock_source.h; 0: none */
     uint8_t synchronized;
 };
+/* The body of an OK answer to TIME. get: 0 or -EBADMSG. For tests: sf_wire_get_time_body is the other half of the pair, so that
+ * vectors and fuzzer read what is written; no client of ours asks for TIME yet. */
 void sf_wire_put_time_body(uint8_t to[SF_WIRE_TIME_SIZE], const struct sf_wire_time *time);
 int sf_wire_get_time_body(const uint8_t *body, size_t size, struct sf_wire_time *ret);
 

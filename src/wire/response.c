@@ -22,11 +22,11 @@ int sf_wire_get_runs(const uint8_t *body, size_t size, size_t *ret_runs, uint32_
 {
     if (size == 0 || size % SF_WIRE_RUN_SIZE != 0)
         return -EBADMSG;
-    size_t runs = size / SF_WIRE_RUN_SIZE;
+    const size_t runs = size / SF_WIRE_RUN_SIZE;
     uint32_t ids = 0;
     uint64_t last = 0;
     for (size_t i = 0; i < runs; i++) {
-        struct sf_wire_run run = sf_wire_run_at(body, i);
+        const struct sf_wire_run run = sf_wire_run_at(body, i);
         if (run.count == 0 || run.count > SF_WIRE_COUNT_MAX - ids)
             return -EBADMSG;
         if (run.first > INT64_MAX || run.count - 1 > INT64_MAX - run.first)
@@ -49,8 +49,8 @@ static size_t put_number_and_text(uint8_t *to, size_t room, uint8_t type, uint16
     const size_t fixed = SF_WIRE_HEADER_SIZE + 4;
     if (room < fixed)
         return 0;
-    size_t most = room - fixed < SF_WIRE_BODY_MAX - 4 ? room - fixed : SF_WIRE_BODY_MAX - 4;
-    size_t size = text ? strnlen(text, most + 1) : 0;
+    const size_t most = room - fixed < SF_WIRE_BODY_MAX - 4 ? room - fixed : SF_WIRE_BODY_MAX - 4;
+    size_t size = text != NULL ? strnlen(text, most + 1) : 0;
     if (size > most) {
         size = most;
         while (size > 0 && ((unsigned char)text[size] & 0xC0) == 0x80)
@@ -97,7 +97,7 @@ int sf_wire_get_time_body(const uint8_t *body, size_t size, struct sf_wire_time 
 {
     if (size != SF_WIRE_TIME_SIZE)
         return -EBADMSG;
-    struct sf_wire_time time = {
+    const struct sf_wire_time time = {
         .earliest_us = sf_load_be64(body),
         .latest_us = sf_load_be64(body + 8),
         .offset_ns = (int64_t)sf_load_be64(body + 16),

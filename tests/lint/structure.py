@@ -13,8 +13,6 @@ from source import WORD, line_of
 FILE_LINES_MAX = 600
 MEDIAN_LINES_MAX = 250
 FUNCTION_LINES_MAX = 90
-# Rooms whose files may call each other in circles, and why.
-CIRCLES = {"server": "the parts of one thread that serves connections: session, shard, waiting requests and the wheel wake each other"}
 FOR_TESTS = re.compile(r"\bFor tests: \w")
 
 
@@ -98,7 +96,7 @@ def check_graph(tree):
     rooms, graph = Rooms(tree.source), arrows(tree)
     for members in circles(graph):
         inside = {rooms.room_of(member) for member in members}
-        if len(inside) == 1 and (inside & CIRCLES.keys() or is_pending("circle", inside.copy().pop())):
+        if len(inside) == 1 and is_pending("circle", inside.copy().pop()):
             continue
         way = shortest_round(graph, members)
         told = " -> ".join(f"{a} ({graph[a][b][2]})" for a, b in zip(way, way[1:])) + f" -> {way[0]}"

@@ -1,0 +1,14 @@
+/* server/listener.h - one listening socket for all shards: binding, accepting, handing connections to the shard with the fewest. */
+#ifndef SF_SERVER_LISTENER_H
+#define SF_SERVER_LISTENER_H
+
+#include "server/internal.h"
+
+/* Binds and listens. Returns 0 or a negative errno code; err names listen.address. Any thread. */
+int sf_listener_open(const struct sf_host_port *address, int *ret_fd, uint16_t *ret_port, struct sf_error *err);
+/* Accepts what waits, SF_ACCEPTS_PER_TURN at most. The shard's thread, as below. */
+void sf_listener_accept(struct sf_shard *shard);
+/* Whether this shard wakes for new connections. */
+void sf_listener_watch(struct sf_shard *shard, bool on);
+
+#endif
