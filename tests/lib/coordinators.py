@@ -2,9 +2,21 @@
 
     with coordinators.start("zookeeper", members=3) as c:
         c.url(); c.kill_leader(); c.stop_all(); c.start_all(); c.expire_all()
+        c.wipe()                                    # all data gone, started again
+        c.save(path); c.restore(path)               # a copy of the data, taken while it runs; put back
+        proxies = [faultproxy.FaultProxy(p) for p in c.ports()]
+        c.url([p.port for p in proxies])            # the members as somebody behind those proxies names them
+        c.get("/snowfleet/default/config")          # past the product: also set, delete, paths, counters
+
+"local" is a directory: it has no ports, members, sessions or leader.
 """
+import base64
 import contextlib
+import os
+import pathlib
 import re
+import shutil
+import tempfile
 
 import etcd
 import zk
@@ -24,8 +36,9 @@ def session_password(session):
 class ZooKeeper(contextlib.AbstractContextManager):
     name = "zookeeper"
 
-    def __init__(self, members):
-        self.ensemble = zk.Ensemble(members=members)
+    def __init__(self, members, **more):
+        self.members = members
+        self.ensemble = zk.Ensemble(members=members, **more)
 
     def __enter__(self):
         self.ensemble.__enter__()
@@ -34,8 +47,11 @@ class ZooKeeper(contextlib.AbstractContextManager):
     def __exit__(self, *error):
         return self.ensemble.__exit__(*error)
 
-    def url(self):
-        return self.ensemble.url()
+    def ports(self):
+        return [server.port for server in self.ensemble.servers]
+
+    def url(self, ports=None):
+        return "zk://" + ",".join(f"127.0.0.1:{port}" for port in ports or self.ports())
 
     def kill_leader(self):
         leader = self.ensemble.wait_leader()
@@ -51,6 +67,15 @@ class ZooKeeper(contextlib.AbstractContextManager):
             server.start()
         self.ensemble.wait_ready()
 
+    def wipe(self):
+        self.ensemble.wipe()
+
+    def save(self, path):
+        self.ensemble.save(path)
+
+    def restore(self, path):
+        self.ensemble.restore(path)
+
     def expire_all(self):
         """Ends every session that has an ephemeral node, from outside. Returns how many."""
         server = next(s for s in self.ensemble.servers if s.alive())
@@ -60,6 +85,50 @@ class ZooKeeper(contextlib.AbstractContextManager):
             signed = number - (1 << 64) if number >> 63 else number
             zk.Client(server.port, signed, session_password(signed)).close()
         return len(set(sessions))
+
+    @contextlib.contextmanager
+    def client(self):
+        client = zk.Client(next(s for s in self.ensemble.servers if s.alive()).port)
+        try:
+            yield client
+        finally:
+            client.close()
+
+    def get(self, path):
+        """The content as text, None when there is nothing."""
+        with self.client() as client:
+            try:
+                return client.get(path)[0].decode()
+            except zk.ZooKeeperError as error:
+                if error.code != zk.NO_NODE:
+                    raise
+                return None
+
+    def set(self, path, text):
+        with self.client() as client:
+            client.set(path, text.encode())
+
+    def delete(self, path):
+        with self.client() as client:
+            client.delete(path)
+
+    def counters(self, path):
+        with self.client() as client:
+            return client.counters(path)
+
+    def paths(self, below):
+        """Everything below a path, in order."""
+        def walk(client, path):
+            for name in client.children(path):
+                yield f"{path}/{name}"
+                yield from walk(client, f"{path}/{name}")
+        with self.client() as client:
+            try:
+                return sorted(walk(client, below))
+            except zk.ZooKeeperError as error:
+                if error.code != zk.NO_NODE:
+                    raise
+                return []
 
 
 class Etcd(contextlib.AbstractContextManager):
@@ -76,8 +145,11 @@ class Etcd(contextlib.AbstractContextManager):
     def __exit__(self, *error):
         return self.cluster.__exit__(*error)
 
-    def url(self):
-        return self.cluster.url()
+    def ports(self):
+        return list(self.cluster.ports)
+
+    def url(self, ports=None):
+        return "etcd://" + ",".join(f"127.0.0.1:{port}" for port in ports or self.ports())
 
     def kill_leader(self):
         leader = self.cluster.leader()
@@ -93,19 +165,101 @@ class Etcd(contextlib.AbstractContextManager):
             self.cluster.start(i, wait=False)
         self.cluster.wait_ready()
 
+    def wipe(self):
+        self.cluster.wipe_all()
+
+    def save(self, path):
+        self.cluster.save(path)
+
+    def restore(self, path):
+        self.cluster.restore(path)
+
     def expire_all(self):
         leases = self.cluster.leases()
         for lease in leases:
             self.cluster.revoke(lease)
         return len(leases)
 
+    def _read(self, path):
+        answer = self.cluster.any_post("/v3/kv/range", {"key": etcd.b64(path)})
+        return next(iter(answer.get("kvs", [])), None)
 
-KINDS = {"zookeeper": ZooKeeper, "etcd": Etcd}
+    def get(self, path):
+        found = self._read(path)
+        return None if found is None else base64.b64decode(found.get("value", "")).decode()
+
+    def set(self, path, text):
+        self.cluster.any_post("/v3/kv/put", {"key": etcd.b64(path), "value": etcd.b64(text)})
+
+    def delete(self, path):
+        self.cluster.any_post("/v3/kv/deleterange", {"key": etcd.b64(path)})
+
+    def counters(self, path):
+        found = self._read(path)
+        return int(found["create_revision"]), int(found["mod_revision"])
+
+    def paths(self, below):
+        return sorted(self.cluster.get_prefix(below + "/"))
+
+
+class Local(contextlib.AbstractContextManager):
+    """A directory. Paths are those of the coordinators with a server; content is what stands behind a file's seal."""
+    name = "local"
+    members = 0
+
+    def __init__(self, members=0):
+        assert members == 0
+        self.place = pathlib.Path(tempfile.mkdtemp(prefix="snowfleet-local-"))
+        self.directory = self.place / "coordinator"
+
+    def __exit__(self, *error):
+        shutil.rmtree(self.place, ignore_errors=True)
+
+    def ports(self):
+        return []
+
+    def url(self, ports=None):
+        assert not ports
+        return f"local://{self.directory}"
+
+    def _file(self, path):
+        assert path.startswith("/snowfleet/")
+        return self.directory / path[len("/snowfleet/"):]
+
+    def wipe(self):
+        shutil.rmtree(self.directory)
+
+    def save(self, path):
+        shutil.copytree(self.directory, os.path.join(path, "0"))
+
+    def restore(self, path):
+        """The directory stays the same one, so whoever has it open sees the older files."""
+        for old in self.directory.iterdir():
+            shutil.rmtree(old)
+        shutil.copytree(os.path.join(path, "0"), self.directory, dirs_exist_ok=True)
+
+    def get(self, path):
+        file = self._file(path)
+        return file.read_text().split("\n")[1] if file.is_file() else None
+
+    def delete(self, path):
+        self._file(path).unlink()
+
+    def counters(self, path):
+        seal = self._file(path).read_text().split("\n")[0]
+        return tuple(int(n) for n in re.findall(r'"(?:incarnation|version)":(\d+)', seal))
+
+    def paths(self, below):
+        root = self._file(below)
+        return sorted(f"{below}/{path.relative_to(root)}" for path in root.rglob("*"))
+
+
+KINDS = {"zookeeper": ZooKeeper, "etcd": Etcd, "local": Local}
 
 
 def available(name):
-    return {"zookeeper": zk.available, "etcd": etcd.available}[name]()
+    return {"zookeeper": zk.available, "etcd": etcd.available, "local": lambda: True}[name]()
 
 
-def start(name, members=1):
-    return KINDS[name](members)
+def start(name, members=1, **more):
+    return Local() if name == "local" else KINDS[name](members, **more)

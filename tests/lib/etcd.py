@@ -9,6 +9,8 @@
         cluster.pause(0); cluster.resume(0)           # SIGSTOP, SIGCONT
         cluster.stop(0)                               # SIGTERM: hands leadership over
         cluster.wipe(0)                               # with the member down: deletes its data
+        cluster.wipe_all()                            # a coordinator that forgot: all killed, no data, started
+        cluster.save(path); cluster.restore(path)     # a copy of every member's data, also of a running one; put back and started
     Cluster(tls=True)                                 # etcds://, client certificates asked for; paths in cluster.ca, .cert, .key
     Cluster(users={"worker": "secret"})               # users on; cluster.password_file("worker") gives a file for snowfleetd.
                                                       # user root has the password "root-secret"; others may read and write /snowfleet/
@@ -139,7 +141,7 @@ class Cluster:
         client = f"{scheme}://{self.address(index)}"
         peer = f"http://127.0.0.1:{self.peer_ports[index]}"
         cluster = ",".join(f"e{i}=http://127.0.0.1:{self.peer_ports[i]}" for i in range(self.members))
-        args = ["etcd", "--name", f"e{index}", "--data-dir", os.path.join(self.directory, f"e{index}"),
+        args = ["etcd", "--name", f"e{index}", "--data-dir", self._data(index),
                 "--listen-client-urls", client, "--advertise-client-urls", client,
                 "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", cluster,
                 "--initial-cluster-state", "existing" if self._started_once[index] and self.members > 1 else "new",
@@ -192,11 +194,42 @@ class Cluster:
     def resume(self, index):
         self.processes[index].send_signal(signal.SIGCONT)
 
+    def _data(self, index):
+        return os.path.join(self.directory, f"e{index}")
+
     def wipe(self, index):
         assert not self.running(index)
-        shutil.rmtree(os.path.join(self.directory, f"e{index}"), ignore_errors=True)
+        shutil.rmtree(self._data(index), ignore_errors=True)
         if self.members == 1:
             self._started_once[index] = False
+
+    def _start_all(self):
+        self._token = None
+        for i in range(self.members):
+            self._start(i)
+        self.wait_ready()
+
+    def wipe_all(self):
+        for i in range(self.members):
+            self.kill(i)
+        for i in range(self.members):
+            self.wipe(i)
+            self._started_once[i] = False
+        self._start_all()
+
+    def save(self, path):
+        """Copies every member's data below path. Of one that runs it copies what is on the disk at that moment."""
+        for i in range(self.members):
+            shutil.copytree(self._data(i), os.path.join(path, str(i)))
+
+    def restore(self, path):
+        """Every member is killed and started again on the copy."""
+        for i in range(self.members):
+            self.kill(i)
+        for i in range(self.members):
+            shutil.rmtree(self._data(i), ignore_errors=True)
+            shutil.copytree(os.path.join(path, str(i)), self._data(i))
+        self._start_all()
 
     def close(self):
         for i in range(self.members):

@@ -97,29 +97,43 @@ class FaultProxy:
             if self._mode in ("reset", "refuse") or self._ended:
                 self._reset_all()
                 return
+        self._begin(client, server)
+
+    def _begin(self, client, server):
+        """Starts what carries a connection."""
         threading.Thread(target=self._pump, args=(client, server, False), daemon=True).start()
         threading.Thread(target=self._pump, args=(server, client, True), daemon=True).start()
 
     def _held(self, answers):
         return self._mode == "hole" or (answers and self._mode == "noreply")
 
-    def _pump(self, source, sink, answers):
-        try:
-            while piece := source.recv(65536):
-                with self._changed:
-                    while self._held(answers) and not self._ended:
-                        self._changed.wait()
-                if self._mode == "delay":
-                    time.sleep(self.delay_s)
-                sink.sendall(piece)
-        except OSError:
-            pass
+    def _gate(self, answers):
+        """Waits for as long as nothing is to pass this way."""
         with self._changed:
             while self._held(answers) and not self._ended:
                 self._changed.wait()
-            for s in (source, sink):
+
+    def _pass_on(self, sink, data, answers):
+        self._gate(answers)
+        if self._mode == "delay":
+            time.sleep(self.delay_s)
+        sink.sendall(data)
+
+    def _over(self, *sockets):
+        """One side has closed: the other learns of it, once that may pass."""
+        with self._changed:
+            for s in sockets:
                 self._sockets.discard(s)
                 self._reset(s)
+
+    def _pump(self, source, sink, answers):
+        try:
+            while piece := source.recv(65536):
+                self._pass_on(sink, piece, answers)
+        except OSError:
+            pass
+        self._gate(answers)
+        self._over(source, sink)
 
     def stop(self):
         with self._changed:

@@ -7,6 +7,8 @@
         leader.kill(); leader.start()             # SIGKILL; again with the same data, ports and id
         ensemble.wait_ready()                     # all members serve
         ensemble.wipe()                           # kills all, deletes the data, starts anew: a coordinator that forgot
+    ensemble.save(path); ensemble.restore(path)  # a copy of every member's data, also of a running one; put back and started
+    Ensemble(members=3, lagging=True)         # the last member hears the others through ensemble.quorum_proxies, which can delay
 
 Every server is ended by its own process object when the block ends, whatever happened in it. `available()` says whether the Debian
 packages (zookeeper, a Java runtime) are there. `Client` speaks enough of the wire protocol to look at, change and delete nodes and to
@@ -22,6 +24,7 @@ import subprocess
 import tempfile
 import time
 
+import faultproxy
 import processes
 from ports import free_ports
 
@@ -119,7 +122,8 @@ class Server:
 
 
 class Ensemble:
-    def __init__(self, members=1, tick_ms=500, options=(), java_options=()):
+    def __init__(self, members=1, tick_ms=500, options=(), java_options=(), lagging=False):
+        self.quorum_proxies = []
         self.directory = tempfile.mkdtemp(prefix="snowfleet-zk-")
         ports = free_ports(members)
         peers = [free_ports(2) for _ in range(members)]
@@ -133,6 +137,16 @@ class Ensemble:
         if members > 1:
             for i, server in enumerate(self.servers):
                 server.myid = i + 1
+        if lagging:
+            self._make_laggard(members - 1, peers)
+
+    def _make_laggard(self, index, peers):
+        """A follower takes what the leader has written from the leader's quorum port, for which this one is told a proxy's."""
+        self.quorum_proxies = [faultproxy.FaultProxy(a) for a, _ in peers[:index]]
+        ports = {i + 1: proxy.port for i, proxy in enumerate(self.quorum_proxies)}
+        options = [line for line in self.servers[index].options if not line.startswith("server.")]
+        options += [f"server.{i + 1}=127.0.0.1:{ports.get(i + 1, a)}:{b}" for i, (a, b) in enumerate(peers)]
+        self.servers[index].options = options
 
     def __enter__(self):
         try:
@@ -150,6 +164,8 @@ class Ensemble:
     def stop(self):
         for server in self.servers:
             server.kill()
+        for proxy in self.quorum_proxies:
+            proxy.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def wait_ready(self, seconds=60):
@@ -174,13 +190,29 @@ class Ensemble:
     def url(self, chroot=""):
         return "zk://" + ",".join(self.addresses()) + chroot
 
+    def _start_all(self):
+        for server in self.servers:
+            server.start()
+        self.wait_ready()
+
     def wipe(self):
         for server in self.servers:
             server.kill()
             shutil.rmtree(os.path.join(server.home, "data"), ignore_errors=True)
-        for server in self.servers:
-            server.start()
-        self.wait_ready()
+        self._start_all()
+
+    def save(self, path):
+        """Copies every member's data below path. Of one that runs it copies what is on the disk at that moment."""
+        for i, server in enumerate(self.servers):
+            shutil.copytree(os.path.join(server.home, "data"), os.path.join(path, str(i)))
+
+    def restore(self, path):
+        """Every member is killed and started again on the copy."""
+        for i, server in enumerate(self.servers):
+            server.kill()
+            shutil.rmtree(os.path.join(server.home, "data"), ignore_errors=True)
+            shutil.copytree(os.path.join(path, str(i)), os.path.join(server.home, "data"))
+        self._start_all()
 
 
 class ZooKeeperError(Exception):
@@ -236,16 +268,31 @@ class Client:
             at += 4 + size
         return names
 
-    def get(self, path):
-        """(content, version, session that owns it or 0)"""
+    def _read(self, path):
+        """(content, stat); the members of stat are in the order of the protocol, czxid first."""
         answer = self._call(4, _text(path.encode()) + b"\0", f"get {path}")
         size = max(0, struct.unpack(">i", answer[:4])[0])
-        stat = struct.unpack(">qqqqiiiqiiq", answer[4 + size:4 + size + 68])
-        return answer[4:4 + size], stat[4], stat[7]
+        return answer[4:4 + size], struct.unpack(">qqqqiiiqiiq", answer[4 + size:4 + size + 68])
 
-    def create(self, path, value=b"", perms=31, scheme="world", who="anyone"):
+    def get(self, path):
+        """(content, version, session that owns it or 0)"""
+        content, stat = self._read(path)
+        return content, stat[4], stat[7]
+
+    def counters(self, path):
+        """(czxid, version): what a coordinator that was made anew counts from the start again."""
+        stat = self._read(path)[1]
+        return stat[0], stat[4]
+
+    def create(self, path, value=b"", perms=31, scheme="world", who="anyone", flags=0):
+        """flags: 1 ephemeral, 2 sequential. Returns the path, with the sequence if there is one."""
         acl = struct.pack(">ii", 1, perms) + _text(scheme.encode()) + _text(who.encode())
-        self._call(1, _text(path.encode()) + _text(value) + acl + struct.pack(">i", 0), f"create {path}")
+        answer = self._call(1, _text(path.encode()) + _text(value) + acl + struct.pack(">i", flags), f"create {path}")
+        return answer[4:4 + struct.unpack(">i", answer[:4])[0]].decode()
+
+    def ping(self):
+        """Keeps the session alive."""
+        self._call(11, b"", "ping", xid=-2)
 
     def set(self, path, value):
         self._call(5, _text(path.encode()) + _text(value) + struct.pack(">i", -1), f"set {path}")
