@@ -137,10 +137,10 @@ static void on_connection(void *ctx, struct MHD_Connection *mhd, void **socket_c
     pthread_mutex_unlock(&admin->lock);
     *socket_ctx = connection;
     if (ended > 0)
-        sf_log_limited(admin->log, &admin->crowded, LOG_INTERVAL_MS, SF_LOG_WARN, "admin.crowded",
-                       "admin port: ended %u connections, more than %d are open or one request "
-                       "took over %d ms",
-                       ended, CONNECTIONS_MAX, REQUEST_MAX_MS);
+        sf_log_limited(
+            admin->log, &admin->crowded, LOG_INTERVAL_MS, SF_LOG_WARN, "admin.crowded",
+            "ended %u connections: more than %d are open, or one request took over %d ms", ended,
+            CONNECTIONS_MAX, REQUEST_MAX_MS);
 }
 
 /* Called before the headers of a request are read: its result is the context of the request. */

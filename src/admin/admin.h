@@ -32,6 +32,8 @@ struct sf_admin_host {
     /* Mints up to n IDs into ids; returns 0 or -EAGAIN with a reason for people (503). */
     int (*mint)(void *ctx, uint32_t n, uint64_t *ids, char *reason, size_t reason_size);
     void (*drain)(void *ctx);
+    /* Is this HOST:PORT the admin address of a live worker of the fleet, as last read? Pages of those may read ours. */
+    bool (*is_fleet_admin)(void *ctx, const char *address);
 };
 
 struct sf_admin_options {

@@ -8,8 +8,6 @@
 #include <string.h>
 #include <strings.h>
 
-#include <jansson.h>
-
 #include "base/assert.h"
 
 extern const unsigned char sf_admin_console[];
@@ -111,21 +109,7 @@ static bool is_fleet_admin(const struct sf_admin_host *host, const char *authori
         (void)snprintf(local, sizeof local, "127.0.0.1:%.5s", authority + sizeof localhost - 1);
         authority = local;
     }
-    struct sf_strbuf text;
-    sf_strbuf_init(&text, SF_ADMIN_PAGE_MAX);
-    host->fleet(host->ctx, &text);
-    json_t *fleet = text.failed || text.text == NULL ? NULL : json_loads(text.text, 0, NULL);
-    sf_strbuf_free(&text);
-    bool found = false;
-    size_t i;
-    json_t *worker;
-    json_array_foreach(json_object_get(fleet, "workers"), i, worker)
-    {
-        const char *admin = json_string_value(json_object_get(worker, "admin"));
-        found = found || (admin != NULL && strcmp(admin, authority) == 0);
-    }
-    json_decref(fleet);
-    return found;
+    return *authority != '\0' && host->is_fleet_admin(host->ctx, authority);
 }
 
 /* Returns false when memory is out. */

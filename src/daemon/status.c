@@ -413,6 +413,18 @@ static void admin_fleet(void *ctx, struct sf_strbuf *to)
     dump(fleet, to);
 }
 
+static bool admin_is_fleet_admin(void *ctx, const char *address)
+{
+    struct sf_daemon *d = ctx;
+    struct sf_shared *shared = &d->shared;
+    bool found = false;
+    pthread_mutex_lock(&shared->mutex);
+    for (size_t i = 0; i < shared->claim_count; i++)
+        found = found || strcmp(shared->claims[i].admin, address) == 0;
+    pthread_mutex_unlock(&shared->mutex);
+    return found;
+}
+
 static int admin_mint(void *ctx, uint32_t n, uint64_t *ids, char *reason, size_t reason_size)
 {
     struct sf_daemon *d = ctx;
@@ -479,4 +491,5 @@ void sf_status_admin_host(struct sf_daemon *d, struct sf_admin_host *ret)
     ret->fleet = admin_fleet;
     ret->mint = admin_mint;
     ret->drain = admin_drain;
+    ret->is_fleet_admin = admin_is_fleet_admin;
 }

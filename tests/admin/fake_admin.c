@@ -15,10 +15,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <jansson.h>
+
 #include "admin/admin.h"
 #include "base/ticks.h"
 
 #define SLOW_ANSWER_MS 200
+#define FLEET_MAX      (1 << 20)
 
 struct fake {
     const char *dir;
@@ -110,6 +113,25 @@ static void fake_drain(void *ctx)
     }
 }
 
+/* As the workers of fleet.json say. */
+static bool fake_is_fleet_admin(void *ctx, const char *address)
+{
+    struct sf_strbuf text;
+    sf_strbuf_init(&text, FLEET_MAX);
+    json_t *fleet = read_into(ctx, "fleet.json", &text) ? json_loads(text.text, 0, NULL) : NULL;
+    sf_strbuf_free(&text);
+    bool found = false;
+    size_t i;
+    json_t *worker;
+    json_array_foreach(json_object_get(fleet, "workers"), i, worker)
+    {
+        const char *admin = json_string_value(json_object_get(worker, "admin"));
+        found = found || (admin != NULL && strcmp(admin, address) == 0);
+    }
+    json_decref(fleet);
+    return found;
+}
+
 static void wait_for_end(const struct fake *fake)
 {
     struct pollfd fds[2] = {{.fd = STDIN_FILENO, .events = POLLIN},
@@ -134,7 +156,7 @@ int main(int argc, char **argv)
     struct sf_admin_options options = {
         .address = {.host = "127.0.0.1", .port = argc == 3 ? (uint16_t)atoi(argv[2]) : 0},
         .host = {&fake, fake_readiness, fake_live, fake_started, fake_status, fake_fleet, fake_mint,
-                 fake_drain},
+                 fake_drain, fake_is_fleet_admin},
         .metrics = metrics,
         .log = log};
     struct sf_admin *admin = NULL;
