@@ -10,12 +10,13 @@
 void sf_assert_failed(const char *expression, const char *file, int line, const char *function)
 {
     char text[512];
-    int n = snprintf(text, sizeof text, "snowfleet: internal invariant broke: %s (%s:%d, %s)\n",
-                     expression, file, line, function);
+    const int n =
+        snprintf(text, sizeof text, "snowfleet: internal invariant broke: %s (%s:%d, %s)\n",
+                 expression, file, line, function);
     if (n > 0) {
-        size_t size = (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
+        const size_t size = (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
         /* Nothing can be done about a stderr that takes no bytes. */
-        ssize_t written = write(STDERR_FILENO, text, size);
+        const ssize_t written = write(STDERR_FILENO, text, size);
         (void)written;
     }
     /* _exit, so that no atexit handler acts on a state that is known to be wrong. */

@@ -20,7 +20,7 @@ int sf_error_set(struct sf_error *err, int code, const char *format, ...)
         err->code = code;
         va_list args;
         va_start(args, format);
-        int wanted = vsnprintf(err->text, sizeof err->text, format, args);
+        const int wanted = vsnprintf(err->text, sizeof err->text, format, args);
         va_end(args);
         mark_cut(err->text, sizeof err->text, wanted);
     }
@@ -37,14 +37,14 @@ void sf_error_prefix(struct sf_error *err, const char *format, ...)
 
     va_list args;
     va_start(args, format);
-    int prefix = vsnprintf(err->text, sizeof err->text, format, args);
+    const int prefix = vsnprintf(err->text, sizeof err->text, format, args);
     va_end(args);
     if (prefix < 0 || (size_t)prefix >= sizeof err->text) {
         mark_cut(err->text, sizeof err->text, prefix);
         return;
     }
-    size_t room = sizeof err->text - (size_t)prefix;
-    int rest = snprintf(err->text + prefix, room, ": %s", old);
+    const size_t room = sizeof err->text - (size_t)prefix;
+    const int rest = snprintf(err->text + prefix, room, ": %s", old);
     if (rest < 0 || (size_t)rest >= room)
         mark_cut(err->text, sizeof err->text, (int)sizeof err->text);
 }
@@ -53,7 +53,7 @@ const char *sf_errno_text(int code, char *buffer, size_t size)
 {
     if (size == 0)
         return "";
-    int number = code < 0 ? -code : code;
+    const int number = code < 0 ? -code : code;
     const char *name = strerrorname_np(number);
     const char *text = strerrordesc_np(number);
     if (name != NULL && text != NULL)

@@ -35,7 +35,7 @@ void sf_inbox_destroy(struct sf_inbox *inbox,
     if (inbox == NULL)
         return;
     struct sf_inbox_message *message = sf_inbox_take(inbox);
-    while (message) {
+    while (message != NULL) {
         struct sf_inbox_message *next = message->next;
         if (drop != NULL)
             drop(ctx, message);
@@ -65,7 +65,7 @@ void sf_inbox_post(struct sf_inbox *inbox, struct sf_inbox_message *message)
 
 void sf_inbox_wake(struct sf_inbox *inbox)
 {
-    int saved = errno;
+    const int saved = errno;
     uint64_t one = 1;
     /* EAGAIN means that the counter is full, so the descriptor is readable, which is all we want.
      */
@@ -84,7 +84,7 @@ struct sf_inbox_message *sf_inbox_take(struct sf_inbox *inbox)
     struct sf_inbox_message *newest =
         atomic_exchange_explicit(&inbox->newest, NULL, memory_order_acquire);
     struct sf_inbox_message *oldest = NULL;
-    while (newest) {
+    while (newest != NULL) {
         struct sf_inbox_message *next = newest->next;
         newest->next = oldest;
         oldest = newest;

@@ -83,7 +83,7 @@ static bool put(struct line *line, const char *text, size_t size)
 /* Room for this is always there: TAIL_ROOM. */
 static void put_tail(struct line *line, const char *text)
 {
-    size_t size = strlen(text);
+    const size_t size = strlen(text);
     memcpy(line->text + line->length, text, size);
     line->length += size;
 }
@@ -124,12 +124,12 @@ static void put_sentence(struct line *line, enum sf_log_format format, const cha
     size_t left = strlen(text);
     while (left > 0) {
         uint32_t code = 0;
-        size_t size = sf_utf8_next(text, left, &code);
+        const size_t size = sf_utf8_next(text, left, &code);
         if (!put_character(line, format, text, size, code)) {
             put_tail(line, "...");
             return;
         }
-        size_t step = size ? size : 1;
+        const size_t step = size ? size : 1;
         text += step;
         left -= step;
     }
@@ -137,9 +137,9 @@ static void put_sentence(struct line *line, enum sf_log_format format, const cha
 
 static void write_all(int fd, const char *text, size_t size)
 {
-    int saved = errno;
+    const int saved = errno;
     while (size > 0) {
-        ssize_t n = write(fd, text, size);
+        const ssize_t n = write(fd, text, size);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
@@ -168,11 +168,12 @@ static void write_line(struct sf_log *log, enum sf_log_level level, const char *
     char time[SF_TIME_TEXT_MAX];
     sf_format_time_ms(sf_real_ns() / SF_NS_PER_MS, time, sizeof time);
     char head[256];
-    int n = log->format == SF_LOG_JSON
-                ? snprintf(head, sizeof head,
-                           "{\"time\":\"%s\",\"level\":\"%s\",\"event\":\"%.128s\",\"message\":\"",
-                           time, level_names[level], event)
-                : snprintf(head, sizeof head, "%s %s %.128s ", time, level_columns[level], event);
+    const int n =
+        log->format == SF_LOG_JSON
+            ? snprintf(head, sizeof head,
+                       "{\"time\":\"%s\",\"level\":\"%s\",\"event\":\"%.128s\",\"message\":\"",
+                       time, level_names[level], event)
+            : snprintf(head, sizeof head, "%s %s %.128s ", time, level_columns[level], event);
     put(&line, head, (size_t)n);
     put_sentence(&line, log->format, sentence);
     put_tail(&line, log->format == SF_LOG_JSON ? "\"}\n" : "\n");
@@ -232,7 +233,8 @@ bool sf_log_limited(struct sf_log *log, struct sf_log_limiter *limiter, int64_t 
         atomic_fetch_add_explicit(&limiter->held_back, 1, memory_order_relaxed);
         return false;
     }
-    uint64_t held_back = atomic_exchange_explicit(&limiter->held_back, 0, memory_order_relaxed);
+    const uint64_t held_back =
+        atomic_exchange_explicit(&limiter->held_back, 0, memory_order_relaxed);
     char sentence[SF_LOG_LINE_MAX];
     va_list args;
     va_start(args, format);

@@ -42,7 +42,7 @@ static int parse_digits(const char *text, unsigned base, uint64_t *ret_value)
 int sf_parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *ret_value)
 {
     uint64_t value;
-    int rc = parse_digits(text, 10, &value);
+    const int rc = parse_digits(text, 10, &value);
     if (rc < 0)
         return rc;
     if (value < min || value > max)
@@ -53,9 +53,9 @@ int sf_parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *ret_val
 
 int sf_parse_i64(const char *text, int64_t min, int64_t max, int64_t *ret_value)
 {
-    bool negative = *text == '-';
+    const bool negative = *text == '-';
     uint64_t magnitude;
-    int rc = parse_digits(text + negative, 10, &magnitude);
+    const int rc = parse_digits(text + negative, 10, &magnitude);
     if (rc < 0)
         return rc;
     if (magnitude > (uint64_t)INT64_MAX + negative)
@@ -95,8 +95,8 @@ static bool is_host_name(const char *host)
     if (*host == '\0' || *host == '-' || *host == '.')
         return false;
     for (; *host; host++) {
-        char c = *host;
-        bool alpha = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        const char c = *host;
+        const bool alpha = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
         if (!alpha && !is_digit(c) && c != '-' && c != '.' && c != '_')
             return false;
         if (c == '.' && host[1] == '.')
@@ -109,7 +109,7 @@ static bool is_host_name(const char *host)
 static bool is_ipv6(const char *host)
 {
     char address[SF_HOST_MAX];
-    size_t size = strcspn(host, "%");
+    const size_t size = strcspn(host, "%");
     if (size >= sizeof address)
         return false;
     if (host[size] == '%' && !is_host_name(host + size + 1))
@@ -122,9 +122,9 @@ static bool is_ipv6(const char *host)
 
 int sf_parse_host_port(const char *text, int default_port, bool allow_any, struct sf_host_port *ret)
 {
-    bool brackets = *text == '[';
+    const bool brackets = *text == '[';
     const char *host = text + brackets;
-    size_t host_size = strcspn(host, brackets ? "]" : ":");
+    const size_t host_size = strcspn(host, brackets ? "]" : ":");
     const char *rest = host + host_size;
     if (brackets) {
         if (*rest != ']')
@@ -139,7 +139,7 @@ int sf_parse_host_port(const char *text, int default_port, bool allow_any, struc
 
     uint64_t port;
     if (*rest == ':') {
-        int rc = sf_parse_u64(rest + 1, 0, UINT16_MAX, &port);
+        const int rc = sf_parse_u64(rest + 1, 0, UINT16_MAX, &port);
         if (rc < 0)
             return rc;
     } else if (*rest == '\0' && default_port >= 0 && (brackets || host_size > 0)) {
@@ -147,9 +147,9 @@ int sf_parse_host_port(const char *text, int default_port, bool allow_any, struc
     } else {
         return -EINVAL;
     }
-    bool valid = brackets         ? is_ipv6(result.host)
-                 : host_size == 0 ? allow_any
-                                  : is_host_name(result.host);
+    const bool valid = brackets         ? is_ipv6(result.host)
+                       : host_size == 0 ? allow_any
+                                        : is_host_name(result.host);
     if (!valid)
         return -EINVAL;
     result.port = (uint16_t)port;

@@ -11,7 +11,7 @@ void sf_random_bytes(void *to, size_t size)
 {
     unsigned char *at = to;
     while (size > 0) {
-        ssize_t n = getrandom(at, size, 0);
+        const ssize_t n = getrandom(at, size, 0);
         if (n < 0 && errno == EINTR)
             continue;
         SF_ASSERT(n > 0);
@@ -67,7 +67,7 @@ uint64_t sf_prng_below(struct sf_prng *prng, uint64_t bound)
     if (bound == 0)
         return 0;
     /* Values under 2^64 mod bound would make small results likelier: draw again. */
-    uint64_t unfair = (0 - bound) % bound;
+    const uint64_t unfair = (0 - bound) % bound;
     uint64_t value;
     do {
         value = sf_prng_next(prng);

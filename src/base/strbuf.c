@@ -30,7 +30,7 @@ static size_t reserve(struct sf_strbuf *buf, size_t more)
         more = buf->max - buf->length;
         buf->failed = true;
     }
-    size_t needed = buf->length + more + 1;
+    const size_t needed = buf->length + more + 1;
     if (needed > buf->capacity) {
         size_t capacity = buf->capacity ? buf->capacity : FIRST_CAPACITY;
         while (capacity < needed)
@@ -38,7 +38,7 @@ static size_t reserve(struct sf_strbuf *buf, size_t more)
         if (capacity > buf->max + 1)
             capacity = buf->max + 1;
         char *grown = realloc(buf->text, capacity);
-        if (!grown) {
+        if (grown == NULL) {
             buf->failed = true;
             return 0;
         }
@@ -52,8 +52,8 @@ void sf_strbuf_add(struct sf_strbuf *buf, const char *text, size_t length)
 {
     if (buf->failed)
         return;
-    size_t fits = reserve(buf, length);
-    if (!buf->text)
+    const size_t fits = reserve(buf, length);
+    if (buf->text == NULL)
         return;
     if (fits > 0)
         memcpy(buf->text + buf->length, text, fits);
@@ -68,12 +68,12 @@ void sf_strbuf_addf(struct sf_strbuf *buf, const char *format, ...)
     va_list args, again;
     va_start(args, format);
     va_copy(again, args);
-    int wanted = vsnprintf(NULL, 0, format, args);
+    const int wanted = vsnprintf(NULL, 0, format, args);
     if (wanted < 0) {
         buf->failed = true;
     } else {
-        size_t fits = reserve(buf, (size_t)wanted);
-        if (buf->text) {
+        const size_t fits = reserve(buf, (size_t)wanted);
+        if (buf->text != NULL) {
             vsnprintf(buf->text + buf->length, fits + 1, format, again);
             buf->length += fits;
         }

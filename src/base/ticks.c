@@ -9,7 +9,7 @@
 static int64_t read_clock(clockid_t clock)
 {
     struct timespec now;
-    int rc = clock_gettime(clock, &now);
+    const int rc = clock_gettime(clock, &now);
     SF_ASSERT(rc == 0);
     return (int64_t)now.tv_sec * SF_NS_PER_S + now.tv_nsec;
 }

@@ -18,17 +18,19 @@ static int64_t floor_div(int64_t a, int64_t b)
 static int64_t days_from_civil(int64_t year, unsigned month, unsigned day)
 {
     year -= month <= 2;
-    int64_t era = floor_div(year, 400);
-    int64_t year_of_era = year - era * 400;
-    int64_t day_of_year = (153 * (int64_t)(month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
-    int64_t day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    const int64_t era = floor_div(year, 400);
+    const int64_t year_of_era = year - era * 400;
+    const int64_t day_of_year =
+        (153 * (int64_t)(month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
+    const int64_t day_of_era =
+        year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
     return era * 146097 + day_of_era - 719468;
 }
 
 static unsigned days_in_month(int64_t year, unsigned month)
 {
     static const unsigned char days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    const bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     return month == 2 && leap ? 29 : days[month - 1];
 }
 
@@ -37,7 +39,7 @@ static bool take_number(const char **at, int digits, unsigned min, unsigned max,
 {
     unsigned value = 0;
     for (int i = 0; i < digits; i++) {
-        char c = (*at)[i];
+        const char c = (*at)[i];
         if (c < '0' || c > '9')
             return false;
         value = value * 10 + (unsigned)(c - '0');
@@ -51,7 +53,7 @@ static bool take_number(const char **at, int digits, unsigned min, unsigned max,
 
 static bool take_char(const char **at, const char *allowed)
 {
-    if (**at == '\0' || !strchr(allowed, **at))
+    if (**at == '\0' || strchr(allowed, **at) == NULL)
         return false;
     ++*at;
     return true;
@@ -60,7 +62,7 @@ static bool take_char(const char **at, const char *allowed)
 /* "Z", "+hh:mm" or "-hh:mm", and then the end. */
 static bool take_offset(const char **at, int64_t *ret_offset_ms)
 {
-    char sign = **at;
+    const char sign = **at;
     if (take_char(at, "Zz")) {
         *ret_offset_ms = 0;
         return **at == '\0';
@@ -69,7 +71,7 @@ static bool take_offset(const char **at, int64_t *ret_offset_ms)
     if (!take_char(at, "+-") || !take_number(at, 2, 0, 23, &hour) || !take_char(at, ":") ||
         !take_number(at, 2, 0, 59, &minute) || **at != '\0')
         return false;
-    int64_t offset_ms = (int64_t)(hour * 60 + minute) * 60000;
+    const int64_t offset_ms = (int64_t)(hour * 60 + minute) * 60000;
     *ret_offset_ms = sign == '-' ? -offset_ms : offset_ms;
     return true;
 }
@@ -106,20 +108,21 @@ int sf_parse_time_ms(const char *text, int64_t *ret_unix_ms)
 
 const char *sf_format_time_ms(int64_t unix_ms, char *buffer, size_t size)
 {
-    int64_t days = floor_div(unix_ms, MS_PER_DAY);
+    const int64_t days = floor_div(unix_ms, MS_PER_DAY);
     /* Not unix_ms - days * MS_PER_DAY: the product can lie below INT64_MIN. */
-    int64_t ms = unix_ms % MS_PER_DAY + (unix_ms % MS_PER_DAY < 0 ? MS_PER_DAY : 0);
+    const int64_t ms = unix_ms % MS_PER_DAY + (unix_ms % MS_PER_DAY < 0 ? MS_PER_DAY : 0);
 
-    int64_t shifted = days + 719468;
-    int64_t era = floor_div(shifted, 146097);
-    int64_t day_of_era = shifted - era * 146097;
-    int64_t year_of_era =
+    const int64_t shifted = days + 719468;
+    const int64_t era = floor_div(shifted, 146097);
+    const int64_t day_of_era = shifted - era * 146097;
+    const int64_t year_of_era =
         (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-    int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    int64_t month_from_march = (5 * day_of_year + 2) / 153;
-    int64_t day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    int64_t month = month_from_march < 10 ? month_from_march + 3 : month_from_march - 9;
-    int64_t year = year_of_era + era * 400 + (month <= 2);
+    const int64_t day_of_year =
+        day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    const int64_t month_from_march = (5 * day_of_year + 2) / 153;
+    const int64_t day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    const int64_t month = month_from_march < 10 ? month_from_march + 3 : month_from_march - 9;
+    const int64_t year = year_of_era + era * 400 + (month <= 2);
 
     snprintf(buffer, size,
              "%s%04" PRId64 "-%02" PRId64 "-%02" PRId64 "T%02" PRId64 ":%02" PRId64 ":%02" PRId64
@@ -132,8 +135,8 @@ const char *sf_format_time_ms(int64_t unix_ms, char *buffer, size_t size)
 const char *sf_format_duration_ms(int64_t duration_ms, char *buffer, size_t size)
 {
     const char *sign = duration_ms < 0 ? "-" : "";
-    uint64_t ms = duration_ms < 0 ? 0 - (uint64_t)duration_ms : (uint64_t)duration_ms;
-    uint64_t s = ms / 1000;
+    const uint64_t ms = duration_ms < 0 ? 0 - (uint64_t)duration_ms : (uint64_t)duration_ms;
+    const uint64_t s = ms / 1000;
     if (ms < 1000)
         snprintf(buffer, size, "%s%" PRIu64 "ms", sign, ms);
     else if (s < 60)

@@ -35,7 +35,7 @@ size_t sf_utf8_next(const char *text, size_t size, uint32_t *ret_code)
     }
     if (code < smallest || code > 0x10FFFF || (code >= 0xD800 && code <= 0xDFFF))
         return 0;
-    if (ret_code)
+    if (ret_code != NULL)
         *ret_code = code;
     return length;
 }

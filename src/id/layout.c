@@ -43,7 +43,7 @@ int sf_layout_parse(const char *text, struct sf_layout *ret_layout)
         text++;
     }
     struct sf_layout layout = {widths[0], widths[1], widths[2], widths[3]};
-    int rc = sf_layout_validate(&layout, NULL);
+    const int rc = sf_layout_validate(&layout, NULL);
     if (rc == 0)
         *ret_layout = layout;
     return rc;
@@ -98,7 +98,7 @@ static struct shifts shifts_of(const struct sf_layout *layout)
 
 int sf_id_encode(const struct sf_layout *layout, const struct sf_id_parts *parts, uint64_t *ret_id)
 {
-    int rc = sf_layout_validate(layout, NULL);
+    const int rc = sf_layout_validate(layout, NULL);
     if (rc < 0)
         return rc;
     if (parts->timestamp_ms > sf_layout_max_timestamp(layout) ||
@@ -114,7 +114,7 @@ int sf_id_encode(const struct sf_layout *layout, const struct sf_id_parts *parts
 
 int sf_id_decode(const struct sf_layout *layout, uint64_t id, struct sf_id_parts *ret_parts)
 {
-    int rc = sf_layout_validate(layout, NULL);
+    const int rc = sf_layout_validate(layout, NULL);
     if (rc < 0)
         return rc;
     if (id > INT64_MAX)
@@ -133,7 +133,7 @@ int sf_id_unix_ms(const struct sf_layout *layout, int64_t epoch_ms, uint64_t id,
                   int64_t *ret_unix_ms)
 {
     struct sf_id_parts parts;
-    int rc = sf_id_decode(layout, id, &parts);
+    const int rc = sf_id_decode(layout, id, &parts);
     if (rc < 0)
         return rc;
     int64_t unix_ms;

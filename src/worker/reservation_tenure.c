@@ -129,7 +129,7 @@ void sf_tenure_write(struct sf_res_step *s, enum sf_coord_op op, struct sf_tenur
     memcpy(write->body.version, res->params.version, sizeof write->body.version);
     write->since_ms = res->claim.since_ms;
 
-    unsigned i = tenure->outstanding_count++;
+    const unsigned i = tenure->outstanding_count++;
     memcpy(tenure->outstanding[i].nonce, slot->nonce, sizeof slot->nonce);
     tenure->outstanding[i].reserved_until_ms = reserved_until_ms;
     tenure->outstanding[i].release = op == SF_COORD_RELEASE;

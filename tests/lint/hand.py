@@ -80,28 +80,6 @@ def check_cmocka(tree):
             tree.complain(path, line_of(text, match.start()), f'cmocka is included by "{CMOCKA_HEADER[len("tests/"):]}" only')
 
 
-def check_headers(tree):
-    """Every header compiles alone; the installed ones also as strict C11 and as C++."""
-    includes = ["-I", str(tree.source / "include"), "-I", str(tree.source / "src")]
-    if tree.generated:
-        includes += ["-I", tree.generated]
-    for path in tree.files("include", "src", suffixes=(".h",)):
-        public = path.is_relative_to(tree.source / "include")
-        name = path.relative_to(tree.source / ("include" if public else "src"))
-        modes = [["-x", "c", "-std=gnu17", "-D_GNU_SOURCE"]]
-        if public:
-            modes.append(["-x", "c", "-std=c11", "-pedantic-errors"])
-            if shutil.which("c++"):
-                modes.append(["-x", "c++", "-std=c++17", "-pedantic-errors"])
-        for mode in modes:
-            compiler = "c++" if "c++" in mode else tree.compiler
-            run = subprocess.run([compiler, "-fsyntax-only", "-Wall", "-Wextra", "-Werror", *mode, *includes, "-"], check=False,
-                                 input=f"#include <{name}>\n#include <{name}>\nextern int sf_unit;\n", capture_output=True, text=True)
-            if run.returncode != 0:
-                first = next((line for line in run.stderr.splitlines() if "error" in line), run.stderr.strip())
-                tree.complain(path, 1, f"does not compile alone ({' '.join(mode)}): {first}")
-
-
 def check_format(tree):
     program = shutil.which("clang-format")
     if not program:

@@ -7,6 +7,7 @@ from pathlib import Path
 from unittest import mock
 
 import check_tree
+import compiled
 import documents
 import hand
 import pending
@@ -262,10 +263,42 @@ class Hand(Rules):
 
     def test_headers(self):
         alone = {"src/wire/frame.h": None}  # it has no guard
-        self.assertEqual(self.violations(alone, hand.check_headers), [])
-        self.finds({**alone, "src/base/b.h": "uint32_t x(void);\n"}, "does not compile alone", hand.check_headers)
-        self.finds({**alone, "src/base/b.h": "struct twice {\n    int a;\n};\n"}, "does not compile alone", hand.check_headers)
-        self.finds({**alone, "include/snowfleet/y.h": "#ifndef Y\n#define Y\nextern int class;\n#endif\n"}, "c++", hand.check_headers)
+        self.assertEqual(self.violations(alone, compiled.check_headers), [])
+        self.finds({**alone, "src/base/b.h": "uint32_t x(void);\n"}, "does not compile alone", compiled.check_headers)
+        self.finds({**alone, "src/base/b.h": "struct twice {\n    int a;\n};\n"}, "does not compile alone", compiled.check_headers)
+        self.finds({**alone, "include/snowfleet/y.h": "#ifndef Y\n#define Y\nextern int class;\n#endif\n"}, "c++", compiled.check_headers)
+
+    def test_pointers(self):
+        text = "int f(const char *p, int *q, int n);\nint f(const char *p, int *q, int n)\n{\n    %s\n    return n;\n}\n"
+        clean = {name: None for name in CLEAN if name.endswith(".c")}
+        for statement in ("if (p)", "if (!p)", "if ((q))", "while (q)", "if (n > 0 && p)", "if (p || n)", "n = p ? 1 : 0;", "for (; q;)",
+                          "do n++; while (p);", "const _Bool b = p; if (b)", "if (MACRO(p))"):
+            with self.subTest(statement=statement):
+                source = "#define MACRO(x) ((x) ? 1 : 0)\n" + text % (statement + ("" if statement.endswith(";") else " n++;"))
+                self.finds({**clean, "src/base/b.c": source}, "src/base/b.c:5: a pointer as a condition", compiled.check_expressions)
+        for statement in ("if (p != 0)", "if (!n)", "if (*p)", "if (p == 0 && q != 0)", "n = *q ? 1 : 0;", "for (;;)", "if (p && n) /* */"):
+            with self.subTest(statement=statement):
+                found = self.violations({**clean, "src/base/b.c": text % (statement + " n++;")}, compiled.check_expressions)
+                self.assertEqual(len(found), int("p &&" in statement), found)
+
+    def test_locals(self):
+        text = "#include <stdbool.h>\nenum e { A }; int f(int n);\nint f(int n)\n{\n    %s\n    return n;\n}\n"
+        clean = {name: None for name in CLEAN if name.endswith(".c")}
+        for statement in ("int m = n; n = m;", "unsigned long m = 3; n += (int)m;", "bool m = n > 0; n = m;", "double m = n; n = (int)m;",
+                          "enum e m = A; n = (int)m;", "for (int i = n; i < n;) n--;"):
+            with self.subTest(statement=statement):
+                self.finds({**clean, "src/base/b.c": text % statement}, "src/base/b.c:5: a local that does not change", compiled.check_expressions)
+        for statement in ("const int m = n; n = m;", "int m = n; m++; n = m;", "int m = 0; m = n;", "int m = 0; m += n;", "int m = 0; int *p = &m; n = *p;",
+                          "int m; m = n;", "static int m = 1; n = m;", "int a = 1, b = 2; b = a; n = b;", "volatile int m = 1; n = m;",
+                          "char m[2] = {1}; n = m[0];"):
+            with self.subTest(statement=statement):
+                self.assertEqual(self.violations({**clean, "src/base/b.c": text % statement}, compiled.check_expressions), [])
+
+    def test_macros_of_others(self):
+        output = ('Match #1:\n\n/t/src/a.c:3:9: note: "pointer" binds here\n    if (p)\n\nMatch #2:\n\n/t/src/a.c:4:5: note: "pointer" binds here\n'
+                  "    EACH(x)\n    ^\n/usr/include/x.h:9:1: note: expanded from macro 'EACH'\n\nMatch #3:\n\n"
+                  '/usr/include/x.h:7:9: note: "local" binds here\n')
+        self.assertEqual(compiled.matches(output, Path("/t")), {("/t/src/a.c", 3, "pointer")})
 
     def test_format(self):
         clean = {"src/config/options.c": "int y;\n"}
@@ -315,7 +348,7 @@ class Documents(Rules):
 
 class Whole(unittest.TestCase):
     def test_every_rule_is_run(self):
-        rules = {getattr(module, name) for module in (rooms, structure, hand, documents) for name in dir(module) if name.startswith("check_")}
+        rules = {getattr(module, name) for module in (rooms, structure, hand, compiled, documents) for name in dir(module) if name.startswith("check_")}
         helpers = {structure.check_functions, documents.check_listed}
         self.assertEqual(rules - helpers, set(check_tree.RULES + check_tree.SLOW_RULES))
 
