@@ -388,6 +388,10 @@ static void free_admin(struct sf_admin *admin)
 int sf_admin_create(const struct sf_admin_options *options, struct sf_admin **ret_admin,
                     struct sf_error *err)
 {
+    const struct sf_admin_host *host = &options->host;
+    SF_ASSERT(host->readiness != NULL && host->live != NULL && host->started != NULL &&
+              host->status != NULL && host->fleet != NULL && host->mint != NULL &&
+              host->drain != NULL && host->is_fleet_admin != NULL);
     struct sf_admin *admin = calloc(1, sizeof *admin);
     if (admin == NULL)
         return sf_error_set(err, -ENOMEM, "admin: out of memory");

@@ -46,6 +46,12 @@ static int mint(void *ctx, uint32_t n, uint64_t *ids, char *reason, size_t reaso
     return 0;
 }
 
+static bool is_fleet_admin(void *ctx, const char *address)
+{
+    (void)ctx;
+    return address[0] == 'a';
+}
+
 static void drain(void *ctx)
 {
     (void)ctx;
@@ -57,7 +63,7 @@ static uint16_t port(void)
     if (admin == NULL) {
         const struct sf_admin_options options = {
             .address = {.host = "127.0.0.1"},
-            .host = {NULL, readiness, live, started, object, object, mint, drain},
+            .host = {NULL, readiness, live, started, object, object, mint, drain, is_fleet_admin},
             .metrics = sf_metrics_create(),
             .log = sf_log_create(STDERR_FILENO, SF_LOG_ERROR, SF_LOG_TEXT)};
         struct sf_error err;
