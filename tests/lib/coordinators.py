@@ -50,6 +50,9 @@ class ZooKeeper(contextlib.AbstractContextManager):
     def ports(self):
         return [server.port for server in self.ensemble.servers]
 
+    def pids(self):
+        return [server.pid for server in self.ensemble.servers]
+
     def url(self, ports=None):
         return "zk://" + ",".join(f"127.0.0.1:{port}" for port in ports or self.ports())
 
@@ -112,6 +115,23 @@ class ZooKeeper(contextlib.AbstractContextManager):
         with self.client() as client:
             client.delete(path)
 
+    @staticmethod
+    def change_at(port, path, content):
+        """Of a server that somebody else started: makes or sets a node; None deletes it."""
+        client = zk.Client(port)
+        try:
+            if content is None:
+                client.delete(path)
+                return
+            try:
+                client.set(path, content)
+            except zk.ZooKeeperError as error:
+                if error.code != zk.NO_NODE:
+                    raise
+                client.create(path, content)
+        finally:
+            client.close()
+
     def counters(self, path):
         with self.client() as client:
             return client.counters(path)
@@ -147,6 +167,9 @@ class Etcd(contextlib.AbstractContextManager):
 
     def ports(self):
         return list(self.cluster.ports)
+
+    def pids(self):
+        return [self.cluster.pid(i) for i in range(self.members)]
 
     def url(self, ports=None):
         return "etcd://" + ",".join(f"127.0.0.1:{port}" for port in ports or self.ports())
@@ -193,6 +216,14 @@ class Etcd(contextlib.AbstractContextManager):
 
     def delete(self, path):
         self.cluster.any_post("/v3/kv/deleterange", {"key": etcd.b64(path)})
+
+    @staticmethod
+    def change_at(port, path, content):
+        """Of a member that somebody else started: sets a key; None deletes it."""
+        if content is not None:
+            etcd.post(port, "/v3/kv/put", {"key": etcd.b64(path), "value": base64.b64encode(content).decode()})
+        elif int(etcd.post(port, "/v3/kv/deleterange", {"key": etcd.b64(path)}).get("deleted", 0)) != 1:
+            raise OSError(f"{path} is not there")
 
     def counters(self, path):
         found = self._read(path)

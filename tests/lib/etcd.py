@@ -45,6 +45,14 @@ def b64(text):
     return base64.b64encode(text.encode()).decode()
 
 
+def post(port, path, body, timeout_s=10):
+    """One request to a member of a plain cluster that somebody else started."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"})
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(request, timeout=timeout_s) as answer:
+        return json.load(answer)
+
+
 class Certificates:
     """A CA, a server certificate for 127.0.0.1 and localhost, a client certificate without a common name (etcd's gateway refuses one
     with it as soon as users are on), and a second CA that signed nothing here."""
