@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
+#include <string.h>
 #include <unistd.h>
 
 int sf_secret_check(const struct stat *info, const char *what, const char *path,
@@ -50,5 +52,39 @@ int sf_secret_check_path(const char *path, const char *what, struct sf_error *er
     const int rc = sf_secret_open(path, what, &fd, err);
     if (rc == 0)
         close(fd);
+    return rc;
+}
+
+int sf_secret_read_line(const char *path, const char *what, char ret_line[SF_SECRET_LINE_MAX],
+                        struct sf_error *err)
+{
+    char bytes[SF_SECRET_LINE_MAX + 8]; /* some ends of lines may follow */
+    size_t size = 0;
+    int fd = -1;
+    int rc = sf_secret_open(path, what, &fd, err);
+    if (rc < 0)
+        return rc;
+    ssize_t got;
+    while (size < sizeof bytes && (got = read(fd, bytes + size, sizeof bytes - size)) != 0) {
+        if (got > 0)
+            size += (size_t)got;
+        else if (errno != EINTR)
+            break;
+    }
+    if (size < sizeof bytes && got < 0)
+        rc = cannot(path, what, err);
+    close(fd);
+    while (size > 0 && (bytes[size - 1] == '\n' || bytes[size - 1] == '\r'))
+        size--;
+    const bool is_line = size > 0 && size < SF_SECRET_LINE_MAX &&
+                         memchr(bytes, '\0', size) == NULL && memchr(bytes, '\n', size) == NULL;
+    if (rc == 0 && !is_line)
+        rc = sf_error_set(err, -EINVAL, "%s: %s must hold one line of 1 to %d bytes", what, path,
+                          SF_SECRET_LINE_MAX - 1);
+    if (rc == 0) {
+        memcpy(ret_line, bytes, size);
+        ret_line[size] = '\0';
+    }
+    explicit_bzero(bytes, sizeof bytes);
     return rc;
 }

@@ -15,6 +15,14 @@ int sf_secret_check(const struct stat *info, const char *what, const char *path,
 /* Opens it for reading (close-on-exec) and checks what was opened. Returns 0 or a negative errno
  * code. */
 int sf_secret_open(const char *path, const char *what, int *ret_fd, struct sf_error *err);
+/* The longest secret of one line, with its NUL. */
+#define SF_SECRET_LINE_MAX 1024
+
+/* Reads a secret that is one line, as a password is: 1 to SF_SECRET_LINE_MAX - 1 bytes without NUL;
+ * ends of lines behind it are cut off. ret_line is NUL-terminated; whoever has it wipes it. Returns
+ * 0, or a negative errno code as sf_secret_open, with -EINVAL for what is not one line. */
+int sf_secret_read_line(const char *path, const char *what, char ret_line[SF_SECRET_LINE_MAX],
+                        struct sf_error *err);
 /* Checks the file at the path, for libraries that open it themselves. */
 int sf_secret_check_path(const char *path, const char *what, struct sf_error *err);
 
