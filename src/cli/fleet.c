@@ -161,18 +161,3 @@ int sf_cli_fleet_list(
         code = list_one(fleet, d, true, each, ctx);
     return code;
 }
-
-const char *sf_cli_slot_state(const struct sf_coord_completion *found,
-                              const struct sf_coord_slot *slot, int64_t now_ms,
-                              const struct sf_coord_claim **ret_holder)
-{
-    *ret_holder = NULL;
-    if (slot->state != SF_COORD_RECORD_OK)
-        return "broken";
-    for (size_t i = 0; i < found->claim_count; i++)
-        if (strcmp(found->claims[i].name, slot->claim) == 0)
-            *ret_holder = &found->claims[i];
-    if (*ret_holder != NULL)
-        return "held";
-    return slot->reserved_until_ms > now_ms ? "quarantined" : "free";
-}

@@ -59,9 +59,4 @@ int sf_cli_fleet_list(struct sf_cli_fleet *fleet, const struct sf_coord_config *
                                   const struct sf_coord_completion *found),
                       void *ctx);
 
-/* "held", "quarantined", "free", "broken", with the claim that holds it (or NULL). */
-const char *sf_cli_slot_state(const struct sf_coord_completion *found,
-                              const struct sf_coord_slot *slot, int64_t now_ms,
-                              const struct sf_coord_claim **ret_holder);
-
 #endif

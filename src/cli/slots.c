@@ -1,27 +1,19 @@
 /* cli/slots.c - `snowfleet slots`: every slot as the coordinator has it. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "base/parse.h"
 #include "cli/fleet.h"
 #include "coord/layout_json.h"
+#include "coord/records.h"
 
 struct view {
     bool as_json, all;
     json_t *slots;
     int64_t now_ms;
-    uint64_t held, free, quarantined, broken, waiting, untouched;
+    uint64_t states[SF_SLOT_STATES], waiting, untouched;
     bool headed;
 };
-
-static void count(struct view *view, const char *state)
-{
-    view->held += strcmp(state, "held") == 0;
-    view->free += strcmp(state, "free") == 0;
-    view->quarantined += strcmp(state, "quarantined") == 0;
-    view->broken += strcmp(state, "broken") == 0;
-}
 
 static void show_text(struct view *view, uint64_t datacenter, const struct sf_coord_slot *slot,
                       const char *state, const struct sf_coord_claim *holder)
@@ -62,14 +54,16 @@ static int show_datacenter(void *ctx, uint64_t datacenter, const struct sf_coord
     for (size_t i = 0; i < found->slot_count; i++) {
         const struct sf_coord_slot *slot = &found->slots[i];
         const struct sf_coord_claim *holder;
-        const char *state = sf_cli_slot_state(found, slot, view->now_ms, &holder);
-        count(view, state);
+        const enum sf_slot_state state =
+            sf_slot_state(slot, found->claims, found->claim_count, view->now_ms, &holder);
+        const char *name = sf_slot_state_name(state);
+        view->states[state]++;
         if (view->as_json)
-            json_array_append_new(view->slots, slot_json(datacenter, slot, state, holder));
-        else if (!view->all && slot->fence == 0 && strcmp(state, "free") == 0)
+            json_array_append_new(view->slots, slot_json(datacenter, slot, name, holder));
+        else if (!view->all && slot->fence == 0 && state == SF_SLOT_FREE)
             view->untouched++;
         else
-            show_text(view, datacenter, slot, state, holder);
+            show_text(view, datacenter, slot, name, holder);
     }
     for (size_t i = 0; i < found->claim_count; i++)
         view->waiting += found->claims[i].slot < 0;
@@ -93,14 +87,18 @@ static int show(struct sf_cli_fleet *fleet, const char *name, const uint64_t *on
         sf_cli_print_json(json_pack(
             "{s:s, s:s, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:o}", "fleet", name, "fleet_id",
             config.fleet_id, "epoch_ms", (json_int_t)config.epoch_ms, "layout",
-            sf_layout_json(&config.layout), "held", (json_int_t)view->held, "free",
-            (json_int_t)view->free, "quarantined", (json_int_t)view->quarantined, "broken",
-            (json_int_t)view->broken, "waiting", (json_int_t)view->waiting, "slots", view->slots));
+            sf_layout_json(&config.layout), "held", (json_int_t)view->states[SF_SLOT_HELD], "free",
+            (json_int_t)view->states[SF_SLOT_FREE], "quarantined",
+            (json_int_t)view->states[SF_SLOT_QUARANTINED], "broken",
+            (json_int_t)view->states[SF_SLOT_BROKEN], "waiting", (json_int_t)view->waiting, "slots",
+            view->slots));
     } else {
         json_decref(view->slots);
         (void)printf("%" PRIu64 " held, %" PRIu64 " free, %" PRIu64 " quarantined, %" PRIu64
                      " broken; %" PRIu64 " workers wait for a slot\n",
-                     view->held, view->free, view->quarantined, view->broken, view->waiting);
+                     view->states[SF_SLOT_HELD], view->states[SF_SLOT_FREE],
+                     view->states[SF_SLOT_QUARANTINED], view->states[SF_SLOT_BROKEN],
+                     view->waiting);
     }
     return sf_cli_end();
 }

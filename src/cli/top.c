@@ -13,6 +13,7 @@
 #include "base/ticks.h"
 #include "cli/fleet.h"
 #include "cli/worker.h"
+#include "coord/records.h"
 
 #define ERROR_ROWS 4 /* of a terminal, kept free for an error that is too long for a line */
 
@@ -29,7 +30,7 @@ struct screen {
     const struct sf_cli_admin *like;
     uint32_t timeout_ms;
     double ids_per_s;
-    uint64_t workers, silent, held, free, quarantined, broken, waiting;
+    uint64_t workers, silent, states[SF_SLOT_STATES], waiting;
 };
 
 static void ask_worker(struct screen *screen, const char *address)
@@ -46,12 +47,11 @@ static void ask_worker(struct screen *screen, const char *address)
     json_decref(status);
 }
 
-static void count_state(struct screen *screen, const char *state)
+/* As a worker's /fleet names it. */
+static void count_state(struct screen *screen, const char *name)
 {
-    screen->held += strcmp(state, "held") == 0;
-    screen->free += strcmp(state, "free") == 0;
-    screen->quarantined += strcmp(state, "quarantined") == 0;
-    screen->broken += strcmp(state, "broken") == 0;
+    for (int state = 0; state < SF_SLOT_STATES; state++)
+        screen->states[state] += strcmp(name, sf_slot_state_name(state)) == 0;
 }
 
 static int draw_datacenter(void *ctx, uint64_t datacenter, const struct sf_coord_completion *found)
@@ -59,10 +59,9 @@ static int draw_datacenter(void *ctx, uint64_t datacenter, const struct sf_coord
     struct screen *screen = ctx;
     const int64_t now_ms = sf_real_ns() / SF_NS_PER_MS;
     (void)datacenter;
-    for (size_t i = 0; i < found->slot_count; i++) {
-        const struct sf_coord_claim *holder;
-        count_state(screen, sf_cli_slot_state(found, &found->slots[i], now_ms, &holder));
-    }
+    for (size_t i = 0; i < found->slot_count; i++)
+        screen->states[sf_slot_state(&found->slots[i], found->claims, found->claim_count, now_ms,
+                                     NULL)]++;
     for (size_t i = 0; i < found->claim_count; i++) {
         screen->waiting += found->claims[i].slot < 0;
         ask_worker(screen, found->claims[i].admin);
@@ -116,8 +115,9 @@ static int draw(const struct sf_cli_admin *admin, struct sf_cli_fleet *fleet, FI
                   "%" PRIu64 " workers (%" PRIu64 " silent), %.0f IDs/s; slots: %" PRIu64
                   " held, %" PRIu64 " free, %" PRIu64 " "
                   "quarantined, %" PRIu64 " broken; %" PRIu64 " workers wait\n\n",
-                  screen.workers, screen.silent, screen.ids_per_s, screen.held, screen.free,
-                  screen.quarantined, screen.broken, screen.waiting);
+                  screen.workers, screen.silent, screen.ids_per_s, screen.states[SF_SLOT_HELD],
+                  screen.states[SF_SLOT_FREE], screen.states[SF_SLOT_QUARANTINED],
+                  screen.states[SF_SLOT_BROKEN], screen.waiting);
     sf_cli_worker_heading(to);
     (void)fwrite(lines, 1, size, to);
     free(lines);

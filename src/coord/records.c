@@ -34,12 +34,12 @@ static int get_int(const json_t *object, const char *key, int64_t min, int64_t m
                    struct sf_error *err)
 {
     json_t *value = NULL;
-    int rc = get_member(object, key, &value, err);
+    const int rc = get_member(object, key, &value, err);
     if (rc < 0)
         return rc;
     if (!json_is_integer(value))
         return sf_error_set(err, -EBADMSG, "\"%s\" is not an integer", key);
-    int64_t number = json_integer_value(value);
+    const int64_t number = json_integer_value(value);
     if (number < min || number > max)
         return sf_error_set(err, -EBADMSG,
                             "\"%s\" is %" PRId64 ", allowed are %" PRId64 " to %" PRId64, key,
@@ -51,7 +51,7 @@ static int get_int(const json_t *object, const char *key, int64_t min, int64_t m
 static int get_u64(const json_t *object, const char *key, uint64_t *ret, struct sf_error *err)
 {
     int64_t number = 0;
-    int rc = get_int(object, key, 0, INT64_MAX, &number, err);
+    const int rc = get_int(object, key, 0, INT64_MAX, &number, err);
     if (rc == 0)
         *ret = (uint64_t)number;
     return rc;
@@ -66,12 +66,12 @@ static int get_text(const json_t *object, const char *key, size_t size, char *to
                     struct sf_error *err)
 {
     json_t *value = NULL;
-    int rc = get_member(object, key, &value, err);
+    const int rc = get_member(object, key, &value, err);
     if (rc < 0)
         return rc;
     if (!json_is_string(value))
         return sf_error_set(err, -EBADMSG, "\"%s\" is not a string", key);
-    size_t length = json_string_length(value);
+    const size_t length = json_string_length(value);
     if (length >= size)
         return sf_error_set(err, -EBADMSG, "\"%s\" has %zu bytes, at most %zu are allowed", key,
                             length, size - 1);
@@ -112,7 +112,7 @@ static bool is_uuid(const char *text)
     if (strlen(text) != SF_UUID_SIZE - 1)
         return false;
     for (size_t i = 0; i < SF_UUID_SIZE - 1; i++) {
-        bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+        const bool dash = i == 8 || i == 13 || i == 18 || i == 23;
         if (dash ? text[i] != '-' : !is_hex(text + i, 1))
             return false;
     }
@@ -124,7 +124,7 @@ static bool is_uuid(const char *text)
 static void add_text(struct sf_strbuf *buf, const char *key, const char *text)
 {
     char clean[SF_COORD_ADDRESS_MAX];
-    size_t length = strnlen(text, sizeof clean - 1);
+    const size_t length = strnlen(text, sizeof clean - 1);
     memcpy(clean, text, length);
     clean[length] = '\0';
     json_t *probe = json_stringn(clean, length);
@@ -194,7 +194,7 @@ static int get_layout(const json_t *root, struct sf_layout *ret, struct sf_error
 static int get_datacenters(const json_t *root, struct sf_coord_config *config, struct sf_error *err)
 {
     json_t *list = NULL;
-    int rc = get_member(root, "datacenters", &list, err);
+    const int rc = get_member(root, "datacenters", &list, err);
     if (rc < 0)
         return rc;
     config->any_datacenter = json_is_null(list);
@@ -203,15 +203,15 @@ static int get_datacenters(const json_t *root, struct sf_coord_config *config, s
         return 0;
     if (!json_is_array(list))
         return sf_error_set(err, -EBADMSG, "\"datacenters\" is neither a list nor null");
-    size_t count = json_array_size(list);
+    const size_t count = json_array_size(list);
     if (count == 0 || count > SF_COORD_DATACENTERS_MAX)
         return sf_error_set(err, -EBADMSG, "\"datacenters\" has %zu entries, allowed are 1 to %d",
                             count, SF_COORD_DATACENTERS_MAX);
     bool seen[SF_COORD_DATACENTERS_MAX] = {false};
-    uint64_t max = sf_layout_max_datacenter(&config->layout);
+    const uint64_t max = sf_layout_max_datacenter(&config->layout);
     for (size_t i = 0; i < count; i++) {
         const json_t *entry = json_array_get(list, i);
-        int64_t number = json_is_integer(entry) ? json_integer_value(entry) : -1;
+        const int64_t number = json_is_integer(entry) ? json_integer_value(entry) : -1;
         if (number < 0 || (uint64_t)number > max)
             return sf_error_set(err, -EBADMSG,
                                 "\"datacenters\": entry %zu is not a number from 0 to %" PRIu64,
@@ -293,7 +293,7 @@ static int get_slot(const json_t *root, struct sf_coord_slot *slot, struct sf_er
     uint64_t sequence = 0;
     if (slot->claim[0] != '\0' && sf_claim_name_parse(slot->claim, guid, &sequence) < 0)
         return sf_error_set(err, -EBADMSG, "\"claim\" is not the name of a claim");
-    size_t digits = strlen(slot->nonce);
+    const size_t digits = strlen(slot->nonce);
     if (digits != 0 && (digits != SF_HEX128_SIZE - 1 || !is_hex(slot->nonce, digits)))
         return sf_error_set(err, -EBADMSG, "\"nonce\" is not 32 hexadecimal digits");
     return 0;
@@ -322,6 +322,37 @@ void sf_record_slot_fresh(uint64_t worker, int64_t floor_ms, int64_t now_ms,
                                   .state = SF_COORD_RECORD_OK,
                                   .reserved_until_ms = floor_ms,
                                   .updated_ms = now_ms};
+}
+
+static const struct sf_coord_claim *holder_of(const struct sf_coord_slot *slot,
+                                              const struct sf_coord_claim *claims, size_t count)
+{
+    for (size_t i = 0; slot->claim[0] != '\0' && i < count; i++)
+        if (strcmp(claims[i].name, slot->claim) == 0)
+            return &claims[i];
+    return NULL;
+}
+
+enum sf_slot_state sf_slot_state(const struct sf_coord_slot *slot,
+                                 const struct sf_coord_claim *claims, size_t claim_count,
+                                 int64_t now_ms, const struct sf_coord_claim **ret_holder)
+{
+    const bool readable = slot->state == SF_COORD_RECORD_OK;
+    const struct sf_coord_claim *holder = readable ? holder_of(slot, claims, claim_count) : NULL;
+    if (ret_holder != NULL)
+        *ret_holder = holder;
+    if (!readable)
+        return SF_SLOT_BROKEN;
+    if (holder != NULL)
+        return SF_SLOT_HELD;
+    return slot->reserved_until_ms > now_ms ? SF_SLOT_QUARANTINED : SF_SLOT_FREE;
+}
+
+const char *sf_slot_state_name(enum sf_slot_state state)
+{
+    static const char *const names[SF_SLOT_STATES] = {"free", "held", "quarantined", "broken"};
+    SF_ASSERT(state >= 0 && state < SF_SLOT_STATES);
+    return names[state];
 }
 
 /* Claim. */
@@ -385,7 +416,7 @@ int sf_claim_name_parse(const char *name, char ret_guid[SF_HEX128_SIZE], uint64_
 {
     const size_t prefix = strlen(CLAIM_PREFIX);
     const size_t guid = SF_HEX128_SIZE - 1;
-    size_t length = strnlen(name, SF_COORD_CLAIM_MAX);
+    const size_t length = strnlen(name, SF_COORD_CLAIM_MAX);
     if (length >= SF_COORD_CLAIM_MAX || length < prefix + guid + 1 + CLAIM_DIGITS_MIN ||
         memcmp(name, CLAIM_PREFIX, prefix) != 0 || !is_hex(name + prefix, guid) ||
         name[prefix + guid] != '-')
@@ -408,7 +439,7 @@ void sf_claim_name_format(const char *guid, uint64_t sequence, char to[SF_COORD_
 
 int sf_fleet_name_check(const char *name, struct sf_error *err)
 {
-    size_t length = strnlen(name, SF_COORD_FLEET_MAX);
+    const size_t length = strnlen(name, SF_COORD_FLEET_MAX);
     bool ok = length >= 1 && length < SF_COORD_FLEET_MAX && name[0] != '.';
     for (size_t i = 0; ok && i < length; i++)
         ok = (name[i] >= 'A' && name[i] <= 'Z') || (name[i] >= 'a' && name[i] <= 'z') ||

@@ -29,6 +29,22 @@ int sf_record_claim_decode(const char *bytes, size_t size, struct sf_coord_claim
 int sf_claim_name_parse(const char *name, char ret_guid[SF_HEX128_SIZE], uint64_t *ret_sequence);
 void sf_claim_name_format(const char *guid, uint64_t sequence, char to[SF_COORD_CLAIM_MAX]);
 
+/* What a slot is to those who look for one. */
+enum sf_slot_state {
+    SF_SLOT_FREE,        /* anybody may take it */
+    SF_SLOT_HELD,        /* a live claim has it */
+    SF_SLOT_QUARANTINED, /* nobody has it, but its last owner may still mint: until reserved_until_ms */
+    SF_SLOT_BROKEN,      /* its record is missing or garbage: nobody may take it */
+    SF_SLOT_STATES
+};
+/* By a slot and the live claims of its datacenter at one time. ret_holder (may be NULL): the claim
+ * that has it, or NULL. */
+enum sf_slot_state sf_slot_state(const struct sf_coord_slot *slot,
+                                 const struct sf_coord_claim *claims, size_t claim_count,
+                                 int64_t now_ms, const struct sf_coord_claim **ret_holder);
+/* "free", "held", "quarantined", "broken": in JSON, metrics and tables alike. */
+const char *sf_slot_state_name(enum sf_slot_state state);
+
 /* Is this a usable fleet name? Returns 0 or -EINVAL with the rule in err. */
 int sf_fleet_name_check(const char *name, struct sf_error *err);
 

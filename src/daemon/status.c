@@ -8,6 +8,7 @@
 
 #include "build_info.h"
 #include "coord/layout_json.h"
+#include "coord/records.h"
 #include "daemon/daemon.h"
 
 static json_t *integer(int64_t value)
@@ -343,24 +344,13 @@ static void admin_status(void *ctx, struct sf_strbuf *to)
     dump(status, to);
 }
 
-static const struct sf_coord_claim *claim_of(const struct sf_shared *shared,
-                                             const struct sf_coord_slot *slot)
-{
-    for (size_t i = 0; slot->claim[0] && i < shared->claim_count; i++)
-        if (strcmp(shared->claims[i].name, slot->claim) == 0)
-            return &shared->claims[i];
-    return NULL;
-}
-
 /* Under the mutex. */
 static json_t *slot_json(const struct sf_daemon *d, const struct sf_coord_slot *slot,
                          int64_t now_ms)
 {
-    const struct sf_coord_claim *claim = claim_of(&d->shared, slot);
-    const char *state = slot->state != SF_COORD_RECORD_OK  ? "broken"
-                        : claim                            ? "held"
-                        : slot->reserved_until_ms > now_ms ? "quarantined"
-                                                           : "free";
+    const struct sf_coord_claim *claim = NULL;
+    const char *state = sf_slot_state_name(
+        sf_slot_state(slot, d->shared.claims, d->shared.claim_count, now_ms, &claim));
     return json_pack("{s:i,s:I,s:s,s:s,s:o,s:o,s:I,s:I}", "datacenter",
                      (int)d->config->fleet_datacenter, "worker", (json_int_t)slot->worker, "state",
                      state, "node", slot->node, "address",

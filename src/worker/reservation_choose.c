@@ -4,16 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool claim_lives(const struct sf_coord_slot *slot, const struct sf_coord_claim *claims,
-                        size_t count)
-{
-    if (slot->claim[0] == '\0')
-        return false;
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(claims[i].name, slot->claim) == 0)
-            return true;
-    return false;
-}
+#include "coord/records.h"
 
 void sf_census_take(const struct sf_coord_slot *slots, size_t slot_count,
                     const struct sf_coord_claim *claims, size_t claim_count, int64_t now_ms,
@@ -22,16 +13,23 @@ void sf_census_take(const struct sf_coord_slot *slots, size_t slot_count,
     struct sf_census census = {.earliest_free_ms = -1, .read_mono_ms = ret->read_mono_ms};
     for (size_t i = 0; i < slot_count; i++) {
         const struct sf_coord_slot *slot = &slots[i];
-        if (slot->state != SF_COORD_RECORD_OK) {
+        switch (sf_slot_state(slot, claims, claim_count, now_ms, NULL)) {
+        case SF_SLOT_BROKEN:
             census.broken++;
-        } else if (claim_lives(slot, claims, claim_count)) {
+            break;
+        case SF_SLOT_HELD:
             census.held++;
-        } else if (slot->reserved_until_ms <= now_ms) {
+            break;
+        case SF_SLOT_FREE:
             census.free++;
-        } else {
+            break;
+        case SF_SLOT_QUARANTINED:
             census.quarantined++;
             if (census.earliest_free_ms < 0 || slot->reserved_until_ms < census.earliest_free_ms)
                 census.earliest_free_ms = slot->reserved_until_ms;
+            break;
+        case SF_SLOT_STATES:
+            break;
         }
     }
     *ret = census;
@@ -93,8 +91,7 @@ int sf_choose_slot(const struct sf_coord_slot *slots, size_t slot_count,
     size_t free_count = 0;
     for (size_t i = 0; i < slot_count; i++) {
         const struct sf_coord_slot *slot = &slots[i];
-        is_free[i] = slot->state == SF_COORD_RECORD_OK && slot->reserved_until_ms <= now_ms &&
-                     !claim_lives(slot, claims, claim_count) &&
+        is_free[i] = sf_slot_state(slot, claims, claim_count, now_ms, NULL) == SF_SLOT_FREE &&
                      (pinned_worker < 0 || slot->worker == (uint64_t)pinned_worker);
         free_count += is_free[i];
     }

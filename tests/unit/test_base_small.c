@@ -2,6 +2,8 @@
 #include "unit/cmocka_all.h"
 
 #include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -10,6 +12,7 @@
 #include "base/error.h"
 #include "base/random.h"
 #include "base/strbuf.h"
+#include "base/thread.h"
 #include "base/ticks.h"
 
 static void errors(void **state)
@@ -216,18 +219,45 @@ static void json_text(void **state)
     }
 }
 
+static void *count_blocked(void *ctx)
+{
+    sigset_t mask;
+    pthread_sigmask(SIG_SETMASK, NULL, &mask);
+    atomic_int *blocked = ctx;
+    int count = 0;
+    for (int number = 1; number < SIGRTMIN; number++)
+        count += sigismember(&mask, number) == 1;
+    atomic_store(blocked, count);
+    return NULL;
+}
+
+/* All but the two that nobody can block. */
+static void threads(void **state)
+{
+    (void)state;
+    pthread_t thread;
+    atomic_int joined = -1;
+    static atomic_int detached = -1; /* outlives this test */
+    assert_int_equal(sf_thread_start(&thread, "small", count_blocked, &joined), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_true(atomic_load(&joined) >= 29);
+    assert_int_equal(sf_thread_detach(count_blocked, &detached), 0);
+    while (atomic_load(&detached) < 0)
+        sf_sleep_ms(1);
+    assert_int_equal(atomic_load(&detached), atomic_load(&joined));
+    sigset_t mask;
+    pthread_sigmask(SIG_SETMASK, NULL, &mask);
+    assert_int_equal(sigismember(&mask, SIGTERM), 0); /* our own mask is as it was */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(errors),
-        cmocka_unit_test(errno_texts),
-        cmocka_unit_test(assertion_ends_with_70),
-        cmocka_unit_test(byte_order),
-        cmocka_unit_test(random_numbers),
-        cmocka_unit_test(prng),
-        cmocka_unit_test(ticks),
-        cmocka_unit_test(growing_text),
-        cmocka_unit_test(json_text),
+        cmocka_unit_test(threads),      cmocka_unit_test(errors),
+        cmocka_unit_test(errno_texts),  cmocka_unit_test(assertion_ends_with_70),
+        cmocka_unit_test(byte_order),   cmocka_unit_test(random_numbers),
+        cmocka_unit_test(prng),         cmocka_unit_test(ticks),
+        cmocka_unit_test(growing_text), cmocka_unit_test(json_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -298,6 +298,43 @@ static void test_fleet_names(void **state)
         assert_int_equal(sf_fleet_name_check(bad[i], &err), -EINVAL);
 }
 
+static void test_slot_states(void **state)
+{
+    (void)state;
+    static const struct {
+        enum sf_coord_record_state record;
+        const char *claim;
+        int64_t reserved_until_ms;
+        enum sf_slot_state wanted;
+        int holder; /* index; -1: none */
+    } table[] = {
+        {SF_COORD_RECORD_OK, "", 0, SF_SLOT_FREE, -1},
+        {SF_COORD_RECORD_OK, "", 1000, SF_SLOT_FREE, -1}, /* its last ms has passed */
+        {SF_COORD_RECORD_OK, "", 1001, SF_SLOT_QUARANTINED, -1},
+        {SF_COORD_RECORD_OK, "gone", 1000, SF_SLOT_FREE, -1},
+        {SF_COORD_RECORD_OK, "gone", 1001, SF_SLOT_QUARANTINED, -1},
+        {SF_COORD_RECORD_OK, "b", 5000, SF_SLOT_HELD, 1},
+        {SF_COORD_RECORD_OK, "b", 0, SF_SLOT_HELD, 1}, /* held and suspended */
+        {SF_COORD_RECORD_MISSING, "b", 0, SF_SLOT_BROKEN, -1},
+        {SF_COORD_RECORD_GARBAGE, "", 0, SF_SLOT_BROKEN, -1},
+    };
+    const struct sf_coord_claim claims[] = {{.name = "a"}, {.name = "b"}, {.name = ""}};
+    for (size_t i = 0; i < SF_COUNT(table); i++) {
+        struct sf_coord_slot slot = {.state = table[i].record,
+                                     .reserved_until_ms = table[i].reserved_until_ms};
+        snprintf(slot.claim, sizeof slot.claim, "%s", table[i].claim);
+        const struct sf_coord_claim *holder = &claims[0];
+        const enum sf_slot_state found =
+            sf_slot_state(&slot, claims, SF_COUNT(claims), 1000, &holder);
+        if (found != table[i].wanted)
+            fail_msg("%zu: %s", i, sf_slot_state_name(found));
+        assert_ptr_equal(holder, table[i].holder < 0 ? NULL : &claims[table[i].holder]);
+    }
+    static const char *const names[] = {"free", "held", "quarantined", "broken"};
+    for (int i = 0; i < SF_SLOT_STATES; i++)
+        assert_string_equal(sf_slot_state_name(i), names[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -309,6 +346,7 @@ int main(void)
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_claim_names),
+        cmocka_unit_test(test_slot_states),
         cmocka_unit_test(test_fleet_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
