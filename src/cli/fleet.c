@@ -82,17 +82,15 @@ int sf_cli_fleet_failed(const struct sf_cli_fleet *fleet, const struct sf_coord_
     const char *text = completion->text;
     switch (completion->reason) {
     case SF_COORD_MISSING:
-        return sf_cli_fail(SF_CLI_CONFIG, "%s: no such fleet (%s); snowfleet init makes one",
-                           fleet->url, text);
+    case SF_COORD_GARBAGE:
+    case SF_COORD_INVALID:
+        return sf_cli_fail(SF_CLI_CONFIG, "%s: %s", fleet->url, text);
+    case SF_COORD_EXISTS:
+        return sf_cli_fail(SF_CLI_FAILED, "%s: %s", fleet->url, text);
     case SF_COORD_AUTH:
         return sf_cli_fail(SF_CLI_CONFIG,
                            "%s: refused: %s; see --username, --password-file, --coordinator-cert",
                            fleet->url, text);
-    case SF_COORD_GARBAGE:
-        return sf_cli_fail(SF_CLI_CONFIG, "%s: what is there is not a fleet's: %s", fleet->url,
-                           text);
-    case SF_COORD_EXISTS:
-        return sf_cli_fail(SF_CLI_FAILED, "%s: the fleet exists already", fleet->url);
     case SF_COORD_STORAGE:
         return sf_cli_fail(SF_CLI_UNREACHABLE, "%s: %s %s: %s", fleet->url,
                            sf_coord_op_name(completion->op),

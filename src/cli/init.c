@@ -8,6 +8,7 @@
 
 #include "base/parse.h"
 #include "cli/fleet.h"
+#include "coord/init_plan.h"
 #include "coord/layout_json.h"
 
 /* After a loss of data every slot starts this far ahead: no worker that still holds a reservation
@@ -50,20 +51,20 @@ static int read_datacenters(const struct sf_cli_list *list, struct sf_coord_conf
                                "--datacenters: \"%s\" is not allowed; 0 to %" PRIu64
                                " is in this layout",
                                list->items[i], sf_layout_max_datacenter(&config->layout));
+        if (config->datacenter_count == SF_COORD_DATACENTERS_MAX)
+            return sf_cli_fail(SF_CLI_USAGE, "--datacenters: %zu are named; allowed are up to %d",
+                               list->count, SF_COORD_DATACENTERS_MAX);
         config->datacenters[config->datacenter_count++] = (uint16_t)d;
     }
     return -1;
 }
 
-static int check_layout(const struct sf_layout *layout)
+/* Asked before the coordinator is, which would say the same. */
+static int check_fleet(const struct sf_coord_config *config)
 {
-    if (layout->worker_bits > SF_COORD_WORKER_BITS_MAX ||
-        layout->datacenter_bits > SF_COORD_DATACENTER_BITS_MAX)
-        return sf_cli_fail(SF_CLI_USAGE,
-                           "--layout: init makes a record for every slot; allowed are up to %d "
-                           "worker and %d datacenter "
-                           "bits",
-                           SF_COORD_WORKER_BITS_MAX, SF_COORD_DATACENTER_BITS_MAX);
+    struct sf_error err = {0};
+    if (sf_init_check(config, &err) < 0)
+        return sf_cli_fail(SF_CLI_USAGE, "--layout, --datacenters: %s", err.text);
     return -1;
 }
 
@@ -248,22 +249,22 @@ int sf_cli_init(int argc, char **argv)
     int code = sf_cli_parse(&usage, argc, argv, NULL);
     if (code < 0 && if_missing && init.after_data_loss)
         code = sf_cli_fail(SF_CLI_USAGE, "--if-missing and --after-data-loss exclude each other");
-    if (code < 0)
-        code = check_layout(&init.config.layout);
+    uint8_t random[16];
+    sf_random_bytes(random, sizeof random);
+    sf_uuid4(random, init.config.fleet_id);
+    init.config.incarnation = 1;
     if (code < 0)
         code = read_datacenters(&datacenters, &init.config);
+    if (code < 0)
+        code = check_fleet(&init.config);
     struct sf_cli_fleet fleet = {0};
     if (code < 0)
         code = sf_cli_fleet_open(&to, &fleet);
     if (code < 0 && init.after_data_loss && !yes)
         code = confirm(fleet.url, to.fleet);
     if (code < 0) {
-        uint8_t random[16];
-        const int64_t now_ms = sf_real_ns() / SF_NS_PER_MS;
-        sf_random_bytes(random, sizeof random);
-        sf_uuid4(random, init.config.fleet_id);
+        const int64_t now_ms = sf_real_ns() / SF_NS_PER_MS; /* after who was asked has answered */
         init.config.created_ms = now_ms;
-        init.config.incarnation = 1;
         init.config.floor_ms = init.after_data_loss ? now_ms + (int64_t)window_ms : 0;
         code = make(&fleet, to.fleet, &init, if_missing, as_json);
     }

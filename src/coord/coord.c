@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "coord/request.h"
 
 #define CALL_GRACE_MS                                                                              \
     5000 /* beyond a request's deadline: only a defect of a backend lasts that long */
@@ -19,6 +20,7 @@
 void sf_coord_init(struct sf_coord *coord, const struct sf_coord_ops *ops,
                    const struct sf_coord_options *options)
 {
+    SF_ASSERT(ops->version_max > 0);
     *coord = (struct sf_coord){
         .ops = ops, .pid = getpid(), .sink = options->sink, .sink_ctx = options->sink_ctx};
 }
@@ -32,10 +34,15 @@ static bool is_inherited(const struct sf_coord *coord)
 void sf_coord_submit(struct sf_coord *coord, const struct sf_coord_request *request)
 {
     SF_ASSERT(request->op >= 0 && request->op < SF_COORD_OPS && request->deadline_ms >= 1);
+    struct sf_error err = {0};
     if (is_inherited(coord))
         coord->sink(coord->sink_ctx,
                     sf_coord_event_completion(request, SF_COORD_LOST, SF_COORD_SESSION,
                                               "this handle belongs to the process that forked"));
+    else if (sf_request_check(request, coord->ops->version_max, &err) < 0)
+        coord->sink(coord->sink_ctx,
+                    sf_coord_event_completion(request, SF_COORD_REFUSED, SF_COORD_INVALID, "%.*s",
+                                              SF_COORD_TEXT_MAX - 1, err.text));
     else
         coord->ops->submit(coord, request);
 }
@@ -93,9 +100,7 @@ void sf_coord_event_free(struct sf_coord_event *event)
 {
     if (event == NULL)
         return;
-    free(event->completion.config);
-    free(event->completion.slots);
-    free(event->completion.claims);
+    sf_completion_drop_results(&event->completion);
     free(event);
 }
 
@@ -190,7 +195,7 @@ static void wait_step(struct sf_coord_calls *calls, int64_t left_ms)
 {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
-    int64_t step_ns = (left_ms < 100 ? left_ms : 100) * SF_NS_PER_MS + until.tv_nsec;
+    const int64_t step_ns = (left_ms < 100 ? left_ms : 100) * SF_NS_PER_MS + until.tv_nsec;
     until.tv_sec += (time_t)(step_ns / SF_NS_PER_S);
     until.tv_nsec = (long)(step_ns % SF_NS_PER_S);
     pthread_cond_timedwait(&calls->changed, &calls->lock, &until);
@@ -198,14 +203,8 @@ static void wait_step(struct sf_coord_calls *calls, int64_t left_ms)
 
 static int64_t left_ms(int64_t end_ns)
 {
-    int64_t left_ns = end_ns - sf_mono_ns();
+    const int64_t left_ns = end_ns - sf_mono_ns();
     return left_ns <= 0 ? 0 : left_ns / SF_NS_PER_MS + 1;
-}
-
-static bool is_write(enum sf_coord_op op)
-{
-    return op == SF_COORD_INIT || op == SF_COORD_CLAIM || op == SF_COORD_UNCLAIM ||
-           op == SF_COORD_BIND || op == SF_COORD_RENEW || op == SF_COORD_RELEASE;
 }
 
 /* Takes the completion with this id out of the list; with the lock held. Answers to earlier calls
@@ -243,7 +242,7 @@ struct sf_coord_event *sf_coord_call(struct sf_coord *coord, struct sf_coord_cal
     pthread_mutex_unlock(&calls->lock);
 
     struct sf_coord_request rest = *request;
-    int64_t rest_ms = left_ms(end_ns);
+    const int64_t rest_ms = left_ms(end_ns);
     rest.deadline_ms = rest_ms > 0 ? (uint32_t)rest_ms : 1;
     sf_coord_submit(coord, &rest);
 
@@ -257,7 +256,7 @@ struct sf_coord_event *sf_coord_call(struct sf_coord *coord, struct sf_coord_cal
     pthread_mutex_unlock(&calls->lock);
     if (event == NULL)
         event = sf_coord_event_completion(
-            request, is_write(request->op) ? SF_COORD_UNKNOWN : SF_COORD_LOST, SF_COORD_UNREACHABLE,
-            "no answer within %u ms", request->deadline_ms + CALL_GRACE_MS);
+            request, sf_request_writes(request->op) ? SF_COORD_UNKNOWN : SF_COORD_LOST,
+            SF_COORD_UNREACHABLE, "no answer within %u ms", request->deadline_ms + CALL_GRACE_MS);
     return event;
 }

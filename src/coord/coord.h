@@ -27,12 +27,16 @@
 #include "base/ticks.h"
 #include "coord/types.h"
 
+#define SF_COORD_SESSION_MIN_MS 100
+#define SF_COORD_SESSION_MAX_MS 3600000
+#define SF_COORD_PASSWORD_FILE  "coordinator.password_file" /* as errors name it */
+
 struct sf_coord_options {
     const char *url;   /* local:///DIR, zk://..., zks://..., etcd://..., etcds://... */
     const char *fleet; /* fleet.name */
-    uint32_t session_timeout_ms;
-    const char *username;                    /* NULL: none */
-    const char *password_file;               /* NULL: none; must not be readable by others */
+    uint32_t session_timeout_ms; /* SF_COORD_SESSION_MIN_MS to _MAX_MS */
+    const char *username;                    /* NULL: none; else with password_file */
+    const char *password_file;               /* one line; must not be readable by others */
     const char *tls_ca, *tls_cert, *tls_key; /* NULL: none */
     struct sf_log *log;
     const struct sf_ticks *ticks;
@@ -45,7 +49,9 @@ struct sf_coord;
 /* What a backend is to the rest. All are called on the control thread, and only in the process that
  * opened the handle, unless it says otherwise. */
 struct sf_coord_ops {
-    const char *name; /* "local", "zookeeper", "etcd", "fake" */
+    const char *name;     /* "local", "zookeeper", "etcd", "fake" */
+    uint64_t version_max; /* the largest version that it can compare */
+    /* One that sf_request_check (coord/request.h) likes. */
     void (*submit)(struct sf_coord *coord, const struct sf_coord_request *request);
     void (*destroy)(struct sf_coord *coord);
     /* In a forked child, instead of destroy: threads, locks and the session are its parent's, so
@@ -65,8 +71,8 @@ struct sf_coord {
 void sf_coord_init(struct sf_coord *coord, const struct sf_coord_ops *ops,
                    const struct sf_coord_options *options);
 
-/* Copies the request. Control thread only. In a forked child the request completes at once as
- * LOST. */
+/* Copies the request. Control thread only. One that breaks the contract completes at once as
+ * REFUSED, INVALID (the sink is called before this returns); in a forked child, any as LOST. */
 void sf_coord_submit(struct sf_coord *coord, const struct sf_coord_request *request);
 
 /* Ends the session (claims left are deleted where that is possible within a second), completes what

@@ -2,9 +2,11 @@
 #include "coord/open.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "base/assert.h"
 #include "base/coordinator.h"
+#include "base/secret.h"
 #include "coord/etcd/etcd.h"
 #include "coord/local/local.h"
 #include "coord/records.h"
@@ -31,20 +33,51 @@ static open_function *const openers[SF_COORDINATOR_KINDS] = {
     [SF_COORDINATOR_ETCD] = ETCD_OPEN,
 };
 
+/* What does not depend on the backend. The password is read again by who uses it. */
+static int check_options(const struct sf_coord_options *options, struct sf_error *err)
+{
+    const int rc = sf_fleet_name_check(options->fleet, err);
+    if (rc < 0)
+        return rc;
+    if (options->session_timeout_ms < SF_COORD_SESSION_MIN_MS ||
+        options->session_timeout_ms > SF_COORD_SESSION_MAX_MS)
+        return sf_error_set(err, -EINVAL, "coordinator.session_timeout_ms %u: %d to %d is allowed",
+                            options->session_timeout_ms, SF_COORD_SESSION_MIN_MS,
+                            SF_COORD_SESSION_MAX_MS);
+    if ((options->username == NULL) != (options->password_file == NULL))
+        return sf_error_set(err, -EINVAL,
+                            "coordinator.username and coordinator.password_file need each other");
+    if ((options->tls_cert == NULL) != (options->tls_key == NULL))
+        return sf_error_set(err, -EINVAL,
+                            "coordinator.tls_cert and coordinator.tls_key need each other");
+    if (options->username == NULL)
+        return 0;
+    if (options->username[0] == '\0')
+        return sf_error_set(err, -EINVAL, "coordinator.username is empty");
+    char password[SF_SECRET_LINE_MAX];
+    const int code =
+        sf_secret_read_line(options->password_file, SF_COORD_PASSWORD_FILE, password, err);
+    explicit_bzero(password, sizeof password);
+    return code;
+}
+
 int sf_coord_open(const struct sf_coord_options *options, struct sf_coord **ret_coord,
                   struct sf_error *err)
 {
     SF_ASSERT(options->url != NULL && options->fleet != NULL && options->sink != NULL);
     SF_ASSERT(options->ticks != NULL);
-    const int rc = sf_fleet_name_check(options->fleet, err);
-    if (rc < 0)
-        return rc;
     const struct sf_coordinator_scheme *scheme = sf_coordinator_scheme(options->url, NULL);
+    int rc;
     if (scheme == NULL)
-        return sf_error_set(err, -EINVAL, "coordinator \"%s\": must be %s", options->url,
-                            SF_COORDINATOR_URL_FORMS);
-    if (openers[scheme->kind] == NULL)
-        return sf_error_set(err, -ENOTSUP, "coordinator \"%s\": this build has no %s backend",
-                            options->url, sf_coordinator_kind_name(scheme->kind));
-    return openers[scheme->kind](options, ret_coord, err);
+        rc = sf_error_set(err, -EINVAL, "must be %s", SF_COORDINATOR_URL_FORMS);
+    else if (openers[scheme->kind] == NULL)
+        rc = sf_error_set(err, -ENOTSUP, "this build has no %s backend",
+                          sf_coordinator_kind_name(scheme->kind));
+    else
+        rc = check_options(options, err);
+    if (rc == 0)
+        rc = openers[scheme->kind](options, ret_coord, err);
+    if (rc < 0)
+        sf_error_prefix(err, "coordinator \"%.200s\"", options->url);
+    return rc;
 }

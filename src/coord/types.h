@@ -143,7 +143,7 @@ struct sf_coord_claim_request {
  * last_ms, nonce, node, updated_ms). */
 struct sf_coord_write {
     struct sf_coord_slot slot;
-    struct sf_coord_version expected;   /* version 0 in incarnation 0 is refused as INVALID */
+    struct sf_coord_version expected;   /* incarnation 0 is refused as INVALID */
     struct sf_coord_version config;     /* ignored by RELEASE */
     struct sf_coord_claim_request body; /* BIND: the claim's content (guid ignored) */
     int64_t since_ms;                   /* BIND: the claim's since_ms */

@@ -130,7 +130,8 @@ static void config_missing(struct sf_res_step *s, const struct sf_coord_completi
         init->config = res->params.init_config;
         return;
     }
-    sf_res_why(res, "the fleet has no config: run `snowfleet init` (%s)", c->text);
+    sf_res_why(res, "%s",
+               c->text[0] != '\0' ? c->text : "the fleet has no config: run `snowfleet init`");
     sf_res_log(s, SF_LOG_WARN, "fleet.missing", "%s", res->why);
     sf_res_backoff(s);
 }

@@ -376,7 +376,7 @@ class Traps(unittest.TestCase):
         outcome, reason, _, text = driver.call("config")
         self.assertEqual((outcome, reason), ("refused", "missing"))
         self.assertIn("/no/such/snowfleet/", text)
-        self.assertIn("chroot", text)
+        self.assertIn("is the path in the coordinator's URL right?", text)
         for command in ("list", "claim", "watch", "slot 0"):
             self.assertEqual(driver.call(command)[:2], ("refused", "missing"), command)
         probe = zk.Client(self.server.port)

@@ -8,7 +8,9 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "coord/init_plan.h"
 #include "coord/records.h"
+#include "coord/request.h"
 #include "fakes/fake_tree.h"
 
 #define PATH_SIZE 256
@@ -149,11 +151,17 @@ struct job {
     struct sf_coord_completion *to;
 };
 
-static void refuse(struct job *job, enum sf_coord_reason reason, const char *text)
+static void refuse(struct job *job, struct sf_refusal refusal)
 {
     job->to->outcome = SF_COORD_REFUSED;
-    job->to->reason = reason;
-    snprintf(job->to->text, sizeof job->to->text, "%s", text);
+    job->to->reason = refusal.reason;
+    memcpy(job->to->text, refusal.text, sizeof job->to->text);
+}
+
+/* The path that refusals name. */
+static const char *root_of(const struct job *job)
+{
+    return job->handle->fleet;
 }
 
 static void config_path(const struct job *job, char path[PATH_SIZE])
@@ -184,41 +192,65 @@ static bool datacenter_exists(const struct job *job, const struct sf_fake_tree *
     return at < tree->count && strncmp(tree->nodes[at].path, prefix, strlen(prefix)) == 0;
 }
 
+/* What is there of the config: ret is filled when it is OK, err when it is garbage. */
+static enum sf_coord_record_state look_at_config(const struct job *job,
+                                                 const struct sf_fake_tree *tree,
+                                                 struct sf_coord_config *ret, struct sf_error *err)
+{
+    char path[PATH_SIZE];
+    config_path(job, path);
+    const struct sf_fake_node *node = sf_fake_tree_find(tree, path);
+    if (node == NULL)
+        return SF_COORD_RECORD_MISSING;
+    if (sf_record_config_decode(node->bytes, node->size, ret, err) < 0)
+        return SF_COORD_RECORD_GARBAGE;
+    ret->version = node->version;
+    return SF_COORD_RECORD_OK;
+}
+
 static bool load_config(struct job *job, const struct sf_fake_tree *tree,
                         struct sf_coord_config *ret)
 {
-    char path[PATH_SIZE];
-    struct sf_error err = {0, ""};
-    config_path(job, path);
-    const struct sf_fake_node *node = sf_fake_tree_find(tree, path);
-    if (node == NULL) {
-        refuse(job, SF_COORD_MISSING, "there is no config");
+    struct sf_error err = {0};
+    switch (look_at_config(job, tree, ret, &err)) {
+    case SF_COORD_RECORD_MISSING:
+        refuse(job, sf_refusal_no_fleet(root_of(job)));
         return false;
-    }
-    if (sf_record_config_decode(node->bytes, node->size, ret, &err) < 0) {
-        refuse(job, SF_COORD_GARBAGE, err.text);
+    case SF_COORD_RECORD_GARBAGE:
+        refuse(job, sf_refusal_config_garbage(root_of(job), err.text));
         return false;
+    case SF_COORD_RECORD_OK:
+        break;
     }
-    ret->version = node->version;
     return true;
+}
+
+/* What is there of a slot; err: why it is garbage. */
+static void look_at_slot(const struct job *job, const struct sf_fake_tree *tree,
+                         uint64_t datacenter, uint64_t worker, struct sf_coord_slot *ret,
+                         struct sf_error *err)
+{
+    char path[PATH_SIZE];
+    slot_path(job, datacenter, worker, path);
+    const struct sf_fake_node *node = sf_fake_tree_find(tree, path);
+    *ret = (struct sf_coord_slot){.worker = worker, .state = SF_COORD_RECORD_MISSING};
+    if (node == NULL)
+        return;
+    if (sf_record_slot_decode(node->bytes, node->size, worker, ret, err) < 0)
+        ret->state = SF_COORD_RECORD_GARBAGE;
+    ret->version = node->version;
 }
 
 static void load_slot(const struct job *job, const struct sf_fake_tree *tree, uint64_t worker,
                       struct sf_coord_slot *ret)
 {
-    char path[PATH_SIZE];
-    struct sf_error err = {0, ""};
-    slot_path(job, job->request->datacenter, worker, path);
-    const struct sf_fake_node *node = sf_fake_tree_find(tree, path);
-    *ret = (struct sf_coord_slot){.worker = worker, .state = SF_COORD_RECORD_MISSING};
-    if (node == NULL)
-        return;
-    if (sf_record_slot_decode(node->bytes, node->size, worker, ret, &err) < 0) {
-        ret->state = SF_COORD_RECORD_GARBAGE;
-        if (job->to->text[0] == '\0')
-            snprintf(job->to->text, sizeof job->to->text, "%.200s", err.text);
-    }
-    ret->version = node->version;
+    struct sf_error err = {0};
+    look_at_slot(job, tree, job->request->datacenter, worker, ret, &err);
+    if (ret->state == SF_COORD_RECORD_GARBAGE && job->to->text[0] == '\0')
+        memcpy(
+            job->to->text,
+            sf_refusal_slot_garbage(root_of(job), job->request->datacenter, worker, err.text).text,
+            sizeof job->to->text);
 }
 
 static struct sf_coord_version store_slot(struct job *job, uint64_t datacenter,
@@ -244,93 +276,66 @@ static void do_read_config(struct job *job)
         free(config);
 }
 
-static void init_slot(struct job *job, uint64_t datacenter, uint64_t worker)
+/* Returns false when it is refused. */
+static bool init_slot(struct job *job, uint64_t datacenter, uint64_t worker)
 {
-    const struct sf_coord_init *init = &job->request->u.init;
     struct sf_fake_store *store = job->handle->store;
-    struct sf_coord_slot slot;
-    struct sf_coord_request at = *job->request;
-    at.datacenter = datacenter;
-    struct job local = *job;
-    local.request = &at;
-    load_slot(&local, &store->tree, worker, &slot);
-    job->to->text[0] = '\0';
-    if (slot.state == SF_COORD_RECORD_OK && slot.reserved_until_ms >= init->config.floor_ms)
-        return;
-    if (slot.state == SF_COORD_RECORD_OK) {
-        slot.reserved_until_ms = init->config.floor_ms;
-        slot.nonce[0] = '\0';
-        slot.updated_ms = store->now_ms;
-    } else {
-        sf_record_slot_fresh(worker, init->config.floor_ms, store->now_ms, &slot);
-    }
-    store_slot(job, datacenter, &slot);
-}
-
-static bool check_init(struct job *job)
-{
-    const struct sf_coord_config *config = &job->request->u.init.config;
-    struct sf_coord_config back = {.floor_ms = 0};
-    struct sf_error err = {0, ""};
-    char *record = sf_record_config_encode(config);
-    int rc = sf_record_config_decode(record, strlen(record), &back, &err);
-    free(record);
-    if (rc < 0) {
-        refuse(job, SF_COORD_INVALID, err.text);
-        return false;
-    }
-    uint64_t datacenters = config->any_datacenter ? sf_layout_max_datacenter(&config->layout) + 1
-                                                  : config->datacenter_count;
-    if (datacenters * (sf_layout_max_worker(&config->layout) + 1) > SF_COORD_RECORDS_MAX) {
-        refuse(job, SF_COORD_INVALID, "too many records");
+    struct sf_coord_slot found, slot;
+    struct sf_error err = {0};
+    struct sf_refusal refusal = {0};
+    look_at_slot(job, &store->tree, datacenter, worker, &found, &err);
+    switch (sf_init_plan_slot(&job->request->u.init, root_of(job), datacenter, &found, err.text,
+                              store->now_ms, &slot, &refusal)) {
+    case SF_INIT_KEEP:
+        break;
+    case SF_INIT_WRITE:
+        store_slot(job, datacenter, &slot);
+        break;
+    case SF_INIT_REFUSED:
+        refuse(job, refusal);
         return false;
     }
     return true;
 }
 
-static void do_init(struct job *job)
+static void store_config(struct job *job, struct sf_coord_config *config)
 {
-    const struct sf_coord_init *init = &job->request->u.init;
-    struct sf_coord_config *config = calloc(1, sizeof *config);
-    SF_ASSERT(config != NULL);
-    bool ok = check_init(job);
-    struct sf_coord_config there = {.incarnation = 0};
-    if (ok && load_config(job, &job->handle->store->tree, &there)) {
-        if (!init->after_data_loss) {
-            refuse(job, SF_COORD_EXISTS, "the fleet is there already");
-            ok = false;
-        }
-    } else if (ok && job->to->reason == SF_COORD_GARBAGE && !init->after_data_loss) {
-        ok = false;
-    }
-    if (!ok) {
-        free(config);
-        return;
-    }
-    job->to->outcome = SF_COORD_DONE;
-    job->to->reason = SF_COORD_NO_REASON;
-    job->to->text[0] = '\0';
-    *config = init->config;
-    if (config->incarnation <= there.incarnation)
-        config->incarnation = there.incarnation + 1;
-    uint64_t datacenters = config->any_datacenter ? sf_layout_max_datacenter(&config->layout) + 1
-                                                  : config->datacenter_count;
-    for (uint64_t i = 0; i < datacenters; i++)
-        for (uint64_t worker = 0; worker <= sf_layout_max_worker(&config->layout); worker++)
-            init_slot(job, config->any_datacenter ? i : config->datacenters[i], worker);
     char path[PATH_SIZE];
     config_path(job, path);
     char *record = sf_record_config_encode(config);
     config->version =
         sf_fake_tree_put(&job->handle->store->tree, path, record, strlen(record), 0)->version;
     free(record);
-    job->to->config = config;
 }
 
-static int by_fence(const void *left, const void *right)
+static void do_init(struct job *job)
 {
-    const struct sf_coord_claim *a = left, *b = right;
-    return (a->fence > b->fence) - (a->fence < b->fence);
+    struct sf_coord_config there = {.incarnation = 0};
+    struct sf_coord_config *config = calloc(1, sizeof *config);
+    SF_ASSERT(config != NULL);
+    struct sf_error err = {0};
+    struct sf_refusal refusal = {0};
+    bool first = false;
+    const struct sf_init_found found = {
+        .state = look_at_config(job, &job->handle->store->tree, &there, &err),
+        .config = &there,
+        .why = err.text};
+    bool ok = sf_init_plan_config(&job->request->u.init, root_of(job), &found, config, &first,
+                                  &refusal) == 0;
+    if (!ok)
+        refuse(job, refusal);
+    if (ok && first)
+        store_config(job, config);
+    const size_t workers = ok ? sf_init_worker_count(config) : 0;
+    for (size_t i = 0; ok && i < sf_init_datacenter_count(config); i++)
+        for (uint64_t worker = 0; ok && worker < workers; worker++)
+            ok = init_slot(job, sf_init_datacenter(config, i), worker);
+    if (ok && !first)
+        store_config(job, config);
+    if (ok)
+        job->to->config = config;
+    else
+        free(config);
 }
 
 static void list_claims(struct job *job)
@@ -354,7 +359,7 @@ static void list_claims(struct job *job)
         (void)sf_record_claim_decode(node->bytes, node->size, claim, NULL);
         job->to->claim_count++;
     }
-    qsort(job->to->claims, job->to->claim_count, sizeof *job->to->claims, by_fence);
+    sf_claims_sort(job->to->claims, job->to->claim_count);
 }
 
 static void do_list(struct job *job)
@@ -362,8 +367,9 @@ static void do_list(struct job *job)
     struct sf_coord_config config = {.floor_ms = 0};
     if (!load_config(job, job->reads, &config))
         return;
-    if (!datacenter_exists(job, job->reads)) {
-        refuse(job, SF_COORD_MISSING, "there is no such datacenter");
+    if (!sf_config_has_datacenter(&config, job->request->datacenter) ||
+        !datacenter_exists(job, job->reads)) {
+        refuse(job, sf_refusal_no_datacenter(root_of(job), job->request->datacenter));
         return;
     }
     job->to->slot_count = (size_t)sf_layout_max_worker(&config.layout) + 1;
@@ -377,7 +383,7 @@ static void do_list(struct job *job)
 static void do_read_slot(struct job *job)
 {
     if (!datacenter_exists(job, job->reads)) {
-        refuse(job, SF_COORD_MISSING, "there is no such datacenter");
+        refuse(job, sf_refusal_no_datacenter(root_of(job), job->request->datacenter));
         return;
     }
     job->to->slots = calloc(1, sizeof *job->to->slots);
@@ -396,31 +402,14 @@ static void put_claim(struct job *job, const struct sf_coord_claim *claim)
     path_changed(job->handle->store, path);
 }
 
-static void fill_claim(struct sf_coord_claim *claim, const struct sf_coord_claim_request *body)
-{
-    memcpy(claim->node, body->node, sizeof claim->node);
-    memcpy(claim->address, body->address, sizeof claim->address);
-    memcpy(claim->admin, body->admin, sizeof claim->admin);
-    memcpy(claim->version, body->version, sizeof claim->version);
-}
-
 static void do_claim(struct job *job)
 {
     struct sf_fake_store *store = job->handle->store;
-    const struct sf_coord_claim_request *body = &job->request->u.claim;
-    char probe[SF_COORD_CLAIM_MAX];
-    struct sf_coord_claim claim = {.slot = -1, .since_ms = store->now_ms};
-    snprintf(probe, sizeof probe, "claim-%.32s-0000000000", body->guid);
-    if (strlen(body->guid) != SF_HEX128_SIZE - 1 ||
-        sf_claim_name_parse(probe, claim.guid, &claim.fence) < 0) {
-        refuse(job, SF_COORD_INVALID, "the guid is not 32 hexadecimal digits");
-        return;
-    }
     if (!datacenter_exists(job, &store->tree)) {
-        refuse(job, SF_COORD_MISSING, "there is no such datacenter");
+        refuse(job, sf_refusal_no_datacenter(root_of(job), job->request->datacenter));
         return;
     }
-    fill_claim(&claim, body);
+    struct sf_coord_claim claim = sf_request_claim(&job->request->u.claim, -1, store->now_ms);
     claim.fence = store->tree.revision + 1;
     sf_claim_name_format(claim.guid, claim.fence, claim.name);
     put_claim(job, &claim);
@@ -432,68 +421,48 @@ static void do_claim(struct job *job)
 
 static void do_unclaim(struct job *job)
 {
-    char guid[SF_HEX128_SIZE], path[PATH_SIZE];
-    uint64_t sequence = 0;
-    if (sf_claim_name_parse(job->request->u.claim_name, guid, &sequence) < 0) {
-        refuse(job, SF_COORD_INVALID, "not the name of a claim");
-        return;
-    }
+    char path[PATH_SIZE];
     claim_path(job, job->request->u.claim_name, path);
     path_changed(job->handle->store, path);
     sf_fake_tree_delete(&job->handle->store->tree, path);
 }
 
-static bool same_version(const struct sf_coord_version *a, const struct sf_coord_version *b)
-{
-    return a->incarnation == b->incarnation && a->version == b->version;
-}
-
-static bool check_write(struct job *job, struct sf_coord_claim *claim)
+static bool conditions_hold(struct job *job)
 {
     const struct sf_coord_write *write = &job->request->u.write;
+    const struct sf_fake_tree *tree = &job->handle->store->tree;
+    const uint64_t worker = write->slot.worker;
     char path[PATH_SIZE];
-    if ((write->expected.incarnation == 0 && write->expected.version == 0) ||
-        sf_claim_name_parse(write->slot.claim, claim->guid, &claim->fence) < 0) {
-        refuse(job, SF_COORD_INVALID, "no expected version, or not the name of a claim");
-        return false;
-    }
     struct sf_coord_config config = {.floor_ms = 0};
-    if (job->request->op != SF_COORD_RELEASE) {
-        if (!load_config(job, &job->handle->store->tree, &config))
-            return false;
-        if (!same_version(&config.version, &write->config)) {
-            refuse(job, SF_COORD_CONFIG_CHANGED, "the config has been changed");
-            return false;
-        }
-    }
-    claim_path(job, write->slot.claim, path);
     struct sf_coord_slot there;
-    if (sf_fake_tree_find(&job->handle->store->tree, path) == NULL) {
-        refuse(job, SF_COORD_CLAIM_GONE, "the claim is gone");
+    struct sf_error err = {0};
+    if (job->request->op != SF_COORD_RELEASE && !load_config(job, tree, &config))
         return false;
-    }
-    load_slot(job, &job->handle->store->tree, write->slot.worker, &there);
-    job->to->text[0] = '\0';
-    if (there.state == SF_COORD_RECORD_MISSING)
-        refuse(job, SF_COORD_MISSING, "there is no such record");
+    claim_path(job, write->slot.claim, path);
+    look_at_slot(job, tree, job->request->datacenter, worker, &there, &err);
+    if (job->request->op != SF_COORD_RELEASE && !sf_version_same(&config.version, &write->config))
+        refuse(job, sf_refusal_config_changed(write->config.version));
+    else if (sf_fake_tree_find(tree, path) == NULL)
+        refuse(job, sf_refusal_claim_gone(write->slot.claim));
+    else if (there.state == SF_COORD_RECORD_MISSING)
+        refuse(job, sf_refusal_slot_missing(worker));
     else if (there.state == SF_COORD_RECORD_GARBAGE)
-        refuse(job, SF_COORD_GARBAGE, "the record is not ours");
-    else if (!same_version(&there.version, &write->expected))
-        refuse(job, SF_COORD_VERSION, "the record has another version");
+        refuse(job,
+               sf_refusal_slot_garbage(root_of(job), job->request->datacenter, worker, err.text));
+    else if (!sf_version_same(&there.version, &write->expected))
+        refuse(job, sf_refusal_slot_version(worker, write->expected.version));
     return job->to->outcome == SF_COORD_DONE;
 }
 
 static void do_write(struct job *job)
 {
     const struct sf_coord_write *write = &job->request->u.write;
-    struct sf_coord_claim claim = {.slot = (int64_t)write->slot.worker,
-                                   .since_ms = write->since_ms};
-    if (!check_write(job, &claim))
+    struct sf_coord_claim claim = sf_request_bound_claim(write);
+    if (!conditions_hold(job))
         return;
     memcpy(claim.name, write->slot.claim, sizeof claim.name);
     job->to->version = store_slot(job, job->request->datacenter, &write->slot);
     if (job->request->op == SF_COORD_BIND) {
-        fill_claim(&claim, &write->body);
         put_claim(job, &claim);
     } else if (job->request->op == SF_COORD_RELEASE) {
         char path[PATH_SIZE];
@@ -505,7 +474,7 @@ static void do_write(struct job *job)
 static void do_watch(struct job *job)
 {
     if (!datacenter_exists(job, job->reads))
-        refuse(job, SF_COORD_MISSING, "there is no such datacenter");
+        refuse(job, sf_refusal_no_datacenter(root_of(job), job->request->datacenter));
     else
         job->handle->watching[job->request->datacenter] = true;
 }
@@ -540,12 +509,6 @@ static struct sf_coord_event *execute(struct waiting *waiting)
 
 /* Pumping. */
 
-static bool is_read(enum sf_coord_op op)
-{
-    return op == SF_COORD_READ_CONFIG || op == SF_COORD_LIST || op == SF_COORD_READ_SLOT ||
-           op == SF_COORD_WATCH;
-}
-
 static void complete(struct waiting *waiting, struct sf_coord_event *event)
 {
     waiting->handle->base.sink(waiting->handle->base.sink_ctx, event);
@@ -553,10 +516,10 @@ static void complete(struct waiting *waiting, struct sf_coord_event *event)
 
 static void complete_without_answer(struct waiting *waiting, enum sf_coord_reason reason)
 {
-    complete(waiting, sf_coord_event_completion(&waiting->request,
-                                                is_read(waiting->request.op) ? SF_COORD_LOST
-                                                                             : SF_COORD_UNKNOWN,
-                                                reason, "no answer"));
+    complete(waiting, sf_coord_event_completion(
+                          &waiting->request,
+                          sf_request_writes(waiting->request.op) ? SF_COORD_UNKNOWN : SF_COORD_LOST,
+                          reason, "no answer"));
 }
 
 static void keep_for_later(struct sf_fake_store *store, const struct waiting *waiting)
@@ -632,7 +595,7 @@ bool sf_fake_pump(struct sf_fake_store *store)
             continue;
         *at = waiting->next;
         if (held) {
-            if (!is_read(waiting->request.op))
+            if (sf_request_writes(waiting->request.op))
                 keep_for_later(store, waiting);
             complete_without_answer(waiting, SF_COORD_UNREACHABLE);
         } else if (late) {
@@ -775,7 +738,7 @@ static void fake_destroy(struct sf_coord *coord)
 struct sf_coord *sf_fake_open(struct sf_fake_store *store, const struct sf_coord_options *options)
 {
     static const struct sf_coord_ops ops = {
-        .name = "fake", .submit = fake_submit, .destroy = fake_destroy};
+        .name = "fake", .version_max = INT64_MAX, .submit = fake_submit, .destroy = fake_destroy};
     struct fake *handle = calloc(1, sizeof *handle);
     SF_ASSERT(handle != NULL && sf_fleet_name_check(options->fleet, NULL) == 0);
     sf_coord_init(&handle->base, &ops, options);

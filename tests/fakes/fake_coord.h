@@ -1,9 +1,10 @@
 /* fakes/fake_coord.h - a coordinator in memory that keeps the contract of coord/coord.h, with
  * faults on demand.
  *
- * One thread: submit queues; nothing happens, and nothing is delivered, until the test pumps. So a
- * test decides the order of everything and two runs are the same. Several handles on one store are
- * several workers. A store outlives its handles.
+ * One thread: submit queues; nothing happens, and nothing is delivered, until the test pumps (but
+ * for requests that break the contract, which coord.c refuses at once). So a test decides the order
+ * of everything and two runs are the same. Several handles on one store are several workers. A store
+ * outlives its handles.
  */
 #ifndef SF_FAKES_FAKE_COORD_H
 #define SF_FAKES_FAKE_COORD_H

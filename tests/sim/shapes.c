@@ -81,7 +81,7 @@ static const struct {
      3},
     /* The last timestamp of the layout is reached: nobody may mint beyond it. */
     {{.name = "ending",
-      .layout = {30, 20, 3, 10},
+      .layout = {30, 10, 3, 20},
       .ends = true,
       .datacenters = 1,
       .hosts = 4,

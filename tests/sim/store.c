@@ -6,8 +6,14 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "coord/init_plan.h"
 #include "coord/records.h"
+#include "coord/request.h"
 
+#define ROOT   "sim"      /* the path that refusals name */
+#define NOBODY UINT64_MAX /* the owner in the book of what INIT raised */
+
+/* The fleet's first making, as snowfleet init would do it. */
 void sim_store_init(struct sim_store *store, const struct sf_layout *layout, unsigned datacenters,
                     int64_t now_ms)
 {
@@ -15,23 +21,29 @@ void sim_store_init(struct sim_store *store, const struct sf_layout *layout, uns
     store->next_version = 1;
     store->next_fence = 1;
     store->next_incarnation = 1;
-    memcpy(store->config.fleet_id, "01234567-89ab-4cde-8f01-23456789abcd", SF_UUID_SIZE);
-    store->config.layout = *layout;
-    store->config.any_datacenter = true;
-    store->config.epoch_ms = SF_DEFAULT_EPOCH_MS;
-    store->config.created_ms = now_ms;
-    store->config.version = (struct sf_coord_version){1, store->next_version++};
     store->datacenters = datacenters;
     store->slot_count = (unsigned)sf_layout_max_worker(layout) + 1;
     SF_ASSERT(datacenters <= SIM_DATACENTERS_MAX && store->slot_count <= SIM_SLOTS_MAX);
     for (unsigned d = 0; d < datacenters; d++) {
         for (unsigned i = 0; i < store->slot_count; i++) {
-            struct sf_coord_slot *record = &store->slots[d][i].record;
-            sf_record_slot_fresh(i, 0, now_ms, record);
-            record->version = (struct sf_coord_version){1, store->next_version++};
+            store->slots[d][i].record = (struct sf_coord_slot){.worker = i};
+            store->slots[d][i].record.state = SF_COORD_RECORD_MISSING;
             store->slots[d][i].free_since_ns = -1;
         }
     }
+    struct sf_coord_request request = {.op = SF_COORD_INIT, .deadline_ms = 1};
+    struct sf_coord_config *config = &request.u.init.config;
+    memcpy(config->fleet_id, "01234567-89ab-4cde-8f01-23456789abcd", SF_UUID_SIZE);
+    config->layout = *layout;
+    config->epoch_ms = SF_DEFAULT_EPOCH_MS;
+    config->created_ms = now_ms;
+    config->datacenter_count = (uint16_t)datacenters;
+    for (uint16_t d = 0; d < datacenters; d++)
+        config->datacenters[d] = d;
+    struct sf_coord_event *event =
+        sim_store_apply(store, &request, &(struct sim_writer){0, NOBODY}, now_ms, false);
+    SF_ASSERT(event->completion.outcome == SF_COORD_DONE);
+    sf_coord_event_free(event);
 }
 
 void sim_store_free(struct sim_store *store)
@@ -40,11 +52,6 @@ void sim_store_free(struct sim_store *store)
         for (unsigned i = 0; i < store->slot_count; i++)
             free(store->slots[d][i].tenures);
     free(store->old);
-}
-
-static bool same(struct sf_coord_version a, struct sf_coord_version b)
-{
-    return a.incarnation == b.incarnation && a.version == b.version;
 }
 
 struct sim_claim *sim_store_claim(struct sim_store *store, const char *name)
@@ -141,6 +148,72 @@ static struct sf_coord_event *refused(const struct sf_coord_request *request,
                                      sf_coord_reason_name(reason));
 }
 
+static struct sf_coord_event *refused_for(const struct sf_coord_request *request,
+                                          const struct sf_refusal *refusal)
+{
+    return sf_coord_event_completion(request, SF_COORD_REFUSED, refusal->reason, "%s",
+                                     refusal->text);
+}
+
+/* One slot of INIT. Nobody owns the timestamps up to which an owner's record was raised. */
+static enum sf_init_step init_slot(struct sim_store *store, const struct sf_coord_init *init,
+                                   uint64_t datacenter, unsigned worker, int64_t now_ms,
+                                   struct sf_refusal *ret_refusal)
+{
+    struct sim_slot *slot = &store->slots[datacenter][worker];
+    const bool there = slot->record.state == SF_COORD_RECORD_OK;
+    struct sf_coord_slot wanted;
+    const enum sf_init_step step =
+        sf_init_plan_slot(init, ROOT, datacenter, &slot->record, "", now_ms, &wanted, ret_refusal);
+    if (step != SF_INIT_WRITE)
+        return step;
+    if (there)
+        keep_book(slot, NOBODY, slot->record.reserved_until_ms, wanted.reserved_until_ms);
+    else
+        wanted.version.incarnation = store->next_incarnation++;
+    wanted.version.version = store->next_version++;
+    slot->record = wanted;
+    return step;
+}
+
+static void write_config(struct sim_store *store, const struct sf_coord_config *config, bool first)
+{
+    const uint64_t incarnation =
+        first ? store->config.version.incarnation : store->next_incarnation++;
+    store->config = *config;
+    store->config.version = (struct sf_coord_version){incarnation, store->next_version++};
+}
+
+static struct sf_coord_event *apply_init(struct sim_store *store,
+                                         const struct sf_coord_request *request, int64_t now_ms)
+{
+    const struct sf_coord_init *init = &request->u.init;
+    const struct sf_init_found found = {.state = store->config.version.incarnation == 0
+                                                     ? SF_COORD_RECORD_MISSING
+                                                     : SF_COORD_RECORD_OK,
+                                        .config = &store->config,
+                                        .why = ""};
+    struct sf_coord_config config;
+    struct sf_refusal refusal = {0};
+    bool first = false;
+    if (sf_init_plan_config(init, ROOT, &found, &config, &first, &refusal) < 0)
+        return refused_for(request, &refusal);
+    if (first)
+        write_config(store, &config, first);
+    for (size_t i = 0; i < sf_init_datacenter_count(&config); i++)
+        for (unsigned w = 0; w < sf_init_worker_count(&config); w++)
+            if (init_slot(store, init, sf_init_datacenter(&config, i), w, now_ms, &refusal) ==
+                SF_INIT_REFUSED)
+                return refused_for(request, &refusal);
+    if (!first)
+        write_config(store, &config, first);
+    struct sf_coord_event *event = done(request);
+    event->completion.config = malloc(sizeof *event->completion.config);
+    SF_ASSERT(event->completion.config != NULL);
+    *event->completion.config = store->config;
+    return event;
+}
+
 static struct sf_coord_event *apply_claim(struct sim_store *store,
                                           const struct sf_coord_request *request, uint64_t session,
                                           int64_t now_ms)
@@ -154,12 +227,8 @@ static struct sf_coord_event *apply_claim(struct sim_store *store,
         claim->live = true;
         claim->session = session;
         claim->datacenter = request->datacenter;
+        claim->claim = sf_request_claim(ask, -1, now_ms);
         claim->claim.fence = store->next_fence++;
-        claim->claim.slot = -1;
-        claim->claim.since_ms = now_ms;
-        memcpy(claim->claim.guid, ask->guid, sizeof claim->claim.guid);
-        memcpy(claim->claim.node, ask->node, sizeof claim->claim.node);
-        memcpy(claim->claim.version, ask->version, sizeof claim->claim.version);
         sf_claim_name_format(ask->guid, claim->claim.fence, claim->claim.name);
         struct sf_coord_event *event = done(request);
         event->completion.claims = malloc(sizeof *event->completion.claims);
@@ -200,13 +269,13 @@ static struct sf_coord_event *apply_write(struct sim_store *store,
     SF_ASSERT(write->slot.worker < store->slot_count && request->datacenter < store->datacenters);
     struct sim_slot *slot = &store->slots[request->datacenter][write->slot.worker];
     struct sim_claim *claim = sim_store_claim(store, write->slot.claim);
-    if (request->op != SF_COORD_RELEASE && !same(write->config, store->config.version))
+    if (request->op != SF_COORD_RELEASE && !sf_version_same(&write->config, &store->config.version))
         return refused(request, SF_COORD_CONFIG_CHANGED);
     if (!claim)
         return refused(request, SF_COORD_CLAIM_GONE);
     if (slot->record.state != SF_COORD_RECORD_OK)
         return refused(request, SF_COORD_MISSING);
-    if (!same(write->expected, slot->record.version))
+    if (!sf_version_same(&write->expected, &slot->record.version))
         return refused(request, SF_COORD_VERSION);
     keep_book(slot, lineage, slot->record.reserved_until_ms, write->slot.reserved_until_ms);
     const struct sf_coord_version version = {slot->record.version.incarnation,
@@ -215,9 +284,11 @@ static struct sf_coord_event *apply_write(struct sim_store *store,
     slot->record.state = SF_COORD_RECORD_OK;
     slot->record.version = version;
     if (request->op == SF_COORD_BIND) {
-        claim->claim.slot = (int64_t)write->slot.worker;
-        memcpy(claim->claim.node, write->body.node, sizeof claim->claim.node);
-        memcpy(claim->claim.version, write->body.version, sizeof claim->claim.version);
+        const struct sf_coord_claim before = claim->claim;
+        claim->claim = sf_request_bound_claim(write);
+        memcpy(claim->claim.name, before.name, sizeof before.name);
+        memcpy(claim->claim.guid, before.guid, sizeof before.guid);
+        claim->claim.fence = before.fence;
     }
     if (request->op == SF_COORD_RELEASE)
         claim->live = false;
@@ -242,6 +313,10 @@ struct sf_coord_event *sim_store_apply(struct sim_store *store,
                                        const struct sim_writer *writer, int64_t now_ms, bool lags)
 {
     struct sf_coord_event *event = NULL;
+    struct sf_error err = {0};
+    if (sf_request_check(request, INT64_MAX, &err) < 0)
+        return sf_coord_event_completion(request, SF_COORD_REFUSED, SF_COORD_INVALID, "%.*s",
+                                         SF_COORD_TEXT_MAX - 1, err.text);
     switch (request->op) {
     case SF_COORD_READ_CONFIG:
         event = done(request);
@@ -274,9 +349,12 @@ struct sf_coord_event *sim_store_apply(struct sim_store *store,
         event = done(request);
         break;
     case SF_COORD_INIT:
+        event = apply_init(store, request, now_ms);
+        break;
     case SF_COORD_OPS:
-        event = refused(request, SF_COORD_INVALID);
+        break;
     }
+    SF_ASSERT(event != NULL);
     event->completion.server_ms = now_ms;
     event->completion.server_error_ms = 2;
     return event;

@@ -168,7 +168,7 @@ class Cuts:
         """Every slot when there is a whole fleet, None when there is none; anything in between fails."""
         listed = self.tool("slots", name, "--json")
         if listed.returncode == 78:
-            self.assertIn("no such fleet", listed.stderr)
+            self.assertIn("there is no fleet at", listed.stderr)
             return None
         self.assertEqual(listed.returncode, 0, listed.stderr)
         slots = json.loads(listed.stdout)["slots"]
@@ -295,7 +295,7 @@ class Local(unittest.TestCase):
                     slots = json.loads(listed.stdout)["slots"]
                     self.assertEqual((len(slots), {s["state"] for s in slots} & {"broken"}), (1024, set()))
                 else:
-                    self.assertIn("no such fleet", listed.stderr)
+                    self.assertIn("there is no fleet at", listed.stderr)
                 worker = fleet.worker().start()
                 self.assertEqual(worker.term(), 0)
         self.assertGreater(killed, 5)

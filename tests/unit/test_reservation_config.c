@@ -9,7 +9,7 @@ static void without_a_fleet_it_waits(void **state)
     start_machine(m, NULL);
     run(3000);
     assert_state(m, SF_WORKER_STARTING);
-    assert_said(m, "fleet.missing: the fleet has no config: run `snowfleet init`");
+    assert_said(m, "fleet.missing: there is no fleet at ");
     const struct sf_coord_config config = fleet_config();
     make_fleet(&config, false);
     run(2 * SF_RES_RETRY_MAX_MS);

@@ -29,7 +29,7 @@ static bool term_ok(struct sf_etcd *etcd, const struct sf_etcd_header *header)
         return false;
     sf_log_limited(etcd->log, &belief->limit_stale, SF_ETCD_LOG_EVERY_MS, SF_LOG_ERROR,
                    "coordinator.went_back",
-                   "etcd: raft term %" PRIu64 " after %" PRIu64
+                   "raft term %" PRIu64 " after %" PRIu64
                    " everywhere: the cluster was made anew or restored; if it lost data, run "
                    "`snowfleet init --after-data-loss`",
                    header->raft_term, belief->raft_term);
@@ -39,27 +39,25 @@ static bool term_ok(struct sf_etcd *etcd, const struct sf_etcd_header *header)
     return true;
 }
 
-bool sf_etcd_believes(struct sf_etcd *etcd, const struct sf_etcd_header *header, unsigned endpoint,
+bool sf_etcd_believes(struct sf_etcd *etcd, const struct sf_etcd_header *header,
                       char text[SF_COORD_TEXT_MAX])
 {
     struct sf_etcd_belief *belief = etcd->belief;
-    const char *name = etcd->options.endpoints[endpoint].name;
     if (header->cluster_id == 0)
         return true; /* login in some versions: no header */
     if (belief->cluster_id == 0)
         belief->cluster_id = header->cluster_id;
     if (header->cluster_id != belief->cluster_id) {
         snprintf(text, SF_COORD_TEXT_MAX,
-                 "etcd %.80s: belongs to another cluster (id %" PRIx64 ", ours is %" PRIx64
+                 "belongs to another cluster (id %" PRIx64 ", ours is %" PRIx64
                  "); restart the worker if that is meant",
-                 name, header->cluster_id, belief->cluster_id);
+                 header->cluster_id, belief->cluster_id);
         return false;
     }
     if (!term_ok(etcd, header)) {
         snprintf(text, SF_COORD_TEXT_MAX,
-                 "etcd %.80s: lags behind the cluster (raft term %" PRIu64 ", known is %" PRIu64
-                 ")",
-                 name, header->raft_term, belief->raft_term);
+                 "lags behind the cluster (raft term %" PRIu64 ", known is %" PRIu64 ")",
+                 header->raft_term, belief->raft_term);
         return false;
     }
     if (header->revision > belief->revision)

@@ -23,9 +23,9 @@ struct sf_etcd_belief {
     struct sf_log_limiter limit_stale;
 };
 
-/* May this answer be believed? Otherwise says why not; checks cluster id and term, learns the
- * revision. */
-bool sf_etcd_believes(struct sf_etcd *etcd, const struct sf_etcd_header *header, unsigned endpoint,
+/* May this answer be believed? Otherwise says why not, without naming the endpoint; checks cluster
+ * id and term, learns the revision. */
+bool sf_etcd_believes(struct sf_etcd *etcd, const struct sf_etcd_header *header,
                       char text[SF_COORD_TEXT_MAX]);
 /* An endpoint did not answer (or not well): use the next one, and look at the session now. */
 void sf_etcd_suspect(struct sf_etcd *etcd, unsigned endpoint);

@@ -126,7 +126,7 @@ static void destroy(struct sf_coord *coord)
 static void wire(struct handle *handle, const struct sf_coord_options *options)
 {
     static const struct sf_coord_ops coord_ops = {
-        .name = "etcd", .submit = submit, .destroy = destroy};
+        .name = "etcd", .version_max = INT64_MAX, .submit = submit, .destroy = destroy};
     struct sf_etcd *etcd = &handle->etcd;
     sf_coord_init(&etcd->coord, &coord_ops, options);
     etcd->log = options->log;

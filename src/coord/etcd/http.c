@@ -316,8 +316,7 @@ static void failed(struct sf_etcd_transfer *transfer, CURLcode code, struct sf_e
     const char *what = transfer->error[0] != '\0' ? transfer->error : curl_easy_strerror(code);
     if (etcd->options.tls && is_tls_refusal(code, what))
         result->reason = SF_COORD_AUTH;
-    snprintf(result->text, sizeof result->text, "etcd %.80s: %s%.140s",
-             etcd->options.endpoints[transfer->endpoint].name,
+    snprintf(result->text, sizeof result->text, "%s%.200s",
              result->reason == SF_COORD_AUTH ? "TLS: " : "",
              transfer->too_large ? "the answer is too large" : what);
 }
@@ -335,7 +334,7 @@ static void answered(struct sf_etcd *etcd, struct sf_etcd_transfer *transfer,
         result->server_error_ms = (uint32_t)(500 + took_ns / SF_NS_PER_MS + 1);
     }
     if (result->answer.verdict == SF_ETCD_OK &&
-        !sf_etcd_believes(etcd, &result->answer.header, transfer->endpoint, result->text)) {
+        !sf_etcd_believes(etcd, &result->answer.header, result->text)) {
         result->fate = SF_ETCD_NO_ANSWER;
         result->reason = SF_COORD_UNREACHABLE;
         result->server_ms = -1;
@@ -343,12 +342,6 @@ static void answered(struct sf_etcd *etcd, struct sf_etcd_transfer *transfer,
     }
     if (result->answer.verdict == SF_ETCD_BAD_TOKEN)
         sf_etcd_relogin(etcd, transfer->token_serial);
-    char told[SF_COORD_TEXT_MAX];
-    if (result->answer.verdict != SF_ETCD_OK) {
-        memcpy(told, result->answer.text, sizeof told);
-        snprintf(result->answer.text, sizeof result->answer.text, "etcd %.80s: %.160s",
-                 etcd->options.endpoints[transfer->endpoint].name, told);
-    }
 }
 
 static void ended(struct sf_etcd *etcd, struct sf_etcd_transfer *transfer, CURLcode code)
@@ -359,10 +352,13 @@ static void ended(struct sf_etcd *etcd, struct sf_etcd_transfer *transfer, CURLc
     if (code == CURLE_OK && transfer->line == NULL)
         answered(etcd, transfer, &result);
     else if (code == CURLE_OK)
-        snprintf(result.text, sizeof result.text, "etcd %.80s: the stream ended",
-                 etcd->options.endpoints[transfer->endpoint].name);
+        snprintf(result.text, sizeof result.text, "the stream ended");
     else
         failed(transfer, code, &result);
+    if (result.text[0] != '\0')
+        sf_etcd_tell(etcd, transfer->endpoint, result.text, result.text);
+    if (result.answer.text[0] != '\0')
+        sf_etcd_tell(etcd, transfer->endpoint, result.answer.text, result.answer.text);
     if (!transfer->cancelled && transfer->line != NULL && transfer->answer_size > 0)
         transfer->line(etcd, transfer->ctx, transfer->answer, transfer->answer_size);
     if (!transfer->cancelled) {

@@ -7,9 +7,9 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "base/parse.h"
 #include "coord/etcd/body.h"
 #include "coord/etcd/read.h"
+#include "coord/init_plan.h"
 #include "coord/records.h"
 
 #define RACES_MAX 5
@@ -27,9 +27,7 @@ struct work {
     enum step step;
     struct sf_coord_version version; /* of the config; 0: none there */
     bool config_written;
-    uint64_t garbage; /* a slot whose record is not ours */
-    bool has_garbage;
-    unsigned datacenter_count, next; /* datacenters, and the one that is worked at */
+    size_t next; /* index of the datacenter that is worked at */
     unsigned races;
     struct todo *todos; /* of this datacenter */
     size_t todo_count, todo_done, todo_sent;
@@ -60,10 +58,10 @@ static const struct sf_coord_config *config_of(const struct sf_etcd_job *job)
     return &job->request.u.init.config;
 }
 
-static uint64_t datacenter_at(const struct sf_etcd_job *job, unsigned index)
+/* The datacenter that is worked at. */
+static uint64_t datacenter_of(const struct sf_etcd_job *job)
 {
-    const struct sf_coord_config *config = config_of(job);
-    return config->any_datacenter ? index : config->datacenters[index];
+    return sf_init_datacenter(config_of(job), work_of(job)->next);
 }
 
 static void send_read(struct sf_etcd *etcd, struct sf_etcd_job *job, enum step step,
@@ -80,7 +78,7 @@ static void send_read(struct sf_etcd *etcd, struct sf_etcd_job *job, enum step s
 static void send_read_slots(struct sf_etcd *etcd, struct sf_etcd_job *job)
 {
     char key[SF_ETCD_KEY_MAX];
-    sf_etcd_key(etcd, key, "/dc/%" PRIu64 "/slots/", datacenter_at(job, work_of(job)->next));
+    sf_etcd_key(etcd, key, "/dc/%" PRIu64 "/slots/", datacenter_of(job));
     free_todos(job->work);
     send_read(etcd, job, READ_SLOTS, key);
 }
@@ -116,7 +114,7 @@ static void send_write_slots(struct sf_etcd *etcd, struct sf_etcd_job *job)
     SF_ASSERT(keys != NULL && compares != NULL && puts != NULL);
     for (size_t i = 0; i < work->todo_sent; i++) {
         const struct todo *todo = &work->todos[work->todo_done + i];
-        sf_etcd_key(etcd, keys[i], "/dc/%" PRIu64 "/slots/%" PRIu64, datacenter_at(job, work->next),
+        sf_etcd_key(etcd, keys[i], "/dc/%" PRIu64 "/slots/%" PRIu64, datacenter_of(job),
                     todo->worker);
         compares[i] = (struct sf_etcd_compare){
             .key = keys[i], .target = SF_ETCD_MOD, .revision = todo->mod_revision};
@@ -150,7 +148,7 @@ static void finish(struct sf_etcd *etcd, struct sf_etcd_job *job,
 static void go_on(struct sf_etcd *etcd, struct sf_etcd_job *job,
                   const struct sf_etcd_result *result)
 {
-    if (work_of(job)->next < work_of(job)->datacenter_count)
+    if (work_of(job)->next < sf_init_datacenter_count(config_of(job)))
         send_read_slots(etcd, job);
     else if (work_of(job)->config_written)
         finish(etcd, job, result);
@@ -158,39 +156,31 @@ static void go_on(struct sf_etcd *etcd, struct sf_etcd_job *job,
         send_write_config(etcd, job);
 }
 
-static void unreadable(struct sf_etcd *etcd, struct sf_etcd_job *job,
-                       const struct sf_etcd_result *result)
-{
-    sf_etcd_job_refuse(etcd, job, result, SF_COORD_LOST, SF_COORD_UNREACHABLE,
-                       "etcd: an answer without its content");
-}
-
 static void config_read(struct sf_etcd *etcd, struct sf_etcd_job *job,
                         const struct sf_etcd_result *result)
 {
     struct sf_etcd_range range = {0};
-    struct sf_coord_config there;
-    char text[SF_COORD_TEXT_MAX];
+    struct sf_coord_config there, config;
+    struct sf_error err = {0};
+    struct sf_refusal refusal = {0};
+    bool first = false;
     if (sf_etcd_txn_range(result->answer.root, 0, &range) < 0) {
-        unreadable(etcd, job, result);
+        sf_etcd_job_unreadable(etcd, job, result);
         return;
     }
-    const bool loss = job->request.u.init.after_data_loss;
-    const enum sf_coord_reason reason = sf_etcd_read_config(&range, &there, text);
+    const struct sf_init_found found = {
+        .state = sf_etcd_config_from(&range, &there, &err), .config = &there, .why = err.text};
     if (range.count == 1)
         work_of(job)->version =
             (struct sf_coord_version){range.kvs[0].create_revision, range.kvs[0].mod_revision};
-    struct sf_coord_config *wanted = &job->request.u.init.config;
-    if (reason == SF_COORD_NO_REASON && wanted->incarnation <= there.incarnation)
-        wanted->incarnation = there.incarnation + 1;
     sf_etcd_range_free(&range);
-    if (reason == SF_COORD_GARBAGE && !loss)
-        sf_etcd_job_refuse(etcd, job, result, SF_COORD_REFUSED, reason, "%s: %s/config", text,
-                           etcd->options.root);
-    else if (reason == SF_COORD_NO_REASON && !loss)
-        sf_etcd_job_refuse(etcd, job, result, SF_COORD_REFUSED, SF_COORD_EXISTS,
-                           "the fleet is there already: %s/config", etcd->options.root);
-    else if (reason == SF_COORD_NO_REASON)
+    if (sf_init_plan_config(&job->request.u.init, etcd->options.root, &found, &config, &first,
+                            &refusal) < 0) {
+        sf_etcd_job_refuse(etcd, job, result, &refusal);
+        return;
+    }
+    job->request.u.init.config = config;
+    if (first)
         send_write_config(etcd, job);
     else
         go_on(etcd, job, result);
@@ -200,11 +190,10 @@ static void config_written(struct sf_etcd *etcd, struct sf_etcd_job *job,
                            const struct sf_etcd_result *result)
 {
     struct work *work = job->work;
-    const bool loss = job->request.u.init.after_data_loss;
     if (!sf_etcd_txn_succeeded(result->answer.root)) {
-        sf_etcd_job_refuse(etcd, job, result, SF_COORD_REFUSED,
-                           loss ? SF_COORD_VERSION : SF_COORD_EXISTS,
-                           "somebody else has written %s/config meanwhile", etcd->options.root);
+        const struct sf_refusal refusal =
+            sf_refusal_config_raced(etcd->options.root, job->request.u.init.after_data_loss);
+        sf_etcd_job_refuse(etcd, job, result, &refusal);
         return;
     }
     job->touched = true;
@@ -216,79 +205,70 @@ static void config_written(struct sf_etcd *etcd, struct sf_etcd_job *job,
     go_on(etcd, job, result);
 }
 
-/* What has to be written for one record: NULL when it is fine as it is. A raised record loses its
- * nonce: it is nobody's own write, and its owner must not take it for acknowledged. */
-static char *new_value(struct sf_etcd *etcd, struct sf_etcd_job *job, uint64_t worker,
-                       const struct sf_etcd_kv *kv)
+/* What has to be written for one record; kv NULL: there is none. Returns -1 with the refusal. */
+static int plan_slot(struct sf_etcd *etcd, struct sf_etcd_job *job, uint64_t worker,
+                     const struct sf_etcd_kv *kv, struct sf_refusal *ret_refusal)
 {
-    const int64_t floor_ms = config_of(job)->floor_ms;
-    const int64_t now_ms = sf_etcd_real_ms(etcd);
-    struct sf_coord_slot slot, there = {0};
-    sf_record_slot_fresh(worker, floor_ms, now_ms, &slot);
-    if (kv == NULL)
-        return sf_record_slot_encode(&slot);
-    if (sf_record_slot_decode(kv->value, kv->value_size, worker, &there, NULL) == 0) {
-        if (there.reserved_until_ms >= floor_ms)
-            return NULL;
-        slot = there;
-        slot.reserved_until_ms = floor_ms;
-        slot.updated_ms = now_ms;
-        slot.nonce[0] = '\0';
-    } else if (!job->request.u.init.after_data_loss) {
-        work_of(job)->has_garbage = true;
-        work_of(job)->garbage = worker;
-        return NULL;
+    struct work *work = job->work;
+    struct sf_coord_slot slot, found = {.worker = worker, .state = SF_COORD_RECORD_MISSING};
+    struct sf_error err = {0};
+    if (kv != NULL)
+        (void)sf_etcd_slot_from(kv, worker, &found, &err);
+    switch (sf_init_plan_slot(&job->request.u.init, etcd->options.root, datacenter_of(job), &found,
+                              err.text, sf_etcd_real_ms(etcd), &slot, ret_refusal)) {
+    case SF_INIT_KEEP:
+        return 0;
+    case SF_INIT_WRITE:
+        work->todos[work->todo_count++] =
+            (struct todo){worker, found.version.version, sf_record_slot_encode(&slot)};
+        return 0;
+    case SF_INIT_REFUSED:
+        break;
     }
-    return sf_record_slot_encode(&slot);
+    return -1;
 }
 
-static void plan(struct sf_etcd *etcd, struct sf_etcd_job *job, const struct sf_etcd_range *range)
+static int plan(struct sf_etcd *etcd, struct sf_etcd_job *job, const struct sf_etcd_range *range,
+                struct sf_refusal *ret_refusal)
 {
     struct work *work = job->work;
     const uint64_t max = sf_layout_max_worker(&config_of(job)->layout);
     char prefix[SF_ETCD_KEY_MAX];
-    sf_etcd_key(etcd, prefix, "/dc/%" PRIu64 "/slots/", datacenter_at(job, work->next));
+    sf_etcd_key(etcd, prefix, "/dc/%" PRIu64 "/slots/", datacenter_of(job));
     const struct sf_etcd_kv **there = calloc(max + 1, sizeof *there);
     work->todos = calloc(max + 1, sizeof *work->todos);
     SF_ASSERT(there != NULL && work->todos != NULL);
     for (size_t i = 0; i < range->count; i++) {
-        const char *number = range->kvs[i].key + strlen(prefix);
         uint64_t worker = 0;
-        if ((number[0] != '0' || number[1] == '\0') && sf_parse_u64(number, 0, max, &worker) == 0)
+        if (sf_etcd_slot_number(&range->kvs[i], prefix, max, &worker) == 0)
             there[worker] = &range->kvs[i];
     }
-    for (uint64_t worker = 0; worker <= max; worker++) {
-        char *value = new_value(etcd, job, worker, there[worker]);
-        if (value != NULL)
-            work->todos[work->todo_count++] =
-                (struct todo){worker, there[worker] ? there[worker]->mod_revision : 0, value};
-    }
+    int rc = 0;
+    for (uint64_t worker = 0; rc == 0 && worker <= max; worker++)
+        rc = plan_slot(etcd, job, worker, there[worker], ret_refusal);
     free(there);
+    return rc;
 }
 
 static void slots_read(struct sf_etcd *etcd, struct sf_etcd_job *job,
                        const struct sf_etcd_result *result)
 {
     struct sf_etcd_range range = {0};
+    struct sf_refusal refusal = {0};
     if (sf_etcd_txn_range(result->answer.root, 0, &range) < 0) {
-        unreadable(etcd, job, result);
+        sf_etcd_job_unreadable(etcd, job, result);
         return;
     }
-    plan(etcd, job, &range);
+    const int rc = plan(etcd, job, &range, &refusal);
     sf_etcd_range_free(&range);
-    if (work_of(job)->has_garbage) {
-        sf_etcd_job_refuse(etcd, job, result, SF_COORD_REFUSED, SF_COORD_GARBAGE,
-                           "%.80s/dc/%" PRIu64 "/slots/%" PRIu64 " is not a record of ours",
-                           etcd->options.root, datacenter_at(job, work_of(job)->next),
-                           work_of(job)->garbage);
-        return;
-    }
-    if (work_of(job)->todo_count > 0) {
+    if (rc < 0) {
+        sf_etcd_job_refuse(etcd, job, result, &refusal);
+    } else if (work_of(job)->todo_count > 0) {
         send_write_slots(etcd, job);
-        return;
+    } else {
+        work_of(job)->next++;
+        go_on(etcd, job, result);
     }
-    work_of(job)->next++;
-    go_on(etcd, job, result);
 }
 
 static void slots_written(struct sf_etcd *etcd, struct sf_etcd_job *job,
@@ -296,10 +276,10 @@ static void slots_written(struct sf_etcd *etcd, struct sf_etcd_job *job,
 {
     struct work *work = job->work;
     if (!sf_etcd_txn_succeeded(result->answer.root)) {
+        const struct sf_refusal refusal =
+            sf_refusal_slots_raced(etcd->options.root, datacenter_of(job));
         if (++work->races > RACES_MAX)
-            sf_etcd_job_refuse(etcd, job, result, SF_COORD_REFUSED, SF_COORD_VERSION,
-                               "others keep writing the slot records of datacenter %" PRIu64,
-                               datacenter_at(job, work->next));
+            sf_etcd_job_refuse(etcd, job, result, &refusal);
         else
             send_read_slots(etcd, job);
         return;
@@ -314,36 +294,11 @@ static void slots_written(struct sf_etcd *etcd, struct sf_etcd_job *job,
     go_on(etcd, job, result);
 }
 
-/* What is wrong with the request, or NULL. */
-static const char *check(const struct sf_coord_config *config, unsigned *ret_datacenters)
-{
-    char *record = sf_record_config_encode(config);
-    struct sf_coord_config back = {.floor_ms = 0};
-    const int rc = sf_record_config_decode(record, strlen(record), &back, NULL);
-    free(record);
-    if (rc < 0)
-        return "the config to write would not be readable";
-    const uint64_t count = config->any_datacenter ? sf_layout_max_datacenter(&config->layout) + 1
-                                                  : config->datacenter_count;
-    if (count * (sf_layout_max_worker(&config->layout) + 1) > SF_COORD_RECORDS_MAX)
-        return "more slot records than SF_COORD_RECORDS_MAX: list fewer datacenters";
-    *ret_datacenters = (unsigned)count;
-    return NULL;
-}
-
 void sf_etcd_init_start(struct sf_etcd *etcd, struct sf_etcd_job *job)
 {
-    unsigned datacenters = 0;
-    const char *wrong = check(config_of(job), &datacenters);
-    if (wrong != NULL) {
-        sf_etcd_job_refuse(etcd, job, NULL, SF_COORD_REFUSED, SF_COORD_INVALID, "%s", wrong);
-        return;
-    }
     char key[SF_ETCD_KEY_MAX];
-    struct work *work = calloc(1, sizeof *work);
-    SF_ASSERT(work != NULL);
-    work->datacenter_count = datacenters;
-    job->work = work;
+    job->work = calloc(1, sizeof(struct work));
+    SF_ASSERT(job->work != NULL);
     sf_etcd_key(etcd, key, "/config");
     send_read(etcd, job, READ_CONFIG, key);
 }

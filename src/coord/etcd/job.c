@@ -8,23 +8,9 @@
 #include "base/assert.h"
 #include "coord/etcd/belief.h"
 #include "coord/etcd/session.h"
+#include "coord/request.h"
 
 #define READ_RETRY_MS 20 /* between two rounds over the endpoints */
-
-static bool is_write(enum sf_coord_op op)
-{
-    switch (op) {
-    case SF_COORD_INIT:
-    case SF_COORD_CLAIM:
-    case SF_COORD_UNCLAIM:
-    case SF_COORD_BIND:
-    case SF_COORD_RENEW:
-    case SF_COORD_RELEASE:
-        return true;
-    default:
-        return false;
-    }
-}
 
 struct sf_etcd_job *sf_etcd_job_create(const struct sf_etcd *etcd, const struct sf_etcd_job_ops *op,
                                        const struct sf_coord_request *request)
@@ -62,9 +48,9 @@ void sf_etcd_job_finish(struct sf_etcd *etcd, struct sf_etcd_job *job, struct sf
     etcd->coord.sink(etcd->coord.sink_ctx, event);
 }
 
-void sf_etcd_job_refuse(struct sf_etcd *etcd, struct sf_etcd_job *job,
-                        const struct sf_etcd_result *result, enum sf_coord_outcome outcome,
-                        enum sf_coord_reason reason, const char *format, ...)
+void sf_etcd_job_fail(struct sf_etcd *etcd, struct sf_etcd_job *job,
+                      const struct sf_etcd_result *result, enum sf_coord_outcome outcome,
+                      enum sf_coord_reason reason, const char *format, ...)
 {
     char text[SF_COORD_TEXT_MAX];
     va_list args;
@@ -78,10 +64,17 @@ void sf_etcd_job_refuse(struct sf_etcd *etcd, struct sf_etcd_job *job,
         etcd, job, sf_coord_event_completion(&job->request, outcome, reason, "%s", text), result);
 }
 
-void sf_etcd_job_again(struct sf_etcd *etcd, struct sf_etcd_job *job, enum sf_coord_reason reason,
-                       const char *text)
+void sf_etcd_job_refuse(struct sf_etcd *etcd, struct sf_etcd_job *job,
+                        const struct sf_etcd_result *result, const struct sf_refusal *refusal)
 {
-    SF_ASSERT(!is_write(job->request.op));
+    sf_etcd_job_fail(etcd, job, result, SF_COORD_REFUSED, refusal->reason, "%s", refusal->text);
+}
+
+/* A read: again at another endpoint, or LOST when there is no time. */
+static void ask_again(struct sf_etcd *etcd, struct sf_etcd_job *job, enum sf_coord_reason reason,
+                      const char *text)
+{
+    SF_ASSERT(!sf_request_writes(job->request.op));
     snprintf(job->last_text, sizeof job->last_text, "%s", text);
     job->last_reason = reason;
     job->attempts++;
@@ -94,12 +87,21 @@ static void unanswered(struct sf_etcd *etcd, struct sf_etcd_job *job, bool sent,
                        enum sf_coord_reason reason, const char *text,
                        const struct sf_etcd_result *result)
 {
-    if (!is_write(job->request.op))
-        sf_etcd_job_again(etcd, job, reason, text);
+    if (!sf_request_writes(job->request.op))
+        ask_again(etcd, job, reason, text);
     else
-        sf_etcd_job_refuse(etcd, job, result,
-                           sent && job->writing ? SF_COORD_UNKNOWN : SF_COORD_LOST, reason, "%s",
-                           text);
+        sf_etcd_job_fail(etcd, job, result, sent && job->writing ? SF_COORD_UNKNOWN : SF_COORD_LOST,
+                         reason, "%s", text);
+}
+
+void sf_etcd_job_unreadable(struct sf_etcd *etcd, struct sf_etcd_job *job,
+                            const struct sf_etcd_result *result)
+{
+    char text[SF_COORD_TEXT_MAX];
+    sf_etcd_tell(etcd, result->endpoint, "an answer without its content", text);
+    if (!sf_request_writes(job->request.op))
+        sf_etcd_suspect(etcd, result->endpoint);
+    unanswered(etcd, job, true, SF_COORD_UNREACHABLE, text, result);
 }
 
 static void lease_missing(struct sf_etcd *etcd, struct sf_etcd_job *job,
@@ -107,11 +109,11 @@ static void lease_missing(struct sf_etcd *etcd, struct sf_etcd_job *job,
 {
     etcd->belief->doubt = true;
     if (job->request.op == SF_COORD_CLAIM)
-        sf_etcd_job_refuse(etcd, job, result, SF_COORD_LOST, SF_COORD_SESSION, "%s",
-                           result->answer.text);
+        sf_etcd_job_fail(etcd, job, result, SF_COORD_LOST, SF_COORD_SESSION, "%s",
+                         result->answer.text);
     else
-        sf_etcd_job_refuse(etcd, job, result, SF_COORD_REFUSED, SF_COORD_CLAIM_GONE, "%s",
-                           result->answer.text);
+        sf_etcd_job_fail(etcd, job, result, SF_COORD_REFUSED, SF_COORD_CLAIM_GONE, "%s",
+                         result->answer.text);
 }
 
 static void judge(struct sf_etcd *etcd, struct sf_etcd_job *job,
@@ -124,15 +126,15 @@ static void judge(struct sf_etcd *etcd, struct sf_etcd_job *job,
         break;
     case SF_ETCD_BAD_TOKEN:
         if (etcd->options.username == NULL)
-            sf_etcd_job_refuse(etcd, job, result, SF_COORD_REFUSED, SF_COORD_AUTH, "%s", text);
+            sf_etcd_job_fail(etcd, job, result, SF_COORD_REFUSED, SF_COORD_AUTH, "%s", text);
         else
             unanswered(etcd, job, false, SF_COORD_AUTH, text, result);
         break;
     case SF_ETCD_DENIED:
-        sf_etcd_job_refuse(etcd, job, result, SF_COORD_REFUSED, SF_COORD_AUTH, "%s", text);
+        sf_etcd_job_fail(etcd, job, result, SF_COORD_REFUSED, SF_COORD_AUTH, "%s", text);
         break;
     case SF_ETCD_FULL:
-        sf_etcd_job_refuse(etcd, job, result, SF_COORD_REFUSED, SF_COORD_STORAGE, "%s", text);
+        sf_etcd_job_fail(etcd, job, result, SF_COORD_REFUSED, SF_COORD_STORAGE, "%s", text);
         break;
     case SF_ETCD_BUSY:
         unanswered(etcd, job, false, SF_COORD_UNREACHABLE, text, result);
@@ -142,7 +144,7 @@ static void judge(struct sf_etcd *etcd, struct sf_etcd_job *job,
         break;
     case SF_ETCD_NO_AUTH:
     case SF_ETCD_REJECTED:
-        sf_etcd_job_refuse(etcd, job, result, SF_COORD_REFUSED, SF_COORD_INVALID, "%s", text);
+        sf_etcd_job_fail(etcd, job, result, SF_COORD_REFUSED, SF_COORD_INVALID, "%s", text);
         break;
     case SF_ETCD_UNAVAILABLE:
         sf_etcd_suspect(etcd, result->endpoint);
@@ -190,15 +192,15 @@ static void turn_one(struct sf_etcd *etcd, struct sf_etcd_job *job, int64_t now_
 {
     const char *last = job->last_text;
     if (now_ns >= job->deadline_ns) {
-        sf_etcd_job_refuse(etcd, job, NULL, SF_COORD_LOST,
-                           last[0] != '\0' ? job->last_reason : SF_COORD_UNREACHABLE,
-                           "no answer within %u ms%s%.200s", job->request.deadline_ms,
-                           last[0] != '\0' ? ": " : "", last);
+        sf_etcd_job_fail(etcd, job, NULL, SF_COORD_LOST,
+                         last[0] != '\0' ? job->last_reason : SF_COORD_UNREACHABLE,
+                         "no answer within %u ms%s%.200s", job->request.deadline_ms,
+                         last[0] != '\0' ? ": " : "", last);
     } else if (!etcd->session->announced) {
-        const char *told =
-            etcd->session->told[0] != '\0' ? etcd->session->told : "etcd: not connected yet";
-        sf_etcd_job_refuse(etcd, job, NULL, SF_COORD_LOST, SF_COORD_UNREACHABLE, "%s",
-                           last[0] != '\0' ? last : told);
+        const char *told = etcd->session->told[0] != '\0' ? etcd->session->told
+                                                          : "not connected to the coordinator";
+        sf_etcd_job_fail(etcd, job, NULL, SF_COORD_LOST, SF_COORD_UNREACHABLE, "%s",
+                         last[0] != '\0' ? last : told);
     } else if (job->watching || (sf_etcd_session_ready(etcd) && now_ns >= job->wake_ns)) {
         job->op->start(etcd, job);
     }
@@ -235,8 +237,8 @@ void sf_etcd_job_end_all(struct sf_etcd *etcd, enum sf_coord_reason reason, cons
 {
     while (etcd->jobs != NULL) {
         struct sf_etcd_job *job = etcd->jobs;
-        const bool write = is_write(job->request.op);
-        sf_etcd_job_refuse(etcd, job, NULL, write ? SF_COORD_UNKNOWN : SF_COORD_LOST, reason, "%s",
-                           text);
+        const bool write = sf_request_writes(job->request.op);
+        sf_etcd_job_fail(etcd, job, NULL, write ? SF_COORD_UNKNOWN : SF_COORD_LOST, reason, "%s",
+                         text);
     }
 }

@@ -8,6 +8,7 @@
 
 #include "coord/etcd/http.h"
 #include "coord/etcd/shared.h"
+#include "coord/refusal.h"
 
 #define SF_ETCD_INIT_MS                                                                            \
     5000 /* one transaction of INIT; any write when there is one member only                       \
@@ -49,15 +50,19 @@ struct sf_coord_event *sf_etcd_job_done(const struct sf_etcd_job *job);
 /* Delivers, and frees the job. Takes the event. result: the answer that led here (NULL: none). */
 void sf_etcd_job_finish(struct sf_etcd *etcd, struct sf_etcd_job *job, struct sf_coord_event *event,
                         const struct sf_etcd_result *result);
-void sf_etcd_job_refuse(struct sf_etcd *etcd, struct sf_etcd_job *job,
+void sf_etcd_job_fail(struct sf_etcd *etcd, struct sf_etcd_job *job,
                         const struct sf_etcd_result *result, enum sf_coord_outcome outcome,
                         enum sf_coord_reason reason, const char *format, ...)
     __attribute__((format(printf, 6, 7)));
+/* REFUSED, for this reason. */
+void sf_etcd_job_refuse(struct sf_etcd *etcd, struct sf_etcd_job *job,
+                         const struct sf_etcd_result *result, const struct sf_refusal *refusal);
+/* The answer is OK, but lacks what it must have: of a write nobody knows then; a read is asked
+ * again. */
+void sf_etcd_job_unreadable(struct sf_etcd *etcd, struct sf_etcd_job *job,
+                            const struct sf_etcd_result *result);
 /* Sends a body (taken over) for it; most_ms: within the deadline, no longer than that. */
 void sf_etcd_job_send(struct sf_etcd *etcd, struct sf_etcd_job *job, const char *path, char *body,
                       bool write, int64_t most_ms);
-/* A read whose answer was no use: again at another endpoint, or LOST when there is no time. */
-void sf_etcd_job_again(struct sf_etcd *etcd, struct sf_etcd_job *job, enum sf_coord_reason reason,
-                       const char *text);
 
 #endif

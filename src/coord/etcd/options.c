@@ -40,16 +40,19 @@ static int add_endpoint(struct sf_etcd_options *to, const char *text, struct sf_
 {
     struct sf_host_port at;
     if (sf_parse_host_port(text, DEFAULT_PORT, false, &at) < 0 || at.port == 0 || !host_ok(at.host))
-        return sf_error_set(err, -EINVAL, "endpoint \"%s\": not of the form host:port", text);
+        return sf_error_set(err, -EINVAL,
+                            "\"%s\" is not host, host:port or [address]:port with a port from 1 "
+                            "to 65535",
+                            text);
     if (to->endpoint_count == SF_ETCD_ENDPOINTS_MAX)
-        return sf_error_set(err, -EINVAL, "more than %d endpoints", SF_ETCD_ENDPOINTS_MAX);
+        return sf_error_set(err, -EINVAL, "more than %d hosts", SF_ETCD_ENDPOINTS_MAX);
     const bool v6 = strchr(at.host, ':') != NULL;
     struct sf_etcd_endpoint *endpoint = &to->endpoints[to->endpoint_count];
     snprintf(endpoint->name, sizeof endpoint->name, "%s%s%s:%u", v6 ? "[" : "", at.host,
              v6 ? "]" : "", at.port);
     for (unsigned i = 0; i < to->endpoint_count; i++)
         if (strcmp(to->endpoints[i].name, endpoint->name) == 0)
-            return sf_error_set(err, -EINVAL, "endpoint \"%s\" stands there twice", text);
+            return sf_error_set(err, -EINVAL, "\"%s\" stands there twice", text);
     char url[SF_COORD_ADDRESS_MAX + 16];
     snprintf(url, sizeof url, "%s://%s", to->tls ? "https" : "http", endpoint->name);
     endpoint->url = copy(url);
@@ -99,9 +102,9 @@ static int check_file(const char *what, const char *path, bool secret, struct sf
 {
     struct stat st;
     char buffer[64];
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 || fstat(fd, &st) < 0) {
-        int code = -errno;
+        const int code = -errno;
         if (fd >= 0)
             close(fd);
         return sf_error_set(err, code == -ENOENT || code == -ENOTDIR ? -ENOENT : -EACCES,
@@ -116,52 +119,22 @@ static int check_file(const char *what, const char *path, bool secret, struct sf
 
 int sf_etcd_options_password(struct sf_etcd_options *to, struct sf_error *err)
 {
-    int rc = check_file("password_file", to->password_file, true, err);
-    if (rc < 0)
-        return rc;
-    char text[SF_ETCD_SECRET_MAX + 1];
-    int fd = open(to->password_file, O_RDONLY | O_CLOEXEC);
-    ssize_t size = fd < 0 ? -1 : read(fd, text, sizeof text);
-    if (fd >= 0)
-        close(fd);
-    if (size < 0)
-        return sf_error_set(err, -EACCES, "password_file \"%s\" cannot be read", to->password_file);
-    if (size == (ssize_t)sizeof text)
-        return sf_error_set(err, -EINVAL, "password_file \"%s\" has more than %d bytes",
-                            to->password_file, SF_ETCD_SECRET_MAX);
-    while (size > 0 && (text[size - 1] == '\n' || text[size - 1] == '\r'))
-        size--;
-    if (size == 0 || size >= SF_ETCD_SECRET_MAX || memchr(text, '\0', (size_t)size) != NULL ||
-        memchr(text, '\n', (size_t)size) != NULL)
-        return sf_error_set(err, -EINVAL,
-                            "password_file \"%s\": one line with the password is needed",
-                            to->password_file);
-    memcpy(to->password, text, (size_t)size);
-    to->password[size] = '\0';
-    explicit_bzero(text, sizeof text);
-    return 0;
+    return sf_secret_read_line(to->password_file, SF_COORD_PASSWORD_FILE, to->password, err);
 }
 
 static int read_files(struct sf_etcd_options *to, struct sf_error *err)
 {
-    if (to->username != NULL && to->password_file == NULL)
-        return sf_error_set(err, -EINVAL, "coordinator.username needs coordinator.password_file");
-    if (to->username == NULL && to->password_file != NULL)
-        return sf_error_set(err, -EINVAL, "coordinator.password_file needs coordinator.username");
-    if ((to->tls_cert == NULL) != (to->tls_key == NULL))
-        return sf_error_set(err, -EINVAL,
-                            "coordinator.tls_cert and coordinator.tls_key need each other");
     if (!to->tls && (to->tls_ca != NULL || to->tls_cert != NULL))
         return sf_error_set(err, -EINVAL, "coordinator.tls_* needs an etcds:// URL, not etcd://");
     int rc = 0;
     if (to->username != NULL)
         rc = sf_etcd_options_password(to, err);
     if (rc == 0 && to->tls_ca != NULL)
-        rc = check_file("tls_ca", to->tls_ca, false, err);
+        rc = check_file("coordinator.tls_ca", to->tls_ca, false, err);
     if (rc == 0 && to->tls_cert != NULL)
-        rc = check_file("tls_cert", to->tls_cert, false, err);
+        rc = check_file("coordinator.tls_cert", to->tls_cert, false, err);
     if (rc == 0 && to->tls_key != NULL)
-        rc = check_file("tls_key", to->tls_key, true, err);
+        rc = check_file("coordinator.tls_key", to->tls_key, true, err);
     return rc;
 }
 
@@ -181,7 +154,6 @@ int sf_etcd_options_read(const struct sf_coord_options *options, struct sf_etcd_
         rc = read_files(&to, err);
     }
     if (rc < 0) {
-        sf_error_prefix(err, "coordinator \"%s\"", options->url);
         sf_etcd_options_free(&to);
         return rc;
     }

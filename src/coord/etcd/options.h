@@ -6,10 +6,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/secret.h"
 #include "coord/coord.h"
 
 #define SF_ETCD_ENDPOINTS_MAX 16
-#define SF_ETCD_SECRET_MAX    1024
 #define SF_ETCD_PREFIX_MAX    256
 
 struct sf_etcd_endpoint {
@@ -24,7 +24,7 @@ struct sf_etcd_options {
     char root[SF_ETCD_PREFIX_MAX + SF_COORD_FLEET_MAX + 16]; /* <prefix>/snowfleet/<fleet> */
     uint64_t ttl_s;                                          /* of the lease */
     char *username, *password_file, *tls_ca, *tls_cert, *tls_key;
-    char password[SF_ETCD_SECRET_MAX];
+    char password[SF_SECRET_LINE_MAX];
 };
 
 /* Returns 0 or what sf_coord_open returns, with the reason. After 0: sf_etcd_options_free. */

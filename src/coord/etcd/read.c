@@ -1,6 +1,7 @@
 /* coord/etcd/read.c - see read.h. */
 #include "coord/etcd/read.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,70 +9,81 @@
 
 #include "base/assert.h"
 #include "base/parse.h"
-#include "coord/etcd/belief.h"
 #include "coord/etcd/body.h"
 #include "coord/etcd/watch.h"
 #include "coord/records.h"
+#include "coord/request.h"
 
-enum sf_coord_reason sf_etcd_read_config(const struct sf_etcd_range *range,
-                                         struct sf_coord_config *ret, char text[SF_COORD_TEXT_MAX])
+enum sf_coord_record_state sf_etcd_config_from(const struct sf_etcd_range *range,
+                                               struct sf_coord_config *ret, struct sf_error *err)
 {
-    if (range->count != 1) {
-        snprintf(text, SF_COORD_TEXT_MAX, "the fleet has no config");
-        return SF_COORD_MISSING;
-    }
+    if (range->count != 1)
+        return SF_COORD_RECORD_MISSING;
     const struct sf_etcd_kv *kv = &range->kvs[0];
-    struct sf_error err = {0};
     memset(ret, 0, sizeof *ret);
-    if (sf_record_config_decode(kv->value, kv->value_size, ret, &err) < 0) {
-        snprintf(text, SF_COORD_TEXT_MAX, "the fleet's config is not one of ours: %.180s",
-                 err.text);
-        return SF_COORD_GARBAGE;
-    }
+    if (sf_record_config_decode(kv->value, kv->value_size, ret, err) < 0)
+        return SF_COORD_RECORD_GARBAGE;
     ret->version = (struct sf_coord_version){kv->create_revision, kv->mod_revision};
-    return SF_COORD_NO_REASON;
+    return SF_COORD_RECORD_OK;
 }
 
-/* Fills one slot from its key; version and data of the same read. */
-static void take_slot(struct sf_etcd *etcd, const struct sf_etcd_kv *kv, uint64_t worker,
-                      struct sf_coord_slot *ret)
+/* Version and data are of the same read. */
+enum sf_coord_record_state sf_etcd_slot_from(const struct sf_etcd_kv *kv, uint64_t worker,
+                                             struct sf_coord_slot *ret, struct sf_error *err)
+{
+    struct sf_coord_slot slot = {.worker = worker, .state = SF_COORD_RECORD_OK};
+    if (sf_record_slot_decode(kv->value, kv->value_size, worker, &slot, err) < 0)
+        slot = (struct sf_coord_slot){.worker = worker, .state = SF_COORD_RECORD_GARBAGE};
+    slot.version = (struct sf_coord_version){kv->create_revision, kv->mod_revision};
+    *ret = slot;
+    return slot.state;
+}
+
+int sf_etcd_slot_number(const struct sf_etcd_kv *kv, const char *prefix, uint64_t max,
+                        uint64_t *ret)
+{
+    const char *number = kv->key + strlen(prefix);
+    if (number[0] == '0' && number[1] != '\0')
+        return -EBADMSG;
+    return sf_parse_u64(number, 0, max, ret) == 0 ? 0 : -EBADMSG;
+}
+
+/* One slot of a LIST or READ_SLOT; the first garbage of it is told in its text. */
+static void take_slot(struct sf_etcd *etcd, const struct sf_etcd_job *job,
+                      const struct sf_etcd_kv *kv, uint64_t worker, struct sf_coord_slot *ret,
+                      char text[SF_COORD_TEXT_MAX])
 {
     struct sf_error err = {0};
-    *ret = (struct sf_coord_slot){.worker = worker};
-    if (sf_record_slot_decode(kv->value, kv->value_size, worker, ret, &err) < 0) {
-        *ret = (struct sf_coord_slot){.worker = worker, .state = SF_COORD_RECORD_GARBAGE};
-        sf_log_limited(etcd->log, &etcd->limit_record, SF_ETCD_RECORD_LOG_MS, SF_LOG_WARN,
-                       "coordinator.record", "etcd: %.300s is not a slot record: %.200s", kv->key,
-                       err.text);
-    } else {
-        ret->state = SF_COORD_RECORD_OK;
-    }
-    ret->version = (struct sf_coord_version){kv->create_revision, kv->mod_revision};
+    if (sf_etcd_slot_from(kv, worker, ret, &err) == SF_COORD_RECORD_OK)
+        return;
+    sf_log_limited(etcd->log, &etcd->limit_record, SF_ETCD_RECORD_LOG_MS, SF_LOG_WARN,
+                   "coordinator.record", "%.300s is not a slot record of ours: %.200s", kv->key,
+                   err.text);
+    if (text[0] == '\0')
+        memcpy(
+            text,
+            sf_refusal_slot_garbage(etcd->options.root, job->request.datacenter, worker, err.text)
+                .text,
+            SF_COORD_TEXT_MAX);
 }
 
-static struct sf_coord_slot *take_slots(struct sf_etcd *etcd, const struct sf_etcd_range *range,
-                                        const char *prefix, const struct sf_layout *layout,
-                                        size_t *ret_count)
+static void take_slots(struct sf_etcd *etcd, const struct sf_etcd_job *job,
+                       const struct sf_etcd_range *range, const struct sf_layout *layout,
+                       struct sf_coord_completion *to)
 {
     const uint64_t max = sf_layout_max_worker(layout);
-    struct sf_coord_slot *slots = calloc(max + 1, sizeof *slots);
-    SF_ASSERT(slots != NULL);
+    char prefix[SF_ETCD_KEY_MAX];
+    sf_etcd_key(etcd, prefix, "/dc/%" PRIu64 "/slots/", job->request.datacenter);
+    to->slots = calloc(max + 1, sizeof *to->slots);
+    SF_ASSERT(to->slots != NULL);
+    to->slot_count = max + 1;
     for (uint64_t i = 0; i <= max; i++)
-        slots[i] = (struct sf_coord_slot){.worker = i, .state = SF_COORD_RECORD_MISSING};
+        to->slots[i] = (struct sf_coord_slot){.worker = i, .state = SF_COORD_RECORD_MISSING};
     for (size_t i = 0; i < range->count; i++) {
-        const char *number = range->kvs[i].key + strlen(prefix);
         uint64_t worker = 0;
-        if ((number[0] != '0' || number[1] == '\0') && sf_parse_u64(number, 0, max, &worker) == 0)
-            take_slot(etcd, &range->kvs[i], worker, &slots[worker]);
+        if (sf_etcd_slot_number(&range->kvs[i], prefix, max, &worker) == 0)
+            take_slot(etcd, job, &range->kvs[i], worker, &to->slots[worker], to->text);
     }
-    *ret_count = max + 1;
-    return slots;
-}
-
-static int by_fence(const void *a, const void *b)
-{
-    const struct sf_coord_claim *x = a, *y = b;
-    return (x->fence > y->fence) - (x->fence < y->fence);
 }
 
 /* A claim whose content is not readable is a live claim all the same: it keeps its slot. */
@@ -90,8 +102,7 @@ static struct sf_coord_claim *take_claims(struct sf_etcd *etcd, const struct sf_
         *claim = (struct sf_coord_claim){.slot = -1};
         if (sf_claim_name_parse(name, claim->guid, &sequence) < 0) {
             sf_log_limited(etcd->log, &etcd->limit_record, SF_ETCD_RECORD_LOG_MS, SF_LOG_WARN,
-                           "coordinator.record", "etcd: %.400s is not the name of a claim",
-                           kv->key);
+                           "coordinator.record", "%.400s is not the name of a claim", kv->key);
             continue;
         }
         (void)sf_record_claim_decode(kv->value, kv->value_size, claim, &err);
@@ -100,7 +111,7 @@ static struct sf_coord_claim *take_claims(struct sf_etcd *etcd, const struct sf_
         claim->fence = kv->create_revision;
         count++;
     }
-    qsort(claims, count, sizeof *claims, by_fence);
+    sf_claims_sort(claims, count);
     *ret_count = count;
     return claims;
 }
@@ -166,24 +177,24 @@ static bool config_fits(struct sf_etcd *etcd, struct sf_etcd_job *job,
                         const struct sf_etcd_result *result, const struct sf_etcd_range *range,
                         struct sf_coord_config *ret)
 {
-    char text[SF_COORD_TEXT_MAX];
-    const enum sf_coord_reason reason = sf_etcd_read_config(range, ret, text);
-    if (reason != SF_COORD_NO_REASON) {
-        sf_etcd_job_refuse(etcd, job, result, SF_COORD_REFUSED, reason, "%s: %s/config", text,
-                           etcd->options.root);
-        return false;
+    struct sf_error err = {0};
+    struct sf_refusal refusal = {0};
+    switch (sf_etcd_config_from(range, ret, &err)) {
+    case SF_COORD_RECORD_MISSING:
+        refusal = sf_refusal_no_fleet(etcd->options.root);
+        break;
+    case SF_COORD_RECORD_GARBAGE:
+        refusal = sf_refusal_config_garbage(etcd->options.root, err.text);
+        break;
+    case SF_COORD_RECORD_OK:
+        if (job->request.op == SF_COORD_READ_CONFIG ||
+            sf_config_has_datacenter(ret, job->request.datacenter))
+            return true;
+        refusal = sf_refusal_no_datacenter(etcd->options.root, job->request.datacenter);
+        break;
     }
-    if (job->request.op == SF_COORD_READ_CONFIG)
-        return true;
-    bool listed =
-        ret->any_datacenter && job->request.datacenter <= sf_layout_max_datacenter(&ret->layout);
-    for (unsigned i = 0; i < ret->datacenter_count; i++)
-        listed |= ret->datacenters[i] == job->request.datacenter;
-    if (!listed)
-        sf_etcd_job_refuse(etcd, job, result, SF_COORD_REFUSED, SF_COORD_MISSING,
-                           "datacenter %" PRIu64 " is not one of %s/config",
-                           job->request.datacenter, etcd->options.root);
-    return listed;
+    sf_etcd_job_refuse(etcd, job, result, &refusal);
+    return false;
 }
 
 static void watch_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
@@ -194,8 +205,8 @@ static void watch_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
         return;
     job->watching = true;
     if (sf_etcd_watch_add(etcd, job->request.datacenter) < 0)
-        sf_etcd_job_refuse(etcd, job, result, SF_COORD_REFUSED, SF_COORD_INVALID,
-                           "more than %d datacenters to watch", SF_ETCD_WATCHES_MAX);
+        sf_etcd_job_fail(etcd, job, result, SF_COORD_REFUSED, SF_COORD_INVALID,
+                         "more than %d datacenters to watch", SF_ETCD_WATCHES_MAX);
 }
 
 static void config_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
@@ -212,21 +223,6 @@ static void config_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
     sf_etcd_job_finish(etcd, job, event, result);
 }
 
-static void name_garbage(struct sf_coord_completion *completion)
-{
-    unsigned count = 0;
-    uint64_t first = 0;
-    for (size_t i = completion->slot_count; i-- > 0;)
-        if (completion->slots[i].state == SF_COORD_RECORD_GARBAGE) {
-            count++;
-            first = completion->slots[i].worker;
-        }
-    if (count > 0)
-        snprintf(completion->text, sizeof completion->text,
-                 "%u slots have a record that is not ours, the first is slot %" PRIu64, count,
-                 first);
-}
-
 static void slot_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
                         const struct sf_etcd_result *result, const struct sf_etcd_range *range)
 {
@@ -234,12 +230,11 @@ static void slot_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
     SF_ASSERT(slot != NULL);
     slot->worker = job->request.u.worker;
     slot->state = SF_COORD_RECORD_MISSING;
-    if (range->count == 1)
-        take_slot(etcd, &range->kvs[0], job->request.u.worker, slot);
     struct sf_coord_event *event = sf_etcd_job_done(job);
+    if (range->count == 1)
+        take_slot(etcd, job, &range->kvs[0], slot->worker, slot, event->completion.text);
     event->completion.slots = slot;
     event->completion.slot_count = 1;
-    name_garbage(&event->completion);
     sf_etcd_job_finish(etcd, job, event, result);
 }
 
@@ -254,19 +249,10 @@ static void list_ranges(struct sf_etcd *etcd, struct sf_etcd_job *job,
         return;
     struct sf_coord_event *event = sf_etcd_job_done(job);
     struct sf_coord_completion *completion = &event->completion;
-    sf_etcd_key(etcd, prefix, "/dc/%" PRIu64 "/slots/", job->request.datacenter);
-    completion->slots = take_slots(etcd, slots, prefix, &config.layout, &completion->slot_count);
+    take_slots(etcd, job, slots, &config.layout, completion);
     sf_etcd_key(etcd, prefix, "/dc/%" PRIu64 "/claims/", job->request.datacenter);
     completion->claims = take_claims(etcd, claims, prefix, &completion->claim_count);
-    name_garbage(completion);
     sf_etcd_job_finish(etcd, job, event, result);
-}
-
-static void unreadable(struct sf_etcd *etcd, struct sf_etcd_job *job,
-                       const struct sf_etcd_result *result)
-{
-    sf_etcd_suspect(etcd, result->endpoint);
-    sf_etcd_job_again(etcd, job, SF_COORD_UNREACHABLE, "etcd: an answer without its content");
 }
 
 static void list_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
@@ -276,7 +262,7 @@ static void list_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
     struct sf_etcd_range config = {0}, slots = {0}, claims = {0};
     if (sf_etcd_txn_range(root, 0, &config) < 0 || sf_etcd_txn_range(root, 1, &slots) < 0 ||
         sf_etcd_txn_range(root, 2, &claims) < 0)
-        unreadable(etcd, job, result);
+        sf_etcd_job_unreadable(etcd, job, result);
     else
         list_ranges(etcd, job, result, &config, &slots, &claims);
     sf_etcd_range_free(&config);
@@ -293,7 +279,7 @@ void sf_etcd_read_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
         return;
     }
     if (sf_etcd_txn_range(result->answer.root, 0, &range) < 0)
-        unreadable(etcd, job, result);
+        sf_etcd_job_unreadable(etcd, job, result);
     else if (job->request.op == SF_COORD_READ_CONFIG)
         config_answer(etcd, job, result, &range);
     else if (job->request.op == SF_COORD_WATCH)

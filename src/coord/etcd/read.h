@@ -8,8 +8,15 @@ void sf_etcd_read_start(struct sf_etcd *etcd, struct sf_etcd_job *job);
 void sf_etcd_read_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
                          const struct sf_etcd_result *result);
 
-/* The config of an answer's range. Returns the reason, SF_COORD_NO_REASON when ret is filled. */
-enum sf_coord_reason sf_etcd_read_config(const struct sf_etcd_range *range,
-                                         struct sf_coord_config *ret, char text[SF_COORD_TEXT_MAX]);
+/* What is there of the config in an answer's range: ret is filled when it is OK, err (always) when
+ * it is GARBAGE. */
+enum sf_coord_record_state sf_etcd_config_from(const struct sf_etcd_range *range,
+                                               struct sf_coord_config *ret, struct sf_error *err);
+/* The same for the slot record in a key. */
+enum sf_coord_record_state sf_etcd_slot_from(const struct sf_etcd_kv *kv, uint64_t worker,
+                                             struct sf_coord_slot *ret, struct sf_error *err);
+/* The worker number that a key below this prefix is named by. Returns 0 or -EBADMSG. */
+int sf_etcd_slot_number(const struct sf_etcd_kv *kv, const char *prefix, uint64_t max,
+                        uint64_t *ret);
 
 #endif

@@ -79,6 +79,10 @@ static void failed(struct sf_etcd *etcd, unsigned endpoint, enum sf_coord_reason
 
 static void failed_result(struct sf_etcd *etcd, const struct sf_etcd_result *result)
 {
+    char text[SF_COORD_TEXT_MAX];
+    memcpy(text, result->answer.text, sizeof text);
+    if (result->answer.verdict == SF_ETCD_OK)
+        sf_etcd_tell(etcd, result->endpoint, "an answer without its content", text);
     if (result->fate != SF_ETCD_ANSWERED)
         failed(etcd, result->endpoint, result->reason, result->text);
     else
@@ -87,8 +91,7 @@ static void failed_result(struct sf_etcd *etcd, const struct sf_etcd_result *res
                        result->answer.verdict == SF_ETCD_BAD_TOKEN
                    ? SF_COORD_AUTH
                    : SF_COORD_UNREACHABLE,
-               result->answer.text[0] != '\0' ? result->answer.text
-                                              : "etcd: an answer without its content");
+               text);
 }
 
 static void transfer_send(struct sf_etcd *etcd, const char *path, char *body, bool write,
@@ -169,8 +172,8 @@ static void up(struct sf_etcd *etcd, uint64_t ttl_s)
     session->announced = true;
     session->told[0] = '\0';
     char text[SF_COORD_TEXT_MAX];
-    snprintf(text, sizeof text, "etcd %.120s, lease %" PRIu64 " of %" PRIu64 " s",
-             etcd->options.endpoints[etcd->belief->current].name, session->lease, ttl_s);
+    snprintf(text, sizeof text, "lease %" PRIu64 " of %" PRIu64 " s", session->lease, ttl_s);
+    sf_etcd_tell(etcd, etcd->belief->current, text, text);
     sf_etcd_notice(etcd, SF_COORD_CONNECTED, text);
 }
 
@@ -179,7 +182,7 @@ static void lease_lost(struct sf_etcd *etcd)
 {
     struct sf_etcd_session *session = etcd->session;
     char text[SF_COORD_TEXT_MAX];
-    snprintf(text, sizeof text, "etcd: lease %" PRIu64 " has ended", session->lease);
+    snprintf(text, sizeof text, "lease %" PRIu64 " has ended", session->lease);
     session->lease = 0;
     sf_etcd_notice(etcd, SF_COORD_SESSION_LOST, text);
     if (session->state == SF_ETCD_UP)

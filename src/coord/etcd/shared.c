@@ -34,6 +34,14 @@ void sf_etcd_key(const struct sf_etcd *etcd, char to[SF_ETCD_KEY_MAX], const cha
     SF_ASSERT(n >= 0 && (size_t)n < SF_ETCD_KEY_MAX - root);
 }
 
+void sf_etcd_tell(const struct sf_etcd *etcd, unsigned endpoint, const char *what,
+                  char to[SF_COORD_TEXT_MAX])
+{
+    char text[SF_COORD_TEXT_MAX];
+    snprintf(text, sizeof text, "etcd %.80s: %.165s", etcd->options.endpoints[endpoint].name, what);
+    memcpy(to, text, sizeof text);
+}
+
 void sf_etcd_notice(struct sf_etcd *etcd, enum sf_coord_event_kind kind, const char *text)
 {
     etcd->coord.sink(etcd->coord.sink_ctx, sf_coord_event_notice(kind, "%s", text));

@@ -43,6 +43,10 @@ int64_t sf_etcd_after_ms(struct sf_etcd *etcd, int64_t ms);
 /* A key below the fleet's root. */
 void sf_etcd_key(const struct sf_etcd *etcd, char to[SF_ETCD_KEY_MAX], const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* "etcd HOST:PORT: what": who says it. The one place that names an endpoint in a text; `what` never
+ * does, and may be `to` itself. */
+void sf_etcd_tell(const struct sf_etcd *etcd, unsigned endpoint, const char *what,
+                  char to[SF_COORD_TEXT_MAX]);
 void sf_etcd_notice(struct sf_etcd *etcd, enum sf_coord_event_kind kind, const char *text);
 
 #endif

@@ -74,18 +74,21 @@ static void on_line(struct sf_etcd *etcd, void *ctx, const char *bytes, size_t s
     struct sf_etcd_watch *watch = ctx;
     struct sf_etcd_answer answer;
     struct sf_etcd_watch_line line;
-    char text[SF_COORD_TEXT_MAX];
+    char why[SF_COORD_TEXT_MAX] = "a line of the watch cannot be read";
+    bool ok = false;
     sf_etcd_answer_parse(200, bytes, size, &answer);
     if (answer.verdict != SF_ETCD_OK) {
         if (answer.verdict == SF_ETCD_BAD_TOKEN)
             sf_etcd_relogin(etcd, watch->token_serial);
-        broken(etcd, watch, answer.text);
-    } else if (!sf_etcd_believes(etcd, &answer.header, watch->endpoint, text)) {
-        broken(etcd, watch, text);
-    } else if (sf_etcd_watch_parse(answer.root, &line) < 0) {
-        broken(etcd, watch, "etcd: a line of the watch cannot be read");
-    } else if (line.canceled) {
-        broken(etcd, watch, line.text);
+        memcpy(why, answer.text, sizeof why);
+    } else if (sf_etcd_believes(etcd, &answer.header, why) &&
+               sf_etcd_watch_parse(answer.root, &line) == 0) {
+        ok = !line.canceled;
+        memcpy(why, line.text, sizeof why);
+    }
+    if (!ok) {
+        sf_etcd_tell(etcd, watch->endpoint, why, why);
+        broken(etcd, watch, why);
     } else {
         if (line.created)
             on_created(etcd, watch, answer.header.revision);
@@ -137,8 +140,10 @@ static void take_poll(struct sf_etcd *etcd, struct sf_etcd_watch *watch,
     if (!same)
         changed(etcd);
     if (newest > watch->seen_revision || (watch->baseline && range->total != watch->count)) {
+        char text[SF_COORD_TEXT_MAX];
+        sf_etcd_tell(etcd, watch->endpoint, "the watch has stalled; opening it again", text);
         sf_log_limited(etcd->log, &etcd->watches->limit_watch, SF_ETCD_LOG_EVERY_MS, SF_LOG_WARN,
-                       "coordinator.watch", "etcd: the watch has stalled; opening it again");
+                       "coordinator.watch", "%s", text);
         reopen(etcd, watch, 0);
         return;
     }
@@ -183,8 +188,10 @@ static void poll_due(struct sf_etcd *etcd, struct sf_etcd_watch *watch)
 {
     watch->poll_ns = sf_etcd_after_ms(etcd, POLL_MS);
     if (!watch->created) {
+        char text[SF_COORD_TEXT_MAX];
+        sf_etcd_tell(etcd, watch->endpoint, "no answer to the watch", text);
         if (watch->stream != NULL)
-            broken(etcd, watch, "etcd: no answer to the watch");
+            broken(etcd, watch, text);
     } else if (watch->poll == NULL && etcd->belief->revision > watch->known_revision) {
         send_poll(etcd, watch);
     }

@@ -10,6 +10,7 @@
 #include "coord/etcd/body.h"
 #include "coord/etcd/session.h"
 #include "coord/records.h"
+#include "coord/request.h"
 
 struct keys {
     char config[SF_ETCD_KEY_MAX], claim[SF_ETCD_KEY_MAX], slot[SF_ETCD_KEY_MAX];
@@ -25,43 +26,17 @@ static void write_keys(struct sf_etcd *etcd, const struct sf_coord_request *requ
                 slot->worker);
 }
 
-static void invalid(struct sf_etcd *etcd, struct sf_etcd_job *job, const char *what)
-{
-    sf_etcd_job_refuse(etcd, job, NULL, SF_COORD_REFUSED, SF_COORD_INVALID, "%s", what);
-}
-
 /* CLAIM: the lease stands in the name, so that the claim can be written again (BIND) with the lease
  * that it lives on, and be found in etcd by its owner's lease. */
-
-static bool guid_ok(const char guid[SF_HEX128_SIZE])
-{
-    return strnlen(guid, SF_HEX128_SIZE) == SF_HEX128_SIZE - 1 &&
-           strspn(guid, "0123456789abcdef") == SF_HEX128_SIZE - 1;
-}
-
-static void fill_claim(const struct sf_coord_claim_request *body, int64_t slot, int64_t since_ms,
-                       struct sf_coord_claim *ret)
-{
-    *ret = (struct sf_coord_claim){.slot = slot, .since_ms = since_ms};
-    snprintf(ret->node, sizeof ret->node, "%s", body->node);
-    snprintf(ret->address, sizeof ret->address, "%s", body->address);
-    snprintf(ret->admin, sizeof ret->admin, "%s", body->admin);
-    snprintf(ret->version, sizeof ret->version, "%s", body->version);
-}
 
 void sf_etcd_claim_start(struct sf_etcd *etcd, struct sf_etcd_job *job)
 {
     struct sf_coord_request *request = &job->request;
-    if (!guid_ok(request->u.claim.guid)) {
-        invalid(etcd, job, "the guid is not 32 hexadecimal digits");
-        return;
-    }
     struct keys keys;
     struct sf_coord_claim *claim = calloc(1, sizeof *claim);
     SF_ASSERT(claim != NULL);
     job->work = claim;
-    fill_claim(&request->u.claim, -1, sf_etcd_real_ms(etcd), claim);
-    memcpy(claim->guid, request->u.claim.guid, sizeof claim->guid);
+    *claim = sf_request_claim(&request->u.claim, -1, sf_etcd_real_ms(etcd));
     sf_claim_name_format(claim->guid, etcd->session->lease, claim->name);
     sf_etcd_key(etcd, keys.config, "/config");
     sf_etcd_key(etcd, keys.claim, "/dc/%" PRIu64 "/claims/%s", request->datacenter, claim->name);
@@ -93,16 +68,15 @@ void sf_etcd_claim_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
             sf_etcd_txn_range(result->answer.root, 0, &config) == 0 && config.count == 1;
         sf_etcd_range_free(&config);
         if (there)
-            sf_etcd_job_refuse(etcd, job, result, SF_COORD_REFUSED, SF_COORD_EXISTS,
-                               "claim %s exists already", claim->name);
-        else
-            sf_etcd_job_refuse(etcd, job, result, SF_COORD_REFUSED, SF_COORD_MISSING,
-                               "the fleet has no config: %s/config", etcd->options.root);
+            sf_etcd_job_fail(etcd, job, result, SF_COORD_REFUSED, SF_COORD_EXISTS,
+                             "claim %s exists already", claim->name);
+        const struct sf_refusal refusal = sf_refusal_no_fleet(etcd->options.root);
+        if (!there)
+            sf_etcd_job_refuse(etcd, job, result, &refusal);
         return;
     }
     if (result->answer.header.revision == 0) {
-        sf_etcd_job_refuse(etcd, job, result, SF_COORD_UNKNOWN, SF_COORD_UNREACHABLE,
-                           "etcd: an answer without a revision");
+        sf_etcd_job_unreadable(etcd, job, result);
         return;
     }
     struct sf_coord_event *event = sf_etcd_job_done(job);
@@ -115,12 +89,7 @@ void sf_etcd_claim_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
 
 void sf_etcd_unclaim_start(struct sf_etcd *etcd, struct sf_etcd_job *job)
 {
-    char guid[SF_HEX128_SIZE], key[SF_ETCD_KEY_MAX];
-    uint64_t sequence = 0;
-    if (sf_claim_name_parse(job->request.u.claim_name, guid, &sequence) < 0) {
-        invalid(etcd, job, "not the name of a claim");
-        return;
-    }
+    char key[SF_ETCD_KEY_MAX];
     sf_etcd_key(etcd, key, "/dc/%" PRIu64 "/claims/%s", job->request.datacenter,
                 job->request.u.claim_name);
     const struct sf_etcd_op op = {.kind = SF_ETCD_DELETE, .key = key};
@@ -137,21 +106,13 @@ void sf_etcd_unclaim_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
 
 /* BIND, RENEW, RELEASE. */
 
-/* What is wrong with the request itself, or NULL. What we write must be readable by ourselves. */
-static const char *check_write(const struct sf_coord_write *write, uint64_t *ret_lease)
+/* The lease that a claim lives on stands in its name. 0, which etcd takes for none, would make a
+ * claim that never ends. */
+static uint64_t lease_of(const char *claim)
 {
     char guid[SF_HEX128_SIZE];
-    if (write->expected.incarnation == 0 || write->expected.version == 0)
-        return "no expected version";
-    if (sf_claim_name_parse(write->slot.claim, guid, ret_lease) < 0 || *ret_lease == 0)
-        return "not the name of a claim";
-    if (write->slot.fence == 0 || write->slot.fence > INT64_MAX)
-        return "the fence is out of range";
-    char *record = sf_record_slot_encode(&write->slot);
-    struct sf_coord_slot back = {0};
-    const int rc = sf_record_slot_decode(record, strlen(record), write->slot.worker, &back, NULL);
-    free(record);
-    return rc < 0 ? "the record to write would not be readable" : NULL;
+    uint64_t lease = 0;
+    return sf_claim_name_parse(claim, guid, &lease) < 0 ? 0 : lease;
 }
 
 static char *body_write(const struct sf_coord_request *request, const struct keys *keys,
@@ -165,8 +126,7 @@ static char *body_write(const struct sf_coord_request *request, const struct key
         {.key = keys->slot, .target = SF_ETCD_MOD, .revision = write->expected.version},
         {.key = keys->config, .target = SF_ETCD_CREATE, .revision = write->config.incarnation},
         {.key = keys->config, .target = SF_ETCD_MOD, .revision = write->config.version}};
-    struct sf_coord_claim claim;
-    fill_claim(&write->body, (int64_t)write->slot.worker, write->since_ms, &claim);
+    const struct sf_coord_claim claim = sf_request_bound_claim(write);
     char *slot_value = sf_record_slot_encode(&write->slot);
     char *claim_value = sf_record_claim_encode(&claim);
     struct sf_etcd_op success[2] = {{.kind = SF_ETCD_PUT, .key = keys->slot, .value = slot_value}};
@@ -193,10 +153,11 @@ static char *body_write(const struct sf_coord_request *request, const struct key
 
 void sf_etcd_write_start(struct sf_etcd *etcd, struct sf_etcd_job *job)
 {
-    uint64_t lease = 0;
-    const char *wrong = check_write(&job->request.u.write, &lease);
-    if (wrong != NULL) {
-        invalid(etcd, job, wrong);
+    const uint64_t lease = lease_of(job->request.u.write.slot.claim);
+    if (lease == 0) {
+        sf_etcd_job_fail(etcd, job, NULL, SF_COORD_REFUSED, SF_COORD_INVALID,
+                         "%s is not the name of a claim in etcd: it names no lease",
+                         job->request.u.write.slot.claim);
         return;
     }
     struct keys keys;
@@ -205,45 +166,32 @@ void sf_etcd_write_start(struct sf_etcd *etcd, struct sf_etcd_job *job)
                      SF_ETCD_REQUEST_MS);
 }
 
+static bool is_at(const struct sf_etcd_range *range, const struct sf_coord_version *version)
+{
+    return range->kvs[0].create_revision == version->incarnation &&
+           range->kvs[0].mod_revision == version->version;
+}
+
 /* The first condition that did not hold. */
-static enum sf_coord_reason why_not(const struct sf_coord_request *request,
-                                    const struct sf_etcd_range *config,
-                                    const struct sf_etcd_range *claim,
-                                    const struct sf_etcd_range *slot, char text[SF_COORD_TEXT_MAX])
+static struct sf_refusal why_not(const struct sf_etcd *etcd, const struct sf_coord_request *request,
+                                 const struct sf_etcd_range *config,
+                                 const struct sf_etcd_range *claim,
+                                 const struct sf_etcd_range *slot)
 {
     const struct sf_coord_write *write = &request->u.write;
-    if (request->op != SF_COORD_RELEASE && config->count != 1) {
-        snprintf(text, SF_COORD_TEXT_MAX, "the fleet has no config");
-        return SF_COORD_MISSING;
-    }
-    if (request->op != SF_COORD_RELEASE &&
-        (config->kvs[0].create_revision != write->config.incarnation ||
-         config->kvs[0].mod_revision != write->config.version)) {
-        snprintf(text, SF_COORD_TEXT_MAX,
-                 "the fleet's config has been changed (revision %" PRIu64 ", expected %" PRIu64 ")",
-                 config->kvs[0].mod_revision, write->config.version);
-        return SF_COORD_CONFIG_CHANGED;
-    }
-    if (claim->count != 1 || claim->kvs[0].create_revision != write->slot.fence) {
-        snprintf(text, SF_COORD_TEXT_MAX, "%s is gone", write->slot.claim);
-        return SF_COORD_CLAIM_GONE;
-    }
-    if (slot->count != 1) {
-        snprintf(text, SF_COORD_TEXT_MAX, "slot %" PRIu64 " has no record", write->slot.worker);
-        return SF_COORD_MISSING;
-    }
-    if (slot->kvs[0].create_revision != write->expected.incarnation ||
-        slot->kvs[0].mod_revision != write->expected.version) {
-        snprintf(text, SF_COORD_TEXT_MAX,
-                 "slot %" PRIu64 " is at revision %" PRIu64 ", expected %" PRIu64 "%s",
-                 write->slot.worker, slot->kvs[0].mod_revision, write->expected.version,
-                 slot->kvs[0].create_revision == write->expected.incarnation
-                     ? ""
-                     : " of another incarnation");
-        return SF_COORD_VERSION;
-    }
-    snprintf(text, SF_COORD_TEXT_MAX, "etcd refused the transaction though its conditions hold");
-    return SF_COORD_INVALID;
+    const bool needs_config = request->op != SF_COORD_RELEASE;
+    if (needs_config && config->count != 1)
+        return sf_refusal_no_fleet(etcd->options.root);
+    if (needs_config && !is_at(config, &write->config))
+        return sf_refusal_config_changed(write->config.version);
+    if (claim->count != 1 || claim->kvs[0].create_revision != write->slot.fence)
+        return sf_refusal_claim_gone(write->slot.claim);
+    if (slot->count != 1)
+        return sf_refusal_slot_missing(write->slot.worker);
+    if (!is_at(slot, &write->expected))
+        return sf_refusal_slot_version(write->slot.worker, write->expected.version);
+    return sf_refusal_make(SF_COORD_INVALID,
+                           "the transaction was refused though its conditions hold");
 }
 
 static void write_refused(struct sf_etcd *etcd, struct sf_etcd_job *job,
@@ -251,16 +199,12 @@ static void write_refused(struct sf_etcd *etcd, struct sf_etcd_job *job,
 {
     const json_t *root = result->answer.root;
     struct sf_etcd_range config = {0}, claim = {0}, slot = {0};
-    char text[SF_COORD_TEXT_MAX];
-    enum sf_coord_reason reason = SF_COORD_VERSION;
     if (sf_etcd_txn_range(root, 0, &config) == 0 && sf_etcd_txn_range(root, 1, &claim) == 0 &&
         sf_etcd_txn_range(root, 2, &slot) == 0) {
-        reason = why_not(&job->request, &config, &claim, &slot, text);
-        sf_etcd_job_refuse(etcd, job, result, SF_COORD_REFUSED, reason, "%s", text);
+        const struct sf_refusal refusal = why_not(etcd, &job->request, &config, &claim, &slot);
+        sf_etcd_job_refuse(etcd, job, result, &refusal);
     } else {
-        /* Not the answer of a transaction that failed: nobody knows. */
-        sf_etcd_job_refuse(etcd, job, result, SF_COORD_UNKNOWN, SF_COORD_UNREACHABLE,
-                           "etcd: an answer without its content");
+        sf_etcd_job_unreadable(etcd, job, result);
     }
     sf_etcd_range_free(&config);
     sf_etcd_range_free(&claim);
@@ -276,8 +220,7 @@ void sf_etcd_write_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
     }
     const uint64_t revision = result->answer.header.revision;
     if (revision <= job->request.u.write.expected.version) {
-        sf_etcd_job_refuse(etcd, job, result, SF_COORD_UNKNOWN, SF_COORD_UNREACHABLE,
-                           "etcd: an answer without a later revision");
+        sf_etcd_job_unreadable(etcd, job, result);
         return;
     }
     struct sf_coord_event *event = sf_etcd_job_done(job);

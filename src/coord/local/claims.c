@@ -11,6 +11,7 @@
 
 #include "base/assert.h"
 #include "coord/records.h"
+#include "coord/request.h"
 
 static struct sf_local_claim *find(struct sf_local_store *store, uint64_t datacenter,
                                    const char *name)
@@ -67,12 +68,6 @@ int sf_local_claim_prepare(struct sf_local_store *store, const struct sf_local_d
 
 /* Listing. */
 
-static int by_fence(const void *left, const void *right)
-{
-    const struct sf_coord_claim *a = left, *b = right;
-    return (a->fence > b->fence) - (a->fence < b->fence);
-}
-
 /* Content that is not ours is shown as a claim that waits, without words: the name alone already
  * counts. */
 static void read_content(struct sf_local_store *store, const struct sf_local_dc *dc,
@@ -102,7 +97,7 @@ static void add(struct listing *listing, const struct sf_coord_claim *claim)
 
 static DIR *open_listing(int dirfd)
 {
-    int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     if (dir == NULL && fd >= 0)
         close(fd);
@@ -136,10 +131,10 @@ static int scan(struct sf_local_store *store, const struct sf_local_dc *dc, stru
     int rc = 0;
     while (rc == 0 && (errno = 0, entry = readdir(dir)) != NULL) {
         struct sf_coord_claim claim = {.slot = -1};
-        bool left_over = is_temporary(entry->d_name);
+        const bool left_over = is_temporary(entry->d_name);
         if (!left_over && sf_claim_name_parse(entry->d_name, claim.guid, &claim.fence) < 0)
             continue;
-        int locked = sf_disk_is_locked(dc->claims, entry->d_name);
+        const int locked = sf_disk_is_locked(dc->claims, entry->d_name);
         if (locked < 0 && locked != -ENOENT)
             rc = locked;
         else if (locked == 0 && listing == NULL)
@@ -162,7 +157,7 @@ int sf_local_claims_list(struct sf_local_store *store, struct sf_local_dc *dc,
                          struct sf_coord_claim **ret, size_t *ret_count)
 {
     struct listing listing = {NULL, 0, 0, false};
-    int rc = scan(store, dc, &listing);
+    const int rc = scan(store, dc, &listing);
     if (rc < 0) {
         free(listing.claims);
         return rc;
@@ -171,8 +166,7 @@ int sf_local_claims_list(struct sf_local_store *store, struct sf_local_dc *dc,
     if (listing.dead &&
         (dc->lock >= 0 || sf_disk_lock_file(&store->disk, dc->top, "lock", &dc->lock) == 0))
         (void)scan(store, dc, NULL);
-    if (listing.count > 0)
-        qsort(listing.claims, listing.count, sizeof *listing.claims, by_fence);
+    sf_claims_sort(listing.claims, listing.count);
     *ret = listing.claims;
     *ret_count = listing.count;
     return 0;
@@ -187,19 +181,16 @@ static int next_sequence(struct sf_local_store *store, struct sf_local_job *job,
     struct sf_coord_version version = {0, 0};
     uint64_t sequence = 0;
     int rc = sf_local_read_sequence(store, dc, &sequence, &version, &err);
-    if (rc == -ENOENT || rc == -EBADMSG)
-        return sf_local_refuse(job, SF_COORD_REFUSED,
-                               rc == -ENOENT ? SF_COORD_MISSING : SF_COORD_GARBAGE, "%s", err.text);
     if (rc < 0)
-        return sf_local_refuse(job, SF_COORD_REFUSED, SF_COORD_STORAGE, "%s", err.text);
+        return sf_local_refuse_sequence(store, job, dc, rc, err.text);
     if (sequence >= INT64_MAX)
-        return sf_local_refuse(job, SF_COORD_REFUSED, SF_COORD_GARBAGE,
-                               "%s/sequence has come to its end", dc->path);
+        return sf_local_fail(job, SF_COORD_REFUSED, SF_COORD_GARBAGE,
+                             "%s/sequence has come to its end", dc->path);
     sequence++;
     version.version++;
     rc = sf_local_write_sequence(store, dc, sequence, &version, ret_mtime_ms);
     if (rc < 0)
-        return sf_local_refuse_errno(job, rc, false, "cannot write the sequence of", dc->path);
+        return sf_local_fail_errno(job, rc, false, "cannot write the sequence of", dc->path);
     *ret = sequence;
     return 0;
 }
@@ -218,8 +209,8 @@ static int publish(struct sf_local_store *store, struct sf_local_job *job,
         }
     }
     if (rc < 0)
-        return sf_local_refuse_errno(job, rc == -ENOENT ? -EIO : rc, false,
-                                     "cannot make a claim in", dc->path);
+        return sf_local_fail_errno(job, rc == -ENOENT ? -EIO : rc, false, "cannot make a claim in",
+                                   dc->path);
     struct sf_local_claim *held = calloc(1, sizeof *held);
     SF_ASSERT(held != NULL);
     held->datacenter = dc->number;
@@ -232,25 +223,12 @@ static int publish(struct sf_local_store *store, struct sf_local_job *job,
 
 int sf_local_do_claim(struct sf_local_store *store, struct sf_local_job *job)
 {
-    const struct sf_coord_claim_request *request = &job->request->u.claim;
     struct sf_coord_claim *claim = calloc(1, sizeof *claim);
     SF_ASSERT(claim != NULL);
     job->event->completion.claims = claim;
     job->event->completion.claim_count = 1;
-    claim->slot = -1;
-    memcpy(claim->node, request->node, sizeof claim->node);
-    memcpy(claim->address, request->address, sizeof claim->address);
-    memcpy(claim->admin, request->admin, sizeof claim->admin);
-    memcpy(claim->version, request->version, sizeof claim->version);
-    claim->since_ms = store->ticks->real_ns(store->ticks->ctx) / SF_NS_PER_MS;
-
-    uint64_t sequence = 0;
-    char name[SF_COORD_CLAIM_MAX];
-    snprintf(name, sizeof name, "claim-%.32s-0000000000", request->guid);
-    if (strnlen(request->guid, SF_HEX128_SIZE) != SF_HEX128_SIZE - 1 ||
-        sf_claim_name_parse(name, claim->guid, &sequence) < 0)
-        return sf_local_refuse(job, SF_COORD_REFUSED, SF_COORD_INVALID,
-                               "the guid \"%.32s\" is not 32 hexadecimal digits", request->guid);
+    *claim = sf_request_claim(&job->request->u.claim, -1,
+                              store->ticks->real_ns(store->ticks->ctx) / SF_NS_PER_MS);
     struct sf_local_dc dc = SF_LOCAL_DC_CLOSED;
     int rc = sf_local_dc_open(store, job, job->request->datacenter, true, &dc);
     if (rc < 0)
@@ -273,7 +251,7 @@ int sf_local_do_claim(struct sf_local_store *store, struct sf_local_job *job)
 static int delete_claim(struct sf_local_store *store, const struct sf_local_dc *dc,
                         const char *name)
 {
-    int rc = sf_disk_unlink(&store->disk, dc->claims, name);
+    const int rc = sf_disk_unlink(&store->disk, dc->claims, name);
     struct sf_local_claim *held = find(store, dc->number, name);
     if (rc == 0 && held != NULL)
         sf_local_claim_drop(store, held);
@@ -282,12 +260,7 @@ static int delete_claim(struct sf_local_store *store, const struct sf_local_dc *
 
 int sf_local_do_unclaim(struct sf_local_store *store, struct sf_local_job *job)
 {
-    char guid[SF_HEX128_SIZE];
-    uint64_t sequence = 0;
     const char *name = job->request->u.claim_name;
-    if (sf_claim_name_parse(name, guid, &sequence) < 0)
-        return sf_local_refuse(job, SF_COORD_REFUSED, SF_COORD_INVALID,
-                               "\"%.79s\" is not the name of a claim", name);
     struct sf_local_dc dc = SF_LOCAL_DC_CLOSED;
     int rc = sf_local_dc_open(store, job, job->request->datacenter, true, &dc);
     struct sf_coord_completion *to = &job->event->completion;
@@ -299,9 +272,9 @@ int sf_local_do_unclaim(struct sf_local_store *store, struct sf_local_job *job)
     }
     if (rc < 0)
         return rc;
-    int code = delete_claim(store, &dc, name);
+    const int code = delete_claim(store, &dc, name);
     if (code < 0)
-        rc = sf_local_refuse_errno(job, code, false, "cannot delete", name);
+        rc = sf_local_fail_errno(job, code, false, "cannot delete", name);
     sf_local_dc_close(&dc);
     return rc;
 }

@@ -82,9 +82,9 @@ int sf_disk_directory_check(const char *path, struct sf_error *err)
                             strlen(path), sizeof parent - 1);
     memcpy(parent, path, strlen(path) + 1);
     for (;;) {
-        int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        const int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (fd >= 0) {
-            int rc = directory_check_open(parent, fd, strcmp(parent, path) == 0, err);
+            const int rc = directory_check_open(parent, fd, strcmp(parent, path) == 0, err);
             close(fd);
             return rc;
         }
@@ -99,7 +99,7 @@ int sf_disk_directory_check(const char *path, struct sf_error *err)
 
 int sf_disk_mkdir(const struct sf_disk *disk, int dirfd, const char *name)
 {
-    int rc = hit(disk, SF_DISK_MKDIR, name);
+    const int rc = hit(disk, SF_DISK_MKDIR, name);
     if (rc < 0)
         return rc;
     return mkdirat(dirfd, name, DIRECTORY_MODE) == 0 || errno == EEXIST ? 0 : -errno;
@@ -111,7 +111,7 @@ int sf_disk_read(const struct sf_disk *disk, int dirfd, const char *name, char *
     int rc = hit(disk, SF_DISK_READ, name);
     if (rc < 0)
         return rc;
-    int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    const int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0)
         return errno == ELOOP ? -EBADMSG : -errno;
     struct stat info;
@@ -121,7 +121,7 @@ int sf_disk_read(const struct sf_disk *disk, int dirfd, const char *name, char *
     else if (!S_ISREG(info.st_mode))
         rc = -EBADMSG;
     while (rc == 0) {
-        ssize_t got = read(fd, to + size, max - size);
+        const ssize_t got = read(fd, to + size, max - size);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
@@ -156,7 +156,7 @@ static int write_all(const struct sf_disk *disk, int fd, const char *name, const
 {
     int rc = hit(disk, SF_DISK_WRITE, name);
     while (rc == 0 && size > 0) {
-        ssize_t put = write(fd, bytes, size);
+        const ssize_t put = write(fd, bytes, size);
         if (put < 0 && errno != EINTR)
             rc = -errno;
         if (put > 0) {
@@ -176,7 +176,8 @@ int sf_disk_write_temporary(const struct sf_disk *disk, int dirfd, const char *b
     int rc = hit(disk, SF_DISK_CREATE, name);
     if (rc < 0)
         return rc;
-    int fd = openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
+    const int fd =
+        openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
     if (fd < 0)
         return -errno;
     rc = write_all(disk, fd, name, bytes, size);
@@ -202,7 +203,7 @@ int sf_disk_write_temporary(const struct sf_disk *disk, int dirfd, const char *b
 
 int sf_disk_rename(const struct sf_disk *disk, int dirfd, const char *from, const char *to)
 {
-    int rc = hit(disk, SF_DISK_RENAME, to);
+    const int rc = hit(disk, SF_DISK_RENAME, to);
     if (rc < 0)
         return rc;
     return renameat(dirfd, from, dirfd, to) < 0 ? -errno : 0;
@@ -210,7 +211,7 @@ int sf_disk_rename(const struct sf_disk *disk, int dirfd, const char *from, cons
 
 int sf_disk_unlink(const struct sf_disk *disk, int dirfd, const char *name)
 {
-    int rc = hit(disk, SF_DISK_UNLINK, name);
+    const int rc = hit(disk, SF_DISK_UNLINK, name);
     if (rc < 0)
         return rc;
     return unlinkat(dirfd, name, 0) == 0 || errno == ENOENT ? 0 : -errno;
@@ -218,7 +219,7 @@ int sf_disk_unlink(const struct sf_disk *disk, int dirfd, const char *name)
 
 static int sync_directory(const struct sf_disk *disk, int dirfd, const char *name)
 {
-    int rc = hit(disk, SF_DISK_SYNC_DIRECTORY, name);
+    const int rc = hit(disk, SF_DISK_SYNC_DIRECTORY, name);
     if (rc < 0)
         return rc;
     return fsync(dirfd) < 0 ? -errno : 0;
@@ -226,7 +227,7 @@ static int sync_directory(const struct sf_disk *disk, int dirfd, const char *nam
 
 int sf_disk_sync_filesystem(const struct sf_disk *disk, int dirfd, const char *name)
 {
-    int rc = hit(disk, SF_DISK_SYNC, name);
+    const int rc = hit(disk, SF_DISK_SYNC, name);
     if (rc < 0)
         return rc;
     return syncfs(dirfd) < 0 ? -errno : 0;
@@ -253,7 +254,7 @@ int sf_disk_replace(const struct sf_disk *disk, int dirfd, const char *name, con
 
 int sf_disk_try_lock(const struct sf_disk *disk, int fd)
 {
-    int rc = hit(disk, SF_DISK_LOCK, "lock");
+    const int rc = hit(disk, SF_DISK_LOCK, "lock");
     if (rc < 0)
         return rc;
     struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -264,7 +265,8 @@ int sf_disk_try_lock(const struct sf_disk *disk, int fd)
 
 int sf_disk_lock_file(const struct sf_disk *disk, int dirfd, const char *name, int *ret_fd)
 {
-    int fd = openat(dirfd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, FILE_MODE);
+    const int fd =
+        openat(dirfd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, FILE_MODE);
     if (fd < 0)
         return -errno;
     int rc = sf_disk_try_lock(disk, fd);
@@ -281,11 +283,11 @@ int sf_disk_lock_file(const struct sf_disk *disk, int dirfd, const char *name, i
 
 int sf_disk_is_locked(int dirfd, const char *name)
 {
-    int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    const int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0)
         return -errno;
     struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    int rc = fcntl(fd, F_OFD_GETLK, &whole) < 0 ? -errno : whole.l_type != F_UNLCK;
+    const int rc = fcntl(fd, F_OFD_GETLK, &whole) < 0 ? -errno : whole.l_type != F_UNLCK;
     close(fd);
     return rc;
 }
@@ -315,8 +317,8 @@ static uint64_t seal_checksum(const char *identity, const struct sf_coord_versio
                               const char *record, size_t size)
 {
     char head[64];
-    int length = snprintf(head, sizeof head, "\n%" PRIu64 " %" PRIu64 "\n", version->incarnation,
-                          version->version);
+    const int length = snprintf(head, sizeof head, "\n%" PRIu64 " %" PRIu64 "\n",
+                                version->incarnation, version->version);
     uint64_t crc = crc64(0, identity, strlen(identity));
     crc = crc64(crc, head, (size_t)length);
     return crc64(crc, record, size);
@@ -326,11 +328,11 @@ char *sf_disk_seal(const char *identity, const struct sf_coord_version *version,
                    size_t *ret_size)
 {
     char *bytes = NULL;
-    int size = asprintf(&bytes,
-                        "{\"incarnation\":%" PRIu64 ",\"version\":%" PRIu64
-                        ",\"checksum\":\"%016" PRIx64 "\"}\n%s\n",
-                        version->incarnation, version->version,
-                        seal_checksum(identity, version, record, strlen(record)), record);
+    const int size = asprintf(&bytes,
+                              "{\"incarnation\":%" PRIu64 ",\"version\":%" PRIu64
+                              ",\"checksum\":\"%016" PRIx64 "\"}\n%s\n",
+                              version->incarnation, version->version,
+                              seal_checksum(identity, version, record, strlen(record)), record);
     SF_ASSERT(size > 0);
     *ret_size = (size_t)size;
     return bytes;

@@ -11,51 +11,11 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "coord/init_plan.h"
 #include "coord/local/claims.h"
 #include "coord/records.h"
 
 #define BATCH 32 /* datacenters whose locks are held at once: four descriptors for each */
-
-static uint64_t datacenter_count(const struct sf_coord_config *config)
-{
-    return config->any_datacenter ? sf_layout_max_datacenter(&config->layout) + 1
-                                  : config->datacenter_count;
-}
-
-static int check_request(struct sf_local_job *job)
-{
-    const struct sf_coord_config *config = &job->request->u.init.config;
-    const char *reason = NULL;
-    if (sf_layout_validate(&config->layout, &reason) < 0)
-        return sf_local_refuse(job, SF_COORD_REFUSED, SF_COORD_INVALID, "layout: %s", reason);
-    if (config->layout.worker_bits > SF_COORD_WORKER_BITS_MAX ||
-        config->layout.datacenter_bits > SF_COORD_DATACENTER_BITS_MAX)
-        return sf_local_refuse(job, SF_COORD_REFUSED, SF_COORD_INVALID,
-                               "layout: at most %d worker and %d datacenter bits, since every slot "
-                               "gets a record",
-                               SF_COORD_WORKER_BITS_MAX, SF_COORD_DATACENTER_BITS_MAX);
-    uint64_t records = datacenter_count(config) * (sf_layout_max_worker(&config->layout) + 1);
-    if (records > SF_COORD_RECORDS_MAX)
-        return sf_local_refuse(job, SF_COORD_REFUSED, SF_COORD_INVALID,
-                               "%" PRIu64
-                               " slots need as many records, at most %d are allowed: name "
-                               "fewer datacenters or use fewer worker bits",
-                               records, SF_COORD_RECORDS_MAX);
-    if (config->incarnation > INT64_MAX)
-        return sf_local_refuse(job, SF_COORD_REFUSED, SF_COORD_INVALID,
-                               "the incarnation is out of range");
-    struct sf_coord_config *back = calloc(1, sizeof *back);
-    struct sf_error err = {0};
-    char *record = sf_record_config_encode(config);
-    SF_ASSERT(back != NULL);
-    int rc = sf_record_config_decode(record, strlen(record), back, &err);
-    free(record);
-    free(back);
-    if (rc < 0)
-        return sf_local_refuse(job, SF_COORD_REFUSED, SF_COORD_INVALID, "the config: %.200s",
-                               err.text);
-    return 0;
-}
 
 /* DIR and its parents. */
 static int make_root(struct sf_local_store *store, struct sf_local_job *job)
@@ -68,56 +28,56 @@ static int make_root(struct sf_local_store *store, struct sf_local_job *job)
             continue;
         char kept = *at;
         *at = '\0';
-        int code = access(path, F_OK) == 0 ? 0 : sf_disk_mkdir(&store->disk, AT_FDCWD, path);
+        const int code = access(path, F_OK) == 0 ? 0 : sf_disk_mkdir(&store->disk, AT_FDCWD, path);
         if (code < 0)
-            return sf_local_refuse_errno(job, code == -ENOENT ? -EIO : code, false,
-                                         "cannot make directory", path);
+            return sf_local_fail_errno(job, code == -ENOENT ? -EIO : code, false,
+                                       "cannot make directory", path);
         if (kept == '\0')
             break;
         *at = kept;
     }
     struct sf_error err = {0};
     if (sf_disk_directory_check(store->root, &err) < 0)
-        return sf_local_refuse(job, SF_COORD_REFUSED, SF_COORD_STORAGE, "%.*s",
-                               SF_COORD_TEXT_MAX - 1, err.text);
+        return sf_local_fail(job, SF_COORD_REFUSED, SF_COORD_STORAGE, "%.*s", SF_COORD_TEXT_MAX - 1,
+                             err.text);
     return 0;
 }
 
 static int make_directory(struct sf_local_store *store, struct sf_local_job *job, int dirfd,
                           const char *path)
 {
-    int code = sf_disk_mkdir(&store->disk, dirfd, path);
-    return code == 0 ? 0 : sf_local_refuse_errno(job, code, false, "cannot make directory", path);
+    const int code = sf_disk_mkdir(&store->disk, dirfd, path);
+    return code == 0 ? 0 : sf_local_fail_errno(job, code, false, "cannot make directory", path);
 }
 
 /* A record of the datacenter as INIT wants it. Returns 1 when it must be written, 0 when it may
  * stay, -1 when refused. */
 static int wanted_record(struct sf_local_store *store, struct sf_local_job *job,
-                         const struct sf_local_dc *dc, uint64_t worker, struct sf_coord_slot *slot)
+                         const struct sf_local_dc *dc, uint64_t worker, struct sf_coord_slot *ret)
 {
-    const struct sf_coord_init *init = &job->request->u.init;
-    int64_t now_ms = store->ticks->real_ns(store->ticks->ctx) / SF_NS_PER_MS;
+    const int64_t now_ms = store->ticks->real_ns(store->ticks->ctx) / SF_NS_PER_MS;
+    struct sf_coord_slot found = {.worker = worker};
     struct sf_error err = {0};
-    int rc = sf_local_read_slot(store, dc, worker, slot, &err);
-    if (rc == -ENOENT || (rc == -EBADMSG && init->after_data_loss)) {
-        sf_record_slot_fresh(worker, init->config.floor_ms, now_ms, slot);
-        slot->version = (struct sf_coord_version){sf_local_fresh_incarnation(), 1};
-        return 1;
-    }
-    if (rc == -EBADMSG)
-        return sf_local_refuse(job, SF_COORD_REFUSED, SF_COORD_GARBAGE, "%.*s",
-                               SF_COORD_TEXT_MAX - 1, err.text);
+    struct sf_refusal refusal = {0};
+    const int rc = sf_local_read_slot(store, dc, worker, &found, &err);
+    if (rc < 0 && rc != -ENOENT && rc != -EBADMSG)
+        return sf_local_refuse_slot(store, job, dc, worker, rc, err.text);
     if (rc < 0)
-        return sf_local_refuse(job, SF_COORD_REFUSED, SF_COORD_STORAGE, "%.*s",
-                               SF_COORD_TEXT_MAX - 1, err.text);
-    if (slot->reserved_until_ms >= init->config.floor_ms)
+        found.state = rc == -ENOENT ? SF_COORD_RECORD_MISSING : SF_COORD_RECORD_GARBAGE;
+    switch (sf_init_plan_slot(&job->request->u.init, store->fleet_root, dc->number, &found,
+                              err.text, now_ms, ret, &refusal)) {
+    case SF_INIT_KEEP:
+        *ret = found;
         return 0;
-    slot->reserved_until_ms = init->config.floor_ms;
-    slot->updated_ms = now_ms;
-    slot->nonce[0] =
-        '\0'; /* this is nobody's own write: its owner must not take it for acknowledged */
-    slot->version.version++;
-    return 1;
+    case SF_INIT_WRITE:
+        if (found.state != SF_COORD_RECORD_OK)
+            ret->version = (struct sf_coord_version){sf_local_fresh_incarnation(), 0};
+        ret->version.version++;
+        return 1;
+    case SF_INIT_REFUSED:
+        break;
+    }
+    return sf_local_refuse(job, &refusal);
 }
 
 /* Written under a temporary name; its own is given when all is on the disk. */
@@ -141,12 +101,12 @@ static int put_pending(struct sf_local_store *store, struct sf_local_job *job,
                        size_t size)
 {
     struct pending *pending = &making->pending[making->used];
-    int code = sf_disk_write_temporary(&store->disk, dirfd, sealed, size, false, pending->temporary,
-                                       NULL, NULL);
+    const int code = sf_disk_write_temporary(&store->disk, dirfd, sealed, size, false,
+                                             pending->temporary, NULL, NULL);
     free(sealed);
     if (code < 0)
-        return sf_local_refuse_errno(job, code == -ENOENT ? -EIO : code, false,
-                                     "cannot make the records of", making->dc.path);
+        return sf_local_fail_errno(job, code == -ENOENT ? -EIO : code, false,
+                                   "cannot make the records of", making->dc.path);
     pending->dirfd = dirfd;
     snprintf(pending->name, sizeof pending->name, "%s", name);
     making->used++;
@@ -184,20 +144,18 @@ static int prepare_sequence(struct sf_local_store *store, struct sf_local_job *j
     struct sf_error err = {0};
     struct sf_coord_version version = {0, 0};
     uint64_t sequence = 0;
-    int rc = sf_local_read_sequence(store, &making->dc, &sequence, &version, &err);
+    const int rc = sf_local_read_sequence(store, &making->dc, &sequence, &version, &err);
     if (rc < 0 && rc != -ENOENT && !(rc == -EBADMSG && job->request->u.init.after_data_loss))
-        return sf_local_refuse(job, SF_COORD_REFUSED,
-                               rc == -EBADMSG ? SF_COORD_GARBAGE : SF_COORD_STORAGE, "%.*s",
-                               SF_COORD_TEXT_MAX - 1, err.text);
+        return sf_local_refuse_sequence(store, job, &making->dc, rc, err.text);
     struct sf_coord_claim *claims = NULL;
     size_t claim_count = 0, size = 0;
-    int code = sf_local_claims_list(store, &making->dc, &claims, &claim_count);
+    const int code = sf_local_claims_list(store, &making->dc, &claims, &claim_count);
     if (code == 0 && claim_count > 0 && claims[claim_count - 1].fence > making->fence_max)
         making->fence_max = claims[claim_count - 1].fence;
     free(claims);
     if (code < 0)
-        return sf_local_refuse_errno(job, code, false, "cannot make the sequence of",
-                                     making->dc.path);
+        return sf_local_fail_errno(job, code, false, "cannot make the sequence of",
+                                   making->dc.path);
     if (rc == 0 && sequence >= making->fence_max)
         return 0;
     if (rc < 0)
@@ -219,7 +177,7 @@ static int prepare_datacenter(struct sf_local_store *store, struct sf_local_job 
     }
     if (rc < 0 || (rc = sf_local_dc_open(store, job, number, true, &making->dc)) < 0)
         return rc;
-    uint64_t count = sf_layout_max_worker(&job->request->u.init.config.layout) + 1;
+    const uint64_t count = sf_init_worker_count(&job->request->u.init.config);
     making->pending = calloc(count + 1, sizeof *making->pending);
     SF_ASSERT(making->pending != NULL);
     sf_local_sweep(store, making->dc.slots);
@@ -232,10 +190,11 @@ static int give_names(struct sf_local_store *store, struct sf_local_job *job, st
 {
     while (making->used > 0) {
         const struct pending *pending = &making->pending[making->used - 1];
-        int code = sf_disk_rename(&store->disk, pending->dirfd, pending->temporary, pending->name);
+        const int code =
+            sf_disk_rename(&store->disk, pending->dirfd, pending->temporary, pending->name);
         if (code < 0)
-            return sf_local_refuse_errno(job, code == -ENOENT ? -EIO : code, false,
-                                         "cannot make the records of", making->dc.path);
+            return sf_local_fail_errno(job, code == -ENOENT ? -EIO : code, false,
+                                       "cannot make the records of", making->dc.path);
         making->used--;
     }
     return 0;
@@ -243,10 +202,9 @@ static int give_names(struct sf_local_store *store, struct sf_local_job *job, st
 
 static int sync_all(struct sf_local_store *store, struct sf_local_job *job, int fleet_fd)
 {
-    int code = sf_disk_sync_filesystem(&store->disk, fleet_fd, store->fleet);
-    return code == 0
-               ? 0
-               : sf_local_refuse_errno(job, code, false, "cannot make durable:", store->fleet);
+    const int code = sf_disk_sync_filesystem(&store->disk, fleet_fd, store->fleet);
+    return code == 0 ? 0
+                     : sf_local_fail_errno(job, code, false, "cannot make durable:", store->fleet);
 }
 
 /* Syncing costs most where the disk is busy with others' data, so it is done once for many
@@ -261,8 +219,7 @@ static int make_datacenters(struct sf_local_store *store, struct sf_local_job *j
     for (uint64_t i = 0; i < count; i++)
         making[i].dc = (struct sf_local_dc)SF_LOCAL_DC_CLOSED;
     for (uint64_t i = 0; rc == 0 && i < count; i++)
-        rc = prepare_datacenter(store, job, fleet_fd,
-                                config->any_datacenter ? first + i : config->datacenters[first + i],
+        rc = prepare_datacenter(store, job, fleet_fd, sf_init_datacenter(config, first + i),
                                 &making[i]);
     if (rc == 0)
         rc = sync_all(store, job, fleet_fd);
@@ -287,13 +244,13 @@ static int write_config(struct sf_local_store *store, struct sf_local_job *job, 
     bool maybe_done = false;
     char *record = sf_record_config_encode(config);
     char *sealed = sf_disk_seal(identity, &config->version, record, &size);
-    int code = sf_disk_replace(&store->disk, fleet_fd, "config", sealed, size,
-                               &job->event->completion.server_ms, &maybe_done);
+    const int code = sf_disk_replace(&store->disk, fleet_fd, "config", sealed, size,
+                                     &job->event->completion.server_ms, &maybe_done);
     free(sealed);
     free(record);
     return code == 0 ? 0
-                     : sf_local_refuse_errno(job, code == -ENOENT ? -EIO : code, maybe_done,
-                                             "cannot write the config of", store->fleet);
+                     : sf_local_fail_errno(job, code == -ENOENT ? -EIO : code, maybe_done,
+                                           "cannot write the config of", store->fleet);
 }
 
 /* With the fleet's lock held: may we go on, does the config replace one that is there, and what
@@ -301,28 +258,29 @@ static int write_config(struct sf_local_store *store, struct sf_local_job *job, 
 static int decide_config(struct sf_local_store *store, struct sf_local_job *job,
                          struct sf_coord_config *config, bool *ret_replaces)
 {
-    const struct sf_coord_init *init = &job->request->u.init;
     struct sf_error err = {0};
+    struct sf_refusal refusal = {0};
     struct sf_coord_config *there = calloc(1, sizeof *there);
     SF_ASSERT(there != NULL);
     int rc = sf_local_read_config(store, there, &err);
-    *config = init->config;
-    config->version = (struct sf_coord_version){sf_local_fresh_incarnation(), 1};
-    if (rc == 0 && !init->after_data_loss)
-        rc = sf_local_refuse(job, SF_COORD_REFUSED, SF_COORD_EXISTS,
-                             "fleet %s is there already (%s)", store->fleet, there->fleet_id);
-    else if (rc == 0) {
-        *ret_replaces = true;
-        config->version = there->version;
-        config->version.version++;
-        if (config->incarnation <= there->incarnation)
-            config->incarnation = there->incarnation + 1;
-    } else if (rc == -ENOENT || (rc == -EBADMSG && init->after_data_loss))
-        rc = 0;
+    if (rc < 0 && rc != -ENOENT && rc != -EBADMSG) {
+        free(there);
+        return sf_local_refuse_config(store, job, rc, err.text);
+    }
+    const struct sf_init_found found = {.state = rc == 0         ? SF_COORD_RECORD_OK
+                                                 : rc == -ENOENT ? SF_COORD_RECORD_MISSING
+                                                                 : SF_COORD_RECORD_GARBAGE,
+                                        .config = there,
+                                        .why = err.text};
+    rc = sf_init_plan_config(&job->request->u.init, store->fleet_root, &found, config, ret_replaces,
+                             &refusal);
+    if (rc < 0)
+        sf_local_refuse(job, &refusal);
+    else if (*ret_replaces)
+        config->version =
+            (struct sf_coord_version){there->version.incarnation, there->version.version + 1};
     else
-        rc = sf_local_refuse(job, SF_COORD_REFUSED,
-                             rc == -EBADMSG ? SF_COORD_GARBAGE : SF_COORD_STORAGE, "%.*s",
-                             SF_COORD_TEXT_MAX - 1, err.text);
+        config->version = (struct sf_coord_version){sf_local_fresh_incarnation(), 1};
     free(there);
     return rc;
 }
@@ -333,7 +291,7 @@ static int make_fleet(struct sf_local_store *store, struct sf_local_job *job, in
     int rc = replaces ? write_config(store, job, fleet_fd, config) : 0;
     if (rc < 0)
         return rc;
-    uint64_t left = datacenter_count(config);
+    uint64_t left = sf_init_datacenter_count(config);
     for (uint64_t first = 0, count; rc == 0 && left > 0; first += count, left -= count) {
         count = left < BATCH ? left : BATCH;
         rc = make_datacenters(store, job, fleet_fd, config, first, count);
@@ -370,16 +328,16 @@ static int init_locked(struct sf_local_store *store, struct sf_local_job *job, i
 int sf_local_do_init(struct sf_local_store *store, struct sf_local_job *job)
 {
     char path[PATH_MAX];
-    int rc = check_request(job);
-    if (rc < 0 || (rc = make_root(store, job)) < 0)
+    int rc = make_root(store, job);
+    if (rc < 0)
         return rc;
-    int length = snprintf(path, sizeof path, "%s/%s", store->root, store->fleet);
+    const int length = snprintf(path, sizeof path, "%s/%s", store->root, store->fleet);
     SF_ASSERT(length > 0 && (size_t)length < sizeof path);
     if ((rc = make_directory(store, job, AT_FDCWD, path)) < 0)
         return rc;
-    int fleet_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const int fleet_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fleet_fd < 0)
-        return sf_local_refuse_errno(job, -errno, false, "fleet directory", path);
+        return sf_local_fail_errno(job, -errno, false, "fleet directory", path);
     int lock = -1;
     rc = sf_local_lock(store, job, fleet_fd, store->fleet, &lock);
     if (rc == 0) {

@@ -24,6 +24,7 @@
 #include "coord/local/read.h"
 #include "coord/local/watch.h"
 #include "coord/local/write.h"
+#include "coord/request.h"
 
 #define ROOT_MAX         3800 /* leaves room for the rest of a path */
 #define DESTROY_WAIT_MS  1000
@@ -66,14 +67,14 @@ static int64_t now_ns(const struct local *local)
 static void wake(int fd)
 {
     const uint64_t one = 1;
-    ssize_t put = write(fd, &one, sizeof one);
+    const ssize_t put = write(fd, &one, sizeof one);
     SF_ASSERT(put == (ssize_t)sizeof one || errno == EAGAIN);
 }
 
 static void settle(int fd)
 {
     uint64_t count;
-    ssize_t got = read(fd, &count, sizeof count);
+    const ssize_t got = read(fd, &count, sizeof count);
     SF_ASSERT(got == (ssize_t)sizeof count || errno == EAGAIN || errno == EINTR);
 }
 
@@ -94,10 +95,10 @@ static void answer(struct local *local, struct pending *pending, struct sf_coord
     deliver(local, event);
 }
 
-static bool is_read(enum sf_coord_op op)
+/* Of one that is given up while it may be under way. */
+static enum sf_coord_outcome unanswered(const struct pending *pending)
 {
-    return op == SF_COORD_READ_CONFIG || op == SF_COORD_LIST || op == SF_COORD_READ_SLOT ||
-           op == SF_COORD_WATCH;
+    return sf_request_writes(pending->request.op) ? SF_COORD_UNKNOWN : SF_COORD_LOST;
 }
 
 /* The thread that keeps deadlines. It never touches the disk. */
@@ -128,10 +129,9 @@ static void expire_running(struct local *local, int64_t now)
     if (pending == NULL || pending->answered || pending->deadline_ns > now)
         return;
     answer(local, pending,
-           sf_coord_event_completion(
-               &pending->request, is_read(pending->request.op) ? SF_COORD_LOST : SF_COORD_UNKNOWN,
-               SF_COORD_UNREACHABLE, "the disk gave no answer within %u ms",
-               pending->request.deadline_ms));
+           sf_coord_event_completion(&pending->request, unanswered(pending), SF_COORD_UNREACHABLE,
+                                     "the disk gave no answer within %u ms",
+                                     pending->request.deadline_ms));
     local->stalled = true;
     deliver(local, sf_coord_event_notice(SF_COORD_DISCONNECTED, "the disk below %s does not answer",
                                          local->store.root));
@@ -152,7 +152,7 @@ static int until_ms(int64_t then_ns, int64_t now)
 {
     if (then_ns == INT64_MAX)
         return -1;
-    int64_t ms = then_ns <= now ? 0 : (then_ns - now) / SF_NS_PER_MS + 1;
+    const int64_t ms = then_ns <= now ? 0 : (then_ns - now) / SF_NS_PER_MS + 1;
     return ms > INT_MAX ? INT_MAX : (int)ms;
 }
 
@@ -161,10 +161,10 @@ static void *watchdog_main(void *ctx)
     struct local *local = ctx;
     while (!atomic_load(&local->ending)) {
         pthread_mutex_lock(&local->lock);
-        int64_t now = now_ns(local);
+        const int64_t now = now_ns(local);
         expire_queued(local, now);
         expire_running(local, now);
-        int wait_ms = until_ms(next_deadline_ns(local), now);
+        const int wait_ms = until_ms(next_deadline_ns(local), now);
         pthread_mutex_unlock(&local->lock);
         struct pollfd fd = {.fd = local->watchdog_wake, .events = POLLIN};
         if (poll(&fd, 1, wait_ms) > 0)
@@ -198,13 +198,7 @@ static struct sf_coord_event *do_request(struct sf_local_store *store,
     struct sf_coord_completion *to = &job.event->completion;
     if (table[request->op](store, &job) < 0) {
         SF_ASSERT(to->outcome != SF_COORD_DONE);
-        free(to->config);
-        free(to->slots);
-        free(to->claims);
-        to->config = NULL;
-        to->slots = NULL;
-        to->claims = NULL;
-        to->slot_count = to->claim_count = 0;
+        sf_completion_drop_results(to);
     }
     if (to->server_ms >= 0)
         to->server_error_ms = SF_DISK_TIME_ERROR_MS;
@@ -225,7 +219,7 @@ static struct sf_coord_event *do_watch(struct local *local, const struct sf_coor
  * done. */
 static int64_t give_up_ns(const struct pending *pending)
 {
-    int64_t margin_ms = pending->request.deadline_ms / 4;
+    const int64_t margin_ms = pending->request.deadline_ms / 4;
     return pending->deadline_ns - (margin_ms > 50 ? 50 : margin_ms) * SF_NS_PER_MS;
 }
 
@@ -265,7 +259,7 @@ static struct pending *take(struct local *local)
 
 static void look_for_changes(struct local *local)
 {
-    int64_t now = now_ns(local);
+    const int64_t now = now_ns(local);
     if (sf_local_watch_look(local->watch, &local->store, now))
         local->changed = true;
     if (!local->changed || now - local->changed_sent_ns < CHANGED_PAUSE_MS * SF_NS_PER_MS)
@@ -317,7 +311,7 @@ static void *io_main(void *ctx)
     sf_local_claims_end(&local->store, now_ns(local) + DESTROY_LOCKS_MS * SF_NS_PER_MS);
     sf_local_store_free(&local->store);
     pthread_mutex_lock(&local->lock);
-    bool mine = local->detached;
+    const bool mine = local->detached;
     wake(local->io_done);
     pthread_mutex_unlock(&local->lock);
     if (mine)
@@ -336,7 +330,7 @@ static void local_submit(struct sf_coord *coord, const struct sf_coord_request *
     pending->submitted_ns = now_ns(local);
     pending->deadline_ns = pending->submitted_ns + (int64_t)request->deadline_ms * SF_NS_PER_MS;
     pthread_mutex_lock(&local->lock);
-    bool sooner = pending->deadline_ns < next_deadline_ns(local);
+    const bool sooner = pending->deadline_ns < next_deadline_ns(local);
     *local->queue_end = pending;
     local->queue_end = &pending->next;
     pthread_mutex_unlock(&local->lock);
@@ -348,9 +342,8 @@ static void local_submit(struct sf_coord *coord, const struct sf_coord_request *
 static void answer_ending(struct local *local, struct pending *pending)
 {
     answer(local, pending,
-           sf_coord_event_completion(
-               &pending->request, is_read(pending->request.op) ? SF_COORD_LOST : SF_COORD_UNKNOWN,
-               SF_COORD_ENDING, "the handle is being destroyed"));
+           sf_coord_event_completion(&pending->request, unanswered(pending), SF_COORD_ENDING,
+                                     "the coordinator handle is ending"));
 }
 
 static void end_outstanding(struct local *local)
@@ -371,7 +364,7 @@ static void end_outstanding(struct local *local)
 
 static bool wait_for_io(struct local *local)
 {
-    int64_t end_ns = now_ns(local) + DESTROY_WAIT_MS * SF_NS_PER_MS;
+    const int64_t end_ns = now_ns(local) + DESTROY_WAIT_MS * SF_NS_PER_MS;
     struct pollfd fd = {.fd = local->io_done, .events = POLLIN};
     int rc = 0;
     for (int64_t now = now_ns(local); rc <= 0 && now < end_ns; now = now_ns(local))
@@ -409,8 +402,12 @@ static void local_abandon(struct sf_coord *coord)
     sf_local_store_free(&local->store);
 }
 
-static const struct sf_coord_ops local_ops = {
-    .name = "local", .submit = local_submit, .destroy = local_destroy, .abandon = local_abandon};
+static const struct sf_coord_ops local_ops = {.name = "local",
+                                              .version_max =
+                                                  INT64_MAX - 1, /* one more is written */
+                                              .submit = local_submit,
+                                              .destroy = local_destroy,
+                                              .abandon = local_abandon};
 
 /* Opening. */
 
@@ -423,12 +420,9 @@ static int check_options(const struct sf_coord_options *options, char root[ROOT_
     size_t length = strlen(path);
     if (path[0] != '/')
         return sf_error_set(err, -EINVAL,
-                            "coordinator \"%s\": local:// needs an absolute path, as in "
-                            "local:///var/lib/snowfleet",
-                            options->url);
+                            "local:// needs an absolute path, as in local:///var/lib/snowfleet");
     if (length >= ROOT_MAX)
-        return sf_error_set(err, -EINVAL,
-                            "coordinator: a path of %zu bytes, at most %d are allowed", length,
+        return sf_error_set(err, -EINVAL, "a path of %zu bytes, at most %d are allowed", length,
                             ROOT_MAX - 1);
     while (length > 1 && path[length - 1] == '/')
         length--;
@@ -436,14 +430,11 @@ static int check_options(const struct sf_coord_options *options, char root[ROOT_
     root[length] = '\0';
     if (options->username != NULL || options->password_file != NULL || options->tls_ca != NULL ||
         options->tls_cert != NULL || options->tls_key != NULL)
-        return sf_error_set(err, -EINVAL,
-                            "coordinator \"%s\": local:// takes no user, password or TLS file; the "
-                            "directory's permissions say who may use it",
-                            options->url);
-    int rc = sf_disk_directory_check(root, err);
-    if (rc < 0)
-        sf_error_prefix(err, "coordinator \"%s\"", options->url);
-    return rc;
+        return sf_error_set(
+            err, -EINVAL,
+            "local:// takes no user, password or TLS file; the directory's permissions "
+            "say who may use it");
+    return sf_disk_directory_check(root, err);
 }
 
 static int start_threads(struct local *local)
@@ -487,7 +478,7 @@ int sf_coord_local_open_faulty(const struct sf_coord_options *options, const str
     if (rc < 0) {
         sf_local_store_free(&local->store);
         free_handle(local);
-        return sf_error_set(err, rc, "coordinator \"%s\": %s", options->url,
+        return sf_error_set(err, rc, "cannot start the coordinator's threads: %s",
                             sf_errno_text(rc, why, sizeof why));
     }
     *ret_coord = &local->base;

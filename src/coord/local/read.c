@@ -4,22 +4,21 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/assert.h"
 #include "coord/local/claims.h"
+#include "coord/request.h"
 
 int sf_local_do_read_config(struct sf_local_store *store, struct sf_local_job *job)
 {
     struct sf_error err = {0};
     struct sf_coord_config *config = calloc(1, sizeof *config);
     SF_ASSERT(config != NULL);
-    int rc = sf_local_read_config(store, config, &err);
+    const int rc = sf_local_read_config(store, config, &err);
     if (rc < 0) {
         free(config);
-        enum sf_coord_reason reason = rc == -ENOENT    ? SF_COORD_MISSING
-                                      : rc == -EBADMSG ? SF_COORD_GARBAGE
-                                                       : SF_COORD_STORAGE;
-        return sf_local_refuse(job, SF_COORD_REFUSED, reason, "%s", err.text);
+        return sf_local_refuse_config(store, job, rc, err.text);
     }
     job->event->completion.config = config;
     return 0;
@@ -31,17 +30,18 @@ static int read_slot_state(struct sf_local_store *store, struct sf_local_job *jo
                            const struct sf_local_dc *dc, uint64_t worker, struct sf_coord_slot *ret)
 {
     struct sf_error err = {0};
-    int rc = sf_local_read_slot(store, dc, worker, ret, &err);
+    const int rc = sf_local_read_slot(store, dc, worker, ret, &err);
     if (rc == 0)
         return 0;
     if (rc != -ENOENT && rc != -EBADMSG)
-        return sf_local_refuse(job, SF_COORD_REFUSED, SF_COORD_STORAGE, "%s", err.text);
+        return sf_local_refuse_slot(store, job, dc, worker, rc, err.text);
     *ret = (struct sf_coord_slot){.worker = worker,
                                   .state = rc == -ENOENT ? SF_COORD_RECORD_MISSING
                                                          : SF_COORD_RECORD_GARBAGE};
-    if (rc == -EBADMSG && job->event->completion.text[0] == '\0')
-        snprintf(job->event->completion.text, SF_COORD_TEXT_MAX, "%.*s", SF_COORD_TEXT_MAX - 1,
-                 err.text);
+    char *text = job->event->completion.text;
+    if (rc == -EBADMSG && text[0] == '\0')
+        memcpy(text, sf_refusal_slot_garbage(store->fleet_root, dc->number, worker, err.text).text,
+               SF_COORD_TEXT_MAX);
     return 0;
 }
 
@@ -51,9 +51,14 @@ int sf_local_do_list(struct sf_local_store *store, struct sf_local_job *job)
     if (rc < 0)
         return rc;
     struct sf_coord_completion *to = &job->event->completion;
-    size_t count = (size_t)sf_layout_max_worker(&to->config->layout) + 1;
+    const size_t count = (size_t)sf_layout_max_worker(&to->config->layout) + 1;
+    const bool known = sf_config_has_datacenter(to->config, job->request->datacenter);
     free(to->config);
     to->config = NULL;
+    const struct sf_refusal unknown =
+        sf_refusal_no_datacenter(store->fleet_root, job->request->datacenter);
+    if (!known)
+        return sf_local_refuse(job, &unknown);
     struct sf_local_dc dc = SF_LOCAL_DC_CLOSED;
     if ((rc = sf_local_dc_open(store, job, job->request->datacenter, false, &dc)) < 0)
         return rc;
@@ -62,9 +67,9 @@ int sf_local_do_list(struct sf_local_store *store, struct sf_local_job *job)
     for (to->slot_count = 0; rc == 0 && to->slot_count < count; to->slot_count++)
         rc = read_slot_state(store, job, &dc, to->slot_count, &to->slots[to->slot_count]);
     if (rc == 0) {
-        int code = sf_local_claims_list(store, &dc, &to->claims, &to->claim_count);
+        const int code = sf_local_claims_list(store, &dc, &to->claims, &to->claim_count);
         if (code < 0)
-            rc = sf_local_refuse_errno(job, code, false, "cannot list the claims of", dc.path);
+            rc = sf_local_fail_errno(job, code, false, "cannot list the claims of", dc.path);
     }
     sf_local_dc_close(&dc);
     return rc;

@@ -20,8 +20,8 @@
 #define LOCK_PAUSE_MAX_MS 8
 #define IDENTITY_MAX      (SF_COORD_FLEET_MAX + 64)
 
-int sf_local_refuse(struct sf_local_job *job, enum sf_coord_outcome outcome,
-                    enum sf_coord_reason reason, const char *format, ...)
+int sf_local_fail(struct sf_local_job *job, enum sf_coord_outcome outcome,
+                  enum sf_coord_reason reason, const char *format, ...)
 {
     struct sf_coord_completion *completion = &job->event->completion;
     completion->outcome = outcome;
@@ -33,15 +33,20 @@ int sf_local_refuse(struct sf_local_job *job, enum sf_coord_outcome outcome,
     return -1;
 }
 
-int sf_local_refuse_errno(struct sf_local_job *job, int code, bool maybe_done, const char *what,
-                          const char *path)
+int sf_local_refuse(struct sf_local_job *job, const struct sf_refusal *refusal)
+{
+    return sf_local_fail(job, SF_COORD_REFUSED, refusal->reason, "%s", refusal->text);
+}
+
+int sf_local_fail_errno(struct sf_local_job *job, int code, bool maybe_done, const char *what,
+                        const char *path)
 {
     char why[96];
-    enum sf_coord_reason reason = code == -ENOENT                      ? SF_COORD_MISSING
-                                  : code == -EBADMSG || code == -EFBIG ? SF_COORD_GARBAGE
-                                                                       : SF_COORD_STORAGE;
-    return sf_local_refuse(job, maybe_done ? SF_COORD_UNKNOWN : SF_COORD_REFUSED, reason,
-                           "%s %s: %s", what, path, sf_errno_text(code, why, sizeof why));
+    const enum sf_coord_reason reason = code == -ENOENT                      ? SF_COORD_MISSING
+                                        : code == -EBADMSG || code == -EFBIG ? SF_COORD_GARBAGE
+                                                                             : SF_COORD_STORAGE;
+    return sf_local_fail(job, maybe_done ? SF_COORD_UNKNOWN : SF_COORD_REFUSED, reason, "%s %s: %s",
+                         what, path, sf_errno_text(code, why, sizeof why));
 }
 
 void sf_local_store_init(struct sf_local_store *store, const char *root, const char *fleet,
@@ -51,13 +56,15 @@ void sf_local_store_init(struct sf_local_store *store, const char *root, const c
     store->root = strdup(root);
     SF_ASSERT(store->root != NULL && strlen(fleet) < sizeof store->fleet);
     memcpy(store->fleet, fleet, strlen(fleet) + 1);
+    SF_ASSERT(asprintf(&store->fleet_root, "%s/%s", root, fleet) > 0);
 }
 
 void sf_local_store_free(struct sf_local_store *store)
 {
     SF_ASSERT(store->claims == NULL);
     free(store->root);
-    store->root = NULL;
+    free(store->fleet_root);
+    store->root = store->fleet_root = NULL;
 }
 
 uint64_t sf_local_fresh_incarnation(void)
@@ -75,17 +82,17 @@ int sf_local_lock(struct sf_local_store *store, struct sf_local_job *job, int di
 {
     int64_t pause_ms = LOCK_PAUSE_MIN_MS;
     for (;;) {
-        int rc = sf_disk_lock_file(&store->disk, dirfd, "lock", ret_fd);
+        const int rc = sf_disk_lock_file(&store->disk, dirfd, "lock", ret_fd);
         if (rc == 0)
             return 0;
         char path[IDENTITY_MAX];
         snprintf(path, sizeof path, "%s/lock", where);
         if (rc != -EAGAIN)
-            return sf_local_refuse_errno(job, rc, false, "cannot lock", path);
+            return sf_local_fail_errno(job, rc, false, "cannot lock", path);
         if (atomic_load(store->ending) ||
             store->ticks->mono_ns(store->ticks->ctx) >= job->give_up_ns)
-            return sf_local_refuse(job, SF_COORD_LOST, SF_COORD_UNREACHABLE,
-                                   "another process has been holding %s for too long", path);
+            return sf_local_fail(job, SF_COORD_LOST, SF_COORD_UNREACHABLE,
+                                 "another process has been holding %s for too long", path);
         sf_sleep_ms(pause_ms);
         pause_ms = pause_ms * 2 > LOCK_PAUSE_MAX_MS ? LOCK_PAUSE_MAX_MS : pause_ms * 2;
     }
@@ -93,7 +100,7 @@ int sf_local_lock(struct sf_local_store *store, struct sf_local_job *job, int di
 
 static int open_directory(int dirfd, const char *path)
 {
-    int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return fd < 0 ? -errno : fd;
 }
 
@@ -119,7 +126,7 @@ int sf_local_dc_open(struct sf_local_store *store, struct sf_local_job *job, uin
     char path[PATH_MAX];
     dc.number = datacenter;
     snprintf(dc.path, sizeof dc.path, "dc/%" PRIu64, datacenter);
-    int length = snprintf(path, sizeof path, "%s/%s/%s", store->root, store->fleet, dc.path);
+    const int length = snprintf(path, sizeof path, "%s/%s/%s", store->root, store->fleet, dc.path);
     SF_ASSERT(length > 0 && (size_t)length < sizeof path);
     int rc = 0;
     if ((dc.top = open_directory(AT_FDCWD, path)) < 0)
@@ -128,9 +135,12 @@ int sf_local_dc_open(struct sf_local_store *store, struct sf_local_job *job, uin
         rc = dc.slots;
     else if ((dc.claims = open_directory(dc.top, "claims")) < 0)
         rc = dc.claims;
-    if (rc < 0)
-        rc = sf_local_refuse_errno(job, rc == -ENOTDIR ? -EBADMSG : rc, false,
-                                   "datacenter directory", path);
+    const struct sf_refusal missing = sf_refusal_no_datacenter(store->fleet_root, datacenter);
+    if (rc == -ENOENT)
+        rc = sf_local_refuse(job, &missing);
+    else if (rc < 0)
+        rc = sf_local_fail_errno(job, rc == -ENOTDIR ? -EBADMSG : rc, false, "datacenter directory",
+                                 path);
     else if (lock)
         rc = sf_local_lock(store, job, dc.top, dc.path, &dc.lock);
     if (rc < 0) {
@@ -165,9 +175,49 @@ static int read_sealed(struct sf_local_store *store, int dirfd, const char *name
         sf_error_set(err, rc, "%s", sf_errno_text(rc, why, sizeof why));
     } else
         rc = sf_disk_unseal(identity, bytes, size, ret_version, ret_record, ret_size, err);
-    if (rc < 0)
-        sf_error_prefix(err, "%s/%s", store->root, identity);
     return rc;
+}
+
+/* The disk's own troubles: whose file it was, and what it said. */
+static int fail_storage(const struct sf_local_store *store, struct sf_local_job *job,
+                        const char *name, const char *why)
+{
+    return sf_local_fail(job, SF_COORD_REFUSED, SF_COORD_STORAGE, "%.150s/%s: %s",
+                         store->fleet_root, name, why);
+}
+
+int sf_local_refuse_config(const struct sf_local_store *store, struct sf_local_job *job, int rc,
+                           const char *why)
+{
+    const struct sf_refusal missing = sf_refusal_no_fleet(store->fleet_root);
+    const struct sf_refusal garbage = sf_refusal_config_garbage(store->fleet_root, why);
+    return rc == -ENOENT    ? sf_local_refuse(job, &missing)
+           : rc == -EBADMSG ? sf_local_refuse(job, &garbage)
+                            : fail_storage(store, job, "config", why);
+}
+
+int sf_local_refuse_slot(const struct sf_local_store *store, struct sf_local_job *job,
+                         const struct sf_local_dc *dc, uint64_t worker, int rc, const char *why)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s/slots/%" PRIu64, dc->path, worker);
+    const struct sf_refusal missing = sf_refusal_slot_missing(worker);
+    const struct sf_refusal garbage =
+        sf_refusal_slot_garbage(store->fleet_root, dc->number, worker, why);
+    return rc == -ENOENT    ? sf_local_refuse(job, &missing)
+           : rc == -EBADMSG ? sf_local_refuse(job, &garbage)
+                            : fail_storage(store, job, name, why);
+}
+
+int sf_local_refuse_sequence(const struct sf_local_store *store, struct sf_local_job *job,
+                             const struct sf_local_dc *dc, int rc, const char *why)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s/sequence", dc->path);
+    if (rc != -ENOENT && rc != -EBADMSG)
+        return fail_storage(store, job, name, why);
+    return sf_local_fail(job, SF_COORD_REFUSED, rc == -ENOENT ? SF_COORD_MISSING : SF_COORD_GARBAGE,
+                         "%.150s/%s: %s", store->fleet_root, name, why);
 }
 
 int sf_local_read_config(struct sf_local_store *store, struct sf_coord_config *ret,
@@ -183,9 +233,7 @@ int sf_local_read_config(struct sf_local_store *store, struct sf_coord_config *r
     if (rc < 0)
         return rc;
     rc = sf_record_config_decode(record, size, ret, err);
-    if (rc < 0)
-        sf_error_prefix(err, "%s", path);
-    else
+    if (rc == 0)
         ret->version = version;
     return rc;
 }
@@ -203,9 +251,7 @@ int sf_local_read_slot(struct sf_local_store *store, const struct sf_local_dc *d
     if (rc < 0)
         return rc;
     rc = sf_record_slot_decode(record, size, worker, ret, err);
-    if (rc < 0)
-        sf_error_prefix(err, "%s/%s", store->root, identity);
-    else
+    if (rc == 0)
         ret->version = version;
     return rc;
 }
@@ -252,7 +298,7 @@ int sf_local_read_sequence(struct sf_local_store *store, const struct sf_local_d
     json_int_t sequence = -1;
     json_t *root = json_loadb(record, size, JSON_REJECT_DUPLICATES, NULL);
     if (root == NULL || json_unpack(root, "{s:I}", "sequence", &sequence) < 0 || sequence < 0)
-        rc = sf_error_set(err, -EBADMSG, "%s/%s: not {\"sequence\":N}", store->root, identity);
+        rc = sf_error_set(err, -EBADMSG, "not {\"sequence\":N}");
     json_decref(root);
     if (rc < 0)
         return rc;

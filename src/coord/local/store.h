@@ -23,12 +23,14 @@
 
 #include "coord/coord.h"
 #include "coord/local/disk.h"
+#include "coord/refusal.h"
 
 struct sf_local_claim; /* one of ours */
 
 struct sf_local_store {
     struct sf_disk disk;
-    char *root; /* DIR */
+    char *root;       /* DIR */
+    char *fleet_root; /* DIR/<fleet> */
     char fleet[SF_COORD_FLEET_MAX];
     const struct sf_ticks *ticks;
     const atomic_bool *ending; /* set: wait for no lock any more */
@@ -49,12 +51,13 @@ struct sf_local_job {
 };
 
 /* Sets outcome and reason, returns -1. */
-int sf_local_refuse(struct sf_local_job *job, enum sf_coord_outcome outcome,
+int sf_local_refuse(struct sf_local_job *job, const struct sf_refusal *refusal);
+int sf_local_fail(struct sf_local_job *job, enum sf_coord_outcome outcome,
                     enum sf_coord_reason reason, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 /* The same for an errno code: -ENOENT is MISSING, -EBADMSG and -EFBIG are GARBAGE, others STORAGE.
  * maybe_done: UNKNOWN. */
-int sf_local_refuse_errno(struct sf_local_job *job, int code, bool maybe_done, const char *what,
+int sf_local_fail_errno(struct sf_local_job *job, int code, bool maybe_done, const char *what,
                           const char *path);
 
 /* A datacenter's directories; lock -1: not taken. */
@@ -74,8 +77,8 @@ void sf_local_dc_close(struct sf_local_dc *dc);
 int sf_local_lock(struct sf_local_store *store, struct sf_local_job *job, int dirfd,
                   const char *where, int *ret_fd);
 
-/* Reads and unseals. Returns 0, -ENOENT, -EBADMSG (err says why), or another errno code. `identity`
- * is the path below DIR. */
+/* Reads and unseals. Returns 0, -ENOENT, -EBADMSG, or another errno code; err says why, without the
+ * path. */
 int sf_local_read_config(struct sf_local_store *store, struct sf_coord_config *ret,
                          struct sf_error *err);
 int sf_local_read_slot(struct sf_local_store *store, const struct sf_local_dc *dc, uint64_t worker,
@@ -83,6 +86,13 @@ int sf_local_read_slot(struct sf_local_store *store, const struct sf_local_dc *d
 int sf_local_read_sequence(struct sf_local_store *store, const struct sf_local_dc *dc,
                            uint64_t *ret_sequence, struct sf_coord_version *ret_version,
                            struct sf_error *err);
+/* Refuse for what those could not read; return -1. rc, why: what they returned. */
+int sf_local_refuse_config(const struct sf_local_store *store, struct sf_local_job *job, int rc,
+                           const char *why);
+int sf_local_refuse_slot(const struct sf_local_store *store, struct sf_local_job *job,
+                         const struct sf_local_dc *dc, uint64_t worker, int rc, const char *why);
+int sf_local_refuse_sequence(const struct sf_local_store *store, struct sf_local_job *job,
+                             const struct sf_local_dc *dc, int rc, const char *why);
 /* Seals and replaces, durably. */
 int sf_local_write_slot(struct sf_local_store *store, const struct sf_local_dc *dc,
                         const struct sf_coord_slot *slot, const struct sf_coord_version *version,

@@ -107,7 +107,7 @@ int sf_local_watch_add(struct sf_local_watch *watch, struct sf_local_store *stor
 {
     uint64_t datacenter = job->request->datacenter;
     struct sf_local_dc dc = SF_LOCAL_DC_CLOSED;
-    int rc = sf_local_dc_open(store, job, datacenter, false, &dc);
+    const int rc = sf_local_dc_open(store, job, datacenter, false, &dc);
     if (rc < 0)
         return rc;
     struct watched *entry = watch->list;
@@ -133,7 +133,7 @@ int sf_local_watch_wait_ms(const struct sf_local_watch *watch, int64_t mono_ns)
 {
     if (watch->list == NULL)
         return -1;
-    int64_t left_ns = watch->next_poll_ns - mono_ns;
+    const int64_t left_ns = watch->next_poll_ns - mono_ns;
     return left_ns <= 0 ? 0 : (int)(left_ns / SF_NS_PER_MS) + 1;
 }
 
@@ -165,7 +165,7 @@ bool sf_local_watch_look(struct sf_local_watch *watch, struct sf_local_store *st
         return changed;
     size_t met = 0;
     for (struct watched *entry = watch->list; entry != NULL; entry = entry->next) {
-        uint64_t digest = look_at(store, entry->datacenter, &met);
+        const uint64_t digest = look_at(store, entry->datacenter, &met);
         changed = changed || digest != entry->seen;
         entry->seen = digest;
     }

@@ -17,15 +17,14 @@
 
 #define DEFAULT_PORT 2181
 
-static int parse_chroot(const char *url, const char *from, char to[SF_ZK_CHROOT_MAX],
-                        struct sf_error *err)
+static int parse_chroot(const char *from, char to[SF_ZK_CHROOT_MAX], struct sf_error *err)
 {
     size_t length = strlen(from);
     while (length > 0 && from[length - 1] == '/')
         length--;
     if (length >= SF_ZK_CHROOT_MAX)
-        return sf_error_set(err, -EINVAL, "coordinator \"%s\": the chroot has more than %d bytes",
-                            url, SF_ZK_CHROOT_MAX - 1);
+        return sf_error_set(err, -EINVAL, "the chroot has more than %d bytes",
+                            SF_ZK_CHROOT_MAX - 1);
     memcpy(to, from, length);
     to[length] = '\0';
     for (const char *at = to; *at == '/'; at = at + 1 + strcspn(at + 1, "/")) {
@@ -34,14 +33,11 @@ static int parse_chroot(const char *url, const char *from, char to[SF_ZK_CHROOT_
             (part == 1 && at[1] == '.') || (part == 2 && at[1] == '.' && at[2] == '.');
         if (part == 0 || dots)
             return sf_error_set(err, -EINVAL,
-                                "coordinator \"%s\": the chroot \"%s\" has an empty part, \".\" or "
-                                "\"..\"",
-                                url, to);
+                                "the chroot \"%s\" has an empty part, \".\" or \"..\"", to);
     }
     for (const char *at = to; *at != '\0'; at++)
         if ((unsigned char)*at < 0x21 || (unsigned char)*at > 0x7e)
-            return sf_error_set(
-                err, -EINVAL, "coordinator \"%s\": the chroot may hold printable ASCII only", url);
+            return sf_error_set(err, -EINVAL, "the chroot may hold printable ASCII only");
     return 0;
 }
 
@@ -53,7 +49,7 @@ int sf_zk_url_parse(const char *url, struct sf_zk_url *ret, struct sf_error *err
     SF_ASSERT(scheme != NULL && scheme->kind == SF_COORDINATOR_ZOOKEEPER);
     *parsed = (struct sf_zk_url){.tls = scheme->tls};
     const size_t hosts = strcspn(at, "/");
-    const int rc = parse_chroot(url, at + hosts, parsed->chroot, err);
+    const int rc = parse_chroot(at + hosts, parsed->chroot, err);
     if (rc < 0)
         return rc;
     const char *end = at + hosts;
@@ -61,16 +57,15 @@ int sf_zk_url_parse(const char *url, struct sf_zk_url *ret, struct sf_error *err
         const size_t length = strcspn(at, ",/");
         char text[SF_HOST_MAX + 16];
         if (parsed->host_count == SF_ZK_HOSTS_MAX)
-            return sf_error_set(err, -EINVAL, "coordinator \"%s\": more than %d hosts", url,
-                                SF_ZK_HOSTS_MAX);
+            return sf_error_set(err, -EINVAL, "more than %d hosts", SF_ZK_HOSTS_MAX);
         snprintf(text, sizeof text, "%.*s", (int)length, at);
         struct sf_host_port *host = &parsed->hosts[parsed->host_count++];
         if (length >= sizeof text || sf_parse_host_port(text, DEFAULT_PORT, false, host) < 0 ||
             host->port == 0)
             return sf_error_set(err, -EINVAL,
-                                "coordinator \"%s\": \"%s\" is not host, host:port or "
-                                "[address]:port with a port from 1 to 65535",
-                                url, text);
+                                "\"%s\" is not host, host:port or [address]:port with a port "
+                                "from 1 to 65535",
+                                text);
         at += length;
         if (at == end)
             return 0;

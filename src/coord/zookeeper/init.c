@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "coord/init_plan.h"
 #include "coord/records.h"
 #include "coord/zookeeper/acl.h"
 #include "coord/zookeeper/call.h"
@@ -52,11 +53,6 @@ static struct init *init_of(const struct sf_zk_job *job)
     return job->work;
 }
 
-static uint64_t datacenter_at(const struct init *init, size_t i)
-{
-    return init->config.any_datacenter ? i : init->config.datacenters[i];
-}
-
 static void look_at_config(struct sf_zk *z, struct sf_zk_job *job);
 static void make_directories(struct sf_zk *z, struct sf_zk_job *job);
 
@@ -66,10 +62,9 @@ static void look_again(struct sf_zk *z, struct sf_zk_job *job)
 {
     struct init *init = job->work;
     if (++init->conflicts == CONFLICTS_MAX) {
-        sf_zk_finish(z, job, SF_COORD_REFUSED, SF_COORD_VERSION,
-                     "the records of fleet %s are being written by others all the time; the fleet "
-                     "has not been made",
-                     z->options.fleet);
+        const struct sf_refusal refusal =
+            sf_refusal_slots_raced(z->options.root, sf_init_datacenter(&init->config, 0));
+        sf_zk_refuse(z, job, &refusal);
         return;
     }
     for (size_t i = 0; i < init->datacenters * init->workers; i++)
@@ -84,7 +79,6 @@ static void look_again(struct sf_zk *z, struct sf_zk_job *job)
         make_directories(z, job);
         return;
     }
-    init->config_there = false;
     look_at_config(z, job);
 }
 
@@ -93,8 +87,9 @@ static void look_again(struct sf_zk *z, struct sf_zk_job *job)
 static void config_written(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
 {
     if (call->rc == ZNODEEXISTS || call->rc == ZBADVERSION) {
-        sf_zk_finish(z, job, SF_COORD_REFUSED, SF_COORD_EXISTS,
-                     "somebody else has written the config of fleet %s just now", z->options.fleet);
+        const struct sf_refusal refusal =
+            sf_refusal_config_raced(z->options.root, job->request.u.init.after_data_loss);
+        sf_zk_refuse(z, job, &refusal);
         return;
     }
     if (call->rc != ZOK) {
@@ -118,10 +113,11 @@ static int issue_config_write(struct sf_zk *z, struct sf_zk_job *job, size_t ind
     char path[SF_ZK_PATH_MAX];
     sf_zk_path(z, path, "/config");
     char *content = sf_record_config_encode(&init_of(job)->config);
-    int rc = init_of(job)->config_there
-                 ? sf_zk_set(z, job, path, content, init_of(job)->config_version, config_written)
-                 : sf_zk_create(z, job, index, path, content, sf_zk_acl_record(&z->options), 0,
-                                config_written);
+    const int rc =
+        init_of(job)->config_there
+            ? sf_zk_set(z, job, path, content, init_of(job)->config_version, config_written)
+            : sf_zk_create(z, job, index, path, content, sf_zk_acl_record(&z->options), 0,
+                           config_written);
     free(content);
     return rc;
 }
@@ -148,7 +144,7 @@ static int issue_batch(struct sf_zk *z, struct sf_zk_job *job, size_t index)
 {
     struct init *init = job->work;
     size_t first = index * BATCH, left = init->write_count - first;
-    int count = left < BATCH ? (int)left : BATCH;
+    const int count = left < BATCH ? (int)left : BATCH;
     struct sf_zk_multi *multi = sf_zk_multi_create(count);
     for (int i = 0; i < count; i++) {
         const struct wanted *wanted = &init->wanted[init->writes[first + (size_t)i]];
@@ -165,7 +161,7 @@ static int issue_batch(struct sf_zk *z, struct sf_zk_job *job, size_t index)
 static void write_records(struct sf_zk *z, struct sf_zk_job *job)
 {
     struct init *init = job->work;
-    size_t total = init->datacenters * init->workers;
+    const size_t total = init->datacenters * init->workers;
     init->writes = calloc(total, sizeof *init->writes);
     SF_ASSERT(init->writes != NULL);
     for (size_t i = 0; i < total; i++)
@@ -176,43 +172,35 @@ static void write_records(struct sf_zk *z, struct sf_zk_job *job)
 
 static void record_read(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
 {
-    const struct sf_coord_init *request = &job->request.u.init;
     struct wanted *wanted = &init_of(job)->wanted[call->index];
-    int64_t floor_ms = request->config.floor_ms;
-    int64_t now_ms = sf_zk_real_ms(z);
-    struct sf_coord_slot slot = {0};
+    struct sf_coord_slot found = {.worker = wanted->worker, .state = SF_COORD_RECORD_MISSING}, slot;
     struct sf_error err = {0};
+    struct sf_refusal refusal = {0};
     if (call->rc != ZOK && call->rc != ZNONODE) {
         sf_zk_finish_rc(z, job, call->rc, "reading a slot");
         return;
     }
     wanted->there = call->rc == ZOK;
-    wanted->write = true;
     wanted->version = wanted->there ? (uint64_t)(uint32_t)call->stat.version : 0;
     if (wanted->version > SF_ZK_VERSION_MAX) {
         sf_zk_finish(z, job, SF_COORD_REFUSED, SF_COORD_INVALID,
                      "slot %" PRIu64 " has been written more than 2^30 times", wanted->worker);
         return;
     }
-    if (!wanted->there) {
-        sf_record_slot_fresh(wanted->worker, floor_ms, now_ms, &slot);
-    } else if (sf_zk_slot_from(call, wanted->worker, &slot, &err) < 0) {
-        if (!request->after_data_loss) {
-            sf_zk_finish(z, job, SF_COORD_REFUSED, SF_COORD_GARBAGE,
-                         "slot %" PRIu64 " of datacenter %" PRIu64 ": %.150s", wanted->worker,
-                         wanted->datacenter, err.text);
-            return;
-        }
-        sf_record_slot_fresh(wanted->worker, floor_ms, now_ms, &slot);
-    } else if (slot.reserved_until_ms >= floor_ms) {
-        wanted->write = false;
+    if (wanted->there && sf_zk_slot_from(call, wanted->worker, &found, &err) < 0)
+        found.state = SF_COORD_RECORD_GARBAGE;
+    switch (sf_init_plan_slot(&job->request.u.init, z->options.root, wanted->datacenter, &found,
+                              err.text, sf_zk_real_ms(z), &slot, &refusal)) {
+    case SF_INIT_KEEP:
         return;
-    } else {
-        slot.reserved_until_ms = floor_ms;
-        slot.updated_ms = now_ms;
-        slot.nonce[0] = '\0'; /* nobody's own write: its owner must not take it for acknowledged */
+    case SF_INIT_WRITE:
+        wanted->write = true;
+        wanted->content = sf_record_slot_encode(&slot);
+        return;
+    case SF_INIT_REFUSED:
+        sf_zk_refuse(z, job, &refusal);
+        return;
     }
-    wanted->content = sf_record_slot_encode(&slot);
 }
 
 static int issue_record_read(struct sf_zk *z, struct sf_zk_job *job, size_t index)
@@ -220,7 +208,7 @@ static int issue_record_read(struct sf_zk *z, struct sf_zk_job *job, size_t inde
     struct init *init = job->work;
     struct wanted *wanted = &init->wanted[index];
     char path[SF_ZK_PATH_MAX];
-    wanted->datacenter = datacenter_at(init, index / init->workers);
+    wanted->datacenter = sf_init_datacenter(&init->config, index / init->workers);
     wanted->worker = index % init->workers;
     sf_zk_slot_path(z, path, wanted->datacenter, wanted->worker);
     return sf_zk_get(z, job, index, path, record_read);
@@ -276,9 +264,10 @@ static int issue_directory(struct sf_zk *z, struct sf_zk_job *job, size_t index)
     } else if (index == init->shared + 1) {
         sf_zk_path(z, path, "/dc");
     } else {
-        size_t rest = index - init->shared - 2;
+        const size_t rest = index - init->shared - 2;
         static const char *const parts[] = {"", "/slots", "/claims"};
-        sf_zk_path(z, path, "/dc/%" PRIu64 "%s", datacenter_at(init, rest / 3), parts[rest % 3]);
+        sf_zk_path(z, path, "/dc/%" PRIu64 "%s", sf_init_datacenter(&init->config, rest / 3),
+                   parts[rest % 3]);
         if (rest % 3 == 1)
             acl = sf_zk_acl_slots(&z->options);
     }
@@ -297,31 +286,27 @@ static void make_directories(struct sf_zk *z, struct sf_zk_job *job)
 static void old_config_read(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
 {
     struct init *init = job->work;
-    const bool after_data_loss = job->request.u.init.after_data_loss;
-    if (call->rc == ZNONODE)
-        return;
-    if (call->rc != ZOK) {
+    if (call->rc != ZOK && call->rc != ZNONODE) {
         sf_zk_finish_rc(z, job, call->rc, "reading the fleet's config");
         return;
     }
     struct sf_coord_config *there = calloc(1, sizeof *there);
     struct sf_error err = {0};
+    struct sf_refusal refusal = {0};
     SF_ASSERT(there != NULL);
-    int rc = sf_zk_config_from(call, there, &err);
-    if (rc < 0 && !after_data_loss)
-        sf_zk_finish(z, job, SF_COORD_REFUSED, SF_COORD_GARBAGE, "%.100s/config: %.140s",
-                     z->options.root, err.text);
-    else if (rc == 0 && !after_data_loss)
-        sf_zk_finish(z, job, SF_COORD_REFUSED, SF_COORD_EXISTS, "fleet %s is there already (%s)",
-                     z->options.fleet, there->fleet_id);
-    else if ((uint64_t)(uint32_t)call->stat.version > SF_ZK_VERSION_MAX)
+    struct sf_init_found found = {
+        .state = SF_COORD_RECORD_MISSING, .config = there, .why = err.text};
+    init->config_there = call->rc == ZOK;
+    init->config_version = init->config_there ? (uint64_t)(uint32_t)call->stat.version : 0;
+    if (init->config_there)
+        found.state =
+            sf_zk_config_from(call, there, &err) < 0 ? SF_COORD_RECORD_GARBAGE : SF_COORD_RECORD_OK;
+    if (sf_init_plan_config(&job->request.u.init, z->options.root, &found, &init->config,
+                            &init->config_first, &refusal) < 0)
+        sf_zk_refuse(z, job, &refusal);
+    else if (init->config_version > SF_ZK_VERSION_MAX)
         sf_zk_finish(z, job, SF_COORD_REFUSED, SF_COORD_INVALID,
                      "the config has been written more than 2^30 times");
-    init->config_there = true;
-    init->config_first = rc == 0;
-    init->config_version = (uint64_t)(uint32_t)call->stat.version;
-    if (rc == 0 && init->config.incarnation <= there->incarnation)
-        init->config.incarnation = there->incarnation + 1;
     free(there);
 }
 
@@ -331,42 +316,6 @@ static int issue_old_config(struct sf_zk *z, struct sf_zk_job *job, size_t index
     sf_zk_path(z, path, "/config");
     return index == 0 ? sf_zk_sync(z, job, path, sf_zk_synced)
                       : sf_zk_get(z, job, index, path, old_config_read);
-}
-
-static bool check_request(struct sf_zk *z, struct sf_zk_job *job)
-{
-    const struct sf_coord_config *config = &job->request.u.init.config;
-    const char *reason = NULL;
-    char text[SF_COORD_TEXT_MAX] = "";
-    if (sf_layout_validate(&config->layout, &reason) < 0) {
-        snprintf(text, sizeof text, "layout: %s", reason);
-    } else if (config->layout.worker_bits > SF_COORD_WORKER_BITS_MAX ||
-               config->layout.datacenter_bits > SF_COORD_DATACENTER_BITS_MAX) {
-        snprintf(text, sizeof text,
-                 "layout: at most %d worker and %d datacenter bits, since every slot gets a record",
-                 SF_COORD_WORKER_BITS_MAX, SF_COORD_DATACENTER_BITS_MAX);
-    } else {
-        uint64_t datacenters = config->any_datacenter
-                                   ? sf_layout_max_datacenter(&config->layout) + 1
-                                   : config->datacenter_count;
-        uint64_t records = datacenters * (sf_layout_max_worker(&config->layout) + 1);
-        struct sf_error err = {0};
-        struct sf_coord_config *back = calloc(1, sizeof *back);
-        char *record = sf_record_config_encode(config);
-        SF_ASSERT(back != NULL);
-        if (records > SF_COORD_RECORDS_MAX)
-            snprintf(text, sizeof text,
-                     "%" PRIu64 " slots need as many records, at most %d are allowed: name fewer "
-                     "datacenters or use fewer worker bits",
-                     records, SF_COORD_RECORDS_MAX);
-        else if (sf_record_config_decode(record, strlen(record), back, &err) < 0)
-            snprintf(text, sizeof text, "the config: %.200s", err.text);
-        free(record);
-        free(back);
-    }
-    if (text[0] != '\0')
-        sf_zk_finish(z, job, SF_COORD_REFUSED, SF_COORD_INVALID, "%s", text);
-    return text[0] == '\0';
 }
 
 static void config_looked_at(struct sf_zk *z, struct sf_zk_job *job)
@@ -384,15 +333,11 @@ static void look_at_config(struct sf_zk *z, struct sf_zk_job *job)
 
 void sf_zk_init(struct sf_zk *z, struct sf_zk_job *job)
 {
-    if (!check_request(z, job))
-        return;
     struct init *init = calloc(1, sizeof *init);
     SF_ASSERT(init != NULL);
     init->config = job->request.u.init.config;
-    init->datacenters = init->config.any_datacenter
-                            ? (size_t)sf_layout_max_datacenter(&init->config.layout) + 1
-                            : init->config.datacenter_count;
-    init->workers = (size_t)sf_layout_max_worker(&init->config.layout) + 1;
+    init->datacenters = sf_init_datacenter_count(&init->config);
+    init->workers = sf_init_worker_count(&init->config);
     job->work = init;
     look_at_config(z, job);
 }

@@ -6,13 +6,8 @@
 #include <stdlib.h>
 
 #include "base/assert.h"
+#include "coord/request.h"
 #include "coord/zookeeper/library.h"
-
-bool sf_zk_is_write(enum sf_coord_op op)
-{
-    return op == SF_COORD_INIT || op == SF_COORD_CLAIM || op == SF_COORD_UNCLAIM ||
-           op == SF_COORD_BIND || op == SF_COORD_RENEW || op == SF_COORD_RELEASE;
-}
 
 static void deliver(struct sf_zk *z, struct sf_zk_job *job)
 {
@@ -24,24 +19,13 @@ static void deliver(struct sf_zk *z, struct sf_zk_job *job)
     z->coord.sink(z->coord.sink_ctx, event);
 }
 
-static void drop_results(struct sf_coord_completion *completion)
-{
-    free(completion->config);
-    free(completion->slots);
-    free(completion->claims);
-    completion->config = NULL;
-    completion->slots = NULL;
-    completion->claims = NULL;
-    completion->slot_count = completion->claim_count = 0;
-}
-
 void sf_zk_finish(struct sf_zk *z, struct sf_zk_job *job, enum sf_coord_outcome outcome,
                   enum sf_coord_reason reason, const char *format, ...)
 {
     if (job->finished)
         return;
     struct sf_coord_completion *completion = &job->event->completion;
-    drop_results(completion);
+    sf_completion_drop_results(completion);
     completion->outcome = outcome;
     completion->reason = reason;
     va_list args;
@@ -49,6 +33,11 @@ void sf_zk_finish(struct sf_zk *z, struct sf_zk_job *job, enum sf_coord_outcome 
     vsnprintf(completion->text, sizeof completion->text, format, args);
     va_end(args);
     deliver(z, job);
+}
+
+void sf_zk_refuse(struct sf_zk *z, struct sf_zk_job *job, const struct sf_refusal *refusal)
+{
+    sf_zk_finish(z, job, SF_COORD_REFUSED, refusal->reason, "%s", refusal->text);
 }
 
 void sf_zk_finish_done(struct sf_zk *z, struct sf_zk_job *job)
@@ -60,7 +49,7 @@ void sf_zk_finish_done(struct sf_zk *z, struct sf_zk_job *job)
 void sf_zk_finish_unanswered(struct sf_zk *z, struct sf_zk_job *job, enum sf_coord_reason reason,
                              const char *text)
 {
-    const bool unknown = sf_zk_is_write(job->request.op) && job->wrote;
+    const bool unknown = sf_request_writes(job->request.op) && job->wrote;
     sf_zk_finish(z, job, unknown ? SF_COORD_UNKNOWN : SF_COORD_LOST, reason, "%s", text);
 }
 

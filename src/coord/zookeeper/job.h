@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "coord/refusal.h"
 #include "coord/zookeeper/message.h"
 #include "coord/zookeeper/shared.h"
 
@@ -38,8 +39,6 @@ struct sf_zk_job {
     void *work; /* the op's own */
 };
 
-bool sf_zk_is_write(enum sf_coord_op op);
-
 /* Submit's part, on the control thread: a job that is on no list yet. */
 struct sf_zk_job *sf_zk_job_create(const struct sf_zk *z, const struct sf_coord_request *request);
 /* Puts it on the handle's list and starts it. */
@@ -60,6 +59,7 @@ void sf_zk_finish(struct sf_zk *z, struct sf_zk_job *job, enum sf_coord_outcome 
                   enum sf_coord_reason reason, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 void sf_zk_finish_done(struct sf_zk *z, struct sf_zk_job *job);
+void sf_zk_refuse(struct sf_zk *z, struct sf_zk_job *job, const struct sf_refusal *refusal);
 /* LOST, or UNKNOWN for a write that has left. */
 void sf_zk_finish_unanswered(struct sf_zk *z, struct sf_zk_job *job, enum sf_coord_reason reason,
                              const char *text);

@@ -5,9 +5,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/assert.h"
 #include "coord/records.h"
+#include "coord/request.h"
 
 static struct sf_coord_version version_of(const struct Stat *stat)
 {
@@ -18,8 +20,6 @@ int sf_zk_config_from(const struct sf_zk_call *call, struct sf_coord_config *ret
                       struct sf_error *err)
 {
     SF_ASSERT(call->rc == ZOK && call->has_stat);
-    if (call->size > SF_COORD_RECORD_SIZE_MAX)
-        return sf_error_set(err, -EBADMSG, "more than %d bytes", SF_COORD_RECORD_SIZE_MAX);
     const int rc = sf_record_config_decode(call->data, call->size, ret, err);
     if (rc == 0)
         ret->version = version_of(&call->stat);
@@ -30,8 +30,6 @@ int sf_zk_slot_from(const struct sf_zk_call *call, uint64_t worker, struct sf_co
                     struct sf_error *err)
 {
     SF_ASSERT(call->rc == ZOK && call->has_stat);
-    if (call->size > SF_COORD_RECORD_SIZE_MAX)
-        return sf_error_set(err, -EBADMSG, "more than %d bytes", SF_COORD_RECORD_SIZE_MAX);
     const int rc = sf_record_slot_decode(call->data, call->size, worker, ret, err);
     if (rc < 0)
         return rc;
@@ -52,25 +50,23 @@ static void slot_state(struct sf_zk *z, const struct sf_zk_call *call, uint64_t 
     if (missing)
         return;
     ret->version = version_of(&call->stat);
-    if (call->job->event->completion.text[0] == '\0')
-        snprintf(call->job->event->completion.text, SF_COORD_TEXT_MAX, "slot %" PRIu64 ": %.200s",
-                 worker, err.text);
+    char *text = call->job->event->completion.text;
+    if (text[0] == '\0')
+        memcpy(text,
+               sf_refusal_slot_garbage(z->options.root, call->job->request.datacenter, worker,
+                                       err.text)
+                   .text,
+               SF_COORD_TEXT_MAX);
     sf_log_limited(z->log, &z->garbage_limiter, 10000, SF_LOG_ERROR, "coordinator.garbage",
                    "the record of slot %" PRIu64 " is not one of ours: %s", worker, err.text);
-}
-
-static void refuse_no_fleet(struct sf_zk *z, struct sf_zk_job *job)
-{
-    sf_zk_finish(z, job, SF_COORD_REFUSED, SF_COORD_MISSING,
-                 "no fleet at %.150s%s; snowfleet init makes one", z->options.root,
-                 z->options.url.chroot[0] != '\0' ? " (is the chroot right?)" : "");
 }
 
 /* A config that was read into the event, or the end of the job. */
 static void take_config(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
 {
     if (call->rc == ZNONODE) {
-        refuse_no_fleet(z, job);
+        const struct sf_refusal refusal = sf_refusal_no_fleet(z->options.root);
+        sf_zk_refuse(z, job, &refusal);
         return;
     }
     if (call->rc != ZOK) {
@@ -81,9 +77,9 @@ static void take_config(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_cal
     struct sf_error err = {0};
     SF_ASSERT(config != NULL);
     if (sf_zk_config_from(call, config, &err) < 0) {
+        const struct sf_refusal refusal = sf_refusal_config_garbage(z->options.root, err.text);
         free(config);
-        sf_zk_finish(z, job, SF_COORD_REFUSED, SF_COORD_GARBAGE, "%.100s/config: %.140s",
-                     z->options.root, err.text);
+        sf_zk_refuse(z, job, &refusal);
         return;
     }
     job->event->completion.config = config;
@@ -112,9 +108,9 @@ void sf_zk_read_config(struct sf_zk *z, struct sf_zk_job *job)
 
 void sf_zk_refuse_no_datacenter(struct sf_zk *z, struct sf_zk_job *job)
 {
-    sf_zk_finish(z, job, SF_COORD_REFUSED, SF_COORD_MISSING,
-                 "fleet %s has no datacenter %" PRIu64 " at %.120s", z->options.fleet,
-                 job->request.datacenter, z->options.root);
+    const struct sf_refusal refusal =
+        sf_refusal_no_datacenter(z->options.root, job->request.datacenter);
+    sf_zk_refuse(z, job, &refusal);
 }
 
 static void take_directory(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
@@ -206,17 +202,10 @@ static void list_claim(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call
     to->claim_count++;
 }
 
-static int by_fence(const void *left, const void *right)
-{
-    const struct sf_coord_claim *a = left, *b = right;
-    return (a->fence > b->fence) - (a->fence < b->fence);
-}
-
 static void listed(struct sf_zk *z, struct sf_zk_job *job)
 {
     struct sf_coord_completion *to = &job->event->completion;
-    if (to->claim_count > 1)
-        qsort(to->claims, to->claim_count, sizeof *to->claims, by_fence);
+    sf_claims_sort(to->claims, to->claim_count);
     free(to->config);
     to->config = NULL;
     sf_zk_finish_done(z, job);
@@ -297,13 +286,11 @@ static int issue_list_slot(struct sf_zk *z, struct sf_zk_job *job, size_t index)
 static void list_slots(struct sf_zk *z, struct sf_zk_job *job)
 {
     struct sf_coord_completion *to = &job->event->completion;
-    to->slot_count = (size_t)sf_layout_max_worker(&to->config->layout) + 1;
-    if (to->slot_count > SF_COORD_RECORDS_MAX) {
-        sf_zk_finish(z, job, SF_COORD_REFUSED, SF_COORD_GARBAGE,
-                     "the config's layout has %zu slots in a datacenter, at most %d are possible",
-                     to->slot_count, SF_COORD_RECORDS_MAX);
+    if (!sf_config_has_datacenter(to->config, job->request.datacenter)) {
+        sf_zk_refuse_no_datacenter(z, job);
         return;
     }
+    to->slot_count = (size_t)sf_layout_max_worker(&to->config->layout) + 1;
     to->slots = calloc(to->slot_count, sizeof *to->slots);
     SF_ASSERT(to->slots != NULL);
     sf_zk_phase(z, job, to->slot_count, issue_list_slot, list_names);

@@ -9,6 +9,7 @@
 
 #include "base/assert.h"
 #include "base/thread.h"
+#include "coord/request.h"
 #include "coord/zookeeper/call.h"
 #include "coord/zookeeper/init.h"
 #include "coord/zookeeper/log.h"
@@ -78,7 +79,7 @@ static void time_out_jobs(struct sf_zk *z)
 static void end_jobs(struct sf_zk *z)
 {
     for (struct sf_zk_job *job = z->jobs; job != NULL; job = job->next)
-        sf_zk_finish(z, job, sf_zk_is_write(job->request.op) ? SF_COORD_UNKNOWN : SF_COORD_LOST,
+        sf_zk_finish(z, job, sf_request_writes(job->request.op) ? SF_COORD_UNKNOWN : SF_COORD_LOST,
                      SF_COORD_ENDING, "the coordinator handle is ending");
     sf_zk_jobs_reap(z);
 }
@@ -185,8 +186,10 @@ static void destroy(struct sf_coord *coord)
 int sf_coord_zookeeper_open(const struct sf_coord_options *options, struct sf_coord **ret_coord,
                             struct sf_error *err)
 {
-    static const struct sf_coord_ops ops = {
-        .name = "zookeeper", .submit = submit, .destroy = destroy};
+    static const struct sf_coord_ops ops = {.name = "zookeeper",
+                                            .version_max = SF_ZK_VERSION_MAX,
+                                            .submit = submit,
+                                            .destroy = destroy};
     struct handle *handle = calloc(1, sizeof *handle);
     SF_ASSERT(handle != NULL);
     struct sf_zk *z = &handle->z;

@@ -1,0 +1,89 @@
+/* coord/refusal.c - see refusal.h. */
+#include "coord/refusal.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+struct sf_refusal sf_refusal_make(enum sf_coord_reason reason, const char *format, ...)
+{
+    struct sf_refusal refusal = {.reason = reason};
+    va_list args;
+    va_start(args, format);
+    vsnprintf(refusal.text, sizeof refusal.text, format, args);
+    va_end(args);
+    return refusal;
+}
+
+struct sf_refusal sf_refusal_no_fleet(const char *root)
+{
+    return sf_refusal_make(SF_COORD_MISSING,
+                           "there is no fleet at %.120s (is the path in the coordinator's URL "
+                           "right?); snowfleet init makes one",
+                           root);
+}
+
+struct sf_refusal sf_refusal_no_datacenter(const char *root, uint64_t datacenter)
+{
+    return sf_refusal_make(SF_COORD_MISSING,
+                           "the fleet at %.120s has no datacenter %" PRIu64
+                           " (snowfleet slots shows those that it has)",
+                           root, datacenter);
+}
+
+struct sf_refusal sf_refusal_config_garbage(const char *root, const char *why)
+{
+    return sf_refusal_make(SF_COORD_GARBAGE, "%.80s/config is not a config of ours: %.140s", root,
+                           why);
+}
+
+struct sf_refusal sf_refusal_slot_garbage(const char *root, uint64_t datacenter, uint64_t worker,
+                                          const char *why)
+{
+    return sf_refusal_make(SF_COORD_GARBAGE,
+                           "%.80s/dc/%" PRIu64 "/slots/%" PRIu64
+                           " is not a slot record of ours: %.110s",
+                           root, datacenter, worker, why);
+}
+
+struct sf_refusal sf_refusal_claim_gone(const char *name)
+{
+    return sf_refusal_make(SF_COORD_CLAIM_GONE, "%s is gone", name);
+}
+
+struct sf_refusal sf_refusal_config_changed(uint64_t expected_version)
+{
+    return sf_refusal_make(SF_COORD_CONFIG_CHANGED,
+                           "the fleet's config is no longer at version %" PRIu64, expected_version);
+}
+
+struct sf_refusal sf_refusal_slot_missing(uint64_t worker)
+{
+    return sf_refusal_make(SF_COORD_MISSING, "slot %" PRIu64 " has no record", worker);
+}
+
+struct sf_refusal sf_refusal_slot_version(uint64_t worker, uint64_t expected_version)
+{
+    return sf_refusal_make(SF_COORD_VERSION, "slot %" PRIu64 " is no longer at version %" PRIu64,
+                           worker, expected_version);
+}
+
+struct sf_refusal sf_refusal_fleet_exists(const char *root, const char *fleet_id)
+{
+    return sf_refusal_make(SF_COORD_EXISTS, "there is a fleet at %.120s already (%s)", root,
+                           fleet_id);
+}
+
+struct sf_refusal sf_refusal_config_raced(const char *root, bool after_data_loss)
+{
+    return sf_refusal_make(after_data_loss ? SF_COORD_VERSION : SF_COORD_EXISTS,
+                           "somebody else has just written %.120s/config", root);
+}
+
+struct sf_refusal sf_refusal_slots_raced(const char *root, uint64_t datacenter)
+{
+    return sf_refusal_make(SF_COORD_VERSION,
+                           "others keep writing the slot records at %.80s/dc/%" PRIu64
+                           "; the fleet has not been made",
+                           root, datacenter);
+}

@@ -1,0 +1,216 @@
+/* coord/request.c - see request.h. */
+#include "coord/request.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "coord/init_plan.h"
+#include "coord/records.h"
+
+bool sf_request_writes(enum sf_coord_op op)
+{
+    switch (op) {
+    case SF_COORD_INIT:
+    case SF_COORD_CLAIM:
+    case SF_COORD_UNCLAIM:
+    case SF_COORD_BIND:
+    case SF_COORD_RENEW:
+    case SF_COORD_RELEASE:
+        return true;
+    case SF_COORD_READ_CONFIG:
+    case SF_COORD_LIST:
+    case SF_COORD_READ_SLOT:
+    case SF_COORD_WATCH:
+        return false;
+    case SF_COORD_OPS:
+        break;
+    }
+    SF_ASSERT(!"an op");
+    return false;
+}
+
+/* Checks. */
+
+static int check_claim_name(const char name[SF_COORD_CLAIM_MAX], struct sf_error *err)
+{
+    char guid[SF_HEX128_SIZE];
+    uint64_t sequence = 0;
+    if (sf_claim_name_parse(name, guid, &sequence) < 0)
+        return sf_error_set(err, -EINVAL, "\"%.79s\" is not the name of a claim", name);
+    return 0;
+}
+
+static int check_text(const char *what, const char *text, size_t size, struct sf_error *err)
+{
+    if (memchr(text, '\0', size) == NULL)
+        return sf_error_set(err, -EINVAL, "the %s has no end within its %zu bytes", what, size);
+    return 0;
+}
+
+static int check_claim_content(const struct sf_coord_claim_request *body, int64_t slot,
+                               int64_t since_ms, struct sf_error *err)
+{
+    int rc;
+    if ((rc = check_text("claim's node", body->node, sizeof body->node, err)) < 0 ||
+        (rc = check_text("claim's address", body->address, sizeof body->address, err)) < 0 ||
+        (rc = check_text("claim's admin", body->admin, sizeof body->admin, err)) < 0 ||
+        (rc = check_text("claim's version", body->version, sizeof body->version, err)) < 0)
+        return rc;
+    const struct sf_coord_claim claim = sf_request_claim(body, slot, since_ms);
+    struct sf_coord_claim back = {0};
+    char *record = sf_record_claim_encode(&claim);
+    rc = sf_record_claim_decode(record, strlen(record), &back, err);
+    free(record);
+    if (rc < 0) {
+        sf_error_prefix(err, "the claim to write");
+        return -EINVAL;
+    }
+    return 0;
+}
+
+static int check_claim(const struct sf_coord_claim_request *claim, struct sf_error *err)
+{
+    const size_t digits = SF_HEX128_SIZE - 1;
+    if (strnlen(claim->guid, SF_HEX128_SIZE) != digits ||
+        strspn(claim->guid, "0123456789abcdef") != digits)
+        return sf_error_set(err, -EINVAL,
+                            "the guid \"%.32s\" is not %zu hexadecimal digits in lower case",
+                            claim->guid, digits);
+    return check_claim_content(claim, -1, 0, err);
+}
+
+/* Incarnation 0 is no version of anything: nothing was read that could be compared with. */
+static int check_version(const char *what, const struct sf_coord_version *version,
+                         uint64_t version_max, struct sf_error *err)
+{
+    if (version->incarnation == 0)
+        return sf_error_set(err, -EINVAL, "no expected version of %s", what);
+    if (version->version > version_max)
+        return sf_error_set(err, -EINVAL,
+                            "%s is at version %" PRIu64 ", the coordinator can compare up to "
+                            "%" PRIu64 ": make another fleet, under a new name",
+                            what, version->version, version_max);
+    return 0;
+}
+
+static int check_record(const struct sf_coord_slot *slot, struct sf_error *err)
+{
+    int rc = check_text("slot's node", slot->node, sizeof slot->node, err);
+    if (rc == 0)
+        rc = check_text("slot's nonce", slot->nonce, sizeof slot->nonce, err);
+    if (rc < 0)
+        return rc;
+    struct sf_coord_slot back = {0};
+    char *record = sf_record_slot_encode(slot);
+    rc = sf_record_slot_decode(record, strlen(record), slot->worker, &back, err);
+    free(record);
+    if (rc < 0) {
+        sf_error_prefix(err, "the record to write");
+        return -EINVAL;
+    }
+    return 0;
+}
+
+static int check_write(const struct sf_coord_write *write, enum sf_coord_op op,
+                       uint64_t version_max, struct sf_error *err)
+{
+    int rc = check_version("the slot's record", &write->expected, version_max, err);
+    if (rc == 0 && op != SF_COORD_RELEASE)
+        rc = check_version("the config", &write->config, version_max, err);
+    if (rc == 0)
+        rc = check_claim_name(write->slot.claim, err);
+    if (rc == 0 && (write->slot.fence == 0 || write->slot.fence > INT64_MAX))
+        rc = sf_error_set(err, -EINVAL, "the fence %" PRIu64 " is not 1 to %" PRId64,
+                          write->slot.fence, INT64_MAX);
+    if (rc == 0)
+        rc = check_record(&write->slot, err);
+    if (rc == 0 && op == SF_COORD_BIND)
+        rc = check_claim_content(&write->body, (int64_t)write->slot.worker, write->since_ms, err);
+    return rc;
+}
+
+int sf_request_check(const struct sf_coord_request *request, uint64_t version_max,
+                     struct sf_error *err)
+{
+    switch (request->op) {
+    case SF_COORD_INIT:
+        return sf_init_check(&request->u.init.config, err);
+    case SF_COORD_CLAIM:
+        return check_claim(&request->u.claim, err);
+    case SF_COORD_UNCLAIM:
+        return check_claim_name(request->u.claim_name, err);
+    case SF_COORD_BIND:
+    case SF_COORD_RENEW:
+    case SF_COORD_RELEASE:
+        return check_write(&request->u.write, request->op, version_max, err);
+    case SF_COORD_READ_CONFIG:
+    case SF_COORD_LIST:
+    case SF_COORD_READ_SLOT:
+    case SF_COORD_WATCH:
+        return 0;
+    case SF_COORD_OPS:
+        break;
+    }
+    SF_ASSERT(!"an op");
+    return -EINVAL;
+}
+
+/* What answers are made of. */
+
+struct sf_coord_claim sf_request_claim(const struct sf_coord_claim_request *request, int64_t slot,
+                                       int64_t since_ms)
+{
+    struct sf_coord_claim claim = {.slot = slot, .since_ms = since_ms};
+    memcpy(claim.guid, request->guid, sizeof claim.guid);
+    memcpy(claim.node, request->node, sizeof claim.node);
+    memcpy(claim.address, request->address, sizeof claim.address);
+    memcpy(claim.admin, request->admin, sizeof claim.admin);
+    memcpy(claim.version, request->version, sizeof claim.version);
+    return claim;
+}
+
+struct sf_coord_claim sf_request_bound_claim(const struct sf_coord_write *write)
+{
+    return sf_request_claim(&write->body, (int64_t)write->slot.worker, write->since_ms);
+}
+
+static int by_fence(const void *left, const void *right)
+{
+    const struct sf_coord_claim *a = left, *b = right;
+    return (a->fence > b->fence) - (a->fence < b->fence);
+}
+
+void sf_claims_sort(struct sf_coord_claim *claims, size_t count)
+{
+    if (count > 1)
+        qsort(claims, count, sizeof *claims, by_fence);
+}
+
+bool sf_version_same(const struct sf_coord_version *a, const struct sf_coord_version *b)
+{
+    return a->incarnation == b->incarnation && a->version == b->version;
+}
+
+bool sf_config_has_datacenter(const struct sf_coord_config *config, uint64_t datacenter)
+{
+    if (config->any_datacenter)
+        return datacenter <= sf_layout_max_datacenter(&config->layout);
+    for (unsigned i = 0; i < config->datacenter_count; i++)
+        if (config->datacenters[i] == datacenter)
+            return true;
+    return false;
+}
+
+void sf_completion_drop_results(struct sf_coord_completion *completion)
+{
+    free(completion->config);
+    free(completion->slots);
+    free(completion->claims);
+    completion->config = NULL;
+    completion->slots = NULL;
+    completion->claims = NULL;
+    completion->slot_count = completion->claim_count = 0;
+}

@@ -1,0 +1,41 @@
+/* coord/request.h - what the contract itself says of requests and of what answers them, once for
+ * every backend: which ops write, what a request must hold, how claims are ordered. Pure; any
+ * thread.
+ */
+#ifndef SF_COORD_REQUEST_H
+#define SF_COORD_REQUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+#include "coord/types.h"
+
+/* May the op change what the coordinator holds? Without an answer, its outcome is UNKNOWN; that of
+ * the others is LOST. */
+bool sf_request_writes(enum sf_coord_op op);
+
+/* Does the request keep the contract? What is written must be readable by ourselves: a record that
+ * our decoder refuses would take the slot out of service. version_max: the largest version that the
+ * backend can compare. Returns 0 or -EINVAL with what is wrong. */
+int sf_request_check(const struct sf_coord_request *request, uint64_t version_max,
+                     struct sf_error *err);
+
+/* The claim that a request asks for; name and fence are empty. */
+struct sf_coord_claim sf_request_claim(const struct sf_coord_claim_request *request, int64_t slot,
+                                       int64_t since_ms);
+/* The content that BIND gives to its claim. */
+struct sf_coord_claim sf_request_bound_claim(const struct sf_coord_write *write);
+
+/* Claims stand in the order in which they were made. */
+void sf_claims_sort(struct sf_coord_claim *claims, size_t count);
+
+bool sf_version_same(const struct sf_coord_version *a, const struct sf_coord_version *b);
+
+/* Is this one of the fleet's datacenters? */
+bool sf_config_has_datacenter(const struct sf_coord_config *config, uint64_t datacenter);
+
+/* Frees the results, which only DONE has. */
+void sf_completion_drop_results(struct sf_coord_completion *completion);
+
+#endif
