@@ -2,7 +2,6 @@
  */
 #include "coord/coord.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>

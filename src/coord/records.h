@@ -9,7 +9,8 @@
 #ifndef SF_COORD_RECORDS_H
 #define SF_COORD_RECORDS_H
 
-#include "coord/coord.h"
+#include "base/error.h"
+#include "coord/types.h"
 
 char *sf_record_config_encode(const struct sf_coord_config *config);
 int sf_record_config_decode(const char *bytes, size_t size, struct sf_coord_config *ret,

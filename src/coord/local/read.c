@@ -2,7 +2,6 @@
 #include "coord/local/read.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,8 +1,6 @@
 /* coord/local/watch.c - see watch.h. */
 #include "coord/local/watch.h"
 
-#include <errno.h>
-#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,6 @@
 /* coord/zookeeper/read.c - see read.h. */
 #include "coord/zookeeper/read.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
