@@ -28,18 +28,15 @@ PENDING = {
     ],
     "pointer": [
         "src/config/*",
-        "src/coord/*",
         "src/daemon/*",
     ],
     "local": [
         "src/config/*",
-        "src/coord/*",
     ],
     "size": [
         "tests/unit/test_server_fair.c",
         "tests/unit/test_clock_*.c",
         "tests/unit/test_reservation_hold.c",
-        "tests/fakes/fake_coord.c",
     ],
 }
 

@@ -26,7 +26,7 @@ static int make_root(struct sf_local_store *store, struct sf_local_job *job)
     for (char *at = path + 1;; at++) {
         if (*at != '/' && *at != '\0')
             continue;
-        char kept = *at;
+        const char kept = *at;
         *at = '\0';
         const int code = access(path, F_OK) == 0 ? 0 : sf_disk_mkdir(&store->disk, AT_FDCWD, path);
         if (code < 0)

@@ -276,7 +276,7 @@ int sf_local_write_slot(struct sf_local_store *store, const struct sf_local_dc *
     size_t size = 0;
     snprintf(name, sizeof name, "%" PRIu64, slot->worker);
     char *sealed = sf_local_seal_slot(store, dc, slot, version, &size);
-    int rc =
+    const int rc =
         sf_disk_replace(&store->disk, dc->slots, name, sealed, size, ret_mtime_ms, ret_maybe_done);
     free(sealed);
     return rc;
@@ -324,7 +324,7 @@ int sf_local_write_sequence(struct sf_local_store *store, const struct sf_local_
     size_t size = 0;
     bool maybe_done = false;
     char *sealed = sf_local_seal_sequence(store, dc, sequence, version, &size);
-    int rc =
+    const int rc =
         sf_disk_replace(&store->disk, dc->top, "sequence", sealed, size, ret_mtime_ms, &maybe_done);
     free(sealed);
     return rc; /* a sequence that was raised for nothing harms nobody: maybe_done does not matter */

@@ -92,7 +92,7 @@ static int watch_directory(const struct sf_local_watch *watch, const struct sf_l
                            const struct sf_local_dc *dc, const char *name)
 {
     char path[PATH_MAX];
-    int length =
+    const int length =
         snprintf(path, sizeof path, "%s/%s/%s/%s", store->root, store->fleet, dc->path, name);
     if (watch->fd < 0 || length < 0 || (size_t)length >= sizeof path)
         return -1;
@@ -103,7 +103,7 @@ static int watch_directory(const struct sf_local_watch *watch, const struct sf_l
 int sf_local_watch_add(struct sf_local_watch *watch, struct sf_local_store *store,
                        struct sf_local_job *job)
 {
-    uint64_t datacenter = job->request->datacenter;
+    const uint64_t datacenter = job->request->datacenter;
     struct sf_local_dc dc = SF_LOCAL_DC_CLOSED;
     const int rc = sf_local_dc_open(store, job, datacenter, false, &dc);
     if (rc < 0)
