@@ -3,7 +3,9 @@ leave the fault in place (it may yield several times), and heals. What it does i
 workers that cannot be expected to serve meanwhile.
 
 LANES: kinds of one lane never overlap, kinds of different lanes do.
+REMAKES: kinds that take the coordinator's own data, or the fleet made there, away from under it. Only with --remake, or by name.
 """
+import contextlib
 import os
 import random
 import signal
@@ -13,11 +15,14 @@ import time
 
 WORKERS, COORDINATOR, EDGE = {}, {}, {}
 LANES = {"workers": WORKERS, "coordinator": COORDINATOR, "edge": EDGE}
+REMAKES = set()
 
 
-def kind(lane):
+def kind(lane, remakes=False):
     def add(function):
         lane[function.__name__] = function
+        if remakes:
+            REMAKES.add(function.__name__)
         return function
     return add
 
@@ -124,15 +129,11 @@ def scale(field, rng, say):
         node.wait_ready(field.window_s() + 20)
 
 
-def _coordinator_ports(field):
-    return ", ".join(str(p.port) for p in field.coordinator.proxies)
-
-
 @kind(WORKERS)
 def partition_from_coordinator(field, rng, say):
     node, pause = rng.choice(field.base), rng.choice([1, 5, field.window_s() + 3])
     say(f"{node.name} cut off from the coordinator for {pause} s", [node] if pause > field.window_s() - 8 else [])
-    node.nft([("input", f"tcp sport {{ {_coordinator_ports(field)} }} drop"), ("output", f"tcp dport {{ {_coordinator_ports(field)} }} drop")])
+    node.cut_off_from_coordinator()
     yield pause
     node.heal()
     node.wait_ready(field.window_s() + 10)
@@ -142,7 +143,7 @@ def partition_from_coordinator(field, rng, say):
 def partition_answers_lost(field, rng, say):
     node, pause = rng.choice(field.base), rng.choice([2, 6, field.window_s() + 3])
     say(f"{node.name}: the coordinator's answers are lost for {pause} s", [node] if pause > field.window_s() - 8 else [])
-    node.nft([("input", f"tcp sport {{ {_coordinator_ports(field)} }} drop")])
+    node.nft([("input", f"tcp sport {{ {field.coordinator.ports()} }} drop")])
     yield pause
     node.heal()
     node.wait_ready(field.window_s() + 10)
@@ -296,6 +297,26 @@ def state_file_stale(field, rng, say):
     node.wait_ready(field.window_s() + 20)
 
 
+@kind(WORKERS, remakes=True)
+def state_file_overwritten(field, rng, say):
+    """Again and again, with what was there a moment before, while its worker mints."""
+    node, times, pause = rng.choice(field.base), rng.randrange(50, 400), rng.choice([0, 0.001, 0.02])
+    say(f"{node.name}: its state file overwritten {times} times with what it was {pause} s before", [])
+    for _ in range(times):
+        for path in node.state.iterdir():
+            content = path.read_bytes()
+            time.sleep(pause)
+            with open(path, "r+b") as file:
+                file.write(content)
+        time.sleep(0.005)
+    yield 0.5
+    if rng.random() < 0.5:
+        say("SIGKILL, restart", [node])
+        node.kill()
+        node.start()
+        node.wait_ready(field.window_s() + 20)
+
+
 # --- coordinator ---
 
 def _heal_member(field, member):
@@ -407,6 +428,74 @@ def coordinator_resets(field, rng, say):
     yield from _proxied("reset", field, rng, rng.uniform(0.2, 3), say, "connections reset")
 
 
+@kind(COORDINATOR, remakes=True)
+def writes_delivered_twice(field, rng, say):
+    proxies = list(field.coordinator.proxies) if rng.random() < 0.5 else rng.sample(list(field.coordinator.proxies), 1)
+    pause = rng.uniform(2, 8)
+    say(f"every write delivered twice, the second answer handed on ({len(proxies)} of 3 members) for {pause:.1f} s")
+    before = sum(proxy.count for proxy in proxies)
+    for proxy in proxies:
+        proxy.twice = True
+    yield pause
+    for proxy in proxies:
+        proxy.twice = False
+    say(f"{sum(proxy.count for proxy in proxies) - before} of them")
+
+
+def _made_again(field, say):
+    """Everybody mints again, above the new floor."""
+    for node in field.base:
+        if node.wanted:
+            node.wait_ready(field.window_s() + 30)
+    say(f"floor {field.config()['floor_ms']}")
+
+
+@kind(COORDINATOR, remakes=True)
+def coordinator_wiped_and_made_anew(field, rng, say):
+    node, pause = rng.choice(field.base), rng.choice([0, 3, field.window_s() / 2])
+    with field.no_other_fault_of_workers:
+        say(f"all data wiped while {node.name} is cut off; made anew as after a loss of data, {node.name} hears of it {pause} s later", field.nodes)
+        node.cut_off_from_coordinator()
+        field.coordinator.wipe()
+        field.after_data_loss()
+        yield pause
+        node.heal()
+        _made_again(field, say)
+
+
+@kind(COORDINATOR, remakes=True)
+def coordinator_put_back(field, rng, say):
+    """Nobody claims in between, because nobody is without a slot: so whoever notices reads before anything is granted twice."""
+    age = rng.uniform(1, 8)
+    with field.no_other_fault_of_workers, field.copy_of_the_coordinator() as restore:
+        yield age
+        say(f"all members put back from a copy that is {age:.1f} s old", field.nodes)
+        begun = time.time()
+        restore()
+        end = time.monotonic() + 20
+        while time.monotonic() < end and not any(node.halted_since(begun) for node in field.base):
+            yield 0.1
+        say(", ".join(node.name for node in field.base if node.halted_since(begun)) + " noticed")
+        field.after_data_loss()
+        _made_again(field, say)
+
+
+@kind(COORDINATOR, remakes=True)
+def init_on_a_host_with_a_wrong_clock(field, rng, say):
+    node, offset = rng.choice(field.base), rng.choice([-1200, -20, 20, 1200])
+    with field.no_other_fault_of_workers:
+        say(f"all data wiped while {node.name} is cut off; made anew on a host whose clock is {offset:+} s off", field.nodes)
+        node.cut_off_from_coordinator()
+        field.coordinator.wipe()
+        code = field.after_data_loss(clock_s=offset)
+        say(f"exit {code}")
+        if code != 0:
+            field.after_data_loss()
+        yield field.window_s() / 2
+        node.heal()
+        _made_again(field, say)
+
+
 # --- edge: what clients do ---
 
 def _dial(node):
@@ -497,10 +586,10 @@ def half_open_peers(field, rng, say):
 class Lane(threading.Thread):
     """Injects the kinds of one lane one after another until the run ends: each once in a random order, then anew."""
 
-    def __init__(self, field, name, seed, quiet_s, only=None):
+    def __init__(self, field, name, seed, quiet_s, only=None, remake=False):
         super().__init__(daemon=True)
         self.field, self.name_, self.seed, self.quiet_s = field, name, seed, quiet_s
-        self.kinds = [k for k in LANES[name] if only is None or k in only]
+        self.kinds = [k for k in LANES[name] if (k in only if only is not None else remake or k not in REMAKES)]
         self.records = []
         self.problems = []
 
@@ -532,8 +621,9 @@ class Lane(threading.Thread):
             record["what"].append(text)
             record["nodes"] += [n.index for n in nodes]
         try:
-            for seconds in LANES[self.name_][kind_](self.field, rng, say):
-                self.field.sleep(seconds)
+            with self.field.no_other_fault_of_workers if self.name_ == "workers" else contextlib.nullcontext():
+                for seconds in LANES[self.name_][kind_](self.field, rng, say):
+                    self.field.sleep(seconds)
         except Exception as error:  # the run goes on, and fails at its end
             self.problems.append(f"{kind_}: {error!r}")
         record["to"] = time.time()

@@ -4,23 +4,27 @@ coordinator on the hub, and nothing that outlives the runner: when it ends, howe
     hub 10.77.0.1 (coordinator behind a fault proxy per member; collectors) --- bridge --- w0 10.77.0.10, w1 10.77.0.11, ...
 """
 import contextlib
+import datetime
 import http.client
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import coordinators  # noqa: E402
-import faultproxy  # noqa: E402
+import repeats  # noqa: E402
 
 BIN = pathlib.Path(os.environ.get("SF_BIN", pathlib.Path(__file__).resolve().parents[2] / "build/dev/bin"))
 FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 HUB = "10.77.0.1"
+EPOCH_MS = 1704067200000  # the default one
 NAMESPACE = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private"]
 
 
@@ -42,11 +46,9 @@ def make_hub():
     call("ip", "link", "set", "br0", "up")
 
 
-class HubProxy(faultproxy.FaultProxy):
+def hub_proxy(kind, behind):
     """Listens on the bridge, speaks to a member on the hub's loopback."""
-
-    def __init__(self, behind):
-        super().__init__(behind, host=HUB, behind_host="127.0.0.1")
+    return repeats.proxy(kind, behind, host=HUB, behind_host="127.0.0.1")
 
 
 class Local:
@@ -76,11 +78,17 @@ class Remote:
         self.real = coordinators.start(name, members=3)
         self.real.__enter__()
         self.is_zk = name == "zookeeper"
-        ports = [s.port for s in self.real.ensemble.servers] if self.is_zk else self.real.cluster.ports
-        self.proxies = [HubProxy(port) for port in ports]
+        self.proxies = [hub_proxy(name, port) for port in self.real.ports()]
 
     def url(self):
         return ("zk://" if self.is_zk else "etcd://") + ",".join(f"{HUB}:{p.port}" for p in self.proxies)
+
+    def ports(self):
+        """Of the proxies, as nft wants them."""
+        return ", ".join(str(p.port) for p in self.proxies)
+
+    def wipe(self):
+        self.real.wipe()
 
     def hub_url(self):
         return self.real.url()
@@ -214,6 +222,10 @@ class Node:
         temporary.write_text(f"{offset_s:+.6f}")
         os.rename(temporary, self.faketime)
 
+    def cut_off_from_coordinator(self):
+        ports = self.field.coordinator.ports()
+        self.nft([("input", f"tcp sport {{ {ports} }} drop"), ("output", f"tcp dport {{ {ports} }} drop")])
+
     def nft(self, rules):
         """rules: lines of (chain, rule), chain input or output of the worker's namespace. Replaces all earlier ones."""
         text = "table inet chaos {\n"
@@ -265,6 +277,11 @@ class Node:
                     self.start()
             time.sleep(0.25)
 
+    def halted_since(self, begun_s):
+        """Whether it has logged since then (Unix s) that the fleet is halted."""
+        stamps = re.findall(r"(?m)^(\S+) \S+ +fleet\.halted ", self.log())
+        return any(datetime.datetime.fromisoformat(stamp.replace("Z", "+00:00")).timestamp() >= begun_s for stamp in stamps)
+
     def log(self):
         path = self.directory / "log"
         return path.read_text(errors="replace") if path.exists() else ""
@@ -275,6 +292,7 @@ class Field(contextlib.AbstractContextManager):
                  clock_faults=True):
         self.directory = pathlib.Path(directory)
         self.ending, self.closing = threading.Event(), threading.Event()
+        self.no_other_fault_of_workers = threading.Lock()
         self.datacenters, self.layout = datacenters, layout
         self.options = {"coordinator-session-timeout-ms": 3000, "reservation-window-ms": 20000, "reservation-min-window-ms": 4000,
                         "drain-timeout-ms": 5000, "clock-poll-ms": 1000, "listen-threads": 1, **(options or {})}
@@ -284,16 +302,43 @@ class Field(contextlib.AbstractContextManager):
         self.coordinator = Local(self.directory) if coordinator == "local" else Remote(coordinator)
         self.nodes = []
         try:
-            words = ["init", "--coordinator", self.coordinator.hub_url(), "--yes", "--window-ms", self.options["reservation-window-ms"]]
             if coordinator == "local":
                 self.coordinator.directory.mkdir()
-            call(BIN / "snowfleet", *words, *(["--layout", layout] if layout else []),
-                 *(["--datacenters", ",".join(map(str, range(datacenters)))]))
+            call(*self.init_words(["--first"], ["--yes"]))
+            self.fleet_id = self.config()["fleet_id"]
             self.nodes = [Node(self, i) for i in range(workers + spare)]
         except BaseException:
             self.__exit__()
             raise
         self.base, self.spare = self.nodes[:workers], self.nodes[workers:]
+
+    def init_words(self, *optional):
+        """optional: words that are left out where the tool that is tested, which may be an older one, does not know the first of them."""
+        text = call(BIN / "snowfleet", "init", "--help")
+        window = "--max-window-ms" if "--max-window-ms " in text else "--window-ms"
+        words = [BIN / "snowfleet", "init", "--coordinator", self.coordinator.hub_url(), window, self.options["reservation-window-ms"],
+                 "--datacenters", ",".join(map(str, range(self.datacenters))), "--layout", self.layout or "41,5,5,12", "--epoch-ms", EPOCH_MS]
+        return [str(w) for w in words + [w for one in optional if f"{one[0]} " in text for w in one]]
+
+    def after_data_loss(self, clock_s=0):
+        """As somebody does it who knows what the fleet was. Returns the exit code; on a good clock it must be 0."""
+        words = self.init_words(["--after-data-loss"], ["--yes"], ["--fleet-id", self.fleet_id])
+        if clock_s == 0:
+            call(*words, timeout=60)
+            return 0
+        env = {"LD_PRELOAD": FAKETIME, "FAKETIME": f"{clock_s:+d}s", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+        return subprocess.run(words, capture_output=True, check=False, timeout=60, env={**os.environ, **env}).returncode
+
+    def config(self):
+        """The fleet's config as `init` shows it."""
+        return json.loads(call(*self.init_words(["--if-missing"], ["--json"])))
+
+    @contextlib.contextmanager
+    def copy_of_the_coordinator(self):
+        """Taken while it runs; what is given puts it back."""
+        with tempfile.TemporaryDirectory(dir=self.directory) as path:
+            self.coordinator.real.save(path)
+            yield lambda: self.coordinator.real.restore(path)
 
     def window_s(self):
         return self.options["reservation-window-ms"] / 1000
