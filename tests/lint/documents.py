@@ -115,6 +115,8 @@ def check_log_events(tree):
 
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+# A file or folder of the tree, written in a page as `path` or `path argument`.
+PATH = re.compile(r"`((?:src|include|tests|docs|cmake|scripts|helm|dashboards|docker|packaging|examples)/[\w./-]*\w)(?![\w/]*[*<{])")
 
 
 def pages(tree):
@@ -122,9 +124,12 @@ def pages(tree):
 
 
 def check_links(tree):
-    """Links between pages lead somewhere, and every page of docs is linked."""
+    """Links between pages lead somewhere, so do the paths that they name, and every page of docs is linked."""
     linked = set()
     for path in pages(tree):
+        for match in PATH.finditer(path.read_text()):
+            if not (tree.source / match.group(1)).exists():
+                tree.complain(path, line_of(path.read_text(), match.start()), f"{match.group(1)} is not in the tree")
         text = re.sub(r"`[^`\n]*`", "", path.read_text())
         for match in LINK.finditer(text):
             to = match.group(1).split("#")[0]

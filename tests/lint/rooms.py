@@ -19,6 +19,7 @@ NEVER = {"assert.h": "base/assert.h stays on in release", "alloca.h": "malloc, o
 
 class Rooms:
     def __init__(self, source):
+        self.source = Path(source) / "src"
         table = json.loads((Path(source) / TABLE).read_text())
         self.libraries = {name: re.compile(row["headers"]) for name, row in table["libraries"].items()}
         self.rows = table["rooms"]
@@ -44,7 +45,9 @@ class Rooms:
         lines = ["| room | what it is for | may use | libraries |", "| --- | --- | --- | --- |"]
         for row in self.rows:
             uses = ", ".join(f"`<{use}>`" if use.endswith(".h") else use for use in row["uses"])
-            name = f"`src/{row['room']}`" if "program" not in row else f"`src/{row['room']}` (`{row['program']}`)"
+            name = f"`src/{row['room']}`" if not (self.source / f"{row['room']}.c").exists() else f"`src/{row['room']}.c`"
+            if "program" in row:
+                name += f" (`{row['program']}`)"
             lines.append(f"| {name} | {row['does']} | {uses} | {', '.join(row['libraries'])} |")
         return "\n".join(lines) + "\n"
 
@@ -85,6 +88,22 @@ def check_includes(tree):
             wrong = wrong_include(rooms, room, match.group(1), match.group(2))
             if wrong:
                 tree.complain(path, line_of(text, match.start(2)), wrong)
+
+
+def included(tree, rooms):
+    """{room: what its includes name: rooms, installed headers, libraries}"""
+    found = {name: set() for name in rooms.by_name}
+    for path in tree.files("src"):
+        room = rooms.room_of(path.relative_to(tree.source / "src").as_posix())
+        for match in INCLUDE.finditer(tree.bare(path)) if room else ():
+            found[room] |= named(rooms, match.group(1), match.group(2))
+    return found
+
+
+def named(rooms, quote, name):
+    if quote == '"':
+        return {rooms.room_of(name)}
+    return {name} | {library for library, headers in rooms.libraries.items() if headers.fullmatch(name)}
 
 
 def wrong_include(rooms, room, quote, name):

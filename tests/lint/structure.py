@@ -7,7 +7,7 @@ import re
 import statistics
 
 from pending import is_pending
-from rooms import Rooms
+from rooms import TABLE, Rooms, included
 from source import WORD, line_of
 
 FILE_LINES_MAX = 600
@@ -91,8 +91,8 @@ def shortest_round(graph, members):
     raise AssertionError("not a circle")
 
 
-def check_graph(tree):
-    """No circle of files, and no call that the table of rooms does not allow."""
+def check_circles(tree):
+    """No files that call each other in a circle."""
     rooms, graph = Rooms(tree.source), arrows(tree)
     for members in circles(graph):
         inside = {rooms.room_of(member) for member in members}
@@ -102,12 +102,25 @@ def check_graph(tree):
         told = " -> ".join(f"{a} ({graph[a][b][2]})" for a, b in zip(way, way[1:])) + f" -> {way[0]}"
         path, line, _ = graph[way[0]][way[1]]
         tree.complain(path, line, f"a circle of {len(members)} files: {told}")
-    for node, edges in graph.items():
+
+
+def check_calls(tree):
+    """No call that the table of rooms does not allow, and nothing in the table that is neither included nor called."""
+    rooms = Rooms(tree.source)
+    used = included(tree, rooms)
+    for node, edges in arrows(tree).items():
         room = rooms.room_of(node)
         for other, (path, line, name) in edges.items():
-            used = rooms.room_of(other)
-            if room and used and not rooms.may_use(room, used):
-                tree.complain(path, line, f"{name} is of {used}, and {room} must not depend on it")
+            its = rooms.room_of(other)
+            if room is None or its is None:
+                continue
+            used[room] |= {its, f"snowfleet/{its}.h"}
+            if not rooms.may_use(room, its):
+                tree.complain(path, line, f"{name} is of {its}, and {room} must not depend on it")
+    for room, names in used.items():
+        for name in rooms.by_name[room]["uses"] + rooms.by_name[room]["libraries"]:
+            if name not in names:
+                tree.complain(tree.source / TABLE, 1, f"{room} may use {name}, and does not")
 
 
 def check_sizes(tree):
