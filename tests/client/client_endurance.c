@@ -2,6 +2,7 @@
  * often, against servers in this process; memory and descriptors must not grow. Run it under a leak
  * checker, too. */
 #include <dirent.h>
+#include <inttypes.h>
 #include <malloc.h>
 
 #include <snowfleet/client.h>
@@ -115,12 +116,11 @@ int main(int argc, char **argv)
     sf_client_destroy(e.client);
     for (int i = 0; i < SERVERS; i++)
         fake_stop(&servers[i]);
-    printf(
-        "%llu calls, %llu connections, %llu failed; memory %zu then %zu bytes, descriptors %d then "
-        "%d\n",
-        (unsigned long long)stats.calls, (unsigned long long)stats.connects,
-        (unsigned long long)e.failed, memory_before, memory_after, descriptors_before,
-        descriptors_after);
+    printf("%" PRIu64 " calls, %" PRIu64 " connections, %" PRIu64
+           " failed; memory %zu then %zu bytes, descriptors %d then "
+           "%d\n",
+           stats.calls, stats.connects, e.failed, memory_before, memory_after, descriptors_before,
+           descriptors_after);
     const bool fine = e.failed == 0 && stats.calls >= calls &&
                       stats.connects >= reconnects * 5 / 6 &&
                       memory_after < memory_before + GROWTH_MAX &&

@@ -1,6 +1,7 @@
 /* client_loop SERVERS THREADS PAUSE_US [discover] [watch]: asks for IDs in THREADS loops until
  * stdin closes. IDs are checked for repetition by the caller: every ID goes to stdout as 8 bytes.
  * For every line on stdin, and at the end, one line of figures to stderr. */
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -72,7 +73,7 @@ static void *watch_machine(void *ctx)
 
 static void print_figures(struct sf_client *client, const struct loop *loops, int threads)
 {
-    unsigned long long calls = 0, failed = 0;
+    uint64_t calls = 0, failed = 0;
     double longest_ms = 0;
     for (int i = 0; i < threads; i++) {
         calls += loops[i].calls;
@@ -82,18 +83,15 @@ static void print_figures(struct sf_client *client, const struct loop *loops, in
     }
     struct sf_client_stats stats;
     sf_client_stats(client, &stats);
-    fprintf(
-        stderr,
-        "{\"calls\":%llu,\"failed\":%llu,\"longest_ms\":%.1f,\"hiccup_ms\":%.1f,\"retries\":%llu,"
-        "\"silences\":%llu,\"hedges\":%llu,\"breaker_opens\":%llu,\"order_errors\":%llu,"
-        "\"connects\":%llu,\"goaways\":%llu,\"late\":%llu,\"servers\":%u,\"usable\":%u,"
-        "\"discovered\":%u}\n",
-        calls, failed, longest_ms, (double)hiccup_ms, (unsigned long long)stats.retries,
-        (unsigned long long)stats.silences, (unsigned long long)stats.hedges,
-        (unsigned long long)stats.breaker_opens, (unsigned long long)stats.order_errors,
-        (unsigned long long)stats.connects, (unsigned long long)stats.goaways,
-        (unsigned long long)stats.late_answers, stats.servers, stats.servers_usable,
-        stats.servers_discovered);
+    fprintf(stderr,
+            "{\"calls\":%" PRIu64 ",\"failed\":%" PRIu64 ",\"longest_ms\":%.1f,\"hiccup_ms\":%.1f,"
+            "\"retries\":%" PRIu64 ",\"silences\":%" PRIu64 ",\"hedges\":%" PRIu64
+            ",\"breaker_opens\":%" PRIu64 ",\"order_errors\":%" PRIu64 ",\"connects\":%" PRIu64
+            ",\"goaways\":%" PRIu64 ",\"late\":%" PRIu64
+            ",\"servers\":%u,\"usable\":%u,\"discovered\":%u}\n",
+            calls, failed, longest_ms, (double)hiccup_ms, stats.retries, stats.silences,
+            stats.hedges, stats.breaker_opens, stats.order_errors, stats.connects, stats.goaways,
+            stats.late_answers, stats.servers, stats.servers_usable, stats.servers_discovered);
 }
 
 int main(int argc, char **argv)

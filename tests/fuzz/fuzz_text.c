@@ -2,6 +2,8 @@
  */
 #include "fuzz.h"
 
+#include <inttypes.h>
+
 #include <snowfleet/id.h>
 
 #include "base/parse.h"
@@ -29,7 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int64_t signed_number = 0;
     char shown[32];
     if (sf_parse_u64(text, 0, UINT64_MAX, &number) == 0) {
-        snprintf(shown, sizeof shown, "%llu", (unsigned long long)number);
+        snprintf(shown, sizeof shown, "%" PRIu64, number);
         MUST(strcmp(shown, text) == 0 || text[0] == '0');
     }
     if (sf_parse_i64(text, INT64_MIN, INT64_MAX, &signed_number) == 0)

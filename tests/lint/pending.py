@@ -21,7 +21,6 @@ PENDING = {
     "long long": [
         "src/daemon/*",
         "src/client/*",
-        "tests/*",
     ],
     "exit code": [
         "src/daemon/*",

@@ -1,6 +1,7 @@
 /* Callers with the client's own policy (whom to ask, when to ask again, whom to leave alone). What
  * the client's engine does with sockets is done with events here: one call at a time for each
  * client, attempts beside each other after a silence, probes beside the calls. */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -198,7 +199,7 @@ static void attempt(struct sim_world *w, unsigned index)
     struct sim_call *call = &client->call;
     const int host =
         sf_client_policy_choose(&client->policy, w->now_ns, &call->tried, sf_prng_next(&w->prng));
-    sim_trace(w, 90 + index, "call %llu tries h%d", (unsigned long long)call->number, host);
+    sim_trace(w, 90 + index, "call %" PRIu64 " tries h%d", call->number, host);
     probe(w, index);
     if (host >= 0 && client->policy.servers[host].state == SF_BREAKER_CLOSED &&
         sf_client_policy_tried_has(&call->tried, host))
@@ -310,8 +311,8 @@ void sim_ask_replied(struct sim_world *w, struct sim_event *event)
         sf_client_policy_end(&client->policy, (int)ask->host);
     else
         client->links[ask->host].probe = 0;
-    sim_trace(w, 90 + index, "%s%llu at h%u: outcome %u", ask->call ? "call " : "probe ",
-              (unsigned long long)ask->call, ask->host, ask->outcome);
+    sim_trace(w, 90 + index, "%s%" PRIu64 " at h%u: outcome %u", ask->call ? "call " : "probe ",
+              ask->call, ask->host, ask->outcome);
     report(w, client, ask->host, ask->outcome, ask->retry_after_ns);
     if (ask->call && !mine && ok)
         sim_path(w, SIM_ANSWER_LATE);

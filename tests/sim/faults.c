@@ -1,4 +1,5 @@
 /* What goes wrong, drawn from the seed, and the end of it. */
+#include <inttypes.h>
 #include <string.h>
 
 #include "fleet.h"
@@ -66,7 +67,7 @@ static void pause_process(struct sim_world *w, const struct draw *d)
     if (!h->alive || h->paused)
         return;
     sim_fault(w, SIM_PAUSE);
-    sim_trace(w, d->index, "paused for %lld ms", (long long)(d->some_ns / MS));
+    sim_trace(w, d->index, "paused for %" PRId64 " ms", d->some_ns / MS);
     h->paused = true;
     h->serving_since_ns = -1;
     h->paused_until_ns = w->now_ns + d->some_ns;

@@ -1,4 +1,5 @@
 /* Worker processes: what the daemon does around its machines. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -36,7 +37,7 @@ void sim_save_files(struct sim_world *w, struct sim_host *h)
 void sim_die(struct sim_world *w, unsigned index, int64_t restart_ns)
 {
     struct sim_host *h = &w->hosts[index];
-    sim_trace(w, index, "dies (process %llu)", (unsigned long long)h->instance);
+    sim_trace(w, index, "dies (process %" PRIu64 ")", h->instance);
     h->alive = false;
     h->paused = false;
     h->serving_since_ns = -1;
@@ -282,7 +283,7 @@ static void start_machine(struct sim_world *w, unsigned index, unsigned k)
     sf_reservation_init(&hold->res, &params, &hold->gen, &hold->block.word, SIM_MAX_AHEAD_MS,
                         &memory, random);
     hold->res.next_id = (uint64_t)k << 56; /* all machines share one session */
-    sim_trace(w, index, "machine %u starts in process %llu%s", k, (unsigned long long)h->instance,
+    sim_trace(w, index, "machine %u starts in process %" PRIu64 "%s", k, h->instance,
               memory.valid ? ", remembers" : "");
     sim_push(w, 2 * MS,
              (struct sim_event){.kind = EV_STEP,

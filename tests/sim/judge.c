@@ -1,5 +1,6 @@
 /* What must be true: of every ID, after every step, of every write, of every call, all the time,
  * and at the end. */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,9 +59,9 @@ static void judge_unique(struct sim_world *w, const struct sim_hold *hold,
         if (!seen || seen->key != (id >> 6) + 1)
             seen = seen_of(w, id);
         if (id >> SF_ID_BITS)
-            sim_fail(w, "FIELD: %llu is no ID", (unsigned long long)id);
+            sim_fail(w, "FIELD: %" PRIu64 " is no ID", id);
         if (seen->minted & bit)
-            sim_fail(w, "DUPLICATE: ID %llu", (unsigned long long)id);
+            sim_fail(w, "DUPLICATE: ID %" PRIu64, id);
         seen->minted |= bit;
     }
 }
@@ -73,23 +74,22 @@ static void judge_timestamp(struct sim_world *w, unsigned index, unsigned k, str
     struct sim_hold *hold = &h->holds[k];
     const int64_t unix_ms = (int64_t)ms + SF_DEFAULT_EPOCH_MS;
     if (ms > sf_layout_max_timestamp(&w->shape.layout))
-        sim_fail(w, "FIELD: %llu ms do not fit the layout", (unsigned long long)ms);
+        sim_fail(w, "FIELD: %" PRIu64 " ms do not fit the layout", ms);
     const char *why = sim_store_audit(slot, hold->lineage, unix_ms);
     if (why)
-        sim_fail(w, "GRANT: process %llu minted %lld ms in slot %llu/%llu: %s",
-                 (unsigned long long)h->instance, (long long)unix_ms,
-                 (unsigned long long)h->datacenter, (unsigned long long)slot->record.worker, why);
+        sim_fail(w, "GRANT: process %" PRIu64 " minted %" PRId64 " ms in slot %u/%" PRIu64 ": %s",
+                 h->instance, unix_ms, h->datacenter, slot->record.worker, why);
     if (unix_ms > slot->minted_ms)
         slot->minted_ms = unix_ms;
     if (w->shape.max_silence_ms > 0 && unix_ms >= hold->res.heard_mint_ms + w->shape.max_silence_ms)
-        sim_fail(w, "SILENCE: process %llu minted %lld ms after it had last heard",
-                 (unsigned long long)h->instance, (long long)(unix_ms - hold->res.heard_mint_ms));
+        sim_fail(w, "SILENCE: process %" PRIu64 " minted %" PRId64 " ms after it had last heard",
+                 h->instance, unix_ms - hold->res.heard_mint_ms);
     /* Who has had good time servers for a second knows what time it is. */
     const bool knows = !w->wild && h->has_ntp && w->now_ns > h->sources_bad_until_ns + S;
     const int64_t ahead_ns = unix_ms * MS - sim_true_unix_ns(w);
     if (natural && knows && ahead_ns > AHEAD_NS)
-        sim_fail(w, "AHEAD: process %llu minted %lld ms ahead of true time",
-                 (unsigned long long)h->instance, (long long)(ahead_ns / MS));
+        sim_fail(w, "AHEAD: process %" PRIu64 " minted %" PRId64 " ms ahead of true time",
+                 h->instance, ahead_ns / MS);
 }
 
 void sim_judge_mint(struct sim_world *w, unsigned index, unsigned k, const struct sf_mint *mint,
@@ -101,15 +101,13 @@ void sim_judge_mint(struct sim_world *w, unsigned index, unsigned k, const struc
     const uint64_t worker =
         (mint->slot_bits >> layout->sequence_bits) & sf_layout_max_worker(layout);
     if (mint->slot_bits >> (layout->sequence_bits + layout->worker_bits) != h->datacenter) {
-        sim_fail(w, "SLOT: process %llu minted for another datacenter",
-                 (unsigned long long)h->instance);
+        sim_fail(w, "SLOT: process %" PRIu64 " minted for another datacenter", h->instance);
         return;
     }
     if (!h->verdict.may_mint)
-        sim_fail(w, "CLOCK: process %llu minted with a clock that is not safe",
-                 (unsigned long long)h->instance);
+        sim_fail(w, "CLOCK: process %" PRIu64 " minted with a clock that is not safe", h->instance);
     if (mint->first_word <= hold->last_word)
-        sim_fail(w, "ORDER: process %llu went back", (unsigned long long)h->instance);
+        sim_fail(w, "ORDER: process %" PRIu64 " went back", h->instance);
     hold->last_word = mint->first_word + mint->count - 1;
     struct sim_slot *slot = &w->store.slots[h->datacenter][worker];
     const uint64_t first_ms = mint->first_word >> layout->sequence_bits;
@@ -125,11 +123,10 @@ void sim_judge_handed(struct sim_world *w, unsigned client, uint64_t id)
     struct sim_seen *seen = seen_of(w, id);
     const uint64_t bit = UINT64_C(1) << (id & 63);
     if (!(seen->minted & bit))
-        sim_fail(w, "HANDED: caller %u got ID %llu, which nobody minted", client,
-                 (unsigned long long)id);
+        sim_fail(w, "HANDED: caller %u got ID %" PRIu64 ", which nobody minted", client, id);
     if (seen->handed & bit)
-        sim_fail(w, "HANDED: caller %u got ID %llu, which was handed out before", client,
-                 (unsigned long long)id);
+        sim_fail(w, "HANDED: caller %u got ID %" PRIu64 ", which was handed out before", client,
+                 id);
     seen->handed |= bit;
 }
 
@@ -160,21 +157,23 @@ void sim_judge_step(struct sim_world *w, unsigned index, unsigned k,
     struct sim_host *h = &w->hosts[index];
     struct sim_hold *hold = &h->holds[k];
     const struct sf_reservation *res = &hold->res;
-    const unsigned long long process = (unsigned long long)h->instance;
+    const uint64_t process = h->instance;
     const bool open = res->generator_ready && !sf_generator_is_closed(&hold->gen);
     if (res->state == SF_WORKER_READY && !has_right(w, h, hold))
-        sim_fail(w, "READY: process %llu calls itself ready and may not mint", process);
+        sim_fail(w, "READY: process %" PRIu64 " calls itself ready and may not mint", process);
     if (!now->clock_ok && open)
-        sim_fail(w, "CLOCK: process %llu may still mint with a clock that is not safe", process);
+        sim_fail(w, "CLOCK: process %" PRIu64 " may still mint with a clock that is not safe",
+                 process);
     if (res->leaving && open)
-        sim_fail(w, "LEAVING: process %llu may still mint", process);
+        sim_fail(w, "LEAVING: process %" PRIu64 " may still mint", process);
     if (told_of_loss(event) && event->coord->completion.id == res->next_id && open)
-        sim_fail(w, "GONE: process %llu may still mint in a slot whose record is gone", process);
+        sim_fail(w, "GONE: process %" PRIu64 " may still mint in a slot whose record is gone",
+                 process);
     const enum sf_coord_op op = out->request.op;
     const bool of_slot = out->has_request &&
                          (op == SF_COORD_RENEW || op == SF_COORD_BIND || op == SF_COORD_READ_SLOT);
     if (res->orphan && of_slot && !res->busy_on_bid)
-        sim_fail(w, "ORPHAN: process %llu goes on with the slot that it has lost", process);
+        sim_fail(w, "ORPHAN: process %" PRIu64 " goes on with the slot that it has lost", process);
     if (!res->hold.active || res->orphan) {
         if (hold->seeking_since_ns < 0)
             hold->seeking_since_ns = w->now_ns;
@@ -223,11 +222,11 @@ void sim_judge_readiness(struct sim_world *w, unsigned index)
     for (unsigned k = 0; k < w->shape.slots_per_worker; k++)
         right = right || has_right(w, h, &h->holds[k]);
     if (readiness.ready && (!right || !h->verdict.may_mint || h->draining))
-        sim_fail(w, "READINESS: process %llu says that it is ready and may not mint",
-                 (unsigned long long)h->instance);
+        sim_fail(w, "READINESS: process %" PRIu64 " says that it is ready and may not mint",
+                 h->instance);
     if (!readiness.ready && right && h->connected && h->verdict.may_mint && !h->draining)
-        sim_fail(w, "READINESS: process %llu says that it is not ready and mints",
-                 (unsigned long long)h->instance);
+        sim_fail(w, "READINESS: process %" PRIu64 " says that it is not ready and mints",
+                 h->instance);
     if (!readiness.ready && facts.slot_held)
         sim_path(w, SIM_NOT_READY);
 }
@@ -246,16 +245,17 @@ void sim_judge_write(struct sim_world *w, const struct sim_flight *flight,
     const struct sf_coord_slot *record = &flight->request.u.write.slot;
     const struct sim_slot *slot = &w->store.slots[flight->request.datacenter][record->worker];
     if (slot->minted_ms > 0 && record->reserved_until_ms <= slot->minted_ms)
-        sim_fail(w, "BELOW: process %llu wrote %lld ms into slot %llu, %lld ms were minted there",
-                 (unsigned long long)flight->instance, (long long)record->reserved_until_ms,
-                 (unsigned long long)record->worker, (long long)slot->minted_ms);
+        sim_fail(w,
+                 "BELOW: process %" PRIu64 " wrote %" PRId64 " ms into slot %" PRIu64 ", %" PRId64
+                 " ms were minted there",
+                 flight->instance, record->reserved_until_ms, record->worker, slot->minted_ms);
     const int64_t ahead_ms = record->reserved_until_ms - sim_true_unix_ns(w) / MS;
     const int64_t most_ms =
         w->shape.window_ms + SF_RES_MARGIN_MS + flight->trust_error_ns / MS + 500;
     if (!w->wild && op != SF_COORD_RELEASE && ahead_ms > most_ms)
-        sim_fail(w, "POISON: process %llu reserved slot %llu for %lld ms from now",
-                 (unsigned long long)flight->instance, (unsigned long long)record->worker,
-                 (long long)ahead_ms);
+        sim_fail(
+            w, "POISON: process %" PRIu64 " reserved slot %" PRIu64 " for %" PRId64 " ms from now",
+            flight->instance, record->worker, ahead_ms);
 }
 
 /* --- service --- */
@@ -327,9 +327,10 @@ static void judge_claim(struct sim_world *w, struct sim_host *h, struct sim_hold
      * crowded datacenter and cannot shrink, that is when it ends. */
     const int64_t may_take_ns = UNDISTURBED_NS + (hold->claim_taken ? w->shape.window_ms * MS : 0);
     if (w->now_ns - since_ns > may_take_ns)
-        sim_fail(w, "CLAIM: process %llu has held slot %llu without a claim for %lld ms",
-                 (unsigned long long)h->instance, (unsigned long long)res->hold.worker,
-                 (long long)((w->now_ns - since_ns) / MS));
+        sim_fail(w,
+                 "CLAIM: process %" PRIu64 " has held slot %" PRIu64 " without a claim for %" PRId64
+                 " ms",
+                 h->instance, res->hold.worker, ((w->now_ns - since_ns) / MS));
 }
 
 /* Who seeks a slot gets one that has been free all the time. */
@@ -344,9 +345,10 @@ static void judge_seeker(struct sim_world *w, struct sim_host *h, struct sim_hol
     for (unsigned i = 0; i < w->store.slot_count; i++) {
         const int64_t since_ns = w->store.slots[h->datacenter][i].free_since_ns;
         if (since_ns >= 0 && w->now_ns - since_ns > SEEK_NS)
-            sim_fail(w, "SEEK: process %llu has sought a slot for %lld ms, and slot %u is free",
-                     (unsigned long long)h->instance,
-                     (long long)((w->now_ns - hold->seeking_since_ns) / MS), i);
+            sim_fail(w,
+                     "SEEK: process %" PRIu64 " has sought a slot for %" PRId64
+                     " ms, and slot %u is free",
+                     h->instance, ((w->now_ns - hold->seeking_since_ns) / MS), i);
     }
 }
 
@@ -393,10 +395,9 @@ static void tell_end(struct sim_world *w)
                       w->hosts[i].holds[k].res.why, w->hosts[i].verdict.text);
     for (unsigned d = 0; d < w->store.datacenters; d++)
         for (unsigned i = 0; i < w->store.slot_count; i++)
-            sim_trace(w, 99, "slot %u/%u of %s, reserved for %lld ms", d, i,
+            sim_trace(w, 99, "slot %u/%u of %s, reserved for %" PRId64 " ms", d, i,
                       w->store.slots[d][i].record.claim,
-                      (long long)(w->store.slots[d][i].record.reserved_until_ms -
-                                  sim_true_unix_ns(w) / MS));
+                      (w->store.slots[d][i].record.reserved_until_ms - sim_true_unix_ns(w) / MS));
     for (unsigned i = 0; i < SIM_CLAIMS_MAX; i++)
         if (w->store.claims[i].live)
             sim_trace(w, 99, "claim %s of %s", w->store.claims[i].claim.name,
@@ -456,9 +457,10 @@ static void judge_liveness(struct sim_world *w)
         const unsigned ready = count_ready(w, d, &want);
         if (ready < want)
             sim_fail(w,
-                     "LIVENESS: %u of %u machines of datacenter %u are ready %lld s after the last "
+                     "LIVENESS: %u of %u machines of datacenter %u are ready %" PRId64
+                     " s after the last "
                      "fault",
-                     ready, want, d, (long long)w->options.calm_s);
+                     ready, want, d, w->options.calm_s);
     }
 }
 
@@ -469,8 +471,9 @@ static void judge_breakers(struct sim_world *w)
             if (was_within_reach(w, &w->clients[c], i, w->now_ns - CLOSED_NS) &&
                 w->clients[c].policy.servers[i].state != SF_BREAKER_CLOSED)
                 sim_fail(w,
-                         "BREAKER: caller %u still leaves h%u alone, which has served for %lld s",
-                         c, i, (long long)(CLOSED_NS / S));
+                         "BREAKER: caller %u still leaves h%u alone, which has served for %" PRId64
+                         " s",
+                         c, i, CLOSED_NS / S);
 }
 
 void sim_judge_end(struct sim_world *w)

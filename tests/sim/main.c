@@ -1,4 +1,5 @@
 /* sim: runs seeds one after the other and stops at the first that fails. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,15 +20,15 @@ static const char *program;
 
 static void tell_replay(void)
 {
-    printf("replay: %s --seeds 1 --seed %llu --seconds %lld --shape %s --trace\n", program,
-           (unsigned long long)options.seed, (long long)options.duration_s, options.shape);
+    printf("replay: %s --seeds 1 --seed %" PRIu64 " --seconds %" PRId64 " --shape %s --trace\n",
+           program, options.seed, options.duration_s, options.shape);
 }
 
 /* In place of the one of base: an invariant that breaks is a failure with a seed too. */
 void sf_assert_failed(const char *expression, const char *file, int line, const char *function)
 {
-    printf("FAILED in seed %llu (%s): INVARIANT: %s (%s:%d, %s)\n",
-           (unsigned long long)options.seed, options.shape, expression, file, line, function);
+    printf("FAILED in seed %" PRIu64 " (%s): INVARIANT: %s (%s:%d, %s)\n", options.seed,
+           options.shape, expression, file, line, function);
     tell_replay();
     (void)fflush(stdout);
     _exit(1);
@@ -71,19 +72,19 @@ static void show(const char *title, const char *const *names, const uint64_t *co
     uint64_t all = 0;
     for (unsigned i = 0; i < n; i++)
         all += counts[i];
-    printf("%s: %llu\n", title, (unsigned long long)all);
+    printf("%s: %" PRIu64 "\n", title, all);
     for (unsigned i = 0; i < n; i++)
-        printf("  %-20s %12llu%s", names[i], (unsigned long long)counts[i],
+        printf("  %-20s %12" PRIu64 "%s", names[i], counts[i],
                i % 3 == 2 || i + 1 == n ? "\n" : "");
 }
 
 static void report(const struct sim_result *sum, uint64_t seeds, double took_s)
 {
-    printf("%llu seeds, %.0f simulated s in %.1f s of a core (%.0f times real time), %llu IDs, "
-           "%llu calls, %llu steps\n",
-           (unsigned long long)seeds, (double)sum->true_ns / 1e9, took_s,
-           (double)sum->true_ns / 1e9 / took_s, (unsigned long long)sum->ids,
-           (unsigned long long)sum->calls, (unsigned long long)sum->steps);
+    printf("%" PRIu64
+           " seeds, %.0f simulated s in %.1f s of a core (%.0f times real time), %" PRIu64 " IDs, "
+           "%" PRIu64 " calls, %" PRIu64 " steps\n",
+           seeds, (double)sum->true_ns / 1e9, took_s, (double)sum->true_ns / 1e9 / took_s, sum->ids,
+           sum->calls, sum->steps);
     show("faults", sim_fault_names, sum->faults, SIM_FAULTS);
     show("paths", sim_path_names, sum->paths, SIM_PATHS);
 }
@@ -142,8 +143,8 @@ int main(int argc, char **argv)
         sim_run(&options, &one);
         add(&sum, &one);
         if (one.failed) {
-            printf("FAILED at %.3f s of seed %llu (%s): %s\n", (double)one.true_ns / 1e9,
-                   (unsigned long long)options.seed, one.shape, one.why);
+            printf("FAILED at %.3f s of seed %" PRIu64 " (%s): %s\n", (double)one.true_ns / 1e9,
+                   options.seed, one.shape, one.why);
             tell_replay();
             return 1;
         }

@@ -1,4 +1,5 @@
 /* The way between machines and the coordinator: messages that are lost, late or slow, sessions. */
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "fleet.h"
@@ -48,8 +49,8 @@ void sim_submit(struct sim_world *w, unsigned index, unsigned k,
     flight->references = 1;
     sim_trace(w, index, "asks %s", sf_coord_op_name(request->op));
     if (h->holds[k].open_requests++)
-        sim_fail(w, "TWO: process %llu has two requests under way for one slot",
-                 (unsigned long long)h->instance);
+        sim_fail(w, "TWO: process %" PRIu64 " has two requests under way for one slot",
+                 h->instance);
     fly(w, (int64_t)request->deadline_ms * MS, EV_DEADLINE, flight, NULL);
     if (sim_chance(w, w->lossy)) {
         sim_fault(w, SIM_REQUEST_LOST);
@@ -186,7 +187,7 @@ void sim_sessions_turn(struct sim_world *w)
             h->contact_ns = w->now_ns; /* a quorum that is back restarts every session clock */
         if (h->session_live && w->now_ns - h->contact_ns > SIM_SESSION_NS) {
             h->session_live = false;
-            sim_trace(w, i, "session %llu expires", (unsigned long long)h->session);
+            sim_trace(w, i, "session %" PRIu64 " expires", h->session);
             sim_store_expire(&w->store, h->session);
         }
     }

@@ -2,6 +2,7 @@
 #ifndef SF_TESTS_CMOCKA_ALL_H
 #define SF_TESTS_CMOCKA_ALL_H
 
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -10,7 +10,7 @@ static void test_seen_is_exact(void **state)
 {
     (void)state;
     const uint64_t seed = sf_random_u64();
-    print_message("seed %llu\n", (unsigned long long)seed);
+    print_message("seed %" PRIu64 "\n", seed);
     struct sf_prng prng = {.state = seed};
     for (uint64_t window = 1; window <= 300; window = window * 3 + 1) {
         struct sf_seen *seen = sf_seen_create(window);

@@ -88,8 +88,8 @@ static void test_one_bad_server_fails_no_call(void **state)
         /* A call that waited for the bad server would take its deadline; a busy machine may take a
          * while, too. */
         if (longest > 10 * rows[i].longest_ms)
-            fail_msg("mode %d status %d: a call took %lld ms", rows[i].mode, rows[i].status,
-                     (long long)longest);
+            fail_msg("mode %d status %d: a call took %" PRId64 " ms", rows[i].mode, rows[i].status,
+                     longest);
         if (rows[i].mode != FAKE_GOAWAY)
             assert_true(servers[1].asked - asked < 40);
         if (rows[i].mode == FAKE_SILENT)
@@ -108,12 +108,13 @@ static void test_one_bad_server_fails_no_call(void **state)
 static void test_killed_server_costs_nothing(void **state)
 {
     (void)state;
-    struct sf_client *client = client_of(SERVERS, (struct sf_client_options){0});
+    struct sf_client *client = client_of(
+        SERVERS, (struct sf_client_options){.attempt_timeout_ms = 3000, .timeout_ms = 9000});
     const uint16_t port = servers[0].port;
     must_serve(client, 30);
     for (int i = 0; i < 5; i++) {
         fake_stop(&servers[0]);
-        assert_true(must_serve(client, 500) < 50);
+        assert_true(must_serve(client, 500) < 2700);
         fake_start(&servers[0], port);
         must_serve(client, 100);
     }
@@ -143,12 +144,13 @@ static void test_errors_at_the_deadline(void **state)
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const uint32_t timeout_ms = rows[i].at_once ? 3000 : 500;
         struct sf_client *client =
-            client_of(SERVERS, (struct sf_client_options){.timeout_ms = 250});
+            client_of(SERVERS, (struct sf_client_options){.timeout_ms = timeout_ms});
         for (int k = 0; k < SERVERS; k++) {
             servers[k].status = rows[i].status;
             servers[k].mode = rows[i].mode;
-            servers[k].retry_after_ms = 1000;
+            servers[k].retry_after_ms = 2 * timeout_ms; /* past the deadline */
         }
         struct sf_client_reply reply;
         sf_client_ask(client, &(struct sf_client_request){.count = 1}, &reply);
@@ -156,9 +158,9 @@ static void test_errors_at_the_deadline(void **state)
             fail_msg("row %zu: %s: %s", i, sf_client_error_name(reply.error), reply.detail);
         assert_true(reply.detail[0] != '\0');
         if (rows[i].at_once)
-            assert_true(reply.duration_ns < 200 * SF_NS_PER_MS);
+            assert_true(reply.duration_ns < 2500 * SF_NS_PER_MS);
         else
-            assert_in_range(reply.duration_ns, 249 * SF_NS_PER_MS, 600 * SF_NS_PER_MS);
+            assert_in_range(reply.duration_ns, 499 * SF_NS_PER_MS, 4000 * SF_NS_PER_MS);
         sf_client_reply_free(&reply);
         sf_client_destroy(client);
     }
@@ -202,7 +204,7 @@ static void test_all_down_neither_spins_nor_sleeps_in(void **state)
     struct sf_client_reply reply;
     sf_client_ask(client, &(struct sf_client_request){.count = 1}, &reply);
     assert_int_equal(reply.error, SF_CLIENT_UNREACHABLE);
-    assert_in_range(reply.duration_ns, 999 * SF_NS_PER_MS, 1500 * SF_NS_PER_MS);
+    assert_in_range(reply.duration_ns, 999 * SF_NS_PER_MS, 4000 * SF_NS_PER_MS);
     const double used = cpu_seconds() - before;
     print_message("all down: %.1f ms CPU in 1 s, %u attempts\n", used * 1000, reply.attempts);
     assert_true(used < 0.1); /* sanitizers and a busy machine included; 1 % is measured elsewhere */
@@ -210,7 +212,7 @@ static void test_all_down_neither_spins_nor_sleeps_in(void **state)
     sf_client_reply_free(&reply);
     for (int i = 0; i < SERVERS; i++)
         fake_start(&servers[i], ports[i]);
-    assert_true(must_serve(client, 1) < 200);
+    assert_true(must_serve(client, 1) < 900); /* of 1,000 */
     sf_client_destroy(client);
 }
 
@@ -263,9 +265,11 @@ static void test_causal_hands_the_last_id_on(void **state)
 static void test_hedge_takes_the_faster_answer(void **state)
 {
     (void)state;
-    servers[0].delay_ms = 60;
-    struct sf_client *client = client_of(2, (struct sf_client_options){.hedge_ms = 5});
-    assert_true(must_serve(client, 50) < 55);
+    servers[0].delay_ms = 1500;
+    struct sf_client *client = client_of(
+        2,
+        (struct sf_client_options){.hedge_ms = 5, .attempt_timeout_ms = 3000, .timeout_ms = 9000});
+    assert_true(must_serve(client, 50) < 1400);
     assert_true(stats_of(client).hedges >= 1);
     sf_client_destroy(client);
 }

@@ -100,8 +100,8 @@ static void test_the_percentile_is_found(void **state)
                 sf_client_policy_answered(&policy, latency);
             }
             if (below < 200 * (int)percentile - 600 || below > 200 * (int)percentile + 600)
-                fail_msg("%u %% at %lld ns: %d of 20000 came within %lld ns", percentile,
-                         (long long)scale, below, (long long)sf_client_policy_hedge_ns(&policy));
+                fail_msg("%u %% at %" PRId64 " ns: %d of 20000 came within %" PRId64 " ns",
+                         percentile, scale, below, sf_client_policy_hedge_ns(&policy));
         }
     }
 }

@@ -267,7 +267,7 @@ static void test_simulated_fleet(void **state)
 {
     (void)state;
     const uint64_t seed = sf_random_u64();
-    print_message("seed %llu\n", (unsigned long long)seed);
+    print_message("seed %" PRIu64 "\n", seed);
     struct sf_prng prng = {.state = seed};
     struct sf_client_policy *policy = fleet(5);
     bool up[5] = {true, true, true, true, true};

@@ -64,7 +64,7 @@ static void test_select_never_excludes_the_truth(void **state)
 {
     (void)state;
     const uint64_t seed = sf_random_u64();
-    printf("seed %#llx\n", (unsigned long long)seed);
+    printf("seed %#" PRIx64 "\n", seed);
     struct sf_prng prng = {.state = seed};
     for (int trial = 0; trial < 100000; trial++) {
         struct sf_select_interval intervals[SF_SELECT_MAX];

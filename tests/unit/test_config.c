@@ -188,13 +188,13 @@ static void number_edges(void **state)
             continue;
         struct sf_config config = {0};
         char text[32];
-        snprintf(text, sizeof text, "%lld", (long long)o->min);
+        snprintf(text, sizeof text, "%" PRId64, o->min);
         assert_int_equal(sf_option_set(o, text, &config, NULL), 0);
-        snprintf(text, sizeof text, "%lld", (long long)o->max);
+        snprintf(text, sizeof text, "%" PRId64, o->max);
         assert_int_equal(sf_option_set(o, text, &config, NULL), 0);
-        snprintf(text, sizeof text, "%lld", (long long)o->min - 1);
+        snprintf(text, sizeof text, "%" PRId64, o->min - 1);
         assert_int_equal(sf_option_set(o, text, &config, NULL), -EINVAL);
-        snprintf(text, sizeof text, "%lld", (long long)o->max + 1);
+        snprintf(text, sizeof text, "%" PRId64, o->max + 1);
         assert_int_equal(sf_option_set(o, text, &config, NULL), -EINVAL);
         assert_int_equal(sf_option_set(o, "", &config, NULL), -EINVAL);
         assert_int_equal(sf_option_set(o, "1x", &config, NULL), -EINVAL);

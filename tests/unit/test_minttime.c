@@ -100,7 +100,7 @@ static void test_properties(void **state)
 {
     (void)state;
     const uint64_t seed = sf_random_u64();
-    printf("seed %#llx\n", (unsigned long long)seed);
+    printf("seed %#" PRIx64 "\n", seed);
     struct sf_prng prng = {.state = seed};
     for (int history = 0; history < 300; history++) {
         struct sf_minttime mint;

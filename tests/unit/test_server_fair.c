@@ -517,7 +517,7 @@ static void test_ages_are_spread(void **state)
         most = took_ms[i] > most ? took_ms[i] : most;
         close(fds[i].fd);
     }
-    print_message("told after %lld to %lld ms\n", (long long)least, (long long)most);
+    print_message("told after %" PRId64 " to %" PRId64 " ms\n", least, most);
     assert_true(least >= AGE_MS - AGE_MS / 10);
     assert_true(most - least >= AGE_MS / 20); /* of the fifth that they are spread over */
     fixture_stop(&f);

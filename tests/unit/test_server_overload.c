@@ -98,9 +98,9 @@ static void test_latency_is_bounded(void **state)
     for (int i = 0; i < PEERS; i++) {
         pthread_join(senders[i], NULL);
         pthread_join(readers[i], NULL);
-        print_message("peer %d: %u accepted, %u refused, longest %lld ms, longest retry %u ms\n", i,
-                      peers[i].accepted, peers[i].refused, (long long)peers[i].longest_ms,
-                      peers[i].longest_retry_ms);
+        print_message(
+            "peer %d: %u accepted, %u refused, longest %" PRId64 " ms, longest retry %u ms\n", i,
+            peers[i].accepted, peers[i].refused, peers[i].longest_ms, peers[i].longest_retry_ms);
         assert_int_equal(peers[i].accepted + peers[i].refused, REQUESTS);
         accepted += peers[i].accepted;
         assert_true(peers[i].longest_ms <= MAX_WAIT_MS + MARGIN_MS);
