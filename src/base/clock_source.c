@@ -67,9 +67,8 @@ static const char *parse_argument(const struct sf_clock_kind_row *row, const cha
     struct sf_host_port *address = &spec->address;
     if (sf_parse_host_port(argument, row->port, false, address) != 0 || address->port == 0)
         return "has no valid host and port";
-    const bool ipv6 = strchr(address->host, ':') != NULL;
-    snprintf(spec->text, sizeof spec->text, "%s:%s%s%s:%u", row->name, ipv6 ? "[" : "",
-             address->host, ipv6 ? "]" : "", (unsigned)address->port);
+    char text[SF_HOST_PORT_TEXT_MAX];
+    snprintf(spec->text, sizeof spec->text, "%s:%s", row->name, sf_format_host_port(address, text));
     return NULL;
 }
 

@@ -13,6 +13,13 @@ static const struct sf_coordinator_scheme schemes[] = {
     {"etcds://", SF_COORDINATOR_ETCD, true},
 };
 
+bool sf_fleet_name_ok(const char *name)
+{
+    const size_t size = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                     "0123456789._-");
+    return size >= 1 && size <= 63 && name[size] == '\0' && name[0] != '.';
+}
+
 const char *sf_coordinator_kind_name(enum sf_coordinator_kind kind)
 {
     static const char *const names[SF_COORDINATOR_KINDS] = {"local", "ZooKeeper", "etcd"};
@@ -40,7 +47,7 @@ bool sf_coordinator_url_ok(const char *url)
     if (scheme == NULL || strlen(url) > SF_COORDINATOR_URL_MAX)
         return false;
     if (scheme->kind == SF_COORDINATOR_LOCAL)
-        return rest[0] == '/';
+        return rest[0] == '/' && strlen(rest) <= SF_COORDINATOR_DIR_MAX;
     return rest[0] != '\0' && rest[0] != '/';
 }
 
@@ -57,7 +64,7 @@ int sf_coordinator_default(bool as_root, const char *state_home, const char *hom
         size = snprintf(url, sizeof url, "local://%s/.local/state/snowfleet", home);
     else
         return -ENOENT;
-    if (size > SF_COORDINATOR_URL_MAX)
+    if (size > SF_COORDINATOR_URL_MAX || !sf_coordinator_url_ok(url))
         return -ENAMETOOLONG;
     memcpy(ret_url, url, (size_t)size + 1);
     return 0;

@@ -12,6 +12,12 @@
 /* The longest URL, in bytes: room for a list of hosts or a path, and for the rest of a file's name
  * behind that path. */
 #define SF_COORDINATOR_URL_MAX 4000
+/* The longest directory of a local coordinator, in bytes: its files lie deeper. */
+#define SF_COORDINATOR_DIR_MAX 3799
+
+/* A fleet's name is a folder's and a key's: what it may be, in words, and whether this is one. */
+#define SF_FLEET_NAME_RULE "1 to 63 of A-Z a-z 0-9 . _ - and not begin with a dot"
+bool sf_fleet_name_ok(const char *name);
 
 /* What a URL may be, as the end of "must be ...". */
 #define SF_COORDINATOR_URL_FORMS                                                                   \
@@ -40,15 +46,15 @@ struct sf_coordinator_scheme {
 const struct sf_coordinator_scheme *sf_coordinator_scheme(const char *url, const char **ret_rest);
 
 /* Has the URL one of SF_COORDINATOR_URL_FORMS, as far as can be told without its backend: a known
- * scheme, an absolute path behind local://, some host behind the others, and at most
- * SF_COORDINATOR_URL_MAX bytes? */
+ * scheme, an absolute path of at most SF_COORDINATOR_DIR_MAX bytes behind local://, some host
+ * behind the others, and at most SF_COORDINATOR_URL_MAX bytes? */
 bool sf_coordinator_url_ok(const char *url);
 
 /* The default: local:///var/lib/snowfleet for root, else snowfleet below state_home, or below
  * home's .local/state (the XDG base directory specification, which ignores paths that are not
  * absolute). as_root: the effective user is root. state_home, home: the values of XDG_STATE_HOME
  * and HOME, NULL where they are not set. Returns 0, -ENOENT when neither is an absolute path, or
- * -ENAMETOOLONG for a URL over SF_COORDINATOR_URL_MAX; ret_url is left alone then. */
+ * -ENAMETOOLONG for a URL that is not ok; ret_url is left alone then. */
 int sf_coordinator_default(bool as_root, const char *state_home, const char *home,
                            char ret_url[SF_COORDINATOR_URL_MAX + 1]);
 

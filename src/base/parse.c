@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 static bool is_digit(char c)
@@ -155,4 +156,13 @@ int sf_parse_host_port(const char *text, int default_port, bool allow_any, struc
     result.port = (uint16_t)port;
     *ret = result;
     return 0;
+}
+
+const char *sf_format_host_port(const struct sf_host_port *address,
+                                char buffer[SF_HOST_PORT_TEXT_MAX])
+{
+    const bool ipv6 = strchr(address->host, ':') != NULL;
+    snprintf(buffer, SF_HOST_PORT_TEXT_MAX, "%s%s%s:%u", ipv6 ? "[" : "", address->host,
+             ipv6 ? "]" : "", (unsigned)address->port);
+    return buffer;
 }

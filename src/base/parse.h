@@ -29,6 +29,11 @@ struct sf_host_port {
 int sf_parse_host_port(const char *text, int default_port, bool allow_any,
                        struct sf_host_port *ret);
 
+/* The other way round: "host:port", "[::1]:port", ":port". Returns buffer. */
+#define SF_HOST_PORT_TEXT_MAX (SF_HOST_MAX + 8) /* brackets, colon, port */
+const char *sf_format_host_port(const struct sf_host_port *address,
+                                char buffer[SF_HOST_PORT_TEXT_MAX]);
+
 /* RFC 3339 ("2026-11-20T12:00:00.250Z", offsets allowed) or decimal Unix milliseconds. */
 int sf_parse_time_ms(const char *text, int64_t *ret_unix_ms);
 

@@ -66,7 +66,7 @@ enum sf_chrony_verdict sf_chrony_get_n_sources(const uint8_t *packet, size_t siz
 enum sf_chrony_verdict sf_chrony_get_source(const uint8_t *packet, size_t size, uint32_t sequence,
                                             struct sf_chrony_source *ret, uint16_t *ret_status);
 
-/* chronyd's 32-bit float: 7 bits exponent, 25 bits coefficient, both two's complement; always
+/* For tests: every bit pattern is tried. chronyd's 32-bit float: 7 bits exponent, 25 bits coefficient, both two's complement; always
  * finite. */
 double sf_chrony_float(uint32_t wire);
 

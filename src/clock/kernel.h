@@ -34,13 +34,13 @@ struct sf_kernel {
 /* The kernel sets STA_UNSYNC at this error by itself. */
 #define SF_KERNEL_MAXERROR_US INT64_C(16000000)
 
-/* Turns a sample into a reading. The offset is that of the kernel's wall clock against ours: 0,
+/* For tests: what the driver is made of. Turns a sample into a reading. The offset is that of the kernel's wall clock against ours: 0,
  * except for what the kernel still slews, and where somebody fakes the wall clock of this process.
  */
 void sf_kernel_interpret(struct sf_kernel *kernel, const struct sf_kernel_sample *sample,
                          struct sf_reading *ret_reading);
 
-/* Asks the kernel. real_ns, mono_ns, ctx: the clocks, as in struct sf_ticks. */
+/* For tests: as above. Asks the kernel. real_ns, mono_ns, ctx: the clocks, as in struct sf_ticks. */
 void sf_kernel_read(int64_t (*real_ns)(void *ctx), int64_t (*mono_ns)(void *ctx), void *ctx,
                     struct sf_kernel_sample *ret_sample);
 

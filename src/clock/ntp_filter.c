@@ -5,11 +5,6 @@
 
 #include "clock/reading.h"
 
-void sf_ntp_filter_clear(struct sf_ntp_filter *filter)
-{
-    filter->count = 0;
-}
-
 int64_t sf_ntp_sample_error_ns(const struct sf_ntp_sample *sample, int64_t mono_ns)
 {
     return sf_clock_add_ns(sample->error_ns,

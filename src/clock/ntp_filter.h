@@ -16,12 +16,12 @@ struct sf_ntp_sample {
     int64_t base_ns, error_ns, delay_ns, as_of_mono_ns;
 };
 
+/* Zeros: empty. */
 struct sf_ntp_filter {
     struct sf_ntp_sample samples[SF_NTP_FILTER_SIZE]; /* newest first */
     size_t count;
 };
 
-void sf_ntp_filter_clear(struct sf_ntp_filter *filter);
 void sf_ntp_filter_add(struct sf_ntp_filter *filter, const struct sf_ntp_sample *sample);
 
 /* The sample with the smallest error bound at this moment, as it was measured; NULL when there is

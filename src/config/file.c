@@ -1,6 +1,6 @@
-/* The configuration file: strict JSON (RFC 8259) in UTF-8, objects nested as the names of the
- * options say. */
-#include "config/options.h"
+/* config/file.c - the configuration file: strict JSON (RFC 8259) in UTF-8, objects nested as the
+ * names of the options say. */
+#include "config/file.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -17,9 +17,9 @@ static char *read_whole(struct sf_config_loader *loader, size_t *ret_size)
     char reason[128];
     char *bytes = NULL;
     FILE *file = fopen(loader->file, "re");
-    if (file)
+    if (file != NULL)
         bytes = malloc(FILE_SIZE_MAX + 1);
-    if (!file || !bytes) {
+    if (file == NULL || bytes == NULL) {
         sf_config_complain(loader, "config: cannot read %s: %s", loader->file,
                            sf_errno_text(errno, reason, sizeof reason));
         goto out;
@@ -36,7 +36,7 @@ static char *read_whole(struct sf_config_loader *loader, size_t *ret_size)
         return bytes;
     }
 out:
-    if (file)
+    if (file != NULL)
         fclose(file);
     free(bytes);
     return NULL;
@@ -51,50 +51,28 @@ static bool join(const json_t *array, struct sf_strbuf *to)
     json_array_foreach(array, i, element)
     {
         const char *text = json_string_value(element);
-        if (!text || strchr(text, ','))
+        if (text == NULL || strchr(text, ',') != NULL)
             return false;
-        sf_strbuf_addf(to, "%s%s", i ? "," : "", text);
+        sf_strbuf_addf(to, "%s%s", i > 0 ? "," : "", text);
     }
     return !to->failed;
 }
 
-/* The value as text, if it is of the JSON type that the option takes. */
-static bool value_text(const struct sf_option *option, const json_t *value, struct sf_strbuf *to)
+/* The value as text, if it is of a JSON type that the option takes. */
+static bool value_text(unsigned takes, const json_t *value, struct sf_strbuf *to)
 {
-    switch (option->type) {
-    case SF_OPTION_WORKER:
-        if (json_is_string(value))
-            break;
-        /* fall through */
-    case SF_OPTION_U32:
-    case SF_OPTION_U64:
-    case SF_OPTION_I64:
-        if (!json_is_integer(value))
-            return false;
+    if (json_is_integer(value) && (takes & SF_OPTION_JSON_NUMBER) != 0)
         sf_strbuf_addf(to, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
-        return true;
-    case SF_OPTION_BOOL:
-        if (!json_is_boolean(value))
-            return false;
+    else if (json_is_boolean(value) && (takes & SF_OPTION_JSON_BOOL) != 0)
         sf_strbuf_addf(to, json_is_true(value) ? "true" : "false");
-        return true;
-    case SF_OPTION_SOURCES:
-        return json_is_array(value) && join(value, to);
-    case SF_OPTION_FILE:
-        if (json_is_null(value)) {
-            sf_strbuf_add(to, "", 0);
-            return true;
-        }
-        break;
-    case SF_OPTION_TEXT:
-    case SF_OPTION_ADDRESS:
-    case SF_OPTION_LEVEL:
-    case SF_OPTION_FORMAT:
-        break;
-    }
-    if (!json_is_string(value))
+    else if (json_is_string(value) && (takes & SF_OPTION_JSON_STRING) != 0)
+        sf_strbuf_add(to, json_string_value(value), json_string_length(value));
+    else if (json_is_null(value) && (takes & SF_OPTION_JSON_NULL) != 0)
+        sf_strbuf_add(to, "", 0);
+    else if (json_is_array(value) && (takes & SF_OPTION_JSON_LIST) != 0)
+        return join(value, to);
+    else
         return false;
-    sf_strbuf_add(to, json_string_value(value), json_string_length(value));
     return !to->failed;
 }
 
@@ -103,17 +81,15 @@ static void take_value(struct sf_config_loader *loader, int index, const json_t 
     const struct sf_option *option = &sf_options[index];
     struct sf_strbuf text;
     sf_strbuf_init(&text, 65536);
-    if (value_text(option, value, &text) && text.text) {
+    if (value_text(option->type->json, value, &text) && text.text != NULL) {
         sf_config_take(loader, index, SF_FROM_FILE, text.text);
     } else {
         char *shown = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-        char allowed[SF_OPTION_ALLOWED_MAX], typed[SF_OPTION_ALLOWED_MAX + 40];
-        const char *must_be = sf_option_allowed(option, allowed, sizeof allowed);
-        if (option->type == SF_OPTION_SOURCES) {
-            snprintf(typed, sizeof typed, "a JSON array: %s", must_be);
-            must_be = typed;
-        }
-        sf_config_refuse(loader, index, SF_FROM_FILE, shown ? shown : "?", must_be);
+        char allowed[SF_OPTION_ALLOWED_MAX], must_be[SF_OPTION_ALLOWED_MAX + 40];
+        snprintf(must_be, sizeof must_be, "%s%s",
+                 option->type->json == SF_OPTION_JSON_LIST ? "a JSON array: " : "",
+                 option->type->allowed(option, allowed));
+        sf_config_refuse(loader, index, SF_FROM_FILE, shown != NULL ? shown : "?", must_be);
         free(shown);
     }
     sf_strbuf_free(&text);
@@ -122,7 +98,7 @@ static void take_value(struct sf_config_loader *loader, int index, const json_t 
 /* Does some option's name begin with this group? */
 static bool is_group(const char *name)
 {
-    size_t size = strlen(name);
+    const size_t size = strlen(name);
     for (unsigned i = 0; i < sf_option_count; i++)
         if (strncmp(sf_options[i].name, name, size) == 0 && sf_options[i].name[size] == '.')
             return true;
@@ -131,12 +107,13 @@ static bool is_group(const char *name)
 
 static void unknown(struct sf_config_loader *loader, const char *name)
 {
-    char suggestion[2 * SF_OPTION_NAME_MAX];
+    char suggestion[SF_CONFIG_SUGGESTION_MAX];
     struct sf_strbuf quoted;
     sf_strbuf_init(&quoted, 300);
     sf_strbuf_add_json(&quoted, name);
-    sf_config_complain(loader, "%s (file %s) is no option%s", quoted.text ? quoted.text : "",
-                       loader->file, sf_config_suggest(name, SF_FROM_FILE, suggestion));
+    sf_config_complain(loader, "%s (file %s) is no option%s",
+                       quoted.text != NULL ? quoted.text : "", loader->file,
+                       sf_config_suggest(name, SF_FROM_FILE, suggestion));
     sf_strbuf_free(&quoted);
 }
 
@@ -151,7 +128,7 @@ static void take_group(struct sf_config_loader *loader, const char *group, json_
             unknown(loader, key);
             continue;
         }
-        int index = sf_option_by_name(name);
+        const int index = sf_option_by_name(name);
         if (index < 0)
             unknown(loader, name);
         else
@@ -163,12 +140,12 @@ void sf_config_read_file(struct sf_config_loader *loader)
 {
     size_t size = 0;
     char *bytes = read_whole(loader, &size);
-    if (!bytes)
+    if (bytes == NULL)
         return;
     json_error_t error;
     json_t *root = json_loadb(bytes, size, JSON_REJECT_DUPLICATES, &error);
     free(bytes);
-    if (!root) {
+    if (root == NULL) {
         sf_config_complain(loader, "config: %s is not valid JSON: line %d, column %d: %s",
                            loader->file, error.line, error.column, error.text);
         return;

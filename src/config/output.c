@@ -1,7 +1,8 @@
-/* The table of options and their values, for people and programs. */
-#include "config/options.h"
-
+/* config/output.c - the table of options and their values, for people and programs. */
 #include <string.h>
+
+#include "config/combinations.h"
+#include "config/options.h"
 
 static int group_size(const char *name)
 {
@@ -17,12 +18,12 @@ void sf_config_json(const struct sf_config *config, struct sf_strbuf *to)
 {
     for (unsigned i = 0; i < sf_option_count; i++) {
         const char *name = sf_options[i].name;
-        bool first = i == 0 || !same_group(name, sf_options[i - 1].name);
+        const bool first = i == 0 || !same_group(name, sf_options[i - 1].name);
         if (first)
             sf_strbuf_addf(to, "%s  \"%.*s\": {\n", i == 0 ? "{\n" : "\n  },\n", group_size(name),
                            name);
         sf_strbuf_addf(to, "%s    \"%s\": ", first ? "" : ",\n", name + group_size(name) + 1);
-        sf_option_json(&sf_options[i], config, to);
+        sf_options[i].type->write(sf_option_field_const(&sf_options[i], config), to);
     }
     sf_strbuf_addf(to, "\n  }\n}\n");
 }
@@ -30,7 +31,7 @@ void sf_config_json(const struct sf_config *config, struct sf_strbuf *to)
 /* Words for --help and for the page: without the marks of Markdown. */
 static void put_plain(FILE *to, const char *text)
 {
-    for (; *text; text++)
+    for (; *text != '\0'; text++)
         if (*text != '`')
             fputc(*text, to);
 }
@@ -58,14 +59,13 @@ void sf_config_help(FILE *to)
         char flag[SF_OPTION_NAME_MAX], allowed[SF_OPTION_ALLOWED_MAX];
         if (i == 0 || !same_group(option->name, sf_options[i - 1].name))
             fputc('\n', to);
-        fprintf(to, "  --%s", option->flag ? option->flag : sf_option_flag(option, flag));
-        fprintf(to, "\n      %s\n      %s", option->help,
-                sf_option_allowed(option, allowed, sizeof allowed));
-        if (option->fallback && !option->fallback[0]) {
+        fprintf(to, "  --%s", option->flag != NULL ? option->flag : sf_option_flag(option, flag));
+        fprintf(to, "\n      %s\n      %s", option->help, option->type->allowed(option, allowed));
+        if (option->fallback != NULL && option->fallback[0] == '\0') {
             fputs("; default: none\n", to);
         } else {
             fputs("; default: ", to);
-            put_plain(to, option->fallback ? option->fallback : option->fallback_help);
+            put_plain(to, option->fallback != NULL ? option->fallback : option->fallback_help);
             fputc('\n', to);
         }
     }
@@ -78,7 +78,7 @@ void sf_config_help(FILE *to)
 
 static void put_cell(FILE *to, const char *text)
 {
-    for (; *text; text++) {
+    for (; *text != '\0'; text++) {
         if (*text == '|')
             fputc('\\', to);
         fputc(*text, to);
@@ -89,19 +89,19 @@ static void markdown_row(FILE *to, const struct sf_option *option)
 {
     char allowed[SF_OPTION_ALLOWED_MAX];
     fprintf(to, "| %s | ", option->name);
-    if (!option->fallback)
+    if (option->fallback == NULL)
         put_cell(to, option->fallback_help);
-    else if (!option->fallback[0])
+    else if (option->fallback[0] == '\0')
         fputs("none", to);
     else
         fprintf(to, "`%s`", option->fallback);
     fputs(" | ", to);
-    put_cell(to, sf_option_allowed(option, allowed, sizeof allowed));
+    put_cell(to, option->type->allowed(option, allowed));
     fputs(" | ", to);
     put_cell(to, option->help);
     if (option->reloaded)
         fputs(" Read again at SIGHUP.", to);
-    if (option->flag)
+    if (option->flag != NULL)
         fprintf(to, " Also `--%s`.", option->flag);
     fputs(" |\n", to);
 }
@@ -111,7 +111,7 @@ void sf_config_markdown(FILE *to)
     fputs(
         "# Configuration of snowfleetd\n"
         "\n"
-        "This page is generated from the table in `src/config/options.c`; a test compares the two\n"
+        "This page is generated from the table in `src/config/table.h`; a test compares the two\n"
         "(`SF_REGENERATE=1 build/dev/tests/test_config_docs` writes it anew).\n"
         "\n"
         "An option has one name everywhere. `listen.address` is written\n"
@@ -142,20 +142,8 @@ void sf_config_markdown(FILE *to)
                     group_size(name), name);
         markdown_row(to, &sf_options[i]);
     }
-    fputs("\n## Combinations that are refused\n"
-          "\n"
-          "- `reservation.min_window_ms` over `reservation.window_ms`; `mint.max_ahead_ms` not "
-          "below\n"
-          "  `reservation.min_window_ms`\n"
-          "- a TLS certificate without its key, or a key without its certificate;\n"
-          "  `listen.tls_client_ca` without `listen.tls_cert`\n"
-          "- `coordinator.tls_*` with a coordinator that is not `zks://` or `etcds://`\n"
-          "- `coordinator.username` without `coordinator.password_file`, the other way round, or "
-          "with\n"
-          "  `local://`\n"
-          "- `fleet.worker` together with more than one of `fleet.slots_per_worker`\n"
-          "- the same address for `listen.address` and `admin.address`\n"
-          "- a burst without its rate\n"
-          "- `clock.warn_offset_ms` over `clock.max_offset_ms`\n",
-          to);
+    fputs("\n## Combinations that are refused\n\n", to);
+    for (unsigned i = 0; i < sf_config_combination_count; i++)
+        fprintf(to, "- `%s` and `%s`: %s\n", sf_config_combinations[i].first,
+                sf_config_combinations[i].second, sf_config_combinations[i].why);
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/coordinator.h"
 #include "base/parse.h"
 #include "base/strbuf.h"
 #include "coord/layout_json.h"
@@ -439,16 +440,8 @@ void sf_claim_name_format(const char *guid, uint64_t sequence, char to[SF_COORD_
 
 int sf_fleet_name_check(const char *name, struct sf_error *err)
 {
-    const size_t length = strnlen(name, SF_COORD_FLEET_MAX);
-    bool ok = length >= 1 && length < SF_COORD_FLEET_MAX && name[0] != '.';
-    for (size_t i = 0; ok && i < length; i++)
-        ok = (name[i] >= 'A' && name[i] <= 'Z') || (name[i] >= 'a' && name[i] <= 'z') ||
-             (name[i] >= '0' && name[i] <= '9') || name[i] == '.' || name[i] == '_' ||
-             name[i] == '-';
-    if (!ok)
-        return sf_error_set(err, -EINVAL,
-                            "fleet name \"%.64s\": 1 to %d of A-Z a-z 0-9 . _ -, not starting with "
-                            "a dot",
-                            name, SF_COORD_FLEET_MAX - 1);
+    if (!sf_fleet_name_ok(name))
+        return sf_error_set(err, -EINVAL, "fleet name \"%.64s\": must be " SF_FLEET_NAME_RULE,
+                            name);
     return 0;
 }

@@ -85,12 +85,14 @@ static int start_clock(struct sf_daemon *d, struct sf_error *err)
  * the kernel. */
 static void advertise(const char *text, uint16_t port, char to[SF_COORD_ADDRESS_MAX])
 {
+    _Static_assert(SF_COORD_ADDRESS_MAX >= SF_HOST_PORT_TEXT_MAX, "an address fits its field");
     struct sf_host_port address;
-    if (sf_parse_host_port(text, -1, true, &address) == 0 && address.port == 0)
-        snprintf(to, SF_COORD_ADDRESS_MAX, strchr(address.host, ':') ? "[%s]:%u" : "%s:%u",
-                 address.host, port);
-    else
+    if (sf_parse_host_port(text, -1, true, &address) == 0 && address.port == 0) {
+        address.port = port;
+        sf_format_host_port(&address, to);
+    } else {
         snprintf(to, SF_COORD_ADDRESS_MAX, "%s", text);
+    }
 }
 
 static int open_coordinator(struct sf_daemon *d, struct sf_error *err)

@@ -9,8 +9,9 @@
 /* The same options on the same host give the same name, and so the same slot after a kill. */
 static void file_name(const struct sf_daemon *d, unsigned index, char *to, size_t size)
 {
+    char address[SF_HOST_PORT_TEXT_MAX];
     snprintf(to, size, "%s.%u.%s.%u", d->config->fleet_name, d->config->fleet_datacenter,
-             d->config->listen_address_text, index);
+             sf_format_host_port(&d->config->listen_address, address), index);
     for (char *c = to; *c; c++)
         if (!isalnum((unsigned char)*c) && *c != '.' && *c != '-' && *c != '_')
             *c = '_';

@@ -26,7 +26,7 @@ def both(tree, table, page):
     return table, page
 
 
-def check_listed(tree, table, pattern, page, what):
+def check_listed(tree, table, pattern, page, what, spelt):
     paths = both(tree, table, page)
     if paths is None:
         return
@@ -35,18 +35,19 @@ def check_listed(tree, table, pattern, page, what):
         tree.complain(paths[0], 1, f"no {what} found: this check reads the table wrongly")
     text = paths[1].read_text()
     for name in found:
-        # A counter's series is exposed with _total.
-        name = name if isinstance(name, str) else name[0] + ("_total" if name[1] == "COUNTER" else "")
+        name = spelt(*name)
         if not re.search(r"(?<![\w.])" + re.escape(name) + r"(?!\w)", text):
             tree.complain(paths[1], 1, f"{what} {name} is not documented")
 
 
 def check_options(tree):
-    check_listed(tree, "src/config/options.c", r'^    \{"([a-z_]+\.[a-z_]+)",', "docs/configuration.md", "option")
+    check_listed(tree, "src/config/table.h", r'^\s*X\([A-Z0-9]+, ([a-z_]+), ([a-z_]+),', "docs/configuration.md", "option",
+                 lambda group, key: f"{group}.{key}")
 
 
 def check_metrics(tree):
-    check_listed(tree, "src/metrics/table.h", r'^\s*X\([A-Z_0-9]+, "([a-z_0-9]+)", ([A-Z]+)', "docs/metrics.md", "metric")
+    check_listed(tree, "src/metrics/table.h", r'^\s*X\([A-Z_0-9]+, "([a-z_0-9]+)", ([A-Z]+)', "docs/metrics.md", "metric",
+                 lambda name, kind: name + ("_total" if kind == "COUNTER" else ""))  # as a counter's series is exposed
 
 
 def check_frames(tree):

@@ -49,11 +49,16 @@ static void forms(void **state)
         assert_true(sf_coordinator_url_ok(good[i]));
     for (size_t i = 0; i < SF_COUNT(bad); i++)
         assert_false(sf_coordinator_url_ok(bad[i]));
-    char url[SF_COORDINATOR_URL_MAX + 2] = "local:///";
+    char url[SF_COORDINATOR_URL_MAX + 2] = "etcd://h";
     memset(url + strlen(url), 'x', sizeof url - strlen(url));
     url[SF_COORDINATOR_URL_MAX + 1] = '\0';
     assert_false(sf_coordinator_url_ok(url));
     url[SF_COORDINATOR_URL_MAX] = '\0';
+    assert_true(sf_coordinator_url_ok(url));
+    memcpy(url, "local:///", 9);
+    url[strlen("local://") + SF_COORDINATOR_DIR_MAX + 1] = '\0';
+    assert_false(sf_coordinator_url_ok(url));
+    url[strlen("local://") + SF_COORDINATOR_DIR_MAX] = '\0';
     assert_true(sf_coordinator_url_ok(url));
 }
 
@@ -81,15 +86,30 @@ static void default_place(void **state)
     }
     /* At the limit, and past it. */
     char path[SF_COORDINATOR_URL_MAX + 1] = "/", url[SF_COORDINATOR_URL_MAX + 1] = "kept";
-    const size_t most = SF_COORDINATOR_URL_MAX - strlen("local://") - strlen("/snowfleet");
+    const size_t most = SF_COORDINATOR_DIR_MAX - strlen("/snowfleet");
     memset(path + 1, 'x', most);
     path[most + 1] = '\0';
     assert_int_equal(sf_coordinator_default(false, path, NULL, url), -ENAMETOOLONG);
     assert_string_equal(url, "kept");
     path[most] = '\0';
     assert_int_equal(sf_coordinator_default(false, path, NULL, url), 0);
-    assert_int_equal(strlen(url), SF_COORDINATOR_URL_MAX);
+    assert_int_equal(strlen(url), strlen("local://") + SF_COORDINATOR_DIR_MAX);
     assert_true(sf_coordinator_url_ok(url));
+}
+
+static void fleet_names(void **state)
+{
+    (void)state;
+    char name[66];
+    memset(name, 'a', sizeof name);
+    name[63] = '\0';
+    assert_true(sf_fleet_name_ok("a") && sf_fleet_name_ok("A-9_b.c") && sf_fleet_name_ok(name));
+    name[63] = 'a';
+    name[64] = '\0';
+    static const char *const bad[] = {"", ".a", "a/b", "a b", "\xc3\xa4"};
+    assert_false(sf_fleet_name_ok(name));
+    for (size_t i = 0; i < SF_COUNT(bad); i++)
+        assert_false(sf_fleet_name_ok(bad[i]));
 }
 
 int main(void)
@@ -98,6 +118,7 @@ int main(void)
         cmocka_unit_test(schemes),
         cmocka_unit_test(forms),
         cmocka_unit_test(default_place),
+        cmocka_unit_test(fleet_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

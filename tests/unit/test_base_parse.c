@@ -272,13 +272,31 @@ static void duration_texts(void **state)
                             cases[i].text);
 }
 
+static void host_port_text(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"h:0", "1.2.3.4:65535", "[::1]:7", "[fe80::1%eth0]:123",
+                                        ":7450"};
+    char text[SF_HOST_PORT_TEXT_MAX], longest[SF_HOST_PORT_TEXT_MAX];
+    struct sf_host_port address;
+    for (size_t i = 0; i < SF_COUNT(texts); i++) {
+        assert_int_equal(sf_parse_host_port(texts[i], -1, true, &address), 0);
+        assert_string_equal(sf_format_host_port(&address, text), texts[i]);
+    }
+    /* The longest that can be read, an IPv6 address with its zone. */
+    const int n = snprintf(longest, sizeof longest, "[fe80::1%%%0*d]:65535", SF_HOST_MAX - 9, 0);
+    assert_true(n > 0 && (size_t)n == strlen(longest));
+    assert_int_equal(sf_parse_host_port(longest, -1, true, &address), 0);
+    assert_string_equal(sf_format_host_port(&address, text), longest);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(u64_values),     cmocka_unit_test(i64_values),
-        cmocka_unit_test(ids_and_bools),  cmocka_unit_test(hosts_and_ports),
-        cmocka_unit_test(times),          cmocka_unit_test(time_texts),
-        cmocka_unit_test(duration_texts),
+        cmocka_unit_test(host_port_text),  cmocka_unit_test(u64_values),
+        cmocka_unit_test(i64_values),      cmocka_unit_test(ids_and_bools),
+        cmocka_unit_test(hosts_and_ports), cmocka_unit_test(times),
+        cmocka_unit_test(time_texts),      cmocka_unit_test(duration_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

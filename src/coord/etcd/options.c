@@ -46,10 +46,9 @@ static int add_endpoint(struct sf_etcd_options *to, const char *text, struct sf_
                             text);
     if (to->endpoint_count == SF_ETCD_ENDPOINTS_MAX)
         return sf_error_set(err, -EINVAL, "more than %d hosts", SF_ETCD_ENDPOINTS_MAX);
-    const bool v6 = strchr(at.host, ':') != NULL;
     struct sf_etcd_endpoint *endpoint = &to->endpoints[to->endpoint_count];
-    snprintf(endpoint->name, sizeof endpoint->name, "%s%s%s:%u", v6 ? "[" : "", at.host,
-             v6 ? "]" : "", at.port);
+    _Static_assert(sizeof endpoint->name >= SF_HOST_PORT_TEXT_MAX, "an address fits its field");
+    sf_format_host_port(&at, endpoint->name);
     for (unsigned i = 0; i < to->endpoint_count; i++)
         if (strcmp(to->endpoints[i].name, endpoint->name) == 0)
             return sf_error_set(err, -EINVAL, "\"%s\" stands there twice", text);

@@ -26,7 +26,7 @@
 #include "coord/local/write.h"
 #include "coord/request.h"
 
-#define ROOT_MAX         3800 /* leaves room for the rest of a path */
+#define ROOT_MAX         (SF_COORDINATOR_DIR_MAX + 1)
 #define DESTROY_WAIT_MS  1000
 #define DESTROY_LOCKS_MS 700 /* of these, for the locks under which claims are deleted */
 #define CHANGED_PAUSE_MS 50  /* CHANGED notices come at most this often */
