@@ -1,6 +1,5 @@
-/* clock/chrony_daemon.c - the rounds of questions to one chronyd, and its driver. */
-#include "clock/chrony_daemon.h"
-
+/* clock/chrony_daemon.c - the driver of one chronyd, asked by its command protocol over UDP or its
+ * Unix socket: TRACKING, then how many sources it has, then each of them; one question at a time. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +8,7 @@
 
 #include "base/assert.h"
 #include "clock/chrony_reading.h"
+#include "clock/drivers.h"
 
 #define SOURCES_MAX 16 /* of chronyd's, that are shown */
 /* Datagrams looked at in one go: a flood must not hold the thread. */

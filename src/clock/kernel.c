@@ -9,6 +9,7 @@
 #include <sys/timex.h>
 
 #include "base/ticks.h"
+#include "clock/drivers.h"
 
 #define READ_TRIES       4
 #define READ_SPAN_MAX_NS INT64_C(100000)

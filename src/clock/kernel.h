@@ -9,7 +9,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "clock/driver.h"
 #include "clock/reading.h"
 
 /* A copy of the fields of struct timex that matter, and when it was taken. */
@@ -43,7 +42,5 @@ void sf_kernel_interpret(struct sf_kernel *kernel, const struct sf_kernel_sample
 /* For tests: as above. Asks the kernel. real_ns, mono_ns, ctx: the clocks, as in struct sf_ticks. */
 void sf_kernel_read(int64_t (*real_ns)(void *ctx), int64_t (*mono_ns)(void *ctx), void *ctx,
                     struct sf_kernel_sample *ret_sample);
-
-extern const struct sf_clock_driver sf_kernel_driver;
 
 #endif

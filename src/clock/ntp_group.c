@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/assert.h"
+#include "clock/drivers.h"
 #include "clock/select.h"
 
 /* Fills an interval for every server that counts; false while some have not had time to answer

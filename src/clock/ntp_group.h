@@ -4,10 +4,7 @@
 #ifndef SF_CLOCK_NTP_GROUP_H
 #define SF_CLOCK_NTP_GROUP_H
 
-#include "clock/driver.h"
 #include "clock/ntp_server.h"
-
-extern const struct sf_clock_driver sf_ntp_driver;
 
 /* For tests: what the driver is made of. The reading at mono_ns of 1 to SF_SELECT_MAX servers, whose falsetickers it marks. last: the
  * reading before, for holdover; at first one with status NONE. */

@@ -27,7 +27,6 @@ PENDING = {
     ],
     "size": [
         "tests/unit/test_server_fair.c",
-        "tests/unit/test_clock_*.c",
         "tests/unit/test_reservation_hold.c",
     ],
 }
