@@ -20,9 +20,19 @@
  * shared by all of them. The asynchronous functions (sf_client_fd, submit, process) have an engine
  * of their own and must be called by one thread at a time; blocking calls may go on beside them.
  *
- * fork(): a child may go on using the client. It notices by itself, closes the inherited sockets,
- * holds none of the parent's prefetched IDs and connects anew. Only an asynchronous call under way
- * in the parent is not continued in the child.
+ * fork(): may come at any moment, also inside a completion callback, inside a signal handler that
+ * interrupts a call, and while other threads are in calls. A child may go on using the client. It
+ * notices by itself, closes the inherited sockets and connects anew; options, fleet, layout and
+ * `causal` order are kept, statistics begin at 0. What was not handed out when the process forked is
+ * the parent's alone:
+ *   - prefetched IDs: the child has none;
+ *   - asynchronous calls that were not reported, answered already or not: the child's next
+ *     sf_client_process (or sf_client_destroy) reports each as CANCELLED, without IDs. In a callback
+ *     that forks, the reply that it was called with is the parent's: the child must not use its IDs.
+ *     Where another thread was inside sf_client_submit or sf_client_process, the child does not hear
+ *     of its calls;
+ *   - a blocking call that a signal handler interrupts to fork returns CANCELLED in the child.
+ * IDs that were handed out before are in both copies of the program's memory: it keeps them apart.
  *
  * Order: IDs from one worker ascend; IDs of a fleet are ordered as far as the workers' clocks
  * agree. Who needs every ID to be later than the ones seen before sets options.causal, or
@@ -80,7 +90,8 @@ enum sf_client_error {
     SF_CLIENT_MEMORY = 18,      /* memory or descriptors are out */
     SF_CLIENT_BUSY = 19, /* SF_CLIENT_CALLS_MAX asynchronous calls are under way, or no engine came
                             free by the deadline */
-    SF_CLIENT_CANCELLED = 20, /* the client was destroyed */
+    SF_CLIENT_CANCELLED = 20, /* the client was destroyed; or the process forked while the call was
+                                 under way, and this is the child */
     SF_CLIENT_ERRORS
 };
 
@@ -214,8 +225,8 @@ SF_API void sf_client_reply_free(struct sf_client_reply *reply);
 /* --- from somebody else's event loop --- */
 
 /* Called from sf_client_process (or from sf_client_destroy) exactly once for each call submitted.
- * The reply is valid until it returns. It may submit further calls; it must neither process nor
- * destroy the client.
+ * The reply is valid until it returns. It may submit further calls, and fork (see the top); it must
+ * neither process nor destroy the client.
  */
 typedef void sf_client_done(void *ctx, const struct sf_client_reply *reply);
 

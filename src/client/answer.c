@@ -213,7 +213,7 @@ static const char *on_info(struct sf_engine *engine, struct sf_conn *conn, uint1
     if (shared->policy.servers[conn->server].generation == conn->generation)
         shared->servers[conn->server].max_batch = info.max_batch;
     if (info.fleet_id[0] != '\0') {
-        if (shared->fleet_id[0] == '\0') {
+        if (!shared->has_layout) {
             memcpy(shared->fleet_id, info.fleet_id, sizeof shared->fleet_id);
             shared->layout = info.layout;
             shared->epoch_ms = info.epoch_ms;

@@ -1,3 +1,4 @@
+/* The loop of an engine, its timers, and what becomes of it in a child after fork. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +26,7 @@ struct sf_engine *sf_engine_create(struct sf_shared *shared)
     if (engine == NULL)
         return NULL;
     engine->shared = shared;
+    engine->process = sf_fork_number(&shared->fork);
     engine->timer_fd = -1;
     engine->queue_end = &engine->queue;
     engine->ended_end = &engine->ended;
@@ -172,9 +174,10 @@ static void run_timers(struct sf_engine *engine)
 
 /* --- the loop --- */
 
-static void report_ended(struct sf_engine *engine)
+/* Returns false in a child that was forked meanwhile: those that are left are the parent's. */
+static bool report_ended(struct sf_engine *engine)
 {
-    while (engine->ended != NULL) {
+    while (engine->ended != NULL && sf_engine_is_ours(engine)) {
         struct sf_call *call = engine->ended;
         engine->ended = call->queue_next;
         if (engine->ended == NULL)
@@ -183,6 +186,7 @@ static void report_ended(struct sf_engine *engine)
         free(call->reply.runs);
         free(call);
     }
+    return sf_engine_is_ours(engine);
 }
 
 static void set_timer_fd(struct sf_engine *engine)
@@ -210,13 +214,13 @@ static int wait_ms(struct sf_engine *engine, bool wait)
     return left <= 0 ? 0 : (int)((left + SF_NS_PER_MS - 1) / SF_NS_PER_MS);
 }
 
-void sf_engine_turn(struct sf_engine *engine, bool wait)
+static bool turn(struct sf_engine *engine, bool wait)
 {
-    SF_ASSERT(!engine->turning); /* a callback must not call process */
-    engine->turning = true;
     struct epoll_event events[EVENTS_MAX];
     const int timeout = wait_ms(engine, wait && engine->queue == NULL && engine->ended == NULL);
     const int count = epoll_wait(engine->epoll_fd, events, EVENTS_MAX, timeout);
+    if (!sf_engine_is_ours(engine))
+        return false;
     engine->now_ns = engine->turned_ns = sf_mono_ns();
     for (int i = 0; i < count; i++) {
         if (events[i].data.ptr == engine) {
@@ -236,11 +240,21 @@ void sf_engine_turn(struct sf_engine *engine, bool wait)
     }
     sf_engine_pump(engine);
     while (engine->ended != NULL) {
-        report_ended(engine);
+        if (!report_ended(engine))
+            return false;
         sf_engine_pump(engine); /* what the callbacks submitted */
     }
-    engine->turning = false;
     set_timer_fd(engine);
+    return true;
+}
+
+bool sf_engine_turn(struct sf_engine *engine, bool wait)
+{
+    SF_ASSERT(!engine->turning); /* a callback must not call process */
+    engine->turning = true;
+    const bool ours = turn(engine, wait);
+    engine->turning = false;
+    return ours;
 }
 
 void sf_engine_start(struct sf_engine *engine, struct sf_call *call)
@@ -251,7 +265,7 @@ void sf_engine_start(struct sf_engine *engine, struct sf_call *call)
      * a socket has news. */
     if (engine->timer_fd < 0 && !engine->turning &&
         (engine->probes > 0 || now - engine->turned_ns > STALE_NS))
-        sf_engine_turn(engine, false);
+        (void)sf_engine_turn(engine, false); /* a child learns it from the next one */
     engine->now_ns = now;
     call->started_ns = now;
     const uint32_t timeout_ms =
@@ -291,38 +305,91 @@ int sf_engine_fd(struct sf_engine *engine)
     return engine->epoll_fd;
 }
 
+void sf_engine_wake(struct sf_engine *engine)
+{
+    sf_engine_want_timer(engine, engine->now_ns);
+    set_timer_fd(engine);
+}
+
 uint32_t sf_engine_calls(const struct sf_engine *engine)
 {
     return engine->call_count;
 }
 
+/* --- fork, and the end --- */
+
+void sf_engine_enter(struct sf_engine *engine)
+{
+    atomic_fetch_add(&engine->users, 1);
+}
+
+void sf_engine_leave(struct sf_engine *engine)
+{
+    atomic_fetch_sub(&engine->users, 1);
+}
+
+bool sf_engine_in_use(const struct sf_engine *engine)
+{
+    return atomic_load(&engine->users) > 0;
+}
+
+static void close_fd(int *fd)
+{
+    if (*fd >= 0)
+        (void)close(*fd);
+    *fd = -1;
+}
+
 void sf_engine_forsake(struct sf_engine *engine)
 {
     for (struct sf_conn *conn = engine->conns; conn != NULL; conn = conn->next)
-        if (conn->fd >= 0)
-            (void)close(conn->fd);
-    if (engine->timer_fd >= 0)
-        (void)close(engine->timer_fd);
-    (void)close(engine->epoll_fd);
+        close_fd(&conn->fd);
+    close_fd(&engine->timer_fd);
+    close_fd(&engine->epoll_fd);
 }
 
-void sf_engine_destroy(struct sf_engine *engine, bool abandon)
+/* Appends the call, with a reply that has no IDs. Returns where the next one goes. */
+static struct sf_call **orphan(struct sf_call *call, const char *why, struct sf_call **end)
 {
-    if (engine == NULL)
-        return;
-    engine->turning = true; /* what callbacks submit now is cancelled below as well */
-    while (engine->calls != NULL || engine->ended != NULL || engine->queue != NULL) {
-        while (engine->calls != NULL)
-            sf_engine_finish(engine, engine->calls, SF_CLIENT_CANCELLED);
-        sf_engine_pump(engine);
-        report_ended(engine);
+    struct sf_client_reply *const reply = &call->reply;
+    free(reply->runs);
+    reply->runs = NULL;
+    reply->run_count = reply->count = 0;
+    reply->error = SF_CLIENT_CANCELLED;
+    (void)snprintf(reply->detail, sizeof reply->detail, "%s", why);
+    *end = call;
+    call->queue_next = NULL;
+    return &call->queue_next;
+}
+
+struct sf_call *sf_engine_orphans(struct sf_engine *engine, const char *why)
+{
+    struct sf_call *orphans = NULL, **end = &orphans, *next;
+    for (struct sf_call *call = engine->ended; call != NULL; call = next) {
+        next = call->queue_next;
+        end = orphan(call, why, end);
     }
+    for (struct sf_call *call = engine->queue; call != NULL; call = next) {
+        next = call->queue_next;
+        if (call->state == SF_CALL_DONE) /* the others are under way, and come below */
+            end = orphan(call, why, end);
+    }
+    for (struct sf_call *call = engine->calls; call != NULL; call = call->next)
+        end = orphan(call, why, end);
+    engine->ended = engine->queue = engine->calls = NULL;
+    engine->call_count = 0;
+    return orphans;
+}
+
+void sf_engine_destroy(struct sf_engine *engine)
+{
+    SF_ASSERT(engine->calls == NULL && engine->ended == NULL);
+    const bool abandon = !sf_engine_is_ours(engine);
     for (struct sf_conn *conn = engine->conns, *next; conn != NULL; conn = next) {
         next = conn->next;
         sf_conn_destroy(conn, abandon);
     }
-    if (engine->timer_fd >= 0)
-        (void)close(engine->timer_fd);
-    (void)close(engine->epoll_fd);
+    close_fd(&engine->timer_fd);
+    close_fd(&engine->epoll_fd);
     free(engine);
 }

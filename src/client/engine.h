@@ -40,10 +40,23 @@ struct sf_call {
     void *ctx;
 };
 
+/* An engine belongs to the process that made it. A child after fork has a copy that it must not run:
+ * its sockets, its timer and its epoll are the parent's too. */
 struct sf_engine *sf_engine_create(struct sf_shared *shared);
-/* Ends calls as CANCELLED. abandon: after fork, nothing is said to the peers. */
-void sf_engine_destroy(struct sf_engine *engine, bool abandon);
-/* After fork: only closes descriptors; the state may be anything. */
+/* It has no calls. In a child nothing is said to the peers. */
+void sf_engine_destroy(struct sf_engine *engine);
+/* Takes all calls that were not reported, also those that have their IDs: linked by queue_next, in
+ * the order in which they are to be reported, each with a reply that says CANCELLED and why. Nobody
+ * is using the engine, which may only be destroyed afterwards. */
+struct sf_call *sf_engine_orphans(struct sf_engine *engine, const char *why);
+
+/* Somebody is about to use the engine; has ended using it. May be nested. */
+void sf_engine_enter(struct sf_engine *engine);
+void sf_engine_leave(struct sf_engine *engine);
+/* In a child: was somebody using the parent's engine when it forked? Then its state may be anything.
+ */
+bool sf_engine_in_use(const struct sf_engine *engine);
+/* In a child: closes the descriptors, and touches nothing else. */
 void sf_engine_forsake(struct sf_engine *engine);
 
 /* Fills a zeroed call (request set) and starts it. It stays the caller's; after DONE the engine
@@ -51,12 +64,16 @@ void sf_engine_forsake(struct sf_engine *engine);
 void sf_engine_start(struct sf_engine *engine, struct sf_call *call);
 
 /* Handles what is ready, waiting for at most the engine's next timer, and not at all unless `wait`.
- * Ended calls with a `done` function have been reported and freed. */
-void sf_engine_turn(struct sf_engine *engine, bool wait);
+ * Ended calls with a `done` function have been reported and freed. Returns false when this process
+ * is a child that was forked meanwhile (a callback or a signal handler did): what is left of the
+ * engine's calls is the parent's. */
+bool sf_engine_turn(struct sf_engine *engine, bool wait);
 
 /* Descriptor that becomes readable when a turn is due; from then on the timer is kept in it too. -1
  * when descriptors are out. */
 int sf_engine_fd(struct sf_engine *engine);
+/* Makes the descriptor readable. */
+void sf_engine_wake(struct sf_engine *engine);
 uint32_t sf_engine_calls(const struct sf_engine *engine);
 
 #endif

@@ -18,8 +18,16 @@ struct sf_engine {
     int64_t now_ns, timer_ns, turned_ns, timer_set_ns;
     uint32_t probes;
     uint64_t removals; /* of servers, as far as the connections know of them */
+    uint64_t process;       /* the number of the one that made it */
+    _Atomic uint32_t users; /* functions of this engine that somebody is inside of */
     bool turning;
 };
+
+/* False in a child, where the engine is the parent's. */
+static inline bool sf_engine_is_ours(const struct sf_engine *engine)
+{
+    return sf_fork_is(&engine->shared->fork, engine->process);
+}
 
 static inline int64_t sf_ms(uint32_t value)
 {

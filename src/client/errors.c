@@ -23,7 +23,7 @@ static const struct {
     [SF_CLIENT_WRONG_FLEET] = {"WRONG_FLEET", "a worker belongs to another fleet"},
     [SF_CLIENT_MEMORY] = {"MEMORY", "memory or descriptors are out"},
     [SF_CLIENT_BUSY] = {"BUSY", "too many calls are under way"},
-    [SF_CLIENT_CANCELLED] = {"CANCELLED", "the client was destroyed"},
+    [SF_CLIENT_CANCELLED] = {"CANCELLED", "the client was destroyed, or the process forked"},
 };
 
 const char *sf_client_error_name(enum sf_client_error error)

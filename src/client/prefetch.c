@@ -1,9 +1,9 @@
+/* A ring of runs, in memory that fork empties. */
 #include "client/prefetch.h"
 
-#include <sched.h>
-#include <stdatomic.h>
 #include <stdlib.h>
-#include <sys/mman.h>
+
+#include "client/fork.h"
 
 struct kept_run {
     uint64_t first;
@@ -11,14 +11,11 @@ struct kept_run {
     uint32_t count;
 };
 
-enum { CHILD_FRESH = 0, CHILD_ADOPTING = 1, OURS = 2 };
-
 /* What fork empties. */
 struct page {
-    _Atomic int owner;
-    uint32_t head, tail; /* runs[head % capacity .. tail % capacity) */
-    uint32_t ids;
-    struct kept_run runs[];
+    uint32_t head, count; /* kept[head], kept[head + 1], ... `count` of them, around the end */
+    uint32_t ids;         /* in all of them */
+    struct kept_run kept[];
 };
 
 struct sf_prefetch {
@@ -34,19 +31,11 @@ struct sf_prefetch *sf_prefetch_create(uint32_t max)
         return NULL;
     prefetch->max = max;
     prefetch->size = sizeof(struct page) + max * sizeof(struct kept_run);
-    void *page =
-        mmap(NULL, prefetch->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (page == MAP_FAILED) {
+    prefetch->page = sf_fork_map(prefetch->size);
+    if (prefetch->page == NULL) {
         free(prefetch);
         return NULL;
     }
-    if (madvise(page, prefetch->size, MADV_WIPEONFORK) != 0) {
-        (void)munmap(page, prefetch->size);
-        free(prefetch);
-        return NULL;
-    }
-    prefetch->page = page;
-    atomic_store(&prefetch->page->owner, OURS);
     return prefetch;
 }
 
@@ -54,27 +43,34 @@ void sf_prefetch_destroy(struct sf_prefetch *prefetch)
 {
     if (prefetch == NULL)
         return;
-    (void)munmap(prefetch->page, prefetch->size);
+    sf_fork_unmap(prefetch->page, prefetch->size);
     free(prefetch);
+}
+
+static void drop_oldest(struct sf_prefetch *prefetch)
+{
+    struct page *const page = prefetch->page;
+    page->head = page->head + 1 < prefetch->max ? page->head + 1 : 0;
+    page->count--;
 }
 
 bool sf_prefetch_take(struct sf_prefetch *prefetch, int64_t now_ns, int64_t max_age_ns,
                       uint64_t *ret_id, uint32_t *ret_expired)
 {
-    struct page *page = prefetch->page;
+    struct page *const page = prefetch->page;
     *ret_expired = 0;
-    while (page->head != page->tail) {
-        struct kept_run *run = &page->runs[page->head % prefetch->max];
+    while (page->count > 0) {
+        struct kept_run *const run = &page->kept[page->head];
         if (now_ns - run->fetched_ns <= max_age_ns) {
             *ret_id = run->first++;
             page->ids--;
             if (--run->count == 0)
-                page->head++;
+                drop_oldest(prefetch);
             return true;
         }
         *ret_expired += run->count;
         page->ids -= run->count;
-        page->head++;
+        drop_oldest(prefetch);
     }
     return false;
 }
@@ -82,30 +78,20 @@ bool sf_prefetch_take(struct sf_prefetch *prefetch, int64_t now_ns, int64_t max_
 void sf_prefetch_put(struct sf_prefetch *prefetch, const struct sf_client_run *run,
                      int64_t fetched_ns)
 {
-    struct page *page = prefetch->page;
+    struct page *const page = prefetch->page;
     const uint32_t room = prefetch->max - page->ids;
     const uint32_t count = run->count < room ? run->count : room;
     if (count == 0)
         return; /* every run holds an ID at least, so a free ID means a free place */
-    page->runs[page->tail++ % prefetch->max] =
+    const uint32_t to_end = prefetch->max - page->head;
+    const uint32_t at = page->count < to_end ? page->head + page->count : page->count - to_end;
+    page->kept[at] =
         (struct kept_run){.first = run->first, .count = count, .fetched_ns = fetched_ns};
+    page->count++;
     page->ids += count;
 }
 
-bool sf_prefetch_is_child(struct sf_prefetch *prefetch)
+void sf_prefetch_clear(struct sf_prefetch *prefetch)
 {
-    _Atomic int *owner = &prefetch->page->owner;
-    for (;;) {
-        int seen = atomic_load_explicit(owner, memory_order_acquire);
-        if (seen == OURS)
-            return false;
-        if (seen == CHILD_FRESH && atomic_compare_exchange_strong(owner, &seen, CHILD_ADOPTING))
-            return true;
-        sched_yield();
-    }
-}
-
-void sf_prefetch_adopt(struct sf_prefetch *prefetch)
-{
-    atomic_store_explicit(&prefetch->page->owner, OURS, memory_order_release);
+    prefetch->page->head = prefetch->page->count = prefetch->page->ids = 0;
 }

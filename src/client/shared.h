@@ -1,5 +1,6 @@
 /* client/shared.h - what all engines of one client share: servers, policy, statistics, the layout.
- * The mutex guards everything but the counters (atomic) and what is fixed at creation. */
+ * The mutex guards everything but the counters (atomic) and what is fixed at creation. A child after
+ * fork begins with all of it anew, but for the options, the fleet and causal_id. */
 #ifndef SF_CLIENT_SHARED_H
 #define SF_CLIENT_SHARED_H
 
@@ -17,6 +18,7 @@
 #include "base/parse.h"
 #include "base/random.h"
 #include "base/ticks.h"
+#include "client/fork.h"
 #include "client/policy.h"
 
 enum sf_client_counter {
@@ -69,6 +71,7 @@ struct sf_name {
 struct sf_shared {
     struct sf_client_options options; /* defaults filled in; strings owned */
     SSL_CTX *tls;                     /* NULL: plain */
+    struct sf_fork fork;
     _Atomic uint64_t counters[SF_COUNTERS];
     _Atomic uint64_t calls_by_error[SF_CLIENT_ERRORS];
 
@@ -79,10 +82,12 @@ struct sf_shared {
     uint32_t name_count, seed_count;
     int64_t look_at_ns, looked_ns; /* when to ask who is there; when that was asked last */
     struct sf_prng prng;
-    bool has_layout;
+    /* Of the first worker that told. has_layout is stored last, so that a child whose parent forked
+     * in the middle finds all of it or none. */
+    _Atomic bool has_layout;
     struct sf_layout layout;
     int64_t epoch_ms;
-    char fleet_id[SF_UUID_SIZE]; /* of the first worker that told; "" before */
+    char fleet_id[SF_UUID_SIZE];
     uint64_t causal_id; /* the latest ID by (timestamp, sequence) that was handed out; 0: none */
     bool resolve_now;   /* a connection was lost: look the names up again soon */
     pthread_cond_t resolve_wake;

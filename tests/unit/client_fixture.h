@@ -48,7 +48,7 @@ static struct sf_client *client_of(int count, struct sf_client_options options)
 }
 
 /* Returns the longest call, in ms. */
-static int64_t must_serve(struct sf_client *client, int calls)
+static inline int64_t must_serve(struct sf_client *client, int calls)
 {
     int64_t longest = 0;
     for (int i = 0; i < calls; i++) {
@@ -61,7 +61,7 @@ static int64_t must_serve(struct sf_client *client, int calls)
     return longest / SF_NS_PER_MS;
 }
 
-static struct sf_client_stats stats_of(struct sf_client *client)
+static inline struct sf_client_stats stats_of(struct sf_client *client)
 {
     struct sf_client_stats stats;
     sf_client_stats(client, &stats);

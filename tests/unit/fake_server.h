@@ -54,6 +54,7 @@ struct fake_server {
     _Atomic int status;
     _Atomic uint32_t retry_after_ms;
     _Atomic uint32_t delay_ms; /* before every answer */
+    _Atomic bool hold;         /* no NEXT is answered before this is taken back */
     _Atomic uint64_t served;
     _Atomic uint64_t asked;
     _Atomic uint64_t accepted;
@@ -158,6 +159,8 @@ static inline bool fake_request(struct fake_server *server, struct fake_conn *co
     server->asked++;
     if (server->delay_ms > 0)
         usleep(server->delay_ms * 1000);
+    while (server->hold)
+        usleep(100);
     int status = server->status;
     switch (atomic_load(&server->mode)) {
     case FAKE_DYING:
