@@ -115,7 +115,7 @@ int main(int argc, char **argv)
     sf_client_stats(e.client, &stats);
     sf_client_destroy(e.client);
     for (int i = 0; i < SERVERS; i++)
-        fake_stop(&servers[i]);
+        fake_end(&servers[i]);
     printf("%" PRIu64 " calls, %" PRIu64 " connections, %" PRIu64
            " failed; memory %zu then %zu bytes, descriptors %d then "
            "%d\n",

@@ -27,7 +27,7 @@ static int teardown(void **state)
 {
     (void)state;
     for (int i = 0; i < SERVERS; i++)
-        fake_stop(&servers[i]);
+        fake_end(&servers[i]);
     return 0;
 }
 

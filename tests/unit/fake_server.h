@@ -43,7 +43,7 @@ struct fake_conn {
 
 struct fake_server {
     pthread_t thread;
-    int listen_fd, stop_fd[2];
+    int port_fd, listen_fd, stop_fd[2];
     uint16_t port;
     uint64_t worker;
     uint32_t max_batch;
@@ -65,6 +65,13 @@ struct fake_server {
     uint32_t conn_count;
 };
 
+/* What must not happen to a server, whatever a client does. */
+static inline void fake_die(const char *what)
+{
+    (void)fprintf(stderr, "fake server: %s: %s\n", what, strerror(errno));
+    abort();
+}
+
 static inline uint64_t fake_id(const struct fake_server *server, uint64_t word)
 {
     return (word >> 12) << 22 | server->worker << 12 | (word & 4095);
@@ -74,7 +81,7 @@ static inline void fake_send(int fd, const void *from, size_t size)
 {
     if (size > 0 && send(fd, from, size, MSG_NOSIGNAL) != (ssize_t)size && errno != EPIPE &&
         errno != ECONNRESET)
-        abort();
+        fake_die("send");
 }
 
 static inline void fake_ids(struct fake_server *server, int fd, const struct sf_wire_header *header,
@@ -154,8 +161,11 @@ static inline bool fake_request(struct fake_server *server, struct fake_conn *co
         fake_send(fd, out, SF_WIRE_HEADER_SIZE);
         return true;
     }
-    if (header->type != SF_WIRE_NEXT || sf_wire_get_next(header, body, &next, &reason) != 0)
-        abort();
+    errno = EPROTO;
+    if (header->type != SF_WIRE_NEXT)
+        fake_die("a request that no client makes");
+    if (sf_wire_get_next(header, body, &next, &reason) != 0)
+        fake_die(reason);
     server->asked++;
     if (server->delay_ms > 0)
         usleep(server->delay_ms * 1000);
@@ -238,22 +248,30 @@ static inline void *fake_main(void *ctx)
     return NULL;
 }
 
-/* port 0: any. The counter goes on where it stood, so that a restarted server gives fresh IDs. */
-static inline void fake_start(struct fake_server *server, uint16_t port)
+static inline int fake_bind(struct sockaddr_in *address)
 {
     const int on = 1;
+    socklen_t size = sizeof *address;
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+        bind(fd, (struct sockaddr *)address, size) != 0 ||
+        getsockname(fd, (struct sockaddr *)address, &size) != 0)
+        fake_die("bind");
+    return fd;
+}
+
+/* port 0: any, which is this server's until fake_end: another process could take it while the
+ * server is stopped. The counter goes on where it stood, so that a restarted server gives fresh
+ * IDs. */
+static inline void fake_start(struct fake_server *server, uint16_t port)
+{
     struct sockaddr_in address = {
         .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof address;
-    server->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    setsockopt(server->listen_fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (bind(server->listen_fd, (struct sockaddr *)&address, size) != 0 ||
-        listen(server->listen_fd, 64) != 0 ||
-        getsockname(server->listen_fd, (struct sockaddr *)&address, &size) != 0 ||
-        pipe(server->stop_fd) != 0) {
-        perror("fake server");
-        abort();
-    }
+    if (port == 0)
+        server->port_fd = fake_bind(&address); /* never listens: whoever connects is refused */
+    server->listen_fd = fake_bind(&address);
+    if (listen(server->listen_fd, 64) != 0 || pipe(server->stop_fd) != 0)
+        fake_die("listen");
     server->port = ntohs(address.sin_port);
     if (server->word == 0)
         server->word = UINT64_C(1000000) << 12;
@@ -262,16 +280,23 @@ static inline void fake_start(struct fake_server *server, uint16_t port)
     if (server->fleet_id == NULL)
         server->fleet_id = "11111111-2222-4333-8444-555555555555";
     if (pthread_create(&server->thread, NULL, fake_main, server) != 0)
-        abort();
+        fake_die("thread");
 }
 
 static inline void fake_stop(struct fake_server *server)
 {
     if (write(server->stop_fd[1], "x", 1) != 1)
-        abort();
+        fake_die("stop");
     pthread_join(server->thread, NULL);
     close(server->stop_fd[0]);
     close(server->stop_fd[1]);
+}
+
+/* Stops a server for good. */
+static inline void fake_end(struct fake_server *server)
+{
+    fake_stop(server);
+    close(server->port_fd);
 }
 
 #endif

@@ -241,6 +241,10 @@ static void test_another_fleet_is_refused(void **state)
     must_serve(client, 1);
     sf_client_destroy(client);
     client = client_of(2, (struct sf_client_options){0});
+    for (int i = 0; i < 2000 && stats_of(client).wrong_fleet == 0; i++) {
+        must_serve(client, 1);
+        usleep(1000);
+    }
     must_serve(client, 200);
     assert_true(stats_of(client).wrong_fleet >= 1);
     assert_true(servers[0].served < 10 || servers[1].served < 10);

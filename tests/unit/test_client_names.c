@@ -128,7 +128,7 @@ static int stop(void **state)
 {
     (void)state;
     for (int i = 0; i < 3; i++)
-        fake_stop(&servers[i]);
+        fake_end(&servers[i]);
     return 0;
 }
 
