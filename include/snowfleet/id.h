@@ -6,8 +6,7 @@
  * given in Unix milliseconds.
  *
  * All functions are pure: no I/O, no state, safe from any thread. Fallible ones return 0 or a
- * negative errno code and leave their ret_ parameters alone on failure.
- */
+ * negative errno code and leave their ret_ parameters alone on failure. */
 #ifndef SNOWFLEET_ID_H
 #define SNOWFLEET_ID_H
 
@@ -70,8 +69,8 @@ SF_API uint64_t sf_layout_max_sequence(const struct sf_layout *layout);
 SF_API int sf_id_encode(const struct sf_layout *layout, const struct sf_id_parts *parts,
                         uint64_t *ret_id);
 
-/* Takes an ID apart. Returns 0, -EINVAL for a bad layout, -ERANGE for an ID with the sign bit set.
- */
+/* Takes an ID apart. Returns 0, -EINVAL for a bad layout, -ERANGE for an ID with the sign bit
+ * set. */
 SF_API int sf_id_decode(const struct sf_layout *layout, uint64_t id, struct sf_id_parts *ret_parts);
 
 /* The Unix time in milliseconds of an ID of a fleet with this epoch. Returns 0, -EINVAL, or -ERANGE

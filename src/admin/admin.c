@@ -291,8 +291,8 @@ static uint16_t port_of(int fd)
     return ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port);
 }
 
-/* Signals belong to the daemon's main thread: the HTTP threads inherit a mask that blocks them all.
- */
+/* Signals belong to the daemon's main thread: the HTTP threads inherit a mask that blocks them
+ * all. */
 static struct MHD_Daemon *start(struct sf_admin *admin, int fd)
 {
     sigset_t all, before;

@@ -4,8 +4,7 @@
  * A libmicrohttpd daemon with its own thread (two at most serve slow readers), bounded in
  * connections and time. What it says comes from struct sf_admin_host; callbacks run on admin
  * threads and take their own locks. Health answers are under 100 ms and never wait for control,
- * coordinator or clock.
- */
+ * coordinator or clock. */
 #ifndef SF_ADMIN_ADMIN_H
 #define SF_ADMIN_ADMIN_H
 

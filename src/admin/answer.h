@@ -1,8 +1,7 @@
 /* admin/answer.h - what the admin port answers to one request; the sockets are admin.c's.
  *
  * Threads: called on any of the HTTP threads, for different requests at the same time. Source of
- * the rules: docs/http.md.
- */
+ * the rules: docs/http.md. */
 #ifndef SF_ADMIN_ANSWER_H
 #define SF_ADMIN_ANSWER_H
 

@@ -2,8 +2,7 @@
  * one table of them and the one parser: config judges the option with it and clock opens what it
  * gives, so that no value can pass one and fail the other. In base, because config may use nothing
  * else, and because the table is words and numbers only; what talks to a source is a driver
- * (clock/driver.h). Pure; any thread.
- */
+ * (clock/driver.h). Pure; any thread. */
 #ifndef SF_BASE_CLOCK_SOURCE_H
 #define SF_BASE_CLOCK_SOURCE_H
 

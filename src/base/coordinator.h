@@ -1,8 +1,7 @@
 /* base/coordinator.h - how a coordinator is named: the schemes of its URLs, and the place that is
  * meant when nobody names one. In base, because config (which judges fleet.coordinator), coord
  * (which opens it) and the command line (which has the same default) may not include each other.
- * Pure; any thread.
- */
+ * Pure; any thread. */
 #ifndef SF_BASE_COORDINATOR_H
 #define SF_BASE_COORDINATOR_H
 

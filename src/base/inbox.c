@@ -67,8 +67,8 @@ void sf_inbox_wake(struct sf_inbox *inbox)
 {
     const int saved = errno;
     uint64_t one = 1;
-    /* EAGAIN means that the counter is full, so the descriptor is readable, which is all we want.
-     */
+    /* EAGAIN means that the counter is full, so the descriptor is readable, which is all we
+     * want. */
     while (write(inbox->fd, &one, sizeof one) < 0 && errno == EINTR)
         ;
     errno = saved;

@@ -3,8 +3,7 @@
  * post: any thread. take: the owner only. The descriptor is readable while messages wait (an
  * eventfd), so that the owner can sleep in poll or epoll. Order of posts is kept. The inbox never
  * blocks a poster and never fails: the message brings its own memory. Messages still inside at
- * destroy are given to drop.
- */
+ * destroy are given to drop. */
 #ifndef SF_BASE_INBOX_H
 #define SF_BASE_INBOX_H
 
@@ -24,8 +23,8 @@ int sf_inbox_fd(const struct sf_inbox *inbox);
 void sf_inbox_post(struct sf_inbox *inbox, struct sf_inbox_message *message);
 /* Makes the descriptor readable without a message. Safe in a signal handler. */
 void sf_inbox_wake(struct sf_inbox *inbox);
-/* All waiting messages, oldest first, as a list; NULL when there are none. Resets the descriptor.
- */
+/* All waiting messages, oldest first, as a list; NULL when there are none. Resets the
+ * descriptor. */
 struct sf_inbox_message *sf_inbox_take(struct sf_inbox *inbox);
 
 #endif

@@ -150,8 +150,8 @@ static void write_all(int fd, const char *text, size_t size)
     errno = saved;
 }
 
-/* A line is shorter than what a pipe that is not full, or a socket that is writable, takes at once.
- */
+/* A line is shorter than what a pipe that is not full, or a socket that is writable, takes at
+ * once. */
 static bool has_room(const struct sf_log *log)
 {
     struct pollfd fd = {.fd = log->fd, .events = POLLOUT};

@@ -4,8 +4,7 @@
  * sentence. Control characters and invalid UTF-8 in the sentence are escaped, so that no input can
  * forge a line. One write(2) per line. Where nobody takes the lines (a full pipe), they are given
  * up and counted: who logs must not be stopped by it. Thread safety: every function may be called
- * from any thread. A log outlives everything that was given its pointer.
- */
+ * from any thread. A log outlives everything that was given its pointer. */
 #ifndef SF_BASE_LOG_H
 #define SF_BASE_LOG_H
 
@@ -30,8 +29,7 @@ void sf_log_write(struct sf_log *log, enum sf_log_level level, const char *event
 
 /* A line only when the last one that passed this limiter is interval_ms old; the next line that
  * passes says how many were held back. A limiter starts zeroed, belongs to one cause, and may be
- * used from several threads. Returns whether the line passed.
- */
+ * used from several threads. Returns whether the line passed. */
 struct sf_log_limiter {
     _Atomic int64_t passed_mono_ms; /* 0: never */
     _Atomic uint64_t held_back;

@@ -1,3 +1,5 @@
+/* client/attempt.c - what happens to a call: a server is chosen and asked, asked again or beside
+ * another, and the call ends. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,3 +1,5 @@
+/* client/conn.c - one connection: connecting, TLS, reading and writing frames, and the ring of
+ * requests that wait for answers. */
 #include "client/conn.h"
 
 #include <arpa/inet.h>
@@ -345,8 +347,8 @@ static void connected(struct sf_conn *conn)
     conn->state = conn->ssl != NULL ? SF_CONN_HANDSHAKING : SF_CONN_UP;
 }
 
-/* Makes room for the frame that is arriving: the buffer grows only when a length field asks for it.
- */
+/* Makes room for the frame that is arriving: the buffer grows only when a length field asks for
+ * it. */
 static bool in_room(struct sf_conn *conn)
 {
     if (conn->in_start > 0) {

@@ -3,8 +3,7 @@
  *
  * Belongs to one engine, so to one thread at a time. It does no waiting: the engine says when the
  * socket is ready. It knows frames, but neither calls nor policy: what arrives goes to the handler,
- * and `owner` of a pending request is the engine's own business.
- */
+ * and `owner` of a pending request is the engine's own business. */
 #ifndef SF_CLIENT_CONN_H
 #define SF_CLIENT_CONN_H
 
@@ -100,8 +99,8 @@ int sf_conn_put_next(struct sf_conn *conn, const struct sf_wire_next *next,
 int sf_conn_put_plain(struct sf_conn *conn, enum sf_pending_kind kind, const char *token,
                       int64_t now_ns);
 
-/* Sends what waits, as far as the socket takes it. The state is CLOSED afterwards when that failed.
- */
+/* Sends what waits, as far as the socket takes it. The state is CLOSED afterwards when that
+ * failed. */
 void sf_conn_flush(struct sf_conn *conn);
 
 /* The socket is ready (epoll events): connects, handshakes, sends, receives. */

@@ -1,3 +1,5 @@
+/* client/options.c - the options of a client: the table of numbers with their bounds and defaults,
+ * and the copies of texts. */
 #include "client/options.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* client/options.h - the options of a client: defaults filled in, checked, and copied. One thread.
- */
+/* client/options.h - the options of a client: defaults filled in, checked, and copied. One
+ * thread. */
 #ifndef SF_CLIENT_OPTIONS_H
 #define SF_CLIENT_OPTIONS_H
 

@@ -1,3 +1,5 @@
+/* client/policy.c - the arithmetic of whom to ask: circuit breakers, the retry budget, the
+ * percentile of hedging. */
 #include "client/policy.h"
 
 #include <string.h>

@@ -1,8 +1,7 @@
 /* client/policy.h - whom to ask, when to ask again, and whom to leave alone. Pure: time and random
  * numbers are arguments, nothing is sent or waited for here, so that a simulation can run it. Times
  * are CLOCK_MONOTONIC nanoseconds or any other that only grows. One thread at a time (the client
- * holds its mutex around it).
- */
+ * holds its mutex around it). */
 #ifndef SF_CLIENT_POLICY_H
 #define SF_CLIENT_POLICY_H
 

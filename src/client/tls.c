@@ -1,3 +1,4 @@
+/* client/tls.c - contexts of OpenSSL, and a BIO that sends without raising SIGPIPE. */
 #include "client/tls.h"
 
 #include <errno.h>

@@ -1,8 +1,7 @@
 /* clock/chrony_packet.h - chronyd's command and monitoring protocol, version 6 (candm.h of
  * chrony 3.5 to 4.8): TRACKING, N_SOURCES and SOURCE_DATA requests and replies, bytes <-> values.
  * Pure. Requests are as long as their replies (no amplification), so padded. chronyd calls the sign
- * of `correction` ours: positive when the local clock is slow.
- */
+ * of `correction` ours: positive when the local clock is slow. */
 #ifndef SF_CLOCK_CHRONY_PACKET_H
 #define SF_CLOCK_CHRONY_PACKET_H
 

@@ -1,5 +1,4 @@
-/* clock/chrony_reading.h - chronyd's TRACKING reply as a reading. Pure.
- */
+/* clock/chrony_reading.h - chronyd's TRACKING reply as a reading. Pure. */
 #ifndef SF_CLOCK_CHRONY_READING_H
 #define SF_CLOCK_CHRONY_READING_H
 

@@ -5,8 +5,7 @@
  * What the readings mean for minting is decided by clock/policy; this is the shell around it.
  *
  * Threads: create, start, destroy by one thread. Everything else from any thread; nothing blocks (a
- * mutex held for the copy).
- */
+ * mutex held for the copy). */
 #ifndef SF_CLOCK_CLOCK_H
 #define SF_CLOCK_CLOCK_H
 

@@ -7,8 +7,7 @@
  * lies in memory or behind one system call needs open, close and read only.
  *
  * Threads: open and close by whoever creates and destroys the clock, the rest by the clock thread
- * (and once before it runs).
- */
+ * (and once before it runs). */
 #ifndef SF_CLOCK_DRIVER_H
 #define SF_CLOCK_DRIVER_H
 

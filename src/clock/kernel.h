@@ -34,8 +34,8 @@ struct sf_kernel {
 #define SF_KERNEL_MAXERROR_US INT64_C(16000000)
 
 /* For tests: what the driver is made of. Turns a sample into a reading. The offset is that of the kernel's wall clock against ours: 0,
- * except for what the kernel still slews, and where somebody fakes the wall clock of this process.
- */
+ * except for what the kernel still slews, and where somebody fakes the wall clock of this
+ * process. */
 void sf_kernel_interpret(struct sf_kernel *kernel, const struct sf_kernel_sample *sample,
                          struct sf_reading *ret_reading);
 

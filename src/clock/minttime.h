@@ -5,8 +5,7 @@
  * SF_MINTTIME_SLEW_PPM of one, so it never stands still or runs backward. Where it should be (the
  * target offset) is decided by clock/policy; here is only the arithmetic. Pure values: `at` may be
  * called by any thread on its own copy; changes make a new value (published by a cell). Unix
- * nanoseconds (the wall clock's scale) and CLOCK_MONOTONIC nanoseconds.
- */
+ * nanoseconds (the wall clock's scale) and CLOCK_MONOTONIC nanoseconds. */
 #ifndef SF_CLOCK_MINTTIME_H
 #define SF_CLOCK_MINTTIME_H
 

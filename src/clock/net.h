@@ -2,8 +2,7 @@
  *
  * A name is looked up by a thread of its own, because getaddrinfo cannot be cancelled: whoever does
  * not want to wait any longer abandons the lookup, and the thread cleans up after itself. Numeric
- * addresses need no thread. One thread uses a lookup.
- */
+ * addresses need no thread. One thread uses a lookup. */
 #ifndef SF_CLOCK_NET_H
 #define SF_CLOCK_NET_H
 

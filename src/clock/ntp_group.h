@@ -1,6 +1,5 @@
 /* clock/ntp_group.h - what all NTP servers say together: a majority of their intervals
- * (clock/select), carried on while they are silent. The clock thread only.
- */
+ * (clock/select), carried on while they are silent. The clock thread only. */
 #ifndef SF_CLOCK_NTP_GROUP_H
 #define SF_CLOCK_NTP_GROUP_H
 

@@ -4,8 +4,7 @@
  * The request carries a random cookie as its transmit timestamp and nothing else (RFC 9109,
  * draft-ietf-ntp-data-minimization): the true sending time stays here, and a reply that does not
  * echo the cookie is not for us. Nothing in a reply is believed before every check has passed. True
- * time is expressed against the monotonic clock (see clock/reading.h). Nanoseconds.
- */
+ * time is expressed against the monotonic clock (see clock/reading.h). Nanoseconds. */
 #ifndef SF_CLOCK_NTP_PACKET_H
 #define SF_CLOCK_NTP_PACKET_H
 

@@ -1,7 +1,6 @@
 /* clock/ntp_server.h - one NTP server (RFC 5905, client mode): asked by turn when it is due, heard
  * by readable when its socket has something. Nothing blocks. The clock thread only; a zeroed struct
- * is not ready, init makes it so.
- */
+ * is not ready, init makes it so. */
 #ifndef SF_CLOCK_NTP_SERVER_H
 #define SF_CLOCK_NTP_SERVER_H
 

@@ -20,8 +20,7 @@
  * suspended. Leaving suspension makes a new minting time, never below what was minted.
  *
  * One thread. Unix nanoseconds and CLOCK_MONOTONIC nanoseconds; offsets are true time minus wall
- * clock.
- */
+ * clock. */
 #ifndef SF_CLOCK_POLICY_H
 #define SF_CLOCK_POLICY_H
 

@@ -6,8 +6,7 @@
  * has to be thrown away. The error bound grows with age, at SF_CLOCK_DRIFT_PPM. How old a reading
  * is allowed to be is judged by whoever looks at it, so that a poller that has died expires by
  * itself. Pure values, no thread safety. Nanoseconds; offsets are true time minus wall clock:
- * positive when the wall clock is slow.
- */
+ * positive when the wall clock is slow. */
 #ifndef SF_CLOCK_READING_H
 #define SF_CLOCK_READING_H
 
@@ -27,8 +26,7 @@
  *        a majority     |  |         heard again              |
  *        again, lost    |  | it knows again, or no more       | silent for
  *                       v  v                                  | expired_after_ns
- *            NO_MAJORITY    UNSYNCED <------------------------+
- */
+ *            NO_MAJORITY    UNSYNCED <------------------------+ */
 enum sf_reading_status {
     SF_READING_NONE,        /* nothing has been heard yet */
     SF_READING_SYNCED,      /* heard lately, and the source says that it knows */

@@ -4,8 +4,7 @@
  * wrong, so the result reaches from the leftmost to the rightmost point that lies in at least n - f
  * intervals (a strict majority). Unlike the largest overlap, or the smallest f that works (RFC 5905
  * section 11.2.1), this never excludes the truth while at most f lie. A partition must not leave
- * one liar as the majority, so more than half of the configured servers must have answered.
- */
+ * one liar as the majority, so more than half of the configured servers must have answered. */
 #ifndef SF_CLOCK_SELECT_H
 #define SF_CLOCK_SELECT_H
 

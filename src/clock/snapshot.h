@@ -1,7 +1,6 @@
 /* clock/snapshot.h - what a clock shows of itself: the verdict, a line for each source, a line for
  * each server behind one. Plain values, for status, metrics and logs. Nanoseconds; offsets are true
- * time minus wall clock.
- */
+ * time minus wall clock. */
 #ifndef SF_CLOCK_SNAPSHOT_H
 #define SF_CLOCK_SNAPSHOT_H
 

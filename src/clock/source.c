@@ -97,8 +97,8 @@ const struct sf_net_address *sf_source_address(struct sf_source_peer *peer,
     }
     if (peer->addresses.count > 0)
         return &peer->addresses.list[peer->address];
-    /* A lookup that is done wakes the thread; one that takes too long is a failure like no answer.
-     */
+    /* A lookup that is done wakes the thread; one that takes too long is a failure like no
+     * answer. */
     if (mono_ns >= pace->due_mono_ns)
         sf_source_next(pace, env, mono_ns, true);
     return NULL;

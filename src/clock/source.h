@@ -9,8 +9,7 @@
  *             ^                             | no answer for 1 s, or refused by the peer
  *             +-----------------------------+
  *              the interval doubles; after 2 failures another address,
- *              after 8 the name is looked up again
- */
+ *              after 8 the name is looked up again */
 #ifndef SF_CLOCK_SOURCE_H
 #define SF_CLOCK_SOURCE_H
 

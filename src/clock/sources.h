@@ -1,6 +1,5 @@
 /* clock/sources.h - the time sources of one clock, whatever their kinds: opened, polled and read
- * through their drivers. Open and close by the clock's owner, the rest by the clock thread.
- */
+ * through their drivers. Open and close by the clock's owner, the rest by the clock thread. */
 #ifndef SF_CLOCK_SOURCES_H
 #define SF_CLOCK_SOURCES_H
 

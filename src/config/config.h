@@ -3,8 +3,7 @@
  *
  * One name everywhere: listen.address in the file (JSON, nested objects), SNOWFLEET_LISTEN_ADDRESS
  * in the environment, --listen-address as a flag, listen_address in struct sf_config. One thread.
- * Strings belong to the config.
- */
+ * Strings belong to the config. */
 #ifndef SF_CONFIG_CONFIG_H
 #define SF_CONFIG_CONFIG_H
 

@@ -13,8 +13,8 @@ void sf_config_complain(struct sf_config_loader *loader, const char *format, ...
     va_start(args, format);
     vsnprintf(line, sizeof line, format, args);
     va_end(args);
-    /* The JSON library quotes what it stumbled over as it is, and a file's name may hold anything.
-     */
+    /* The JSON library quotes what it stumbled over as it is, and a file's name may hold
+     * anything. */
     for (char *at = line; *at != '\0'; at++)
         if ((unsigned char)*at < ' ' || *at == 0x7F)
             *at = '?';

@@ -1,6 +1,5 @@
 /* config/loader.h - one load of the configuration: what has been taken from where, what was refused,
- * and the lines about it. One thread.
- */
+ * and the lines about it. One thread. */
 #ifndef SF_CONFIG_LOADER_H
 #define SF_CONFIG_LOADER_H
 

@@ -1,6 +1,5 @@
 /* config/option.h - one option and one type of option, as the files of this room see them. Plain
- * constant values.
- */
+ * constant values. */
 #ifndef SF_CONFIG_OPTION_H
 #define SF_CONFIG_OPTION_H
 

@@ -1,6 +1,5 @@
 /* config/options.h - the rows of table.h as data, for the files of this room: none of them can know
- * an option that another does not. Pure; any thread.
- */
+ * an option that another does not. Pure; any thread. */
 #ifndef SF_CONFIG_OPTIONS_H
 #define SF_CONFIG_OPTIONS_H
 

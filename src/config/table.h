@@ -14,8 +14,7 @@
  *   .fallback_help    says in words what defaults.c works out from the machine or from other options
  *   .reloaded         read again at SIGHUP
  *   .flag             a second name of the flag, without dashes
- *   .help             one sentence
- */
+ *   .help             one sentence */
 #ifndef SF_CONFIG_TABLE_H
 #define SF_CONFIG_TABLE_H
 

@@ -14,8 +14,7 @@
  *
  * Backends: local (a directory), zookeeper, etcd; tests/fakes has one in memory. Words of a backend
  * (zxid, lease) stay in its file. Times are Unix milliseconds. The records are the JSON documents
- * of docs/uniqueness.md; coord/records.h reads and writes them.
- */
+ * of docs/uniqueness.md; coord/records.h reads and writes them. */
 #ifndef SF_COORD_COORD_H
 #define SF_COORD_COORD_H
 

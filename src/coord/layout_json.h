@@ -1,8 +1,7 @@
 /* coord/layout_json.h - a layout as JSON, the same wherever one is shown: the config record, INFO,
  * /status and the command line:
  * {"timestamp": 41, "datacenter": 5, "worker": 5, "sequence": 12}. In coord, the lowest room that
- * knows JSON documents and is known to all who write them. Pure and thread-safe.
- */
+ * knows JSON documents and is known to all who write them. Pure and thread-safe. */
 #ifndef SF_COORD_LAYOUT_JSON_H
 #define SF_COORD_LAYOUT_JSON_H
 

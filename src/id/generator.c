@@ -31,8 +31,8 @@ void sf_generator_init(struct sf_generator *gen, const struct sf_layout *layout,
     atomic_fetch_or(gen->word, SF_GENERATOR_CLOSED);
 }
 
-/* Slot and limit are stored while the word is closed; the release store of the word publishes them.
- */
+/* Slot and limit are stored while the word is closed; the release store of the word publishes
+ * them. */
 int sf_generator_open(struct sf_generator *gen, uint64_t datacenter, uint64_t worker,
                       uint64_t start_ms, uint64_t limit_ms)
 {

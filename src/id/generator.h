@@ -14,8 +14,7 @@
  *
  * Times are milliseconds since the fleet's epoch. Pure: time and randomness are arguments. mint and
  * the reads: any thread. open, close, raise, lower: the control thread only (one thread at a time).
- * The word may live in a mapped state file (worker/statefile.h); the generator does not own it.
- */
+ * The word may live in a mapped state file (worker/statefile.h); the generator does not own it. */
 #ifndef SF_ID_GENERATOR_H
 #define SF_ID_GENERATOR_H
 
@@ -71,8 +70,8 @@ void sf_generator_init(struct sf_generator *gen, const struct sf_layout *layout,
 int sf_generator_open(struct sf_generator *gen, uint64_t datacenter, uint64_t worker,
                       uint64_t start_ms, uint64_t limit_ms);
 
-/* Sets the closed bit; idempotent. Afterwards no mint succeeds and sf_generator_last_ms is final.
- */
+/* Sets the closed bit; idempotent. Afterwards no mint succeeds and sf_generator_last_ms is
+ * final. */
 void sf_generator_close(struct sf_generator *gen);
 bool sf_generator_is_closed(const struct sf_generator *gen);
 

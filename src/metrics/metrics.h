@@ -9,8 +9,7 @@
  * callback at scrape time.
  *
  * Threads: add/observe on a block by its owner; scrape, register: any thread (they lock among
- * themselves, never against a block).
- */
+ * themselves, never against a block). */
 #ifndef SF_METRICS_METRICS_H
 #define SF_METRICS_METRICS_H
 

@@ -4,8 +4,7 @@
  * A counter's name is given without `_total`, which the exposition adds. `series` is how many
  * combinations of label values are counted in cells; 0 means that the values come from a collector
  * at scrape time. The numbers of the series are made by the sf_series_* functions below; the label
- * values that belong to them are written by sf_metrics_series_labels. Pure; any thread.
- */
+ * values that belong to them are written by sf_metrics_series_labels. Pure; any thread. */
 #ifndef SF_METRICS_TABLE_H
 #define SF_METRICS_TABLE_H
 

@@ -135,8 +135,8 @@ void sf_queue_park(struct sf_session *session, const uint8_t *bytes, size_t size
     sf_wheel_arm(session);
 }
 
-/* Has its turn. Its place still counts, or another shard would give it away before it queues again.
- */
+/* Has its turn. Its place still counts, or another shard would give it away before it queues
+ * again. */
 void sf_queue_begin_turn(struct sf_session *session)
 {
     struct sf_shard *shard = session->shard;

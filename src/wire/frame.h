@@ -3,8 +3,7 @@
  *
  * Pure and thread-safe. Decoders check every bound and never read past the length given; encoders
  * never write past the room given and return the number of bytes written, or 0 if it does not fit.
- * Integers on the wire are big-endian.
- */
+ * Integers on the wire are big-endian. */
 #ifndef SF_WIRE_FRAME_H
 #define SF_WIRE_FRAME_H
 

@@ -12,8 +12,7 @@
  *
  * Times ending in _ms without another word are Unix milliseconds of minting time; mono_ms is the
  * monotonic clock. One thread (the member's). The generator's word may be used by minters at the same
- * time.
- */
+ * time. */
 #ifndef SF_WORKER_RESERVATION_H
 #define SF_WORKER_RESERVATION_H
 

@@ -1,6 +1,5 @@
 /* worker/reservation_choose.h - which slot a claim tries, and how the slots of a datacenter are
- * counted. Pure: the list that was read goes in, nothing is kept. Any thread.
- */
+ * counted. Pure: the list that was read goes in, nothing is kept. Any thread. */
 #ifndef SF_WORKER_RESERVATION_CHOOSE_H
 #define SF_WORKER_RESERVATION_CHOOSE_H
 

@@ -1,7 +1,7 @@
 /* make_ids SEED COUNT FROM_MS [duplicate] A.ids B.ids C.runs: some COUNT IDs of 32 slots with a
  * density that changes at random from one in ten milliseconds to 4,096 in one, dealt to three
- * files; with `duplicate` one of them, chosen by the seed, is written a second time. Prints JSON.
- */
+ * files; with `duplicate` one of them, chosen by the seed, is written a second time. Prints
+ * JSON. */
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdint.h>

@@ -7,8 +7,7 @@
  * KIND ..." in their order: init | config | list | claim | watch | slot W | bind W | renew W |
  * release W | unclaim      [deadline_ms, default 5000, last] quit                          destroys
  * the handle, prints "destroyed MILLISECONDS", ends bind, renew and release use the last claim,
- * config and slot record that were seen. Opening: "opened" or "refused CODE TEXT".
- */
+ * config and slot record that were seen. Opening: "opened" or "refused CODE TEXT". */
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* Text that people type: numbers, addresses, times, layouts. What is accepted comes back the same.
- */
+/* Text that people type: numbers, addresses, times, layouts. What is accepted comes back the
+ * same. */
 #include "fuzz.h"
 
 #include <inttypes.h>

@@ -1,5 +1,5 @@
-/* Does under the filter what the argument says; prints what came of it. 77: there are no filters.
- */
+/* Does under the filter what the argument says; prints what came of it. 77: there are no
+ * filters. */
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>

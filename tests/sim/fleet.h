@@ -11,8 +11,7 @@
  *   store.c    the coordinator itself
  *   clients.c  callers with the client's policy, and the answers of workers
  *   faults.c   what goes wrong
- *   judge.c    what must be true
- */
+ *   judge.c    what must be true */
 #ifndef SF_SIM_FLEET_H
 #define SF_SIM_FLEET_H
 

@@ -4,8 +4,7 @@
  * The store applies a request in one step when its message arrives; how long messages take, whether
  * they arrive at all, and whether the answer comes back is the network's business (network.c). It
  * also keeps the book that the judge reads: who owned which slot from which timestamp on, as
- * applied, whatever the workers believe. One thread.
- */
+ * applied, whatever the workers believe. One thread. */
 #ifndef SF_SIM_STORE_H
 #define SF_SIM_STORE_H
 

@@ -1,6 +1,6 @@
 /* Runs a clock and writes what it sees, one JSON object per line and 50 ms, until standard input
- * ends. probe_clock POLL_MS WARN_MS MAX_MS REQUIRE_SYNC(0|1) COORDINATOR_OFFSET_MS(or -) SOURCE...
- */
+ * ends. probe_clock POLL_MS WARN_MS MAX_MS REQUIRE_SYNC(0|1) COORDINATOR_OFFSET_MS(or -)
+ * SOURCE... */
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>

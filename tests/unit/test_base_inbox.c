@@ -81,8 +81,8 @@ static void *post_all(void *arg)
     return NULL;
 }
 
-/* Sleeping on the descriptor alone must deliver every message, and keep the order of each poster.
- */
+/* Sleeping on the descriptor alone must deliver every message, and keep the order of each
+ * poster. */
 static void threads_lose_nothing(void **state)
 {
     (void)state;

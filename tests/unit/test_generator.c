@@ -1,5 +1,5 @@
-/* The generator: overflow, limit, borrowing, closing, moving, and closing under concurrent minting.
- */
+/* The generator: overflow, limit, borrowing, closing, moving, and closing under concurrent
+ * minting. */
 #include "unit/cmocka_all.h"
 
 #include <errno.h>

@@ -376,8 +376,8 @@ static void test_after_in_order_of_time(void **state)
     fixture_stop(&f);
 }
 
-/* A worker that cannot mint says so, and does not call AFTER too far ahead: another worker may do.
- */
+/* A worker that cannot mint says so, and does not call AFTER too far ahead: another worker may
+ * do. */
 static uint64_t no_epoch_yet(void *ctx, int64_t mono_ns)
 {
     (void)ctx;

@@ -2,8 +2,8 @@
  * there is gets handed out, and it is over when the demand is. */
 #include "unit/server_fixture.h"
 
-/* Few requests and fewer IDs: the server and the peers have little to do, also on a busy machine.
- */
+/* Few requests and fewer IDs: the server and the peers have little to do, also on a busy
+ * machine. */
 enum { PEERS = 4, REQUESTS = 20000, PART = 100, PART_MS = 10, MAX_WAIT_MS = 500 };
 /* Two IDs a millisecond; the peers ask for twenty times as many, 40 s' worth in all. */
 static const struct sf_layout narrow = {41, 10, 11, 1};

@@ -213,8 +213,8 @@ static void test_much(void **state)
     fixture_stop(&f);
 }
 
-/* A reader that comes late finds every byte: what the socket did not take is sent again as it was.
- */
+/* A reader that comes late finds every byte: what the socket did not take is sent again as it
+ * was. */
 static void test_late_reader(void **state)
 {
     const struct files *files = *state;

@@ -71,8 +71,8 @@ static void test_auth(void **state)
     unlink(path);
 }
 
-/* A name's limit holds over all its connections; reading the file again moves limits and revokes.
- */
+/* A name's limit holds over all its connections; reading the file again moves limits and
+ * revokes. */
 static void test_names(void **state)
 {
     struct fixture *f = *state;

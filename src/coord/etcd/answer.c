@@ -28,8 +28,8 @@ static bool has(const char *message, const char *part)
     return strcasestr(message, part) != NULL;
 }
 
-/* A client certificate with a common name, while users are on: the gateway refuses in plain text.
- */
+/* A client certificate with a common name, while users are on: the gateway refuses in plain
+ * text. */
 static bool names_certificate(const char *message)
 {
     return has(message, "CommonName of client");

@@ -4,8 +4,7 @@
  * Tolerates 3.4 ({"error","message","code"}), 3.5 and 3.6 ({"code","message","details"}, blanks
  * anywhere) and errors inside streams
  * ({"error":{"grpc_code","message"}}). 64-bit numbers may be strings or numbers; a member with the
- * value zero is absent.
- */
+ * value zero is absent. */
 #ifndef SF_COORD_ETCD_ANSWER_H
 #define SF_COORD_ETCD_ANSWER_H
 

@@ -5,8 +5,7 @@
  * Keys and values are text; the gateway wants them in base64. 64-bit numbers are sent as strings.
  * Pure; thread-safe. Builders return memory that the caller frees, never NULL (they abort when
  * memory is out). Source: etcd api/etcdserverpb/rpc.proto,
- * https://etcd.io/docs/v3.4/dev-guide/api_grpc_gateway/
- */
+ * https://etcd.io/docs/v3.4/dev-guide/api_grpc_gateway/ */
 #ifndef SF_COORD_ETCD_BODY_H
 #define SF_COORD_ETCD_BODY_H
 

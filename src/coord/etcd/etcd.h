@@ -9,8 +9,7 @@
  *
  * One thread per handle owns everything in this folder except what etcd.c guards by its lock. It
  * sleeps in curl_multi_poll; submit and destroy wake it with curl_multi_wakeup. Times ending in _ns
- * are monotonic.
- */
+ * are monotonic. */
 #ifndef SF_COORD_ETCD_ETCD_H
 #define SF_COORD_ETCD_ETCD_H
 

@@ -8,8 +8,7 @@
  * - it waits for a name lookup to end before it lets go of a request (CURLOPT_QUICK_EXIT ends
  * that);
  * - it takes proxies from the environment, and speaks HTTP/2 over TLS, where one stuck connection
- * would hold up everything.
- */
+ * would hold up everything. */
 #include "coord/etcd/http.h"
 
 #include <pthread.h>

@@ -50,8 +50,8 @@ struct sf_etcd_send {
     void *ctx;
 };
 
-/* Starts a request. done is called exactly once, later, from sf_etcd_http_turn, unless cancelled.
- */
+/* Starts a request. done is called exactly once, later, from sf_etcd_http_turn, unless
+ * cancelled. */
 struct sf_etcd_transfer *sf_etcd_http_send(struct sf_etcd *etcd, const struct sf_etcd_send *send);
 /* Ends it without a call of done. NULL is fine. */
 void sf_etcd_http_cancel(struct sf_etcd *etcd, struct sf_etcd_transfer *transfer);

@@ -10,8 +10,7 @@
  * datacenter
  *
  * Records that are there already (of an INIT that ended halfway) are kept, raised to the floor, and
- * never lowered.
- */
+ * never lowered. */
 #ifndef SF_COORD_ETCD_INIT_H
 #define SF_COORD_ETCD_INIT_H
 

@@ -14,8 +14,8 @@
  *    |_________|________|_______|
  *
  * down: waits for retry_ns. login: asks for a token (only with a username). open: makes a lease, or
- * keeps the one there is alive. up: requests are sent. renewing the token happens in up (relogin).
- */
+ * keeps the one there is alive. up: requests are sent. renewing the token happens in up
+ * (relogin). */
 enum sf_etcd_state { SF_ETCD_DOWN, SF_ETCD_LOGIN, SF_ETCD_OPEN, SF_ETCD_UP };
 
 struct sf_etcd_session {

@@ -182,8 +182,8 @@ static void send_poll(struct sf_etcd *etcd, struct sf_etcd_watch *watch)
                                                        .ctx = watch});
 }
 
-/* A stream that was asked for but never said that it is there is opened anew after the same time.
- */
+/* A stream that was asked for but never said that it is there is opened anew after the same
+ * time. */
 static void poll_due(struct sf_etcd *etcd, struct sf_etcd_watch *watch)
 {
     watch->poll_ns = sf_etcd_after_ms(etcd, POLL_MS);

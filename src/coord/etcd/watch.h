@@ -6,8 +6,7 @@
  * revision to resume from, and compaction cannot disturb. A stalled stream is invisible. But every
  * answer tells the store's revision: when that has moved past everything the stream has told, a
  * range that costs little (the newest revision and the number of keys below the datacenter) tells
- * whether it missed something.
- */
+ * whether it missed something. */
 #ifndef SF_COORD_ETCD_WATCH_H
 #define SF_COORD_ETCD_WATCH_H
 

@@ -1,8 +1,8 @@
 /* coord/etcd/write.h - CLAIM, UNCLAIM, BIND, RENEW and RELEASE: one transaction each, sent once.
  *
  * A transaction whose compares do not hold answers with its failure branch, which reads what was
- * compared in the same step: config, claim, slot, in this order. That tells which condition it was.
- */
+ * compared in the same step: config, claim, slot, in this order. That tells which condition it
+ * was. */
 #ifndef SF_COORD_ETCD_WRITE_H
 #define SF_COORD_ETCD_WRITE_H
 

@@ -15,8 +15,7 @@
  * One thread does the disk's work, a second watches the deadlines, so that a disk that hangs delays
  * no completion. A process that is stopped while it holds a datacenter's lock (milliseconds at a
  * time) makes the others' requests LOST until it goes on or dies, as a coordinator that is away
- * would.
- */
+ * would. */
 #ifndef SF_COORD_LOCAL_H
 #define SF_COORD_LOCAL_H
 

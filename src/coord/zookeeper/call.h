@@ -2,8 +2,7 @@
  *
  * The callbacks run on the library's completion thread; they only copy and post. Completions are
  * lost when a handle is closed while requests are under way, so every call stays on its link's list
- * from before it is sent until its answer has been taken or the link has been closed.
- */
+ * from before it is sent until its answer has been taken or the link has been closed. */
 #ifndef SF_COORD_ZOOKEEPER_CALL_H
 #define SF_COORD_ZOOKEEPER_CALL_H
 

@@ -3,8 +3,7 @@
  *
  * A job goes through phases; in a phase `total` calls are issued, at most SF_ZK_WINDOW at once, then
  * `then` is called. A job that is finished stays on the list until sf_zk_jobs_reap, so that whoever
- * finished it may still look at it. Backend thread only.
- */
+ * finished it may still look at it. Backend thread only. */
 #ifndef SF_COORD_ZOOKEEPER_JOB_H
 #define SF_COORD_ZOOKEEPER_JOB_H
 

@@ -2,8 +2,7 @@
  *
  * A record's version is (czxid, version) of the stat that came with its content: never of another
  * read. Requests of one session are answered in order and never show older states, so slots are
- * read before claims.
- */
+ * read before claims. */
 #ifndef SF_COORD_ZOOKEEPER_READ_H
 #define SF_COORD_ZOOKEEPER_READ_H
 

@@ -7,8 +7,7 @@
  *           expired, auth failed
  *
  * T is the session timeout. Dropping a link whose session was established is the end of that
- * session for us: SESSION_LOST. Backend thread only.
- */
+ * session for us: SESSION_LOST. Backend thread only. */
 #ifndef SF_COORD_ZOOKEEPER_SESSION_H
 #define SF_COORD_ZOOKEEPER_SESSION_H
 
@@ -39,8 +38,8 @@ void sf_zk_session_turn(struct sf_zk *z);
 /* When the next turn is due at the latest. */
 int64_t sf_zk_session_due_ns(const struct sf_zk *z);
 
-/* What a link told (SF_ZK_SESSION, SF_ZK_WATCHED); one of another link than the present is ignored.
- */
+/* What a link told (SF_ZK_SESSION, SF_ZK_WATCHED); one of another link than the present is
+ * ignored. */
 void sf_zk_session_note(struct sf_zk *z, const struct sf_zk_note *note);
 /* SF_ZK_RESOLVED; takes the addresses over. */
 void sf_zk_session_resolved(struct sf_zk *z, struct sf_zk_addresses *addresses);

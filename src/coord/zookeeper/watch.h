@@ -2,8 +2,7 @@
  *
  * On the directory of the claims: its names (a worker comes, or goes and leaves its slot) and its
  * own content, which BIND touches. Renewals of records are not watched: with n workers each would
- * wake n others. What a lost watch would hide, the poll (the same calls) shows.
- */
+ * wake n others. What a lost watch would hide, the poll (the same calls) shows. */
 #ifndef SF_COORD_ZOOKEEPER_WATCH_H
 #define SF_COORD_ZOOKEEPER_WATCH_H
 

@@ -3,8 +3,7 @@
  *
  * The conditions of a multi compare versions, but not incarnations (czxid): nothing in ZooKeeper
  * does. So BIND looks at both first, and every answer is compared afterwards; a record that was
- * deleted and made again is never reported as ours.
- */
+ * deleted and made again is never reported as ours. */
 #ifndef SF_COORD_ZOOKEEPER_WRITE_H
 #define SF_COORD_ZOOKEEPER_WRITE_H
 

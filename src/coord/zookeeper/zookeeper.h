@@ -11,8 +11,7 @@
  * The backend thread owns everything in this folder but what is marked. The library's callbacks
  * copy what they were given and post it; they decide nothing. A `link` is one library handle, so at
  * most one session; a `call` is one request of the library; a `job` is one request of the contract
- * and makes one or more calls.
- */
+ * and makes one or more calls. */
 #ifndef SF_COORD_ZOOKEEPER_ZOOKEEPER_H
 #define SF_COORD_ZOOKEEPER_ZOOKEEPER_H
 
