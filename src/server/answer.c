@@ -35,6 +35,7 @@ bool sf_answer_error(struct sf_session *session, uint8_t request_type, enum sf_w
     const uint8_t type = is_request ? request_type | SF_WIRE_RESPONSE : SF_WIRE_ERROR;
     shard->output_size +=
         (uint32_t)sf_wire_put_error(to, room, type, status, request_id, retry_after_ms, reason);
+    shard->work++;
     count_answer(session, request_type, status);
     return true;
 }
@@ -50,6 +51,7 @@ bool sf_answer_ok(struct sf_session *session, const struct sf_wire_header *heade
     if (size > 0)
         memcpy(to + SF_WIRE_HEADER_SIZE, body, size);
     shard->output_size += (uint32_t)(SF_WIRE_HEADER_SIZE + size);
+    shard->work += 1 + (unsigned)size / SF_WORK_BYTES;
     count_answer(session, header->type, SF_WIRE_OK);
     return true;
 }

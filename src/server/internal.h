@@ -13,6 +13,7 @@
  *      close       the end of a connection         sleep       how long the loop may sleep
  *      queue       who waits for a later millisecond
  *      session     one connection: its states      wheel       deadlines, coarse       partial   a NEXT that is half answered
+ *      info        the text of INFO
  *      mint        IDs      quota   rate limits    backlog     how long input lay in the socket      deadline   when something is due
  *      pool        buffers  list    rings          tls         TLS                                   limits     bounds
  *
@@ -24,6 +25,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "server/info.h"
 #include "server/session.h"
 #include "server/shard.h"
 
@@ -45,7 +47,12 @@ struct sf_server {
     char goaway_reason[200];
     int64_t goaway_end_ms; /* CLOCK_MONOTONIC */
 
+    pthread_mutex_t info_lock; /* guards info, for as long as a reference is taken */
+    struct sf_info *info;      /* the last one that was built; NULL before the start */
+
     /* Any thread. */
+    _Atomic uint32_t info_generation;
+    struct sf_bucket info_bucket; /* of builds */
     _Atomic uint32_t generation; /* of the settings */
     atomic_bool draining, stopping;
     _Atomic uint32_t shards_draining; /* the last one shuts the listener */

@@ -6,6 +6,11 @@
 
 /* Read from one connection in one turn: what a greedy one can get done before the others have theirs. */
 #define SF_READ_MAX 16384
+/* Where requests cost more than their bytes say, the turn ends when it has lasted for so long, measured whenever this much work
+ * was done (1: one answer, or 256 bytes of one). Plain NEXT is bounded by its bytes and by the IDs. */
+#define SF_TURN_NS    20000
+#define SF_TURN_WORK  8
+#define SF_WORK_BYTES 256
 /* A frame whose body is longer than any request's may be is answered from its header and skipped, never stored. */
 #define SF_BODY_KEPT_MAX  256
 #define SF_FRAME_KEPT_MAX (SF_WIRE_HEADER_SIZE + SF_BODY_KEPT_MAX)
@@ -51,6 +56,8 @@
 
 #define SF_WHEEL_SLOTS   1024
 #define SF_WHEEL_TICK_MS 16
-#define SF_INFO_MAX      (24 * 1024)
+
+#define SF_INFO_MAX    (24 * 1024)
+#define SF_INFO_BURST  10 /* times that it is built at once; then once a second */
 
 #endif

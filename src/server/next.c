@@ -312,6 +312,7 @@ static size_t serve_special(struct sf_session *session, const uint8_t *bytes, si
     struct sf_wire_next next;
     const char *reason;
     SF_ASSERT(sf_wire_scan(bytes, size, &header) == SF_WIRE_COMPLETE);
+    shard->work++;
     const size_t used = 4 + (size_t)header.length;
     if (sf_wire_get_next(&header, bytes + SF_WIRE_HEADER_SIZE, &next, &reason) != 0) {
         sf_metrics_add(shard->metrics, SF_METRIC_BAD_FRAMES,

@@ -5,7 +5,9 @@
 
 #include "base/assert.h"
 #include "base/bytes.h"
+#include "base/ticks.h"
 #include "server/answer.h"
+#include "server/info.h"
 #include "server/internal.h"
 #include "server/next.h"
 
@@ -45,11 +47,8 @@ static size_t serve_ping(struct sf_session *session, const struct request *reque
 
 static size_t serve_info(struct sf_session *session, const struct request *request)
 {
-    const struct sf_server_host *host = &session->shard->server->options.host;
-    char text[SF_INFO_MAX];
-    const size_t size = host->info(host->ctx, text, sizeof text);
-    SF_ASSERT(size <= sizeof text);
-    return used(request, sf_answer_ok(session, &request->header, text, size));
+    const struct sf_info *info = sf_info_get(session->shard);
+    return used(request, sf_answer_ok(session, &request->header, info->text, info->size));
 }
 
 static size_t serve_time(struct sf_session *session, const struct request *request)
@@ -81,6 +80,7 @@ static size_t serve_auth(struct sf_session *session, const struct request *reque
 {
     struct sf_tokens *tokens = session->shard->settings.tokens;
     _Static_assert(SF_TOKEN_MAX == SF_WIRE_TOKEN_MAX, "a token of the file fits AUTH");
+    session->shard->work += SF_TURN_WORK; /* all tokens are compared */
     struct sf_token *token = tokens != NULL
                                  ? sf_tokens_check(tokens, request->bytes + SF_WIRE_HEADER_SIZE,
                                                    request->header.length - SF_WIRE_LENGTH_MIN)
@@ -229,6 +229,18 @@ static size_t serve_front(struct sf_session *session, const uint8_t *bytes, size
     return SF_WIRE_HEADER_SIZE;
 }
 
+/* Whether the turn has lasted long enough; the clock is looked at only when there was work. */
+static bool is_spent(struct sf_shard *shard)
+{
+    if (shard->work < SF_TURN_WORK)
+        return false;
+    shard->work = 0;
+    const int64_t now_ns = sf_mono_ns();
+    if (shard->turn_end_ns == 0)
+        shard->turn_end_ns = now_ns + SF_TURN_NS;
+    return now_ns >= shard->turn_end_ns;
+}
+
 size_t sf_requests_serve(struct sf_session *session, const uint8_t *bytes, size_t size,
                          uint64_t id_budget)
 {
@@ -246,6 +258,10 @@ size_t sf_requests_serve(struct sf_session *session, const uint8_t *bytes, size_
         if (used == 0 && session->refuse_next == refuse_before)
             break;
         at += used;
+        if (is_spent(session->shard)) {
+            session->unfinished = at < size;
+            break;
+        }
     }
     return at;
 }

@@ -123,6 +123,7 @@ int sf_server_create(const struct sf_server_options *options, struct sf_server *
     server->listener = -1;
     take_layout(server);
     pthread_mutex_init(&server->lock, NULL);
+    pthread_mutex_init(&server->info_lock, NULL);
     sf_metrics_register(options->metrics, collect, server);
     rc = make_settings(server, options, &server->settings, err);
     atomic_store(&server->max_batch, server->settings.limits.max_batch);
@@ -152,6 +153,8 @@ int sf_server_start(struct sf_server *server, struct sf_error *err)
 {
     SF_ASSERT(!server->started);
     const unsigned count = server->shard_count;
+    if (sf_info_start(server) != 0)
+        return sf_error_set(err, -ENOMEM, "no memory for the text of INFO");
     for (unsigned i = 0; i < count; i++) {
         const int code =
             pthread_create(&server->shards[i]->thread, NULL, sf_shard_main, server->shards[i]);
@@ -251,6 +254,8 @@ void sf_server_destroy(struct sf_server *server)
         close(server->listener);
     sf_tokens_unref(server->settings.tokens);
     sf_tls_unref(server->settings.tls);
+    sf_info_unref(server->info);
+    pthread_mutex_destroy(&server->info_lock);
     pthread_mutex_destroy(&server->lock);
     free(server);
 }

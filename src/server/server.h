@@ -40,7 +40,8 @@ struct sf_server_host {
     uint64_t (*mint_now_ms)(void *ctx, int64_t mono_ns);
     /* Asked when every generator is closed or its reservation used up (exhausted says which). */
     void (*refusal)(void *ctx, bool exhausted, struct sf_server_refusal *ret);
-    /* The INFO object (JSON); returns its length, at most size. */
+    /* The INFO object (JSON); returns its length, at most size. Asked for at the start (on the control thread), then when a
+     * client asks, ten times at once at most and once a second in the long run. */
     size_t (*info)(void *ctx, char *to, size_t size);
     /* The TIME answer. Returns false when there is none to give (UNSUPPORTED). */
     bool (*time)(void *ctx, struct sf_wire_time *ret);

@@ -55,6 +55,7 @@ struct sf_session {
     bool hung_up; /* the peer has said that it ends, or the connection is broken */
     bool ending;  /* no more input is taken; close after the answers */
     uint8_t close_reason;
+    bool unfinished; /* its turn ended before all that was read was looked at */
     bool goaway_due, goaway_sent;
     bool needs_room; /* one that is idle has to go for it */
     uint8_t auth_tries;

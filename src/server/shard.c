@@ -103,6 +103,7 @@ void sf_shard_destroy(struct sf_shard *shard)
         close(shard->epoll);
     sf_tokens_unref(shard->settings.tokens);
     sf_tls_unref(shard->settings.tls);
+    sf_info_unref(shard->info);
     sf_pool_free(&shard->pool);
     free(shard);
 }

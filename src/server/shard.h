@@ -11,6 +11,7 @@
 #include "base/inbox.h"
 #include "base/random.h"
 #include "base/tokens.h"
+#include "server/info.h"
 #include "server/limits.h"
 #include "server/list.h"
 #include "server/pool.h"
@@ -65,7 +66,11 @@ struct sf_shard {
     /* Of this turn, added to the metrics at its end. */
     uint64_t bytes_in, bytes_out, ids;
     uint32_t answered[SF_REQUESTS];
-    /* Scratch of the session being served. */
+    struct sf_info *info; /* a reference; NULL until it is asked for */
+    uint32_t info_generation;
+    /* Of the session being served: its work since the clock was looked at, and when its turn ends (ns; 0: not known yet); scratch. */
+    unsigned work;
+    int64_t turn_end_ns;
     uint32_t output_size;
     uint8_t input[SF_INPUT_MAX];
     uint8_t output[SF_OUTPUT_MAX];

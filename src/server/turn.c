@@ -153,6 +153,11 @@ static void settle(struct sf_session *session, size_t used, size_t size)
         return;
     }
     session->wait_ns = 0;
+    if (session->unfinished && !session->ending) {
+        session->frame_ms = 0;
+        sf_session_make_ready(session);
+        return;
+    }
     if (session->ending || session->eof) {
         finish(session);
         return;
@@ -192,6 +197,9 @@ void sf_turn_run(struct sf_session *session, bool may_read)
         size = read_more(session, size);
     if (session->state == SF_CLOSED)
         return;
+    shard->work = 0;
+    shard->turn_end_ns = 0;
+    session->unfinished = false;
     size_t used = sf_requests_serve(session, shard->input, size, id_budget);
     if (session->goaway_due && session->state != SF_CLOSED && session->state != SF_STALLED)
         sf_goaway_send(session);

@@ -1,0 +1,75 @@
+/* The text of INFO: built as often as a bucket allows, sent as it is. */
+#include "server/info.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "server/internal.h"
+
+void sf_info_unref(struct sf_info *info)
+{
+    if (info != NULL && atomic_fetch_sub(&info->references, 1) == 1)
+        free(info);
+}
+
+static struct sf_info *build(const struct sf_server *server)
+{
+    const struct sf_server_host *host = &server->options.host;
+    char text[SF_INFO_MAX];
+    const size_t size = host->info(host->ctx, text, sizeof text);
+    SF_ASSERT(size <= sizeof text);
+    struct sf_info *info = malloc(sizeof *info + size);
+    if (info == NULL)
+        return NULL;
+    atomic_init(&info->references, 1);
+    info->size = size;
+    memcpy(info->text, text, size);
+    return info;
+}
+
+int sf_info_start(struct sf_server *server)
+{
+    sf_info_unref(server->info);
+    server->info = build(server);
+    return server->info != NULL ? 0 : -ENOMEM;
+}
+
+/* Everybody's text is this one from now on. */
+static void publish(struct sf_server *server, struct sf_info *info)
+{
+    pthread_mutex_lock(&server->info_lock);
+    struct sf_info *old = server->info;
+    server->info = info;
+    atomic_fetch_add_explicit(&server->info_generation, 1, memory_order_release);
+    pthread_mutex_unlock(&server->info_lock);
+    sf_info_unref(old);
+}
+
+static void take(struct sf_shard *shard)
+{
+    struct sf_server *server = shard->server;
+    struct sf_info *old = shard->info;
+    pthread_mutex_lock(&server->info_lock);
+    shard->info = server->info;
+    atomic_fetch_add(&shard->info->references, 1);
+    shard->info_generation = atomic_load(&server->info_generation);
+    pthread_mutex_unlock(&server->info_lock);
+    sf_info_unref(old);
+}
+
+const struct sf_info *sf_info_get(struct sf_shard *shard)
+{
+    struct sf_server *server = shard->server;
+    if (sf_bucket_take(&server->info_bucket, 1, SF_INFO_BURST, 1, shard->now_ns) == 0) {
+        struct sf_info *info = build(server);
+        if (info != NULL)
+            publish(server, info);
+    }
+    if (shard->info == NULL ||
+        shard->info_generation !=
+            atomic_load_explicit(&server->info_generation, memory_order_acquire))
+        take(shard);
+    return shard->info;
+}
