@@ -245,6 +245,7 @@ int sf_clock_start(struct sf_clock *clock, struct sf_error *err)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (rc != 0)
         return sf_error_set(err, -rc, "clock: no thread: %s", strerrordesc_np(rc));
+    (void)pthread_setname_np(clock->thread, "clock");
     clock->started = true;
     return 0;
 }

@@ -1,50 +1,54 @@
-/* Metrics that are looked up when scraped, and those that control counts. */
+/* A worker's metrics: counted as it happens, or looked up when somebody asks. */
+#include "daemon/collect.h"
+
+#include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
+#include "base/ticks.h"
 #include "build_info.h"
-#include "daemon/daemon.h"
+#include "daemon/health.h"
 
-void sf_collect_completion(struct sf_daemon *d, const struct sf_coord_completion *c)
+/* --- counted, on the member's thread --- */
+
+void sf_collect_answer(void *ctx, enum sf_coord_op op, enum sf_coord_outcome outcome,
+                       int64_t duration_ns)
 {
-    sf_metrics_add(d->block, SF_METRIC_COORDINATOR_OPERATIONS, sf_series_coord(c->op, c->outcome),
-                   1);
-    sf_metrics_observe(d->block, SF_METRIC_COORDINATOR_OPERATION, c->op, c->duration_ns, 1);
+    struct sf_daemon *d = ctx;
+    sf_metrics_add(d->block, SF_METRIC_COORDINATOR_OPERATIONS, sf_series_coord(op, outcome), 1);
+    sf_metrics_observe(d->block, SF_METRIC_COORDINATOR_OPERATION, op, duration_ns, 1);
 }
 
-static void add_since(struct sf_daemon *d, enum sf_metric metric, unsigned series, uint64_t now,
-                      uint64_t *told)
+void sf_collect_counts(void *ctx, const struct sf_member_counts *counts)
 {
-    if (now > *told)
-        sf_metrics_add(d->block, metric, series, now - *told);
-    *told = now;
+    struct sf_daemon *d = ctx;
+    const struct sf_member_counts *told = &d->told;
+    const struct {
+        enum sf_metric metric;
+        unsigned series;
+        uint64_t more;
+    } rows[] = {
+        {SF_METRIC_RESERVATION_RENEWALS, SF_RENEWAL_OK, counts->renewals_ok - told->renewals_ok},
+        {SF_METRIC_RESERVATION_RENEWALS, SF_RENEWAL_UNCERTAIN,
+         counts->renewals_uncertain - told->renewals_uncertain},
+        {SF_METRIC_RESERVATION_RENEWALS, SF_RENEWAL_LOST,
+         counts->renewals_lost - told->renewals_lost},
+        {SF_METRIC_CLAIMS, SF_CLAIM_OK, counts->slots_won - told->slots_won},
+        {SF_METRIC_CLAIMS, SF_CLAIM_TAKEN, counts->slots_taken - told->slots_taken},
+        {SF_METRIC_CLAIMS, SF_CLAIM_FULL, counts->looks_full - told->looks_full},
+        {SF_METRIC_CLAIMS, SF_CLAIM_FAILED, counts->claims_failed - told->claims_failed},
+        {SF_METRIC_COORDINATOR_SESSION_LOSSES, 0, counts->session_losses - told->session_losses},
+        {SF_METRIC_CLOCK_STEPS, SF_STEP_FORWARD,
+         counts->clock_steps_forward - told->clock_steps_forward},
+        {SF_METRIC_CLOCK_STEPS, SF_STEP_BACKWARD,
+         counts->clock_steps_backward - told->clock_steps_backward},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (rows[i].more > 0)
+            sf_metrics_add(d->block, rows[i].metric, rows[i].series, rows[i].more);
+    d->told = *counts;
 }
 
-void sf_collect_stats(struct sf_daemon *d, struct sf_hold *hold)
-{
-    const struct sf_reservation_stats *now = &hold->res.stats;
-    struct sf_reservation_stats *told = &hold->told;
-    add_since(d, SF_METRIC_RESERVATION_RENEWALS, SF_RENEWAL_OK, now->renewals_ok,
-              &told->renewals_ok);
-    add_since(d, SF_METRIC_RESERVATION_RENEWALS, SF_RENEWAL_UNCERTAIN, now->renewals_uncertain,
-              &told->renewals_uncertain);
-    add_since(d, SF_METRIC_RESERVATION_RENEWALS, SF_RENEWAL_LOST, now->renewals_lost,
-              &told->renewals_lost);
-    add_since(d, SF_METRIC_CLAIMS, SF_CLAIM_OK, now->bids_won, &told->bids_won);
-    add_since(d, SF_METRIC_CLAIMS, SF_CLAIM_TAKEN, now->bids_lost, &told->bids_lost);
-    add_since(d, SF_METRIC_CLAIMS, SF_CLAIM_FULL, now->bids_full, &told->bids_full);
-    add_since(d, SF_METRIC_CLAIMS, SF_CLAIM_FAILED, now->claims_failed, &told->claims_failed);
-}
-
-void sf_collect_clock_steps(struct sf_daemon *d)
-{
-    struct sf_clock_snapshot snapshot;
-    sf_clock_snapshot(d->clock, &snapshot);
-    add_since(d, SF_METRIC_CLOCK_STEPS, SF_STEP_FORWARD, snapshot.steps_forward,
-              &d->told_steps_forward);
-    add_since(d, SF_METRIC_CLOCK_STEPS, SF_STEP_BACKWARD, snapshot.steps_backward,
-              &d->told_steps_backward);
-}
+/* --- looked up --- */
 
 static void emit_labelled(struct sf_metrics_page *page, enum sf_metric metric, const char *key,
                           const char *value, double number)
@@ -57,25 +61,22 @@ static void emit_labelled(struct sf_metrics_page *page, enum sf_metric metric, c
 
 static void collect_worker(struct sf_daemon *d, struct sf_metrics_page *page)
 {
-    struct sf_shared *shared = &d->shared;
+    struct sf_member_snapshot member;
+    sf_member_snapshot(d->member, &member);
+    const enum sf_worker_state state = sf_health_state(d, &member);
     char labels[700], fleet[160], node[300], worker[24] = "", datacenter[24] = "";
-    pthread_mutex_lock(&shared->mutex);
-    const enum sf_worker_state state = shared->state;
-    const struct sf_census census = shared->census;
-    const bool connected = shared->connected, config_known = shared->config_known;
-    const struct sf_coord_config config = shared->config;
     int64_t left_ms = 0;
-    for (unsigned i = 0; i < d->hold_count; i++) {
-        if (!shared->holds[i].held)
+    for (unsigned i = 0; i < member.slot_count; i++) {
+        const struct sf_member_slot *slot = &member.slots[i];
+        if (!slot->held)
             continue;
-        if (!worker[0]) {
-            snprintf(worker, sizeof worker, "%llu", (unsigned long long)shared->holds[i].worker);
+        if (worker[0] == '\0') {
+            snprintf(worker, sizeof worker, "%" PRIu64, slot->worker);
             snprintf(datacenter, sizeof datacenter, "%u", d->config->fleet_datacenter);
         }
-        if (shared->holds[i].left_ms > left_ms)
-            left_ms = shared->holds[i].left_ms;
+        if (slot->left_ms > left_ms)
+            left_ms = slot->left_ms;
     }
-    pthread_mutex_unlock(&shared->mutex);
     sf_metrics_emit(page, SF_METRIC_BUILD_INFO,
                     "version=\"" SF_BUILD_VERSION "\",commit=\"" SF_BUILD_COMMIT "\"", 1);
     snprintf(labels, sizeof labels, "fleet=\"%s\",datacenter=\"%s\",worker=\"%s\",node=\"%s\"",
@@ -85,26 +86,27 @@ static void collect_worker(struct sf_daemon *d, struct sf_metrics_page *page)
     for (unsigned s = 0; s < SF_WORKER_STATES; s++)
         emit_labelled(page, SF_METRIC_STATE, "state", sf_worker_state_name(s), s == state);
     sf_metrics_emit(page, SF_METRIC_RESERVATION_REMAINING, "", (double)left_ms / 1e3);
-    sf_metrics_emit(page, SF_METRIC_COORDINATOR_CONNECTED, "", connected);
-    if (census.read_mono_ms >= 0) {
-        emit_labelled(page, SF_METRIC_SLOTS, "state", "free", census.free);
-        emit_labelled(page, SF_METRIC_SLOTS, "state", "held", census.held);
-        emit_labelled(page, SF_METRIC_SLOTS, "state", "quarantined", census.quarantined);
-        emit_labelled(page, SF_METRIC_SLOTS, "state", "broken", census.broken);
+    sf_metrics_emit(page, SF_METRIC_COORDINATOR_CONNECTED, "", member.connected);
+    if (member.census.read_mono_ms >= 0) {
+        emit_labelled(page, SF_METRIC_SLOTS, "state", "free", member.census.free);
+        emit_labelled(page, SF_METRIC_SLOTS, "state", "held", member.census.held);
+        emit_labelled(page, SF_METRIC_SLOTS, "state", "quarantined", member.census.quarantined);
+        emit_labelled(page, SF_METRIC_SLOTS, "state", "broken", member.census.broken);
     }
-    if (config_known)
-        sf_metrics_emit(
-            page, SF_METRIC_TIMESTAMP_BITS_EXHAUSTED, "",
-            ((double)config.epoch_ms + (double)sf_layout_max_timestamp(&config.layout)) / 1e3);
+    if (member.config_known)
+        sf_metrics_emit(page, SF_METRIC_TIMESTAMP_BITS_EXHAUSTED, "",
+                        ((double)member.config.epoch_ms +
+                         (double)sf_layout_max_timestamp(&member.config.layout)) /
+                            1e3);
 }
 
 static void collect_minting(struct sf_daemon *d, struct sf_metrics_page *page)
 {
     double ahead_s = 0;
-    const int64_t epoch_ms = atomic_load(&d->epoch_ms);
-    const int64_t now_ms = sf_control_mint_ms(d);
-    for (unsigned i = 0; i < d->hold_count && epoch_ms != INT64_MIN; i++) {
-        const struct sf_generator *gen = &d->holds[i].right->gen;
+    const int64_t epoch_ms = atomic_load(&d->time->epoch_ms);
+    const int64_t now_ms = sf_member_now_ms(d->member);
+    for (unsigned i = 0; i < d->generator_count && epoch_ms != INT64_MIN; i++) {
+        const struct sf_generator *gen = d->generators[i];
         const double ahead = (double)((int64_t)sf_generator_last_ms(gen) + epoch_ms - now_ms) / 1e3;
         if (ahead > ahead_s)
             ahead_s = ahead;
@@ -115,7 +117,7 @@ static void collect_minting(struct sf_daemon *d, struct sf_metrics_page *page)
 static void collect_clock(struct sf_daemon *d, struct sf_metrics_page *page)
 {
     struct sf_clock_snapshot snapshot;
-    sf_clock_snapshot(d->clock, &snapshot);
+    sf_member_clock(d->member, &snapshot);
     for (size_t i = 0; i < snapshot.source_count; i++) {
         const struct sf_clock_source *source = &snapshot.sources[i];
         emit_labelled(page, SF_METRIC_CLOCK_SOURCE_UP, "source", source->name, source->has_time);

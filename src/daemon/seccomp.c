@@ -1,3 +1,4 @@
+/* Which system calls the process may make from now on. */
 #include "daemon/seccomp.h"
 
 #include <errno.h>

@@ -36,7 +36,7 @@ struct sf_server {
     unsigned shard_count;
     struct sf_shard *shards[SF_SERVER_THREADS_MAX];
     bool started;
-    /* Written once by control, before minting time is given. */
+    /* Written once by whoever makes the layout known, before minting time is given. */
     _Atomic uint8_t sequence_bits;
     _Atomic uint64_t max_ahead_ms;
     _Atomic uint32_t max_batch; /* the effective one, for who asks without the lock */

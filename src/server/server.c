@@ -216,6 +216,8 @@ int sf_server_reload(struct sf_server *server, const struct sf_server_options *o
     if (rc != 0)
         return rc;
     pthread_mutex_lock(&server->lock);
+    /* Another thread may have made the layout known meanwhile. */
+    settings.limits.max_batch = sf_mint_max_batch(options->limits.max_batch, server->sequence_bits);
     const struct sf_settings old = server->settings;
     if (settings.tokens != NULL)
         sf_tokens_inherit(settings.tokens, old.tokens);

@@ -5,9 +5,10 @@
  * must say when it may not comes from struct sf_server_host. Shards share nothing but the
  * generators and the worker-wide limits; no locks and no allocation per request.
  *
- * Threads: create/start/drain/stop/destroy and set_* from the control thread. host callbacks run on
- * shard threads, must not block, and must be safe to call from several of them. Metrics cells are
- * written by shards and summed by whoever scrapes (metrics/metrics.h).
+ * Threads: create/start/drain/stop/destroy and set_* by one thread; layout_known by any one thread
+ * before destroy. host callbacks run on shard threads, must not block, and must be safe to call from
+ * several of them. Metrics cells are written by shards and summed by whoever scrapes
+ * (metrics/metrics.h).
  */
 #ifndef SF_SERVER_SERVER_H
 #define SF_SERVER_SERVER_H

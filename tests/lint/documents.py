@@ -3,7 +3,7 @@ import re
 
 from source import line_of
 
-LOG_CALL = re.compile(r"\b(?:sf_log_write|sf_log_limited|write_line|sf_res_log|sf_shared_event)\s*\(")
+LOG_CALL = re.compile(r"\b(?:sf_log_write|sf_log_limited|write_line|sf_res_log|sf_shared_event|sf_member_tell)\s*\(")
 
 
 def arguments_at(text, begin):

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """What a worker does when its clock is wrong: under load, with servers and steps that the test controls."""
+import ctypes
 import json
 import os
 import pathlib
@@ -46,6 +47,27 @@ class Minter(threading.Thread):
         self.stopping.set()
         self.join(20)
         return self.ids
+
+
+class StoppedThread:
+    """One thread of a process held by ptrace, while the others run on. For the thread that makes it."""
+    SEIZE, INTERRUPT, DETACH, WALL = 0x4206, 0x4207, 17, 0x40000000
+
+    def __init__(self, pid, name):
+        tasks = pathlib.Path(f"/proc/{pid}/task")
+        self.tid = next(int(task.name) for task in tasks.iterdir() if (task / "comm").read_text().strip() == name)
+        self.ptrace = ctypes.CDLL(None, use_errno=True).ptrace
+        self.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+        self.request(self.SEIZE)
+        self.request(self.INTERRUPT)
+        os.waitpid(self.tid, self.WALL)
+
+    def request(self, what):
+        if self.ptrace(what, self.tid, None, None) != 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+    def let_go(self):
+        self.request(self.DETACH)
 
 
 class ClockWorker(unittest.TestCase):
@@ -98,6 +120,33 @@ class ClockWorker(unittest.TestCase):
         self.wait_for_ids(minter)
         self.assert_ascending(minter.end())
         self.assertEqual(set(minter.statuses) - {sf.CLOCK, sf.NOT_READY}, set())
+
+    def test_a_clock_thread_that_stands_still_is_noticed(self):
+        worker = self.fleet.worker().start()
+        livez = f"http://127.0.0.1:{worker.admin}/livez"
+        self.assertEqual(sf.http(livez), (200, "ok\n"))
+        minter = Minter(worker.port)
+        self.wait_for_ids(minter)
+        fence = worker.status()["fence"]
+        try:
+            stopped = StoppedThread(worker.process.pid, "clock")
+        except PermissionError as error:
+            self.skipTest(f"ptrace is not allowed: {error}")
+        try:
+            sf.wait_until(lambda: sf.http(livez)[0] == 503, "the stall in /livez")
+            self.assertRegex(sf.http(livez)[1], r"^clock: has not turned for \d+ ms\n$")
+            worker.wait_not_ready()
+            self.assertRegex(worker.readyz()[1], r"clock failed: its thread has not turned for \d+ ms")
+            self.assertEqual(worker.status()["clock"]["verdict"], "bad")
+            self.wait_released(fence)
+            self.assertIn("clock.stalled", worker.log())
+        finally:
+            stopped.let_go()
+        worker.wait_ready()
+        self.assertEqual(sf.http(livez), (200, "ok\n"))
+        self.assertIn("clock.turns", worker.log())
+        self.wait_for_ids(minter)
+        self.assert_ascending(minter.end())
 
     def test_time_brackets_true_time(self):
         fake = FakeNtp(offset=0.05)

@@ -1,0 +1,15 @@
+/* daemon/server_host.h - what the data port is told: its options, and what it asks for while it
+ * serves. */
+#ifndef SF_DAEMON_SERVER_HOST_H
+#define SF_DAEMON_SERVER_HOST_H
+
+#include "daemon/daemon.h"
+
+/* config: the one of the start, or one that was read again. Strings stay the config's. */
+void sf_server_host_options(struct sf_daemon *d, const struct sf_config *config,
+                            struct sf_server_options *ret);
+
+/* Why nothing can be minted just now, in the words of the data port. Any thread. */
+void sf_server_host_refusal(void *daemon, bool exhausted, struct sf_server_refusal *ret);
+
+#endif

@@ -1,0 +1,45 @@
+/* member/loop_state.h - what the member's thread works on: which thread may touch what. Only for the
+ * files of the member; no function. */
+#ifndef SF_MEMBER_LOOP_STATE_H
+#define SF_MEMBER_LOOP_STATE_H
+
+#include <stdatomic.h>
+
+#include "base/inbox.h"
+#include "clock/clock.h"
+#include "coord/coord.h"
+#include "member/hold.h"
+#include "member/options.h"
+#include "member/shared.h"
+#include "member/stall.h"
+#include "member/time.h"
+
+struct sf_loop {
+    /* Set before the thread runs, constant then. */
+    struct sf_log *log;
+    struct sf_member_host host;
+    struct sf_inbox *inbox; /* the coordinator's events */
+    struct sf_clock *clock;
+    struct sf_coord *coord;
+    int64_t stall_ms, leave_ms;
+    unsigned hold_count;
+
+    /* The loop's own, but for holds[].right->gen (any thread). */
+    struct sf_hold holds[SF_MEMBER_SLOTS_MAX];
+    bool leaving, ending_told;
+    bool connected_once, was_ready;
+    bool coord_time_known; /* the coordinator's clock: the latest it can be */
+    int64_t coord_high_ms, coord_error_ms, coord_mono_ms;
+    uint64_t session_losses;
+    struct sf_stall clock_stall;
+    int64_t clock_stalled_ms; /* 0: less than stall_ms */
+    struct sf_log_limiter disconnected_limiter;
+
+    /* Any thread. */
+    _Atomic bool clock_changed, stop;
+    _Atomic int64_t leave_mono_ms; /* asked to have left by then; 0: not asked */
+    struct sf_member_time time;
+    struct sf_shared shared;
+};
+
+#endif
