@@ -166,13 +166,13 @@ BUGS = {
     ]),
     'open-start': ('rule 3', 'the owner\'s start is not looked at', [
         (GEN,
-         'word = word + 1 > last_word ? word + 1 : last_word;',
-         'word = word + 1;'),
+         '    if (word < last_word)\n        word = last_word;\n',
+         '    (void)last_word;\n'),
     ]),
     'open-below-word': ('rule 4', 'a new slot may start below the last ID', [
         (GEN,
-         'word = word + 1 > last_word ? word + 1 : last_word;',
-         'word = last_word;'),
+         '    if (word < last_word)\n        word = last_word;\n',
+         '    word = last_word;\n'),
     ]),
     'orphan-writes': ('rule 2', 'an orphan goes on renewing with the version it finds', [
         (MOVES,
@@ -258,8 +258,8 @@ BUGS = {
     ]),
     'move-below-last': ('rule 4', 'another slot may start below the last ID, and opening does not look', [
         (GEN,
-         'word = word + 1 > last_word ? word + 1 : last_word;',
-         'word = last_word;'),
+         '    if (word < last_word)\n        word = last_word;\n',
+         '    word = last_word;\n'),
         (MOVES,
          '    if (res->minted_once && start_ms < sf_res_last_ms(res) + 1)\n'
          '        start_ms = sf_res_last_ms(res) + 1;\n',
