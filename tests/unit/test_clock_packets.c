@@ -454,8 +454,6 @@ static void test_names(void **state)
     assert_string_equal(sf_chrony_state_name(5), "selectable");
     assert_string_equal(sf_chrony_state_name(6), "unknown");
     assert_string_equal(sf_chrony_verdict_name(SF_CHRONY_VERDICTS), "unknown");
-    assert_string_equal(sf_clock_kind_name(SF_CLOCK_COORDINATOR), "coordinator");
-    assert_string_equal(sf_clock_kind_name((enum sf_clock_kind)5), "unknown");
     assert_string_equal(sf_reading_status_name(SF_READING_UNSYNCED), "unsynced");
     assert_string_equal(sf_reading_status_name((enum sf_reading_status)5), "unknown");
 }
