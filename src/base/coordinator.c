@@ -1,4 +1,4 @@
-/* base/coordinator.c - the list of URL schemes and the default coordinator. */
+/* base/coordinator.c - how a URL is known by its scheme, and the default coordinator. */
 #include "base/coordinator.h"
 
 #include <errno.h>
@@ -8,9 +8,9 @@
 #include "base/assert.h"
 
 static const struct sf_coordinator_scheme schemes[] = {
-    {"local://", SF_COORDINATOR_LOCAL, false},  {"zk://", SF_COORDINATOR_ZOOKEEPER, false},
-    {"zks://", SF_COORDINATOR_ZOOKEEPER, true}, {"etcd://", SF_COORDINATOR_ETCD, false},
-    {"etcds://", SF_COORDINATOR_ETCD, true},
+#define ROW(prefix, kind, name, tls) {prefix, kind, name, tls},
+    SF_COORDINATOR_SCHEMES(ROW)
+#undef ROW
 };
 
 bool sf_fleet_name_ok(const char *name)
@@ -22,9 +22,12 @@ bool sf_fleet_name_ok(const char *name)
 
 const char *sf_coordinator_kind_name(enum sf_coordinator_kind kind)
 {
-    static const char *const names[SF_COORDINATOR_KINDS] = {"local", "ZooKeeper", "etcd"};
-    SF_ASSERT((unsigned)kind < SF_COORDINATOR_KINDS);
-    return names[kind];
+    size_t i = 0;
+    while (schemes[i].kind != kind) {
+        i++;
+        SF_ASSERT(i < sizeof schemes / sizeof *schemes);
+    }
+    return schemes[i].kind_name;
 }
 
 const struct sf_coordinator_scheme *sf_coordinator_scheme(const char *url, const char **ret_rest)

@@ -23,12 +23,23 @@ bool sf_fleet_name_ok(const char *name);
     "local:///DIR, zk://HOST:PORT,...[/CHROOT], etcd://HOST:PORT,..., or with TLS zks://... or "   \
     "etcds://..."
 
+/* Those of them that talk TLS, as the end of "begins with ...". */
+#define SF_COORDINATOR_TLS_FORMS "zks:// or etcds://"
+
 enum sf_coordinator_kind {
     SF_COORDINATOR_LOCAL, /* a directory of this machine */
     SF_COORDINATOR_ZOOKEEPER,
     SF_COORDINATOR_ETCD,
     SF_COORDINATOR_KINDS
 };
+
+/* Every scheme: X(prefix, kind, the kind's name for people, whether it talks TLS). */
+#define SF_COORDINATOR_SCHEMES(X)                                                                  \
+    X("local://", SF_COORDINATOR_LOCAL, "local", false)                                            \
+    X("zk://", SF_COORDINATOR_ZOOKEEPER, "ZooKeeper", false)                                       \
+    X("zks://", SF_COORDINATOR_ZOOKEEPER, "ZooKeeper", true)                                       \
+    X("etcd://", SF_COORDINATOR_ETCD, "etcd", false)                                               \
+    X("etcds://", SF_COORDINATOR_ETCD, "etcd", true)
 
 /* "local", "ZooKeeper", "etcd": for people. */
 const char *sf_coordinator_kind_name(enum sf_coordinator_kind kind);
@@ -37,6 +48,7 @@ const char *sf_coordinator_kind_name(enum sf_coordinator_kind kind);
 struct sf_coordinator_scheme {
     const char *prefix; /* "zk://" */
     enum sf_coordinator_kind kind;
+    const char *kind_name;
     bool tls;
 };
 

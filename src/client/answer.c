@@ -1,3 +1,6 @@
+/* client/answer.c - what becomes of each answer: IDs are checked and kept, a refusal says when to ask
+ * again, INFO tells who the server is. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,9 +84,8 @@ static const char *on_ids(struct sf_engine *engine, struct sf_conn *conn,
         if (call != NULL) {
             call->in_flight--;
             (void)snprintf(call->reply.detail, sizeof call->reply.detail,
-                           "ID %llu came after ID %llu",
-                           (unsigned long long)sf_wire_run_at(body, 0).first,
-                           (unsigned long long)(before > pending->floor ? before : pending->floor));
+                           "ID %" PRIu64 " came after ID %" PRIu64, sf_wire_run_at(body, 0).first,
+                           (before > pending->floor ? before : pending->floor));
             sf_engine_finish(engine, call, SF_CLIENT_ORDER);
         }
         return "IDs repeated or went back";

@@ -1,5 +1,6 @@
 /* The loop of an engine, its timers, and what becomes of it in a child after fork. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -141,7 +142,7 @@ static void conn_timer(struct sf_engine *engine, struct sf_conn *conn)
                                  : SILENCE_MIN_NS;
         const int64_t due = sf_conn_pending_at(conn, 0)->sent_ns + most;
         if (engine->now_ns >= due)
-            sf_conn_close(conn, "silent for %lld ms", (long long)(most / SF_NS_PER_MS));
+            sf_conn_close(conn, "silent for %" PRId64 " ms", most / SF_NS_PER_MS);
         else
             sf_engine_want_timer(engine, due);
     }

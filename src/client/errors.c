@@ -1,3 +1,4 @@
+/* client/errors.c - names and sentences of the errors of a call. */
 #include <snowfleet/client.h>
 
 static const struct {

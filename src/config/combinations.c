@@ -13,9 +13,9 @@
       PAIR(coordinator_tls_cert, coordinator_tls_key),                                             \
       "a certificate needs its key, and a key needs its certificate")                              \
     R("fleet.coordinator", "coordinator.tls_ca", c->coordinator_tls_ca != NULL && !has_tls(c),     \
-      "TLS needs a URL that begins with zks:// or etcds://")                                       \
+      "TLS needs a URL that begins with " SF_COORDINATOR_TLS_FORMS)                                \
     R("fleet.coordinator", "coordinator.tls_cert", c->coordinator_tls_cert != NULL && !has_tls(c), \
-      "TLS needs a URL that begins with zks:// or etcds://")                                       \
+      "TLS needs a URL that begins with " SF_COORDINATOR_TLS_FORMS)                                \
     R("coordinator.username", "coordinator.password_file",                                         \
       PAIR(coordinator_username, coordinator_password_file),                                       \
       "a user needs a password, and a password needs its user")                                    \

@@ -117,7 +117,7 @@ def check_log_events(tree):
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 # A file or folder of the tree, written in a page as `path` or `path argument`.
-PATH = re.compile(r"`((?:src|include|tests|docs|cmake|scripts|helm|dashboards|docker|packaging|examples)/[\w./-]*\w)(?![\w/]*[*<{])")
+PATH = re.compile(r"`((?:src|include|tests|docs|cmake|scripts|helm|dashboards|docker|packaging|examples)/[\w./-]*\w)(?![\w./-]*[*<{])")
 
 
 def pages(tree):
