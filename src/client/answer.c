@@ -85,7 +85,7 @@ static const char *on_ids(struct sf_engine *engine, struct sf_conn *conn,
             call->in_flight--;
             (void)snprintf(call->reply.detail, sizeof call->reply.detail,
                            "ID %" PRIu64 " came after ID %" PRIu64, sf_wire_run_at(body, 0).first,
-                           (before > pending->floor ? before : pending->floor));
+                           before > pending->floor ? before : pending->floor);
             sf_engine_finish(engine, call, SF_CLIENT_ORDER);
         }
         return "IDs repeated or went back";

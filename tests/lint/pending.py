@@ -10,7 +10,6 @@ PENDING = {
     "pointer": [],
     "local": [],
     "size": [
-        "tests/unit/test_server_fair.c",
         "tests/unit/test_reservation_hold.c",
     ],
 }
