@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "coord/records.h"
 
 void sf_census_take(const struct sf_coord_slot *slots, size_t slot_count,
@@ -29,7 +30,7 @@ void sf_census_take(const struct sf_coord_slot *slots, size_t slot_count,
                 census.earliest_free_ms = slot->reserved_until_ms;
             break;
         case SF_SLOT_STATES:
-            break;
+            SF_ASSERT(!"a slot's state");
         }
     }
     *ret = census;

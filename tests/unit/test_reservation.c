@@ -453,6 +453,29 @@ static void notices_for_others_change_nothing(void **state)
     assert_string_equal(m->ops, "");
 }
 
+/* Somebody changed the passwords: neither the slot nor the bid is given up for that. */
+static void a_record_that_may_not_be_read_is_asked_for_again(void **state)
+{
+    (void)state;
+    struct machine *m = new_machine(0);
+    forge_next(m, SF_COORD_BIND, SF_COORD_UNKNOWN, SF_COORD_UNREACHABLE);
+    forge_next(m, SF_COORD_READ_SLOT, SF_COORD_REFUSED, SF_COORD_AUTH);
+    start_machine(m, NULL);
+    assert_string_equal(m->ops, "read_config claim list bind ");
+    run(3000);
+    assert_said(m, "coordinator.failed: read_slot refused: forged");
+    assert_silent(m, "bid.dropped");
+    assert_state(m, SF_WORKER_READY);
+    assert_int_equal(m->res.hold.worker, 0);
+    forge_next(m, SF_COORD_RENEW, SF_COORD_UNKNOWN, SF_COORD_UNREACHABLE);
+    forge_next(m, SF_COORD_READ_SLOT, SF_COORD_REFUSED, SF_COORD_AUTH);
+    run(WINDOW_MS / 2);
+    assert_state(m, SF_WORKER_READY);
+    assert_int_equal(m->res.hold.worker, 0);
+    assert_int_equal(m->forged_count, 0);
+    assert_silent(m, "slot.lost");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -484,6 +507,7 @@ int main(void)
         scenario(many_claimants_take_one_slot_each),
         scenario_empty(a_fleet_past_its_layout_is_refused),
         scenario(notices_for_others_change_nothing),
+        scenario(a_record_that_may_not_be_read_is_asked_for_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
