@@ -38,6 +38,19 @@ int64_t sf_bucket_take(struct sf_bucket *bucket, uint64_t rate_per_s, uint64_t b
     }
 }
 
+void sf_bucket_drain(struct sf_bucket *bucket, uint64_t rate_per_s, uint64_t burst, int64_t now_ns)
+{
+    if (rate_per_s > 0)
+        atomic_store_explicit(&bucket->full_at,
+                              now_ns * UNIT + cost_of(rate_per_s, burst == 0 ? rate_per_s : burst),
+                              memory_order_relaxed);
+}
+
+bool sf_bucket_is_full(const struct sf_bucket *bucket, int64_t now_ns)
+{
+    return atomic_load_explicit(&bucket->full_at, memory_order_relaxed) <= now_ns * UNIT;
+}
+
 void sf_bucket_give_back(struct sf_bucket *bucket, uint64_t rate_per_s, uint32_t n)
 {
     if (rate_per_s > 0)

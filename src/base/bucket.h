@@ -24,6 +24,12 @@ struct sf_bucket {
 int64_t sf_bucket_take(struct sf_bucket *bucket, uint64_t rate_per_s, uint64_t burst, uint32_t n,
                        int64_t now_ns);
 
+/* Empties the bucket: what it holds from now on has come since. */
+void sf_bucket_drain(struct sf_bucket *bucket, uint64_t rate_per_s, uint64_t burst, int64_t now_ns);
+
+/* Whether nothing is missing in it, whatever its rate and burst are. */
+bool sf_bucket_is_full(const struct sf_bucket *bucket, int64_t now_ns);
+
 /* Puts n tokens back that were taken and not used. */
 void sf_bucket_give_back(struct sf_bucket *bucket, uint64_t rate_per_s, uint32_t n);
 

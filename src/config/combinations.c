@@ -41,6 +41,8 @@
       "they are the same address")                                                                 \
     R("limit.connection_burst", "limit.connection_ids_per_s",                                      \
       c->limit_connection_burst > 0 && c->limit_connection_ids_per_s == 0, "a burst needs a rate") \
+    R("limit.address_burst", "limit.address_ids_per_s",                                            \
+      c->limit_address_burst > 0 && c->limit_address_ids_per_s == 0, "a burst needs a rate")       \
     R("limit.worker_burst", "limit.worker_ids_per_s",                                              \
       c->limit_worker_burst > 0 && c->limit_worker_ids_per_s == 0, "a burst needs a rate")         \
     R("clock.warn_offset_ms", "clock.max_offset_ms",                                               \

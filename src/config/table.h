@@ -118,6 +118,10 @@
       .help = "Token bucket of each connection; 0: none.")                                                            \
     X(U64, limit, connection_burst, .max = SF_OPTION_IDS_PER_S_MAX, .fallback = "0", .reloaded = true,                \
       .help = "Size of that bucket; 0: one second's worth.")                                                          \
+    X(U64, limit, address_ids_per_s, .max = SF_OPTION_IDS_PER_S_MAX, .fallback = "0", .reloaded = true,               \
+      .help = "Token bucket of each address (IPv6: /64) that clients connect from; 0: none.")                         \
+    X(U64, limit, address_burst, .max = SF_OPTION_IDS_PER_S_MAX, .fallback = "0", .reloaded = true,                   \
+      .help = "Size of that bucket; 0: one second's worth.")                                                          \
     X(U64, limit, worker_ids_per_s, .max = SF_OPTION_IDS_PER_S_MAX, .fallback = "0", .reloaded = true,                \
       .help = "Token bucket of the whole worker; 0: none.")                                                           \
     X(U64, limit, worker_burst, .max = SF_OPTION_IDS_PER_S_MAX, .fallback = "0", .reloaded = true,                    \

@@ -72,6 +72,8 @@ void sf_server_host_options(struct sf_daemon *d, const struct sf_config *config,
         .max_connection_age_ms = config->listen_max_connection_age_ms,
         .connection_ids_per_s = config->limit_connection_ids_per_s,
         .connection_burst = config->limit_connection_burst,
+        .address_ids_per_s = config->limit_address_ids_per_s,
+        .address_burst = config->limit_address_burst,
         .worker_ids_per_s = config->limit_worker_ids_per_s,
         .worker_burst = config->limit_worker_burst,
     };

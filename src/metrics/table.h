@@ -34,7 +34,7 @@ enum sf_metric_type { SF_METRIC_COUNTER, SF_METRIC_GAUGE, SF_METRIC_HISTOGRAM };
 #define SF_LABELS_CONN_CLOSED(X) X(PEER, "peer") X(PROTOCOL, "protocol") X(IDLE, "idle") X(FRAME_TIMEOUT, "frame_timeout") \
     X(WRITE_TIMEOUT, "write_timeout") X(AGE, "age") X(DRAIN, "drain") X(ERROR, "error") X(STOP, "stop") \
     X(EVICTED, "evicted")
-#define SF_LABELS_RATE_SCOPE(X) X(CONNECTION, "connection") X(WORKER, "worker") X(NAME, "name")
+#define SF_LABELS_RATE_SCOPE(X) X(CONNECTION, "connection") X(WORKER, "worker") X(NAME, "name") X(ADDRESS, "address")
 #define SF_LABELS_OVERLOAD(X) X(QUEUE, "queue") X(WAIT, "wait") X(CONNECTIONS, "connections")
 #define SF_LABELS_BAD_FRAME(X) X(LENGTH, "length") X(VERSION, "version") X(TYPE, "type") X(FLAGS, "flags") X(BODY, "body")
 

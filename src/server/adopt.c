@@ -40,14 +40,18 @@ static bool begin_tls(struct sf_shard *shard, struct sf_session *session)
 
 void sf_adopt(struct sf_shard *shard, struct sf_session *session)
 {
+    const struct sf_server_limits *limits = &shard->settings.limits;
     session->shard = shard;
+    /* What it brings is nothing: or who connects again would have a burst each time. */
+    sf_bucket_drain(&session->bucket, limits->connection_ids_per_s, limits->connection_burst,
+                    shard->now_ns);
     sf_session_touch(session);
     if (session->needs_room && !sf_goaway_evict(shard)) {
         sf_adopt_refuse(shard, session->fd);
         sf_session_close(session, SF_CONN_CLOSED_ERROR);
         return;
     }
-    const int64_t age = shard->settings.limits.max_connection_age_ms;
+    const int64_t age = limits->max_connection_age_ms;
     if (age > 0) /* 90 to 110 % */
         session->age_ms = shard->now_ms + age - age / 10 +
                           (int64_t)sf_prng_below(&shard->prng, (uint64_t)(age / 5 + 1));

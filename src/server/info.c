@@ -2,6 +2,8 @@
 #include "server/info.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +16,35 @@ void sf_info_unref(struct sf_info *info)
         free(info);
 }
 
+/* Quotes within a text are escaped, so this can only be the member. */
+static void find_max_batch(struct sf_info *info)
+{
+    static const char member[] = "\"max_batch\":";
+    const char *found = memmem(info->text, info->size, member, sizeof member - 1);
+    if (found == NULL)
+        return;
+    info->number_at = (size_t)(found - info->text) + sizeof member - 1;
+    uint64_t value = 0;
+    size_t at = info->number_at;
+    for (; at < info->size && info->text[at] >= '0' && info->text[at] <= '9'; at++)
+        value = value * 10 + (uint64_t)(info->text[at] - '0');
+    SF_ASSERT(value <= SF_WIRE_COUNT_MAX);
+    info->max_batch = (uint32_t)value;
+    info->number_size = at - info->number_at;
+}
+
+size_t sf_info_lower(const struct sf_info *info, uint32_t max_batch, char *to)
+{
+    const size_t behind = info->number_at + info->number_size;
+    SF_ASSERT(max_batch < info->max_batch && info->number_size > 0);
+    memcpy(to, info->text, info->number_at);
+    const int written =
+        snprintf(to + info->number_at, info->number_size + 1, "%" PRIu32, max_batch);
+    const size_t at = info->number_at + (size_t)written;
+    memcpy(to + at, info->text + behind, info->size - behind);
+    return at + info->size - behind;
+}
+
 static struct sf_info *build(const struct sf_server *server)
 {
     const struct sf_server_host *host = &server->options.host;
@@ -23,9 +54,10 @@ static struct sf_info *build(const struct sf_server *server)
     struct sf_info *info = malloc(sizeof *info + size);
     if (info == NULL)
         return NULL;
+    *info = (struct sf_info){.size = size};
     atomic_init(&info->references, 1);
-    info->size = size;
     memcpy(info->text, text, size);
+    find_max_batch(info);
     return info;
 }
 

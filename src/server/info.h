@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct sf_shard;
 struct sf_server;
@@ -12,6 +13,8 @@ struct sf_server;
 struct sf_info {
     atomic_uint references;
     size_t size;
+    uint32_t max_batch;            /* the value of its member, which stands at these bytes; */
+    size_t number_at, number_size; /* size 0: there is none */
     char text[];
 };
 
@@ -20,6 +23,8 @@ int sf_info_start(struct sf_server *server);
 /* The text as it was a second ago or later (older only while memory is out), borrowed until the next call for this shard. The shard's
  * thread. */
 const struct sf_info *sf_info_get(struct sf_shard *shard);
+/* Writes the text with a smaller max_batch; `to` has SF_INFO_MAX bytes. Returns the size. */
+size_t sf_info_lower(const struct sf_info *info, uint32_t max_batch, char *to);
 /* Gives a reference back; NULL is fine. Any thread. */
 void sf_info_unref(struct sf_info *info);
 

@@ -13,7 +13,7 @@
  *      close       the end of a connection         sleep       how long the loop may sleep
  *      queue       who waits for a later millisecond
  *      session     one connection: its states      wheel       deadlines, coarse       partial   a NEXT that is half answered
- *      info        the text of INFO
+ *      info        the text of INFO                address     what is counted for a peer's address
  *      mint        IDs      quota   rate limits    backlog     how long input lay in the socket      deadline   when something is due
  *      pool        buffers  list    rings          tls         TLS                                   limits     bounds
  *
@@ -25,6 +25,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "server/address.h"
 #include "server/info.h"
 #include "server/session.h"
 #include "server/shard.h"
@@ -49,6 +50,8 @@ struct sf_server {
 
     pthread_mutex_t info_lock; /* guards info, for as long as a reference is taken */
     struct sf_info *info;      /* the last one that was built; NULL before the start */
+
+    struct sf_addresses addresses; /* has its own lock */
 
     /* Any thread. */
     _Atomic uint32_t info_generation;

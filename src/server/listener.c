@@ -126,7 +126,7 @@ static struct sf_shard *oldest_idle(const struct sf_shard *shard)
     return target;
 }
 
-static void place(struct sf_shard *shard, int fd)
+static void place(struct sf_shard *shard, int fd, const struct sockaddr *peer)
 {
     struct sf_server *server = shard->server;
     const uint32_t before =
@@ -137,9 +137,14 @@ static void place(struct sf_shard *shard, int fd)
     if (target == NULL) {
         sf_adopt_refuse(shard, fd);
         close(fd);
-    } else if ((session = sf_session_create(server, fd)) == NULL) {
-        close(fd);
-        sf_metrics_add(shard->metrics, SF_METRIC_CONNECTION_REFUSED, SF_CONN_REFUSED_MEMORY, 1);
+    } else {
+        struct sf_address *address = sf_address_get(&server->addresses, peer, shard->now_ns);
+        session = sf_session_create(server, fd, address);
+        if (session == NULL) {
+            sf_address_put(&server->addresses, address);
+            close(fd);
+            sf_metrics_add(shard->metrics, SF_METRIC_CONNECTION_REFUSED, SF_CONN_REFUSED_MEMORY, 1);
+        }
     }
     if (session == NULL) {
         atomic_fetch_sub_explicit(&server->connections, 1, memory_order_relaxed);
@@ -198,9 +203,14 @@ void sf_listener_accept(struct sf_shard *shard)
         return;
     }
     for (int i = 0; i < SF_ACCEPTS_PER_TURN; i++) {
-        const int fd = accept4(server->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        union {
+            struct sockaddr any;
+            struct sockaddr_storage storage;
+        } peer = {.storage = {0}};
+        socklen_t size = sizeof peer;
+        const int fd = accept4(server->listener, &peer.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
-            place(shard, fd);
+            place(shard, fd, &peer.any);
             if (!is_scarce(fd))
                 continue;
             shard->few_descriptors = true;

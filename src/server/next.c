@@ -150,12 +150,11 @@ static struct group find_group(struct sf_session *session, const uint8_t *bytes,
                                uint64_t id_budget)
 {
     struct sf_shard *shard = session->shard;
-    const uint32_t max_batch = shard->settings.limits.max_batch;
+    const uint32_t max_batch = sf_quota_max_batch(session);
     struct group group = {0};
     uint64_t most = id_budget < GROUP_IDS_MAX ? id_budget : GROUP_IDS_MAX;
     uint32_t requests_max = UINT32_MAX;
     if (sf_quota_applies(session)) {
-        /* Only a single request may go beyond a burst. */
         most = smaller(most, sf_quota_burst(session));
         requests_max = LIMITED_GROUP_MAX;
     }
@@ -322,10 +321,11 @@ static size_t serve_special(struct sf_session *session, const uint8_t *bytes, si
                    ? used
                    : 0;
     }
-    if (next.count == 0 || next.count > limits->max_batch) {
+    const uint32_t max_batch = sf_quota_max_batch(session);
+    if (next.count == 0 || next.count > max_batch) {
         char text[96];
-        snprintf(text, sizeof text, "count is %u; allowed are 1 to %u", next.count,
-                 limits->max_batch);
+        snprintf(text, sizeof text, "count is %u; allowed are 1 to %u%s", next.count, max_batch,
+                 max_batch < limits->max_batch ? ", the burst of this token's name" : "");
         return sf_answer_error(session, SF_WIRE_NEXT, SF_WIRE_TOO_LARGE, header.request_id, 0, text)
                    ? used
                    : 0;

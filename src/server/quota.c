@@ -1,4 +1,5 @@
-/* Rate limits on IDs: the token buckets of a connection, of the worker, and of a token's name. */
+/* Rate limits on IDs: the token buckets of a connection, of the worker, of a token's name and of an
+ * address. */
 #include "server/quota.h"
 
 #include "server/internal.h"
@@ -6,6 +7,27 @@
 static uint64_t burst_of(uint64_t rate_per_s, uint64_t burst)
 {
     return rate_per_s == 0 ? UINT64_MAX : burst == 0 ? rate_per_s : burst;
+}
+
+static uint64_t lesser(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+uint64_t sf_quota_common_burst(const struct sf_server_limits *limits)
+{
+    return lesser(burst_of(limits->connection_ids_per_s, limits->connection_burst),
+                  lesser(burst_of(limits->worker_ids_per_s, limits->worker_burst),
+                         burst_of(limits->address_ids_per_s, limits->address_burst)));
+}
+
+uint32_t sf_quota_max_batch_of_name(const struct sf_session *session)
+{
+    const struct sf_token *token = session->token;
+    const uint32_t max_batch = session->shard->settings.limits.max_batch;
+    return (uint32_t)lesser(max_batch,
+                            burst_of(atomic_load_explicit(&token->ids_per_s, memory_order_relaxed),
+                                     atomic_load_explicit(&token->burst, memory_order_relaxed)));
 }
 
 /* The limits that a session is under: buckets and what to say. */
@@ -25,20 +47,15 @@ static struct quota quota_of(struct sf_session *session, unsigned scope)
     if (scope == SF_RATE_SCOPE_WORKER)
         return (struct quota){&session->shard->server->bucket, limits->worker_ids_per_s,
                               limits->worker_burst, "over this worker's quota of IDs"};
+    if (scope == SF_RATE_SCOPE_ADDRESS)
+        return (struct quota){&session->address->ids, limits->address_ids_per_s,
+                              limits->address_burst, "over the quota of IDs of this address"};
     if (token == NULL)
         return (struct quota){0};
     return (struct quota){&token->bucket,
                           atomic_load_explicit(&token->ids_per_s, memory_order_relaxed),
                           atomic_load_explicit(&token->burst, memory_order_relaxed),
                           "over the quota of IDs of this token's name"};
-}
-
-bool sf_quota_applies(const struct sf_session *session)
-{
-    const struct sf_server_limits *limits = &session->shard->settings.limits;
-    return limits->connection_ids_per_s > 0 || limits->worker_ids_per_s > 0 ||
-           (session->token != NULL &&
-            atomic_load_explicit(&session->token->ids_per_s, memory_order_relaxed) > 0);
 }
 
 /* Puts IDs back into the first `scopes` buckets. */
@@ -80,8 +97,7 @@ uint64_t sf_quota_burst(struct sf_session *session)
     for (unsigned scope = 0; scope < SF_RATE_SCOPES; scope++) {
         const struct quota quota = quota_of(session, scope);
         const uint64_t burst = burst_of(quota.ids_per_s, quota.burst);
-        if (burst < least)
-            least = burst;
+        least = lesser(least, burst);
     }
     return least;
 }

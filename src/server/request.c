@@ -10,6 +10,7 @@
 #include "server/info.h"
 #include "server/internal.h"
 #include "server/next.h"
+#include "server/quota.h"
 
 static void bad_frame(struct sf_session *session, unsigned part)
 {
@@ -48,7 +49,12 @@ static size_t serve_ping(struct sf_session *session, const struct request *reque
 static size_t serve_info(struct sf_session *session, const struct request *request)
 {
     const struct sf_info *info = sf_info_get(session->shard);
-    return used(request, sf_answer_ok(session, &request->header, info->text, info->size));
+    const uint32_t max_batch = sf_quota_max_batch(session);
+    if (max_batch >= info->max_batch)
+        return used(request, sf_answer_ok(session, &request->header, info->text, info->size));
+    char text[SF_INFO_MAX];
+    const size_t size = sf_info_lower(info, max_batch, text);
+    return used(request, sf_answer_ok(session, &request->header, text, size));
 }
 
 static size_t serve_time(struct sf_session *session, const struct request *request)

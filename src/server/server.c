@@ -12,6 +12,7 @@
 #include "server/internal.h"
 #include "server/listener.h"
 #include "server/mint.h"
+#include "server/quota.h"
 
 static void collect_tokens(struct sf_tokens *tokens, struct sf_metrics_page *page)
 {
@@ -52,12 +53,19 @@ static int check_options(const struct sf_server_options *options, struct sf_erro
     return 0;
 }
 
+static uint32_t max_batch_of(const struct sf_server *server, const struct sf_server_limits *limits)
+{
+    const uint64_t burst = sf_quota_common_burst(limits);
+    const uint32_t fits = sf_mint_max_batch(limits->max_batch, server->sequence_bits);
+    return burst < fits ? (uint32_t)burst : fits;
+}
+
 /* Reads the files and makes the settings that shards take over. */
 static int make_settings(const struct sf_server *server, const struct sf_server_options *options,
                          struct sf_settings *ret, struct sf_error *err)
 {
     struct sf_settings settings = {.limits = options->limits};
-    settings.limits.max_batch = sf_mint_max_batch(options->limits.max_batch, server->sequence_bits);
+    settings.limits.max_batch = max_batch_of(server, &options->limits);
     if (options->token_file != NULL) {
         const int rc =
             sf_tokens_read(options->token_file, "listen.token_file", &settings.tokens, err);
@@ -101,8 +109,7 @@ void sf_server_layout_known(struct sf_server *server)
 {
     take_layout(server);
     pthread_mutex_lock(&server->lock);
-    server->settings.limits.max_batch =
-        sf_mint_max_batch(server->options.limits.max_batch, server->sequence_bits);
+    server->settings.limits.max_batch = max_batch_of(server, &server->options.limits);
     atomic_store(&server->max_batch, server->settings.limits.max_batch);
     atomic_fetch_add_explicit(&server->generation, 1, memory_order_release);
     pthread_mutex_unlock(&server->lock);
@@ -124,6 +131,7 @@ int sf_server_create(const struct sf_server_options *options, struct sf_server *
     take_layout(server);
     pthread_mutex_init(&server->lock, NULL);
     pthread_mutex_init(&server->info_lock, NULL);
+    sf_addresses_init(&server->addresses);
     sf_metrics_register(options->metrics, collect, server);
     rc = make_settings(server, options, &server->settings, err);
     atomic_store(&server->max_batch, server->settings.limits.max_batch);
@@ -256,6 +264,7 @@ void sf_server_destroy(struct sf_server *server)
         close(server->listener);
     sf_tokens_unref(server->settings.tokens);
     sf_tls_unref(server->settings.tls);
+    sf_addresses_free(&server->addresses);
     sf_info_unref(server->info);
     pthread_mutex_destroy(&server->info_lock);
     pthread_mutex_destroy(&server->lock);

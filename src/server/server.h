@@ -41,7 +41,8 @@ struct sf_server_host {
     uint64_t (*mint_now_ms)(void *ctx, int64_t mono_ns);
     /* Asked when every generator is closed or its reservation used up (exhausted says which). */
     void (*refusal)(void *ctx, bool exhausted, struct sf_server_refusal *ret);
-    /* The INFO object (JSON); returns its length, at most size. Asked for at the start (on the control thread), then when a
+    /* The INFO object (JSON, compact: `"max_batch":N` is found in it and lowered for who is allowed less); returns its length, at most
+     * size. Asked for at the start (on the control thread), then when a
      * client asks, ten times at once at most and once a second in the long run. */
     size_t (*info)(void *ctx, char *to, size_t size);
     /* The TIME answer. Returns false when there is none to give (UNSUPPORTED). */
@@ -57,6 +58,7 @@ struct sf_server_limits {
     uint32_t idle_timeout_ms, frame_timeout_ms, write_timeout_ms;
     uint32_t max_connection_age_ms;                  /* 0: never */
     uint64_t connection_ids_per_s, connection_burst; /* 0: none */
+    uint64_t address_ids_per_s, address_burst;       /* 0: none */
     uint64_t worker_ids_per_s, worker_burst;         /* 0: none */
 };
 
@@ -88,9 +90,9 @@ int sf_server_start(struct sf_server *server, struct sf_error *err);
 /* The port that is bound. */
 uint16_t sf_server_port(const struct sf_server *server);
 
-/* Largest count that NEXT is given: limits.max_batch, or less where a response of so many IDs would
- * not fit a frame (layouts with a handful of sequence numbers a millisecond). This is what INFO
- * should say. */
+/* Largest count that NEXT is given: limits.max_batch, or less where a response of so many IDs would not fit a frame (layouts with a
+ * handful of sequence numbers a millisecond), or where it is beyond the burst of a limit that all are under. This is what INFO
+ * should say; who is under a limit of its token's name is told less. */
 uint32_t sf_server_max_batch(const struct sf_server *server);
 
 /* Answers NEXT with DRAINING from now on where the generators are closed, sends GOAWAY on every

@@ -8,12 +8,13 @@
 #include "base/assert.h"
 #include "server/internal.h"
 
-struct sf_session *sf_session_create(struct sf_server *server, int fd)
+struct sf_session *sf_session_create(struct sf_server *server, int fd, struct sf_address *address)
 {
     struct sf_session *session = calloc(1, sizeof *session);
     if (session == NULL)
         return NULL;
     session->fd = fd;
+    session->address = address;
     session->state = SF_SERVING; /* or HANDSHAKE, when a shard with TLS adopts it */
     sf_link_init(&session->wheel);
     sf_link_init(&session->queue);
@@ -34,8 +35,9 @@ struct sf_session *sf_session_create(struct sf_server *server, int fd)
     return session;
 }
 
-void sf_session_free(struct sf_session *session)
+void sf_session_free(struct sf_server *server, struct sf_session *session)
 {
+    sf_address_put(&server->addresses, session->address);
     free(session->output);
     sf_token_unref(session->token);
     free(session);

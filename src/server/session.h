@@ -11,6 +11,7 @@
 #include "base/bucket.h"
 #include "base/inbox.h"
 #include "base/tokens.h"
+#include "server/address.h"
 #include "server/list.h"
 #include "server/shard.h"
 #include "server/tls.h"
@@ -71,6 +72,7 @@ struct sf_session {
     uint64_t floor_word; /* smallest word that may come (after a change of generator) */
     struct sf_token *token; /* shown with AUTH; NULL: none */
     struct sf_bucket bucket;
+    struct sf_address *address; /* where it comes from; put back when it is freed */
     uint32_t waiting_requests; /* counted in server->waiting while WAITING and in its turn */
     uint64_t waiting_ids;
     bool few, deep; /* when it queued it needed one turn at most; SF_WAIT_DEEP_TURNS at least */
@@ -86,11 +88,11 @@ struct sf_session {
     uint32_t mark_size, mark_left;
 };
 
-/* A session for an accepted socket, which it owns from now on; it is counted with the generator that has the fewest. NULL: no
- * memory, and the socket stays the caller's. */
-struct sf_session *sf_session_create(struct sf_server *server, int fd);
+/* A session for an accepted socket and its peer's address, which it owns from now on; it is counted with the generator that has the fewest. NULL: no
+ * memory, and both stay the caller's. */
+struct sf_session *sf_session_create(struct sf_server *server, int fd, struct sf_address *address);
 /* Of a closed one (close.h), or of one that no shard has taken; the descriptor is not closed here. */
-void sf_session_free(struct sf_session *session);
+void sf_session_free(struct sf_server *server, struct sf_session *session);
 
 /* Moves it along an arrow of the graph above (asserted). */
 void sf_session_move(struct sf_session *session, enum sf_session_state to);

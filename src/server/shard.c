@@ -73,7 +73,7 @@ static void free_dead(struct sf_shard *shard)
     while (shard->dead.next != &shard->dead) {
         struct sf_session *session = SF_CONTAINER(shard->dead.next, struct sf_session, queue);
         sf_link_remove(&session->queue);
-        sf_session_free(session);
+        sf_session_free(shard->server, session);
     }
 }
 
@@ -84,10 +84,9 @@ static void close_for_stop(struct sf_session *session)
 
 static void drop_unadopted(void *ctx, struct sf_inbox_message *message)
 {
-    (void)ctx;
     struct sf_session *session = (struct sf_session *)(void *)message;
     close(session->fd);
-    sf_session_free(session);
+    sf_session_free(ctx, session);
 }
 
 void sf_shard_destroy(struct sf_shard *shard)
@@ -96,7 +95,7 @@ void sf_shard_destroy(struct sf_shard *shard)
         return;
     sf_wheel_each(shard, close_for_stop);
     free_dead(shard);
-    sf_inbox_destroy(shard->inbox, drop_unadopted, NULL);
+    sf_inbox_destroy(shard->inbox, drop_unadopted, shard->server);
     if (shard->heartbeat >= 0)
         close(shard->heartbeat);
     if (shard->epoll >= 0)
