@@ -368,7 +368,8 @@ static void made_and_never_started_it_only_goes(void **state)
     pthread_sigmask(SIG_SETMASK, NULL, &before);
     assert_int_equal(sf_member_create(&red.options, &red.member, &err), 0);
     pthread_sigmask(SIG_SETMASK, NULL, &after);
-    assert_memory_equal(&before, &after, sizeof before);
+    for (int signal = 1; signal < NSIG; signal++) /* the rest of a set is nobody's */
+        assert_int_equal(sigismember(&before, signal), sigismember(&after, signal));
     assert_int_equal(snapshot_of(&red).state, SF_WORKER_STARTING);
     assert_null(sf_member_list(red.member));
     assert_int_equal(sf_member_time_ms(sf_member_time(red.member), sf_mono_ns()), 0);
