@@ -61,7 +61,7 @@ enum sf_wire_type {
 #define SF_X(NAME, name, number, flags, flag_names, least, most, auth) SF_WIRE_##NAME = (number),
     SF_WIRE_REQUESTS(SF_X)
 #undef SF_X
-    SF_WIRE_REQUEST_LAST = 0x3F, /* request types are 0x01 to this */
+    SF_WIRE_REQUEST_LAST = 0x3E, /* request types are 0x01 to this: the response to 0x3F would be ERROR */
     SF_WIRE_RESPONSE = 0x80,     /* set in the type of a response */
     SF_WIRE_ERROR = 0xBF,        /* the response to what was no request */
     SF_WIRE_GOAWAY = 0xC0        /* pushes are this to 0xFF */

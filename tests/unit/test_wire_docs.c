@@ -37,7 +37,14 @@ static void test_protocol_page(void **state)
                  row->flags == 0 ? "none |" : "0x");
         if (lines_that_begin(page, line) != 1)
             fail_msg("docs/protocol.md: no request %s", line);
+        const char *end = strchr(strstr(page, line), '\n');
+        const char *told = row->needs_auth ? "| yes |" : "| no |";
+        if (strncmp(end - strlen(told), told, strlen(told)) != 0)
+            fail_msg("docs/protocol.md: %s needs AUTH first: %s", row->name, told);
     }
+    char range[32];
+    snprintf(range, sizeof range, "| 0x01 to 0x%02X | requests |", SF_WIRE_REQUEST_LAST);
+    assert_int_equal(lines_that_begin(page, range), 1);
     for (const char *line = page; line != NULL; line = strchr(line, '\n')) {
         unsigned number;
         char name[16];

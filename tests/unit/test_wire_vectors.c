@@ -396,6 +396,10 @@ static void limits(void **state)
     assert_int_equal(sf_wire_put_request(big, room, SF_WIRE_REQUEST_TYPES + 1, 1, text, 0), 0);
     assert_int_equal(sf_wire_put_request(big, 11, SF_WIRE_INFO, 1, NULL, 0), 0);
 
+    /* The last request's response is not mistaken for the answer to what was no request. */
+    assert_int_not_equal(SF_WIRE_REQUEST_LAST | SF_WIRE_RESPONSE, SF_WIRE_ERROR);
+    assert_int_equal(SF_WIRE_REQUEST_LAST, 0x3E);
+
     /* A reason is cut to the largest frame, to the room, and between characters. */
     struct sf_wire_header header;
     size_t size = sf_wire_put_error(big, room, SF_WIRE_ERROR, SF_WIRE_INTERNAL, 1, 2, text);
