@@ -29,6 +29,10 @@ enum fake_mode {
     FAKE_BACKWARD, /* IDs go back */
     FAKE_WRONG_ID, /* answers with another request_id */
     FAKE_SHORT,    /* gives one ID too few */
+    FAKE_LONG,     /* gives one ID too many */
+    FAKE_REPEAT,   /* gives the same IDs each time */
+    FAKE_OVERLAP,  /* half of the IDs are those of the answer before */
+    FAKE_POISON,   /* answers with another request_id, and then as it should */
     FAKE_DYING     /* closes the connection on a NEXT, and answers nothing on later ones */
 };
 
@@ -55,12 +59,13 @@ struct fake_server {
     _Atomic uint32_t retry_after_ms;
     _Atomic uint32_t delay_ms; /* before every answer */
     _Atomic bool hold;         /* no NEXT is answered before this is taken back */
+    _Atomic bool no_info;      /* INFO is refused */
     _Atomic uint64_t served;
     _Atomic uint64_t asked;
     _Atomic uint64_t accepted;
     _Atomic uint64_t infos;
     _Atomic uint64_t after_seen;
-    uint64_t word;
+    _Atomic uint64_t word;
     struct fake_conn conns[FAKE_CONNS_MAX];
     uint32_t conn_count;
 };
@@ -89,7 +94,7 @@ static inline void fake_ids(struct fake_server *server, int fd, const struct sf_
 {
     static _Thread_local uint8_t out[SF_WIRE_FRAME_MAX];
     const int mode = server->mode;
-    uint32_t left = mode == FAKE_SHORT ? next->count - 1 : next->count;
+    uint32_t left = next->count + (mode == FAKE_LONG) - (mode == FAKE_SHORT);
     size_t runs = 0;
     if (next->has_after) {
         server->after_seen = next->after;
@@ -107,11 +112,19 @@ static inline void fake_ids(struct fake_server *server, int fd, const struct sf_
         server->word += count;
         left -= count;
     }
+    if (mode == FAKE_REPEAT || mode == FAKE_OVERLAP)
+        server->word -= mode == FAKE_REPEAT ? next->count : next->count / 2;
     const size_t body = runs * SF_WIRE_RUN_SIZE;
     sf_wire_put_header(out, SF_WIRE_NEXT | SF_WIRE_RESPONSE, SF_WIRE_OK,
-                       header->request_id + (mode == FAKE_WRONG_ID), body);
+                       header->request_id + (mode == FAKE_WRONG_ID || mode == FAKE_POISON), body);
     server->served++;
     size_t size = SF_WIRE_HEADER_SIZE + body;
+    if (mode == FAKE_POISON && size <= sizeof out - size) {
+        memcpy(out + size, out, size);
+        sf_wire_put_header(out + size, SF_WIRE_NEXT | SF_WIRE_RESPONSE, SF_WIRE_OK,
+                           header->request_id, body);
+        size *= 2;
+    }
     if (mode == FAKE_GOAWAY) /* together, so that it is seen before the next request */
         size += sf_wire_put_goaway(out + size, sizeof out - size, 1000, "max age");
     fake_send(fd, out, size);
@@ -150,6 +163,12 @@ static inline bool fake_request(struct fake_server *server, struct fake_conn *co
         fake_send(fd, out,
                   sf_wire_put_error(out, sizeof out, header->type | SF_WIRE_RESPONSE,
                                     SF_WIRE_DENIED, header->request_id, 0, "AUTH first"));
+        return true;
+    }
+    if (header->type == SF_WIRE_INFO && server->no_info) {
+        fake_send(fd, out,
+                  sf_wire_put_error(out, sizeof out, SF_WIRE_INFO | SF_WIRE_RESPONSE,
+                                    SF_WIRE_UNSUPPORTED, header->request_id, 0, "no INFO"));
         return true;
     }
     if (header->type == SF_WIRE_INFO) {

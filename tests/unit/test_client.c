@@ -154,7 +154,10 @@ static void test_errors_at_the_deadline(void **state)
         }
         struct sf_client_reply reply;
         sf_client_ask(client, &(struct sf_client_request){.count = 1}, &reply);
-        if (reply.error != rows[i].error)
+        /* At the moment of the deadline a request may be on its way to a server that will drop it.
+         */
+        const bool asked = rows[i].mode == FAKE_DROP && reply.error == SF_CLIENT_TIMEOUT;
+        if (reply.error != rows[i].error && !asked)
             fail_msg("row %zu: %s: %s", i, sf_client_error_name(reply.error), reply.detail);
         assert_true(reply.detail[0] != '\0');
         if (rows[i].at_once)

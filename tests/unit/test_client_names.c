@@ -96,6 +96,27 @@ static void test_addresses_come_and_go(void **state)
     sf_client_destroy(client);
 }
 
+/* The place of an address that went is given to another one: the warm connection that stood there
+ * is not the new one's. */
+static void test_a_place_is_given_to_another(void **state)
+{
+    (void)state;
+    const struct sf_client_options options = {.servers = "ids.example", .resolve_ms = 1000};
+    struct sf_client *client;
+    zone = 1 | 2;
+    assert_int_equal(sf_client_create(&options, &client, NULL, 0), SF_CLIENT_OK);
+    serve(client, 200);
+    zone = 2;
+    assert_int_equal(wait_for_servers(client, 1, 0), 1);
+    zone = 2 | 4;
+    assert_int_equal(wait_for_servers(client, 2, 0), 2);
+    const uint64_t before[] = {servers[0].served, servers[2].served};
+    serve(client, 200);
+    assert_int_equal(servers[0].served, before[0]);
+    assert_true(servers[2].served > before[1] + 50);
+    sf_client_destroy(client);
+}
+
 static void test_a_name_that_appears_later(void **state)
 {
     (void)state;
@@ -136,6 +157,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_addresses_come_and_go),
+        cmocka_unit_test(test_a_place_is_given_to_another),
         cmocka_unit_test(test_a_name_that_appears_later),
     };
     return cmocka_run_group_tests(tests, start, stop);
