@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/parse.h"
+#include "base/thread.h"
 #include "base/ticks.h"
 #include "cli/cli.h"
 #include "cli/load.h"
@@ -207,8 +208,8 @@ static int run(struct bench *bench)
     const int64_t begin_ns = sf_mono_ns();
     uint64_t started = 0;
     void *(*const load_run)(void *) = bench->library ? sf_load_library_run : sf_load_run;
-    while (started < bench->threads && pthread_create(&bench->loads[started].thread, NULL, load_run,
-                                                      &bench->loads[started]) == 0)
+    while (started < bench->threads && sf_thread_start(&bench->loads[started].thread, "load",
+                                                       load_run, &bench->loads[started]) == 0)
         started++;
     if (started == bench->threads)
         watch(bench, begin_ns);

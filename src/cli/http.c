@@ -8,12 +8,10 @@
 #include <string.h>
 
 #include "base/parse.h"
-#include "base/secret.h"
 #include "base/strbuf.h"
+#include "cli/token.h"
 
-#define URL_MAX    512
-#define TOKEN_MAX  512
-#define HEADER_MAX (TOKEN_MAX + 32)
+#define URL_MAX 512
 
 static size_t take_body(char *bytes, size_t size, size_t count, void *ctx)
 {
@@ -42,29 +40,6 @@ static int full_url(const char *url, const char *path, char to[URL_MAX], struct 
             url);
     (void)snprintf(to, URL_MAX, strchr(at.host, ':') != NULL ? "%s://[%s]:%u%s" : "%s://%s:%u%s",
                    scheme, at.host, at.port, path);
-    return 0;
-}
-
-/* The first line of the file; what stands before a colon is the token's name and stays here. */
-static int read_token(const char *path, char to[HEADER_MAX], struct sf_error *err)
-{
-    int fd = -1;
-    const int rc = sf_secret_open(path, "--token-file", &fd, err);
-    if (rc != 0)
-        return rc;
-    FILE *file = fdopen(fd, "r");
-    char line[TOKEN_MAX] = "";
-    const bool has_line = file != NULL && fgets(line, sizeof line, file) != NULL;
-    if (file != NULL)
-        (void)fclose(file);
-    line[strcspn(line, "\r\n")] = '\0';
-    char *token = strchr(line, ':');
-    token = token != NULL ? token + 1 : line;
-    token[strcspn(token, ":")] = '\0'; /* limits may follow */
-    if (!has_line || token[0] == '\0')
-        return sf_error_set(err, -EINVAL, "--token-file %s: its first line holds no token", path);
-    (void)snprintf(to, HEADER_MAX, "Authorization: Bearer %s", token);
-    explicit_bzero(line, sizeof line);
     return 0;
 }
 
@@ -103,20 +78,44 @@ static int perform(CURL *curl, const char *url, struct sf_strbuf *body, struct s
     return 0;
 }
 
+static struct curl_slist *add_header(struct curl_slist *headers, const char *text)
+{
+    struct curl_slist *longer = curl_slist_append(headers, text);
+    if (longer == NULL)
+        abort();
+    return longer;
+}
+
+static int make_headers(const struct sf_cli_admin *admin, struct curl_slist **ret_headers,
+                        struct sf_error *err)
+{
+    char token[SF_CLI_TOKEN_MAX], header[SF_CLI_TOKEN_MAX + 32];
+    struct curl_slist *headers = NULL;
+    if (admin->token_file != NULL) {
+        const int rc = sf_cli_token_read(admin->token_file, token, err);
+        if (rc != 0)
+            return rc;
+        (void)snprintf(header, sizeof header, "Authorization: Bearer %s", token);
+        headers = add_header(headers, header);
+        explicit_bzero(token, sizeof token);
+        explicit_bzero(header, sizeof header);
+    }
+    *ret_headers = add_header(headers, "Accept: application/json");
+    return 0;
+}
+
 int sf_cli_http(const char *method, const struct sf_cli_admin *admin, const char *path,
                 uint32_t timeout_ms, struct sf_cli_answer *ret, struct sf_error *err)
 {
-    char url[URL_MAX], token[HEADER_MAX];
+    char url[URL_MAX];
+    struct curl_slist *headers = NULL;
     int rc = full_url(admin->url, path, url, err);
-    if (rc == 0 && admin->token_file != NULL)
-        rc = read_token(admin->token_file, token, err);
+    if (rc == 0)
+        rc = make_headers(admin, &headers, err);
     if (rc != 0)
         return rc;
-    struct curl_slist *headers = curl_slist_append(NULL, "Accept: application/json");
-    if (admin->token_file != NULL)
-        headers = curl_slist_append(headers, token);
     CURL *curl = curl_easy_init();
-    if (curl == NULL || headers == NULL)
+    if (curl == NULL)
         abort();
     struct sf_strbuf body;
     sf_strbuf_init(&body, SF_CLI_HTTP_BODY_MAX);
@@ -136,7 +135,6 @@ int sf_cli_http(const char *method, const struct sf_cli_admin *admin, const char
     sf_strbuf_free(&body);
     curl_easy_cleanup(curl);
     curl_slist_free_all(headers);
-    explicit_bzero(token, sizeof token);
     return rc;
 }
 

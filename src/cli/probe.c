@@ -13,6 +13,7 @@
 
 #include "base/parse.h"
 #include "base/strbuf.h"
+#include "base/thread.h"
 #include "base/ticks.h"
 #include "cli/cli.h"
 
@@ -256,7 +257,7 @@ int sf_probe_metrics_start(struct sf_probe_shared *shared, const char *address)
                        bind(fd, list->ai_addr, list->ai_addrlen) == 0 && listen(fd, 16) == 0;
     freeaddrinfo(list);
     shared->metrics_fd = fd;
-    if (!bound || pthread_create(&shared->metrics_thread, NULL, serve_metrics, shared) != 0) {
+    if (!bound || sf_thread_start(&shared->metrics_thread, "metrics", serve_metrics, shared) != 0) {
         if (fd >= 0)
             (void)close(fd);
         shared->metrics_fd = -1;

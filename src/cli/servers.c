@@ -1,38 +1,18 @@
 /* cli/servers.c - a client of the library, from the options that say where the workers are. */
 #include "cli/servers.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static int read_token(struct sf_cli_servers *servers)
-{
-    FILE *file = fopen(servers->token_file, "re");
-    if (file == NULL)
-        return sf_cli_fail(SF_CLI_CONFIG, "--token-file: %s: %s", servers->token_file,
-                           strerror(errno));
-    const size_t size = fread(servers->token, 1, sizeof servers->token - 1, file);
-    (void)fclose(file);
-    servers->token[size] = '\0';
-    servers->token[strcspn(servers->token, "\r\n")] = '\0';
-    if (servers->token[0] == '\0')
-        return sf_cli_fail(SF_CLI_CONFIG,
-                           "--token-file: %s: its first line is empty; a token is expected",
-                           servers->token_file);
-    return -1;
-}
 
 int sf_cli_servers_open(struct sf_cli_servers *servers, const char *only,
                         struct sf_client **ret_client)
 {
     if (servers->joined == NULL) {
         servers->joined = sf_cli_list_join(&servers->list, SF_CLI_DEFAULT_SERVER);
-        if (servers->token_file != NULL) {
-            const int code = read_token(servers);
-            if (code >= 0)
-                return code;
-        }
+        struct sf_error err = {0};
+        if (servers->token_file != NULL &&
+            sf_cli_token_read(servers->token_file, servers->token, &err) != 0)
+            return sf_cli_fail(SF_CLI_CONFIG, "%s", err.text);
     }
     struct sf_client_options options = SF_CLIENT_OPTIONS;
     options.servers = only != NULL ? only : servers->joined;

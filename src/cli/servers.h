@@ -4,6 +4,7 @@
 #define SF_CLI_SERVERS_H
 
 #include "cli/cli.h"
+#include "cli/token.h"
 
 struct sf_cli_servers {
     struct sf_cli_list list;
@@ -11,7 +12,7 @@ struct sf_cli_servers {
     bool tls, discover;
     const char *ca, *cert, *key, *name, *token_file;
     char *joined;    /* after open: "a:1,b:2" */
-    char token[260]; /* after open */
+    char token[SF_CLI_TOKEN_MAX]; /* after open */
 };
 
 #define SF_CLI_SERVERS ((struct sf_cli_servers){.timeout_ms = 2000})

@@ -14,6 +14,7 @@
 
 #include "base/assert.h"
 #include "base/parse.h"
+#include "base/thread.h"
 #include "base/ticks.h"
 #include "cli/fleet.h"
 #include "cli/histogram.h"
@@ -169,7 +170,7 @@ static int run_probes(struct verify *verify)
             probe->running = false;
         } else if (!probe->running && probe->listed) {
             probe->gone = false;
-            if (pthread_create(&probe->thread, NULL, sf_probe_run, probe) != 0)
+            if (sf_thread_start(&probe->thread, "probe", sf_probe_run, probe) != 0)
                 return sf_cli_fail(SF_CLI_CONFIG, "no more threads can be made");
             probe->running = true;
         }

@@ -193,8 +193,8 @@ static int ring_room(struct sf_conn *conn)
 
 static int make_room(struct sf_conn *conn, size_t size)
 {
-    const int r = ring_room(conn);
-    return r != 0 ? r : out_room(conn, size);
+    const int rc = ring_room(conn);
+    return rc != 0 ? rc : out_room(conn, size);
 }
 
 static void push(struct sf_conn *conn, const struct sf_pending *pending, uint32_t request_id,
@@ -210,9 +210,9 @@ static void push(struct sf_conn *conn, const struct sf_pending *pending, uint32_
 int sf_conn_put_next(struct sf_conn *conn, const struct sf_wire_next *next,
                      const struct sf_pending *pending)
 {
-    const int r = make_room(conn, SF_WIRE_HEADER_SIZE + 12);
-    if (r != 0)
-        return r;
+    const int rc = make_room(conn, SF_WIRE_HEADER_SIZE + 12);
+    if (rc != 0)
+        return rc;
     const uint32_t id = ++conn->next_request_id;
     push(conn, pending, id,
          sf_wire_put_next(conn->out + conn->out_end, conn->out_capacity - conn->out_end, id, next));
@@ -222,9 +222,9 @@ int sf_conn_put_next(struct sf_conn *conn, const struct sf_wire_next *next,
 int sf_conn_put_plain(struct sf_conn *conn, enum sf_pending_kind kind, const char *token,
                       int64_t now_ns)
 {
-    const int r = make_room(conn, SF_WIRE_HEADER_SIZE + SF_WIRE_TOKEN_MAX);
-    if (r != 0)
-        return r;
+    const int rc = make_room(conn, SF_WIRE_HEADER_SIZE + SF_WIRE_TOKEN_MAX);
+    if (rc != 0)
+        return rc;
     const uint32_t id = ++conn->next_request_id;
     uint8_t *to = conn->out + conn->out_end;
     const size_t room = conn->out_capacity - conn->out_end;

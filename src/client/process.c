@@ -15,11 +15,11 @@ static int mutex_init(pthread_mutex_t *mutex, pthread_cond_t *cond)
     pthread_condattr_t attr;
     if (pthread_condattr_init(&attr) != 0)
         return -ENOMEM;
-    int r = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    if (r == 0)
-        r = pthread_cond_init(cond, &attr);
+    int rc = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    if (rc == 0)
+        rc = pthread_cond_init(cond, &attr);
     pthread_condattr_destroy(&attr);
-    return r == 0 ? -pthread_mutex_init(mutex, NULL) : -r;
+    return rc == 0 ? -pthread_mutex_init(mutex, NULL) : -rc;
 }
 
 static struct sf_client_policy_options policy_options(const struct sf_client_options *options)

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/thread.h"
 #include "base/ticks.h"
 #include "client/shared.h"
 
@@ -168,18 +169,18 @@ static bool resolve_all(struct sf_shared *shared)
         if (!name.in_use || name.numeric)
             continue;
         struct addrinfo *list = NULL;
-        const int r = sf_resolve_look_up(&name.at, 0, &list);
-        sf_count(shared, r == 0 ? SF_COUNT_RESOLVES : SF_COUNT_RESOLVE_FAILURES, 1);
+        const int rc = sf_resolve_look_up(&name.at, 0, &list);
+        sf_count(shared, rc == 0 ? SF_COUNT_RESOLVES : SF_COUNT_RESOLVE_FAILURES, 1);
         pthread_mutex_lock(&shared->mutex);
         /* Meanwhile the place may have been given to another discovered worker. */
         const struct sf_name *now = &shared->names[i];
         const bool same =
             now->in_use && now->at.port == name.at.port && strcmp(now->at.host, name.at.host) == 0;
-        if (r == 0 && same)
+        if (rc == 0 && same)
             sf_resolve_take(shared, (int)i, list, sf_mono_ns());
         complete = complete && (name.discovered || now->resolved);
         pthread_mutex_unlock(&shared->mutex);
-        if (r == 0)
+        if (rc == 0)
             freeaddrinfo(list);
     }
     return complete;
@@ -230,7 +231,7 @@ struct sf_resolver *sf_resolver_start(struct sf_shared *shared)
     if (resolver == NULL)
         return NULL;
     resolver->shared = shared;
-    if (pthread_create(&resolver->thread, NULL, resolver_main, resolver) != 0) {
+    if (sf_thread_start(&resolver->thread, "sf-resolver", resolver_main, resolver) != 0) {
         free(resolver);
         return NULL;
     }

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/thread.h"
 #include "clock/sources.h"
 
 #define LOOK_NS        (SF_NS_PER_S / 4)
@@ -234,18 +235,13 @@ static void *clock_thread(void *ctx)
 
 int sf_clock_start(struct sf_clock *clock, struct sf_error *err)
 {
-    sigset_t all, before;
     SF_ASSERT(!clock->started);
     clock->step_fd = timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK | TFD_CLOEXEC);
     arm_step_timer(clock);
     look(clock);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    const int rc = pthread_create(&clock->thread, NULL, clock_thread, clock);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    const int rc = sf_thread_start(&clock->thread, "clock", clock_thread, clock);
     if (rc != 0)
-        return sf_error_set(err, -rc, "clock: no thread: %s", strerrordesc_np(rc));
-    (void)pthread_setname_np(clock->thread, "clock");
+        return sf_error_set(err, rc, "clock: no thread: %s", strerrordesc_np(-rc));
     clock->started = true;
     return 0;
 }

@@ -1,5 +1,6 @@
 /* clock/net.c - datagram sockets, and names looked up by a thread of their own. */
 #include "clock/net.h"
+#include "base/thread.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -26,9 +27,9 @@ int sf_net_udp(const struct sf_net_address *peer, int *ret_fd)
     if (fd < 0)
         return -errno;
     if (connect(fd, &peer->any, length_of(peer)) < 0) {
-        const int error = -errno;
+        const int rc = -errno;
         close(fd);
-        return error;
+        return rc;
     }
     *ret_fd = fd;
     return 0;
@@ -48,9 +49,9 @@ static int bind_beside(int fd, const char *peer, uint64_t random, struct sockadd
         return -errno;
     *ret_own = own;
     if (chmod(own.sun_path, 0666) < 0) {
-        const int error = -errno;
+        const int rc = -errno;
         unlink(own.sun_path);
-        return error;
+        return rc;
     }
     return 0;
 }
@@ -165,24 +166,13 @@ static void *lookup_thread(void *ctx)
 
 struct sf_net_lookup *sf_net_lookup_start(const struct sf_host_port *host, int wake_fd)
 {
-    pthread_attr_t attr;
-    pthread_t thread;
-    sigset_t all, before;
     struct sf_net_lookup *lookup = calloc(1, sizeof *lookup);
     if (lookup == NULL)
         return NULL;
     lookup->host = *host;
     lookup->wake_fd = fcntl(wake_fd, F_DUPFD_CLOEXEC, 0);
     pthread_mutex_init(&lookup->mutex, NULL);
-    pthread_attr_init(&attr);
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    const int error =
-        lookup->wake_fd < 0 ? errno : pthread_create(&thread, &attr, lookup_thread, lookup);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attr);
-    if (error == 0)
+    if (lookup->wake_fd >= 0 && sf_thread_detach(lookup_thread, lookup) == 0)
         return lookup;
     if (lookup->wake_fd >= 0)
         close(lookup->wake_fd);

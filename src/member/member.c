@@ -15,6 +15,7 @@
 #include "base/assert.h"
 #include "base/inbox.h"
 #include "base/random.h"
+#include "base/thread.h"
 #include "coord/open.h"
 #include "member/loop.h"
 #include "member/publish.h"
@@ -142,20 +143,15 @@ int sf_member_start(struct sf_member *member, const char *address, const char *a
 {
     struct sf_loop *loop = &member->loop;
     struct sf_reservation_params *params = &member->plan.params;
-    sigset_t all, before;
     SF_ASSERT(!member->started);
     (void)snprintf(params->address, sizeof params->address, "%s", address);
     (void)snprintf(params->admin, sizeof params->admin, "%s", admin);
     for (unsigned i = 0; i < loop->hold_count; i++)
         sf_hold_init(&loop->holds[i], &member->plan, i, loop->log);
     sf_publish(loop);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    const int rc = pthread_create(&member->thread, NULL, sf_loop_run, loop);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    const int rc = sf_thread_start(&member->thread, "member", sf_loop_run, loop);
     if (rc != 0)
-        return sf_error_set(err, -rc, "no thread for a member: %s", strerrordesc_np(rc));
-    (void)pthread_setname_np(member->thread, "member");
+        return sf_error_set(err, rc, "no thread for a member: %s", strerrordesc_np(-rc));
     member->started = true;
     return 0;
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/thread.h"
 #include "base/ticks.h"
 #include "server/internal.h"
 #include "server/listener.h"
@@ -164,18 +165,17 @@ int sf_server_start(struct sf_server *server, struct sf_error *err)
     if (sf_info_start(server) != 0)
         return sf_error_set(err, -ENOMEM, "no memory for the text of INFO");
     for (unsigned i = 0; i < count; i++) {
-        const int code =
-            pthread_create(&server->shards[i]->thread, NULL, sf_shard_main, server->shards[i]);
-        if (code != 0) {
+        char name[24]; /* the kernel takes 15 */
+        snprintf(name, sizeof name, "sf-shard-%u", i % SF_SERVER_THREADS_MAX);
+        const int rc =
+            sf_thread_start(&server->shards[i]->thread, name, sf_shard_main, server->shards[i]);
+        if (rc != 0) {
             server->shard_count = i; /* those that run are stopped */
             server->started = true;
             stop(server);
             server->shard_count = count;
-            return sf_error_set(err, -code, "thread %u of the data port cannot be started", i);
+            return sf_error_set(err, rc, "thread %u of the data port cannot be started", i);
         }
-        char name[24]; /* the kernel takes 15 */
-        snprintf(name, sizeof name, "sf-shard-%u", i % SF_SERVER_THREADS_MAX);
-        pthread_setname_np(server->shards[i]->thread, name);
     }
     server->started = true;
     return 0;

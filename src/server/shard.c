@@ -280,10 +280,6 @@ void *sf_shard_main(void *arg)
     struct sf_shard *shard = arg;
     /* Waits for the next millisecond should end with it, not 50 us later. */
     prctl(PR_SET_TIMERSLACK, 1000UL, 0, 0, 0);
-    sigset_t pipe_signal; /* OpenSSL writes with write(2) */
-    sigemptyset(&pipe_signal);
-    sigaddset(&pipe_signal, SIGPIPE);
-    pthread_sigmask(SIG_BLOCK, &pipe_signal, NULL);
     take_settings(shard);
     sf_listener_watch(shard, true);
     while (!atomic_load_explicit(&shard->server->stopping, memory_order_acquire))

@@ -150,7 +150,7 @@ class WithWorker(unittest.TestCase):
             self.assertGreater(each["ids"], 10)
             self.assertEqual((each["order_errors"], each["time_errors"], each["failures"]), (0, 0, 0))
         self.worker.repeat = other.repeat = 7 << 22  # two workers, one ID
-        text = run("verify", "-t", "10", *servers, code=1)
+        text = run("verify", "-t", "30", "-i", "20000", *servers, code=1)  # before either is asked a second time
         self.assertIn(f"DUPLICATE: ID {7 << 22}", text)
         self.assertIn(self.worker.address, text)
         self.assertIn(other.address, text)

@@ -75,8 +75,11 @@ class Tls(unittest.TestCase):
         for name, text in (("token", "secret-of-the-shop\n"), ("wrong-token", "guessed\n")):
             with open(cls.path(name), "w") as file:
                 file.write(text)
+        for name, text in (("named-token", "shop:secret-of-the-shop:1000\n#\n"), ("no-token", "shop:\n"), ("open-token", "secret-of-the-shop\n")):
+            with open(cls.path(name), "w") as file:
+                file.write(text)
         for name in os.listdir(cls.directory):
-            os.chmod(cls.path(name), 0o600)
+            os.chmod(cls.path(name), 0o644 if name == "open-token" else 0o600)
 
     @classmethod
     def tearDownClass(cls):
@@ -186,6 +189,9 @@ class Tls(unittest.TestCase):
         self.ask(code=78, words="DENIED")
         self.ask("--token-file", self.path("wrong-token"), code=78, words="DENIED")
         self.ask("--token-file", self.path("missing"), code=78, words="token-file")
+        self.ask("--token-file", self.path("named-token"))
+        self.ask("--token-file", self.path("no-token"), code=78, words="its first line holds no token of 1 to 259 bytes")
+        self.ask("--token-file", self.path("open-token"), code=78, words="open-token")
 
     def test_tls_with_many_ids(self):
         self.tls_worker()

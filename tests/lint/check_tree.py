@@ -16,7 +16,7 @@ import structure
 from source import Tree
 
 RULES = [rooms.check_table, rooms.check_includes, structure.check_circles, structure.check_calls, structure.check_dead, structure.check_sizes,
-         hand.check_banned_calls, hand.check_openings, hand.check_exit_codes, hand.check_casts, hand.check_cmocka, hand.check_format,
+         hand.check_banned_calls, hand.check_openings, hand.check_exit_codes, hand.check_casts, hand.check_results, hand.check_cmocka, hand.check_format,
          documents.check_options, documents.check_metrics, documents.check_frames, documents.check_log_events, documents.check_links]
 SLOW_RULES = [compiled.check_headers, compiled.check_expressions]
 

@@ -21,13 +21,19 @@ BANNED = {
     "zoo_wexists": "zoo_awexists", "zoo_get": "zoo_aget", "zoo_wget": "zoo_aget", "zoo_get_children": "zoo_awget_children2",
     "zoo_get_children2": "zoo_awget_children2", "zoo_wget_children2": "zoo_awget_children2", "zoo_set": "zoo_aset",
     "zoo_set2": "zoo_aset", "zoo_multi": "zoo_amulti",
+    # With every signal blocked: they are for the threads of the program itself.
+    "pthread_create": "sf_thread_start",
 }
+# Where a banned call is allowed: what is used instead is made of it.
+HOME = {"pthread_create": "src/base/thread.c"}
 BANNED_CALL = re.compile(r"(?<![\w.>])(" + "|".join(sorted(BANNED)) + r")\s*\(")
 LONG_LONG = re.compile(r"\(\s*(?:unsigned )?long long(?: int)?\s*\)")
 EXIT_CALL = re.compile(r"\b(?:_?[eE]xit|quick_exit)\s*\(\s*\d")
 # The numbers of sysexits.h, in the rooms that decide how a program ends.
 EXIT_ROOMS = ("src/cli/", "src/daemon/", "src/member/", "src/worker/")
 EXIT_CODE = re.compile(r"(?:\breturn\b|code = |\b(?:rc|status) = )[^;]*(?<![\w.])(6[4-9]|7[0-8])(?![\w.])[^;]*;")
+ERROR_BARE = re.compile(r"\bstruct sf_error \w+;")
+RESULT = re.compile(r"^\s+(?:const )?int (r|ret|res|rv|err)(?: =|;)", re.M)
 OPENING_MIN = 20
 CMOCKA_HEADER = "tests/unit/cmocka_all.h"
 # Headers are laid out by hand where a table or a comment reads better wide.
@@ -38,6 +44,8 @@ def check_banned_calls(tree):
     for path in tree.files("src", "include"):
         code = tree.code(path)
         for match in BANNED_CALL.finditer(code):
+            if tree.name(path) == HOME.get(match.group(1)):
+                continue
             tree.complain(path, line_of(code, match.start()), f"{match.group(1)} is banned; use {BANNED[match.group(1)]}")
 
 
@@ -68,6 +76,16 @@ def check_casts(tree):
         code = tree.code(path)
         for match in LONG_LONG.finditer(code):
             tree.complain(path, line_of(code, match.start()), "a cast to long long: print with PRIu64 or PRId64")
+
+
+def check_results(tree):
+    """The sentence of an error begins empty; what a call returned is rc."""
+    for path in tree.files("src"):
+        code = tree.code(path)
+        for match in ERROR_BARE.finditer(code) if path.suffix == ".c" else ():
+            tree.complain(path, line_of(code, match.start()), "an error that is not empty: struct sf_error err = {0}")
+        for match in RESULT.finditer(code):
+            tree.complain(path, line_of(code, match.start(1)), f"a result called {match.group(1)}: rc is its name")
 
 
 def check_cmocka(tree):

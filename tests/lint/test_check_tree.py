@@ -247,10 +247,11 @@ class Hand(Rules):
     def test_banned_calls(self):
         for call in ("sprintf(b, 1)", "strcpy(a, b)", "strcat (a, b)", "strtok(a, b)", "atoi(a)", "rand()",
                      "localtime(&t)", "gmtime(&t)", "system(a)", "popen(a, b)", "alloca(3)", "gets(a)", "atol(a)",
-                     "zoo_set(h, p, d, 1, 0)", "zoo_multi(h, 2, o, r)"):
+                     "zoo_set(h, p, d, 1, 0)", "zoo_multi(h, 2, o, r)", "pthread_create(&t, NULL, f, p)"):
             with self.subTest(call=call):
                 self.finds({"src/base/b.c": f"int x = {call};\n"}, "is banned", hand.check_banned_calls)
         self.assertEqual(self.violations({
+            "src/base/thread.c": "int x = pthread_create(&t, NULL, f, p);\n",
             "src/base/b.c": '/* strcpy(a) */ int x = snprintf(a, "sprintf(x)"); // rand()\n'
                             'int y = my_rand(); int z = gmtime_r(a, b), w = p->system(1);\n'}, hand.check_banned_calls), [])
 
@@ -273,6 +274,14 @@ class Hand(Rules):
             with self.subTest(cast=cast):
                 self.finds({"src/base/b.c": f"f({cast});\n"}, "PRIu64", hand.check_casts)
         self.assertEqual(self.violations({"src/base/b.c": "long long x; f((long)y, sizeof(z)); // (long long)x\n"}, hand.check_casts), [])
+
+    def test_results(self):
+        for text, wrong in (("    struct sf_error err;\n", "struct sf_error err = {0}"), ("    int r = f();\n", "a result called r: rc"),
+                            ("    const int ret = f();\n", "a result called ret: rc"), ("    int err;\n", "a result called err: rc")):
+            with self.subTest(text=text):
+                self.finds({"src/base/b.c": text}, wrong, hand.check_results)
+        self.assertEqual(self.violations({"src/base/b.c": "    struct sf_error err = {0};\n    const int rc = f();\n    int error = errno;\n",
+                                          "src/base/b.h": "struct x {\n    struct sf_error err;\n};\n"}, hand.check_results), [])
 
     def test_cmocka(self):
         self.finds({"tests/unit/b.c": "#include <cmocka.h>\n"}, "cmocka is included by", hand.check_cmocka)
