@@ -1,7 +1,6 @@
 /* Paths, methods, arguments, headers: from a request to an answer. */
 #include "admin/answer.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -7,7 +7,6 @@
 #define SF_BASE_TOKENS_H
 
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

@@ -1,6 +1,5 @@
 /* cli/bench.c - `snowfleet bench`: keeps workers busy from several threads and tells how much they
  * did and how long it took. */
-#include <errno.h>
 #include <inttypes.h>
 #include <netdb.h>
 #include <signal.h>

@@ -1,9 +1,7 @@
 /* cli/fleet.c - the commands' way to a coordinator: open, ask, wait for the answer. */
 #include "cli/fleet.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

@@ -1,7 +1,6 @@
 /* cli/id.c - `snowfleet id`: asks a fleet for IDs, as any program would. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/parse.h"

@@ -1,12 +1,9 @@
 /* cli/verify.c - `snowfleet verify`, the prober: a thread for each worker asks as any client would,
  * through the client library; every ID goes into one set. */
-#include <arpa/inet.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <netdb.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,6 @@
 /* Names to servers: looks every name up again every resolve_ms, and soon after a connection was
  * lost. A thread of its own, because getaddrinfo may take as long as it likes. Addresses that a
  * lookup no longer gives are removed; a lookup that fails changes nothing. */
-#include <arpa/inet.h>
-#include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,7 +3,6 @@
 
 #include <arpa/inet.h>
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/bytes.h"

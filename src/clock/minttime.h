@@ -10,7 +10,6 @@
 #define SF_CLOCK_MINTTIME_H
 
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdint.h>
 
 #define SF_MINTTIME_SLEW_PPM 500

@@ -6,7 +6,6 @@
 #ifndef SF_CLOCK_NTP_FILTER_H
 #define SF_CLOCK_NTP_FILTER_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

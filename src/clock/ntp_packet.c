@@ -1,7 +1,6 @@
 /* clock/ntp_packet.c - NTP packets, bytes <-> values, and what is not believed. */
 #include "clock/ntp_packet.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 #include "base/bytes.h"

@@ -2,6 +2,7 @@
 #include "metrics/metrics.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 

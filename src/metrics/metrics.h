@@ -13,7 +13,6 @@
 #ifndef SF_METRICS_METRICS_H
 #define SF_METRICS_METRICS_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
