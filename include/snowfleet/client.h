@@ -77,21 +77,20 @@ enum sf_client_error {
     SF_CLIENT_DRAINING = 8,     /* every worker is shutting down */
     SF_CLIENT_DENIED = 9,       /* the token is missing or was refused */
     SF_CLIENT_CAUSALITY = 10,   /* `after` lies further ahead than the call may wait */
-    SF_CLIENT_INTERNAL =
-        11, /* a worker reported a defect, or a status this library does not know */
-    SF_CLIENT_REFUSED =
-        12, /* the worker does not accept the request (BAD_REQUEST, UNSUPPORTED, TOO_LARGE) */
-    SF_CLIENT_PROTOCOL = 13, /* what answered does not speak the Snowfleet protocol */
-    SF_CLIENT_ORDER = 14, /* a worker gave an ID that repeats or goes back: page somebody, use none
-                             of these IDs */
-    SF_CLIENT_NAME = 15,  /* a server name has no address */
-    SF_CLIENT_TLS = 16,   /* certificate, key or handshake */
+    SF_CLIENT_INTERNAL = 11,    /* a worker reported a defect, or a status unknown to this library */
+    SF_CLIENT_REFUSED = 12,     /* the worker does not accept the request (BAD_REQUEST,
+                                   UNSUPPORTED, TOO_LARGE) */
+    SF_CLIENT_PROTOCOL = 13,    /* what answered does not speak the Snowfleet protocol */
+    SF_CLIENT_ORDER = 14,       /* a worker gave an ID that repeats or goes back: page somebody, use
+                                   none of these IDs */
+    SF_CLIENT_NAME = 15,        /* a server name has no address */
+    SF_CLIENT_TLS = 16,         /* certificate, key or handshake */
     SF_CLIENT_WRONG_FLEET = 17, /* a worker belongs to another fleet than the ones before it */
     SF_CLIENT_MEMORY = 18,      /* memory or descriptors are out */
-    SF_CLIENT_BUSY = 19, /* SF_CLIENT_CALLS_MAX asynchronous calls are under way, or no engine came
-                            free by the deadline */
-    SF_CLIENT_CANCELLED = 20, /* the client was destroyed; or the process forked while the call was
-                                 under way, and this is the child */
+    SF_CLIENT_BUSY = 19,        /* SF_CLIENT_CALLS_MAX asynchronous calls are under way, or no engine
+                                   came free by the deadline */
+    SF_CLIENT_CANCELLED = 20,   /* the client was destroyed; or the process forked while the call was
+                                   under way, and this is the child */
     SF_CLIENT_ERRORS
 };
 
@@ -158,9 +157,8 @@ struct sf_client_options {
     const char *tls_ca;   /* file of trusted certificates; NULL: the system's */
     const char *tls_cert; /* own certificate chain and key, for mutual TLS; NULL: none */
     const char *tls_key;
-    const char
-        *tls_server_name; /* the name the certificate must bear; NULL: the host of `servers` */
-    const char *token;    /* sent with AUTH on every connection; NULL: none */
+    const char *tls_server_name; /* what the certificate must bear; NULL: the host of `servers` */
+    const char *token;           /* sent with AUTH on every connection; NULL: none */
 };
 
 /* clang-format off */

@@ -181,10 +181,6 @@ static void add_check(struct sf_strbuf *buf, const struct sf_readiness *readines
 {
     const char *name = sf_check_name((enum sf_check)check);
     const char *text = readiness->checks[check].text;
-    /* A reason may come with the check's name in front: it is said once. */
-    const size_t length = strlen(name);
-    if (strncmp(text, name, length) == 0 && text[length] == ':')
-        text += length + 1 + strspn(text + length + 1, " ");
     const bool ok = readiness->checks[check].ok;
     sf_strbuf_addf(buf, "[%c]%s %s%s%s\n", ok ? '+' : '-', name, ok ? "ok" : "failed",
                    text[0] != '\0' ? ": " : "", text);
@@ -194,12 +190,9 @@ static void add_check(struct sf_strbuf *buf, const struct sf_readiness *readines
 static void add_reasons(struct sf_strbuf *buf, const struct sf_readiness *readiness)
 {
     for (unsigned i = 0; i < SF_CHECKS; i++) {
-        const char *name = sf_check_name((enum sf_check)i);
-        const char *text = readiness->checks[i].text;
         if (readiness->checks[i].ok && !(readiness->ready && readiness->checks[i].note))
             continue;
-        const bool named = strncmp(text, name, strlen(name)) == 0 && text[strlen(name)] == ':';
-        sf_strbuf_addf(buf, "%s%s%s\n", named ? "" : name, named ? "" : ": ", text);
+        sf_strbuf_addf(buf, "%s: %s\n", sf_check_name((enum sf_check)i), readiness->checks[i].text);
     }
 }
 

@@ -11,8 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SF_BUCKET_RATE_MAX                                                                         \
-    UINT64_C(100000000) /* tokens per second; above that there is no limit to speak of */
+/* Tokens per second; above that there is no limit to speak of. */
+#define SF_BUCKET_RATE_MAX  UINT64_C(100000000)
 #define SF_BUCKET_BURST_MAX UINT64_C(10000000000)
 
 struct sf_bucket {

@@ -9,16 +9,6 @@
 #include "cli/fleet.h"
 #include "cli/worker.h"
 
-/* The text of a check may begin with its name. */
-static void print_check(const char *name, const char *text, bool ok)
-{
-    const size_t size = strlen(name);
-    if (strncmp(text, name, size) == 0 && text[size] == ':')
-        (void)printf("%s %s\n", ok ? "[+]" : "[-]", text);
-    else
-        (void)printf("%s %s: %s\n", ok ? "[+]" : "[-]", name, text);
-}
-
 /* "  +0.250 ms +- 1.100 ms, 3 s ago", or nothing where no time is known. */
 static void print_time(const json_t *of)
 {
@@ -123,9 +113,9 @@ static void print_worker(const json_t *status)
                  sf_cli_text_at(status, "node", "?"), sf_cli_text_at(status, "version", "?"));
     size_t i;
     const json_t *check;
-    json_array_foreach(json_object_get(status, "checks"), i, check)
-        print_check(sf_cli_text_at(check, "name", "?"), sf_cli_text_at(check, "text", ""),
-                    json_is_true(json_object_get(check, "ok")));
+    json_array_foreach(json_object_get(status, "checks"), i, check)(void)
+        printf("%s %s: %s\n", json_is_true(json_object_get(check, "ok")) ? "[+]" : "[-]",
+               sf_cli_text_at(check, "name", "?"), sf_cli_text_at(check, "text", ""));
 }
 
 static int one(const struct sf_cli_admin *admin, uint32_t timeout_ms, bool as_json)

@@ -20,8 +20,8 @@ struct sf_client {
     struct sf_prefetch *prefetch;                  /* NULL: option not given */
     struct sf_engine *engines[SF_CLIENT_POOL_MAX]; /* all that were made */
     _Atomic uint32_t engine_count;
-    struct sf_engine
-        *idle[SF_CLIENT_POOL_MAX]; /* the last one put back is taken first: its sockets are warm */
+    /* The last one put back is taken first: its sockets are warm. */
+    struct sf_engine *idle[SF_CLIENT_POOL_MAX];
     uint32_t idle_count;
 
     /* The asynchronous thread's. */

@@ -1,12 +1,14 @@
 /* client/engine.h - the loop that carries calls through: connections, attempts, timers. One thread
  * at a time owns an engine.
  *
- *   QUEUED --- asked a server ---> ASKED --- all answers in ---> DONE
- *     ^  \                          |  |
- *     |   +- nobody to ask --+      |  +--- failed, or silent too long: to WAITING, or at once to
- * QUEUED |                      v      |
- *     +---- time is up --- WAITING <+          from any state: deadline -> DONE
- */
+ *            asked a server            all answers in
+ *   QUEUED ------------------> ASKED ------------------> DONE
+ *     ^  |                      |  |
+ *     |  | nobody to ask        |  | failed, or silent too long, and another may do at once
+ *     |  v                      |  v
+ *     |  WAITING <--------------+  QUEUED
+ *     |  |      failed, or silent too long
+ *     +--+ time is up                          from any state: deadline -> DONE */
 #ifndef SF_CLIENT_ENGINE_H
 #define SF_CLIENT_ENGINE_H
 

@@ -27,8 +27,7 @@ enum sf_breaker { SF_BREAKER_CLOSED, SF_BREAKER_OPEN, SF_BREAKER_PROBING };
 /* What an attempt, a probe or a connection came to. */
 enum sf_outcome {
     SF_OUTCOME_OK,         /* it answers and mints, or refused for a reason that is the caller's */
-    SF_OUTCOME_UNUSABLE,   /* NOT_READY, CLOCK, DRAINING: it says itself that others should be asked
-                            */
+    SF_OUTCOME_UNUSABLE,   /* NOT_READY, CLOCK, DRAINING: it says itself that others may do */
     SF_OUTCOME_OVERLOADED, /* full: leave it alone for retry_after */
     SF_OUTCOME_FAULT,      /* INTERNAL */
     SF_OUTCOME_UNREACHED,  /* connecting failed */

@@ -56,8 +56,8 @@ struct sf_ntp_reply {
     int64_t base_ns; /* true time minus CLOCK_MONOTONIC */
     int64_t as_of_mono_ns;
     int64_t delay_ns; /* of the round trip, at least 0 */
-    int64_t error_ns; /* (root delay + delay) / 2 + root dispersion + precisions: true time lies
-                         within */
+    int64_t error_ns; /* true time lies within: (root delay + delay) / 2 + root dispersion +
+                         precisions */
 };
 
 void sf_ntp_put_request(uint8_t to[SF_NTP_PACKET_SIZE], uint64_t cookie);

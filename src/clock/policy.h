@@ -59,8 +59,9 @@ struct sf_policy_input {
     const struct sf_reading *readings;
     size_t reading_count; /* one for each configured source; NTP servers share one */
     struct sf_coordinator_time coordinator;
-    int64_t minted_ns; /* highest timestamp minted; INT64_MIN: the policy's own estimate (minting
-                          time when it stopped) */
+    /* The highest timestamp minted; INT64_MIN: the policy's own estimate (minting time when it
+     * stopped). */
+    int64_t minted_ns;
 };
 
 struct sf_clock_verdict {
@@ -105,7 +106,7 @@ void sf_policy_init(struct sf_policy *policy, const struct sf_policy_options *op
 void sf_policy_evaluate(struct sf_policy *policy, const struct sf_policy_input *input,
                         struct sf_policy_output *ret);
 
-const char *
-sf_clock_state_name(enum sf_clock_state state); /* "resyncing", "ok", "warn", "suspended" */
+/* "resyncing", "ok", "warn", "suspended" */
+const char *sf_clock_state_name(enum sf_clock_state state);
 
 #endif

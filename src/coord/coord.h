@@ -100,9 +100,9 @@ void sf_coord_call_sink(void *calls, struct sf_coord_event *event);
 struct sf_coord_event *sf_coord_call(struct sf_coord *coord, struct sf_coord_calls *calls,
                                      const struct sf_coord_request *request);
 
-const char *sf_coord_op_name(enum sf_coord_op op); /* "read_config", ... */
-const char *
-sf_coord_outcome_name(enum sf_coord_outcome o); /* "done", "refused", "lost", "unknown" */
+/* "read_config", ...; "done", "refused", "lost", "unknown"; "version", ... Static strings. */
+const char *sf_coord_op_name(enum sf_coord_op op);
+const char *sf_coord_outcome_name(enum sf_coord_outcome outcome);
 const char *sf_coord_reason_name(enum sf_coord_reason reason);
 
 #endif

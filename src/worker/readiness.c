@@ -19,11 +19,9 @@ static void put(struct sf_readiness *readiness, enum sf_check check, bool ok, co
 static void put(struct sf_readiness *readiness, enum sf_check check, bool ok, const char *format,
                 ...)
 {
-    char *text = readiness->checks[check].text;
-    const int prefix = snprintf(text, SF_CHECK_TEXT_MAX, "%s: ", sf_check_name(check));
     va_list args;
     va_start(args, format);
-    vsnprintf(text + prefix, SF_CHECK_TEXT_MAX - (size_t)prefix, format, args);
+    vsnprintf(readiness->checks[check].text, SF_CHECK_TEXT_MAX, format, args);
     va_end(args);
     readiness->checks[check].ok = ok;
     readiness->checks[check].note = false;

@@ -23,9 +23,9 @@ struct sf_readiness {
     bool ready; /* every check passed */
     struct {
         bool ok;
-        bool note;                    /* worth saying although it passed: the coordinator is away */
-        char text[SF_CHECK_TEXT_MAX]; /* "reservation: 9m12s left, coordinator unreachable for 48s"
-                                       */
+        bool note; /* worth saying although it passed: the coordinator is away */
+        /* Without the check's name: "9m12s left, coordinator unreachable for 48s". */
+        char text[SF_CHECK_TEXT_MAX];
     } checks[SF_CHECKS];
 };
 
@@ -45,7 +45,7 @@ struct sf_readiness_facts {
 };
 
 void sf_readiness_judge(const struct sf_readiness_facts *facts, struct sf_readiness *ret);
-const char *
-sf_check_name(enum sf_check check); /* "slot", "reservation", "clock", "drain", "shards" */
+/* "slot", "reservation", "clock", "drain", "shards" */
+const char *sf_check_name(enum sf_check check);
 
 #endif

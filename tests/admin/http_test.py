@@ -79,7 +79,7 @@ class AdminTest(unittest.TestCase):
     def test_readiness(self):
         for path in ("/readyz", "/healthz"):
             self.check(path, 200, "ready\n")
-        self.admin.put("clock", "clock: offset 1.2s, over 1000 ms")
+        self.admin.put("clock", "offset 1.2s, over 1000 ms")
         self.admin.put("drain", "someone asked")
         for path in ("/readyz", "/healthz"):
             self.check(path, 503, "clock: offset 1.2s, over 1000 ms\ndrain: someone asked\n")
@@ -93,7 +93,7 @@ class AdminTest(unittest.TestCase):
         self.check("/livez", 200, "ok\n")
         self.admin.put("stalled", "shard 1: no turn for 12s\n")
         self.check("/livez", 503, "shard 1: no turn for 12s\n")
-        self.admin.put("slot", "slot: every slot is held")
+        self.admin.put("slot", "every slot is held")
         self.check("/startupz", 503, "not ready yet\nslot: every slot is held\n")
         self.admin.put("started")
         self.check("/startupz", 200, "started\n")

@@ -32,11 +32,11 @@ static void a_healthy_worker_is_ready(void **state)
 {
     (void)state;
     struct sf_readiness_facts facts = healthy();
-    expect(&facts, SF_CHECK_SLOT, true, true, "slot: 0/3, fence 17");
-    expect(&facts, SF_CHECK_RESERVATION, true, true, "reservation: 9m12s left");
-    expect(&facts, SF_CHECK_CLOCK, true, true, "clock: offset 0.2 ms");
-    expect(&facts, SF_CHECK_DRAIN, true, true, "drain: not draining");
-    expect(&facts, SF_CHECK_SHARDS, true, true, "shards: 2 turning");
+    expect(&facts, SF_CHECK_SLOT, true, true, "0/3, fence 17");
+    expect(&facts, SF_CHECK_RESERVATION, true, true, "9m12s left");
+    expect(&facts, SF_CHECK_CLOCK, true, true, "offset 0.2 ms");
+    expect(&facts, SF_CHECK_DRAIN, true, true, "not draining");
+    expect(&facts, SF_CHECK_SHARDS, true, true, "2 turning");
 }
 
 static void an_outage_alone_does_not_fail_it(void **state)
@@ -46,23 +46,19 @@ static void an_outage_alone_does_not_fail_it(void **state)
     struct sf_readiness readiness;
     facts.coordinator_connected = false;
     facts.coordinator_silent_ms = 48000;
-    expect(&facts, SF_CHECK_RESERVATION, true, true,
-           "reservation: 9m12s left, coordinator unreachable for 48s");
+    expect(&facts, SF_CHECK_RESERVATION, true, true, "9m12s left, coordinator unreachable for 48s");
     sf_readiness_judge(&facts, &readiness);
     assert_true(readiness.checks[SF_CHECK_RESERVATION].note);
     facts.reservation_left_ms = 15001;
-    expect(&facts, SF_CHECK_RESERVATION, true, true,
-           "reservation: 15s left, coordinator unreachable for 48s");
+    expect(&facts, SF_CHECK_RESERVATION, true, true, "15s left, coordinator unreachable for 48s");
     facts.reservation_left_ms = 15000; /* just what a drain needs: from here on not ready */
-    expect(&facts, SF_CHECK_RESERVATION, false, false,
-           "reservation: 15s left, coordinator unreachable for 48s");
+    expect(&facts, SF_CHECK_RESERVATION, false, false, "15s left, coordinator unreachable for 48s");
     facts.reservation_left_ms = 0;
-    expect(&facts, SF_CHECK_RESERVATION, false, false,
-           "reservation: used up, coordinator unreachable for 48s");
+    expect(&facts, SF_CHECK_RESERVATION, false, false, "used up, coordinator unreachable for 48s");
     /* In reach, a short reservation is about to be renewed. */
     facts.coordinator_connected = true;
     facts.reservation_left_ms = 1;
-    expect(&facts, SF_CHECK_RESERVATION, true, true, "reservation: 1ms left");
+    expect(&facts, SF_CHECK_RESERVATION, true, true, "1ms left");
 }
 
 static void each_failure_is_named(void **state)
@@ -71,21 +67,21 @@ static void each_failure_is_named(void **state)
     struct sf_readiness_facts facts = healthy();
     assert_string_equal(sf_check_name(SF_CHECKS), "unknown");
     facts.reservation_left_ms = -1;
-    expect(&facts, SF_CHECK_RESERVATION, false, false, "reservation: used up");
+    expect(&facts, SF_CHECK_RESERVATION, false, false, "used up");
     facts = healthy();
     facts.slot_held = false;
     facts.reservation_left_ms = 0;
-    expect(&facts, SF_CHECK_SLOT, false, false, "slot: waiting");
-    expect(&facts, SF_CHECK_RESERVATION, false, false, "reservation: none");
+    expect(&facts, SF_CHECK_SLOT, false, false, "waiting");
+    expect(&facts, SF_CHECK_RESERVATION, false, false, "none");
     facts = healthy();
     facts.clock_ok = false;
-    expect(&facts, SF_CHECK_CLOCK, false, false, "clock: offset 0.2 ms");
+    expect(&facts, SF_CHECK_CLOCK, false, false, "offset 0.2 ms");
     facts = healthy();
     facts.draining = true;
-    expect(&facts, SF_CHECK_DRAIN, false, false, "drain: SIGTERM");
+    expect(&facts, SF_CHECK_DRAIN, false, false, "SIGTERM");
     facts = healthy();
     facts.shards_stalled = 1;
-    expect(&facts, SF_CHECK_SHARDS, false, false, "shards: 1 of 2 stalled");
+    expect(&facts, SF_CHECK_SHARDS, false, false, "1 of 2 stalled");
 }
 
 int main(void)
