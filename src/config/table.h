@@ -97,6 +97,8 @@
     X(U32, listen, max_connections, .min = 1, .max = 1000000, .fallback = "10000",                                    \
       .help = "With so many, one that is idle for 2 s goes in favour of a new one; else the new one is refused "      \
         "with OVERLOADED.")                                                                                           \
+    X(U32, listen, max_handshakes, .min = 1, .max = 65536, .fallback = "1024", .reloaded = true,                      \
+      .help = "Half-open TLS connections, a quarter of them from one address; over that the oldest gives way.")       \
     X(U32, listen, max_batch, .min = 1, .max = 65536, .fallback = "65536", .help = "The most IDs in one request.")    \
     X(U32, listen, max_connection_age_ms, .max = SF_OPTION_DAY_MS, .fallback = "0",                                   \
       .help = "GOAWAY after this, give or take 10 %, so that load spreads after a scale-out; 0: never.")              \

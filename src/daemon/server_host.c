@@ -62,6 +62,7 @@ void sf_server_host_options(struct sf_daemon *d, const struct sf_config *config,
     ret->threads = config->listen_threads;
     ret->limits = (struct sf_server_limits){
         .max_connections = sf_descriptors_fit(d->log, config->listen_max_connections),
+        .max_handshakes = config->listen_max_handshakes,
         .max_batch = config->listen_max_batch,
         .max_waiting = config->limit_max_waiting,
         .max_wait_ms = config->mint_max_wait_ms,

@@ -22,7 +22,8 @@ struct sf_address {
     struct sf_address *next; /* in its chain; under the lock, as users */
     uint32_t users;          /* connections */
     uint8_t key[SF_ADDRESS_KEY_MAX];
-    struct sf_bucket ids; /* limit.address_ids_per_s */
+    struct sf_bucket ids;         /* limit.address_ids_per_s */
+    _Atomic uint32_t handshakes; /* going on */
 };
 
 struct sf_addresses {

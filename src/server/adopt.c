@@ -25,16 +25,60 @@ void sf_adopt_refuse(struct sf_shard *shard, int fd)
     sf_metrics_add(shard->metrics, SF_METRIC_OVERLOADED, SF_OVERLOAD_CONNECTIONS, 1);
 }
 
-static bool begin_tls(struct sf_shard *shard, struct sf_session *session)
+/* Of all half-open ones here, or of one address: the one that gives way. NULL: what they sent is
+ * still to be read, so it is we who are late. */
+static struct sf_session *half_open_victim(struct sf_shard *shard, const struct sf_address *address)
 {
-    if (shard->handshakes >= SF_HANDSHAKES_MAX)
+    struct sf_session *oldest = NULL;
+    struct sf_link *link = shard->half_open.next;
+    for (int i = 0; i < SF_HANDSHAKE_LOOKS_MAX && link != &shard->half_open;
+         i++, link = link->next) {
+        struct sf_session *session = SF_CONTAINER(link, struct sf_session, half_open);
+        if (address != NULL && session->address != address)
+            continue;
+        if (session->readable)
+            continue;
+        if (session->tls == NULL)
+            return session;
+        if (oldest == NULL)
+            oldest = session;
+    }
+    return oldest;
+}
+
+static bool make_way(struct sf_shard *shard, const struct sf_address *address)
+{
+    struct sf_session *victim = half_open_victim(shard, address);
+    if (victim != NULL)
+        sf_session_close(victim, SF_CONN_CLOSED_EVICTED);
+    return victim != NULL;
+}
+
+static uint32_t at_least_one(uint32_t n)
+{
+    return n > 0 ? n : 1;
+}
+
+/* Nothing is set up for TLS before the peer has said something. False: there is no room. */
+static bool begin_handshake(struct sf_shard *shard, struct sf_session *session)
+{
+    struct sf_address *address = session->address;
+    const uint32_t most = shard->settings.limits.max_handshakes;
+    const uint32_t here = at_least_one(most / shard->server->shard_count);
+    const uint32_t each = at_least_one(most / SF_HANDSHAKE_ADDRESS_PART);
+    /* Counted first: another shard may be doing the same. */
+    const uint32_t before =
+        atomic_fetch_add_explicit(&address->handshakes, 1, memory_order_relaxed);
+    if ((before >= each && !make_way(shard, address)) ||
+        (shard->handshakes >= here && !make_way(shard, NULL))) {
+        atomic_fetch_sub_explicit(&address->handshakes, 1, memory_order_relaxed);
         return false;
-    session->tls = sf_tls_session_create(shard->settings.tls, session->fd);
-    if (session->tls == NULL)
-        return false;
+    }
     session->state = SF_HANDSHAKE;
     session->frame_ms = shard->now_ms;
+    sf_link_append(&shard->half_open, &session->half_open);
     shard->handshakes++;
+    shard->stormy = shard->stormy || shard->handshakes >= SF_HANDSHAKES_STORM;
     return true;
 }
 
@@ -55,13 +99,13 @@ void sf_adopt(struct sf_shard *shard, struct sf_session *session)
     if (age > 0) /* 90 to 110 % */
         session->age_ms = shard->now_ms + age - age / 10 +
                           (int64_t)sf_prng_below(&shard->prng, (uint64_t)(age / 5 + 1));
-    if (shard->settings.tls != NULL && !begin_tls(shard, session)) {
+    if (shard->settings.tls != NULL && !begin_handshake(shard, session)) {
         sf_metrics_add(shard->metrics, SF_METRIC_CONNECTION_REFUSED, SF_CONN_REFUSED_TLS, 1);
         sf_session_close(session, SF_CONN_CLOSED_ERROR);
         return;
     }
     /* TLS may want to write whenever it is asked to read. */
-    if (!sf_session_watch(session, EPOLL_CTL_ADD, session->tls != NULL)) {
+    if (!sf_session_watch(session, EPOLL_CTL_ADD, shard->settings.tls != NULL)) {
         sf_log_write(shard->server->options.log, SF_LOG_WARN, "server.watch_failed",
                      "a connection cannot be watched and is closed: errno %d", errno);
         sf_session_close(session, SF_CONN_CLOSED_ERROR);

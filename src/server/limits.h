@@ -47,8 +47,14 @@
 #define SF_GOAWAY_QUIET_MS 1000
 #define SF_AGE_GRACE_MS    10000 /* deadline of a GOAWAY for age */
 #define SF_AUTH_TRIES_MAX  8
-/* TLS handshakes going on in one shard; whoever comes on top is closed. */
-#define SF_HANDSHAKES_MAX 1024
+/* With as many half-open TLS connections as there may be (listen.max_handshakes, or this part of them from one address), one gives
+ * way to a new one: the oldest that has said nothing, or else the oldest from which nothing waits to be read. So many are looked
+ * at. */
+#define SF_HANDSHAKE_ADDRESS_PART 4
+#define SF_HANDSHAKE_LOOKS_MAX    4096
+/* After so many at a time in a shard, memory goes back to the system when a few are left. */
+#define SF_HANDSHAKES_STORM 64
+#define SF_HANDSHAKES_CALM  8
 /* With listen.max_connections open, one that has been idle for this long goes in favour of a new one. */
 #define SF_EVICT_IDLE_MS    2000
 #define SF_EVICT_LOOKS_MAX  16

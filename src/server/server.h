@@ -51,6 +51,7 @@ struct sf_server_host {
 
 struct sf_server_limits {
     uint32_t max_connections;
+    uint32_t max_handshakes; /* half-open TLS connections */
     uint32_t max_batch;
     uint32_t max_waiting;
     uint32_t max_wait_ms;

@@ -19,6 +19,7 @@ struct sf_session *sf_session_create(struct sf_server *server, int fd, struct sf
     sf_link_init(&session->wheel);
     sf_link_init(&session->queue);
     sf_link_init(&session->by_activity);
+    sf_link_init(&session->half_open);
     /* The generator with the fewest connections. */
     uint32_t fewest = UINT32_MAX;
     for (unsigned i = 0; i < server->options.generator_count; i++) {
@@ -54,8 +55,11 @@ void sf_session_move(struct sf_session *session, enum sf_session_state to)
         [SF_CLOSED] = 0,
     };
     SF_ASSERT(allowed[session->state] & 1 << to);
-    if (session->state == SF_HANDSHAKE)
+    if (session->state == SF_HANDSHAKE) {
         session->shard->handshakes--;
+        atomic_fetch_sub_explicit(&session->address->handshakes, 1, memory_order_relaxed);
+        sf_link_remove(&session->half_open);
+    }
     session->state = (uint8_t)to;
 }
 

@@ -48,8 +48,9 @@ struct sf_session {
     struct sf_inbox_message message; /* first; on its way from the accepting shard */
     struct sf_link wheel, queue;     /* queue: ready, waiting or dead */
     struct sf_link by_activity;      /* in shard->by_activity */
+    struct sf_link half_open;        /* in shard->half_open while HANDSHAKE */
     struct sf_shard *shard;
-    struct sf_tls_session *tls; /* NULL: plain TCP */
+    struct sf_tls_session *tls; /* NULL: plain TCP, or HANDSHAKE and nothing was said yet */
     int fd;
     uint8_t state; /* moved by sf_session_move alone */
     bool queued_ready, readable, eof;

@@ -4,6 +4,7 @@
 #include "server/shard.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
@@ -42,6 +43,7 @@ struct sf_shard *sf_shard_create(struct sf_server *server, unsigned number)
     shard->settings_generation = UINT32_MAX;
     sf_link_init(&shard->ready);
     sf_link_init(&shard->dead);
+    sf_link_init(&shard->half_open);
     sf_link_init(&shard->by_activity);
     atomic_init(&shard->oldest_ms, INT64_MAX);
     sf_link_init(&shard->waiting_after);
@@ -163,12 +165,22 @@ static void take_messages(struct sf_shard *shard)
     }
 }
 
+/* What OpenSSL allocates for each connection would stay in this thread's part of the heap. */
+static void give_memory_back(struct sf_shard *shard)
+{
+    if (!shard->stormy || shard->handshakes > SF_HANDSHAKES_CALM)
+        return;
+    shard->stormy = false;
+    malloc_trim(0);
+}
+
 static void take_event(struct sf_shard *shard, const struct epoll_event *event, bool *ret_accept)
 {
     if (event->data.ptr == NULL) { /* waking was all; read, or it would beat no more */
         uint64_t beats;
         while (read(shard->heartbeat, &beats, sizeof beats) < 0 && errno == EINTR)
             ;
+        give_memory_back(shard);
         return;
     }
     if (event->data.ptr == shard) {

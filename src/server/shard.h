@@ -56,6 +56,8 @@ struct sf_shard {
     struct sf_link wheel[SF_WHEEL_SLOTS];
     int64_t wheel_tick;     /* the last tick that was worked off */
     int64_t wheel_empty_to; /* nobody stands behind wheel_tick up to and with this one */
+    struct sf_link half_open; /* HANDSHAKE, oldest first; `handshakes` of them */
+    bool stormy;              /* there were many: memory is to go back to the system */
     struct sf_link dead;
     struct sf_link by_activity; /* oldest first, exact to SF_ACTIVITY_STEP_MS */
     _Atomic int64_t oldest_ms;  /* activity of the first; read by accepting shards */

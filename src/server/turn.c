@@ -49,6 +49,14 @@ static void handshake(struct sf_session *session)
 {
     struct sf_shard *shard = session->shard;
     char reason[200];
+    if (session->tls == NULL && !session->readable)
+        return;
+    if (session->tls == NULL &&
+        (session->tls = sf_tls_session_create(shard->settings.tls, session->fd)) == NULL) {
+        sf_metrics_add(shard->metrics, SF_METRIC_CONNECTION_REFUSED, SF_CONN_REFUSED_TLS, 1);
+        sf_session_close(session, SF_CONN_CLOSED_ERROR);
+        return;
+    }
     const int rc = sf_tls_handshake(session->tls, reason, sizeof reason);
     if (rc == -EAGAIN) {
         session->readable = false;

@@ -130,6 +130,46 @@ class Tls(Case):
         self.assertRegex(text, "no renegotiation")
         next_over_tls(w.port, context(c["ca.pem"]))
 
+    def test_a_storm_of_handshakes_keeps_nobody_out(self):
+        """Silent connections, and handshakes that are begun and left: everybody else is let in, and the memory comes back."""
+        c = Certificates(self.dir)
+        w = self.worker("w", listen_tls_cert=c["worker.pem"], listen_tls_key=c["worker.key"], listen_frame_timeout_ms=2000)
+        tls = context(c["ca.pem"])
+
+        def resident_kib():
+            return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{w.process.pid}/status").read_text())[1])
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
+        begun = [address for i in range(8) for address in [f"127.0.0.{i + 2}"] * 250]
+        storm = []
+        try:
+            for _ in range(20):
+                next_over_tls(w.port, tls)
+            before = resident_kib()
+            for i, address in enumerate(begun):
+                s = socket.create_connection(("127.0.0.1", w.port), 20, (address, 0))
+                s.setblocking(False)
+                try:
+                    s.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")  # and never the rest
+                except OSError:
+                    pass  # it has given way already
+                storm.append(s)
+                if i % 100 == 0:
+                    next_over_tls(w.port, tls)
+            for _ in range(2050):
+                storm.append(socket.create_connection(("127.0.0.1", w.port), 20))
+            for _ in range(50):
+                next_over_tls(w.port, tls)
+            during = resident_kib()
+            sf.wait_until(lambda: w.status()["connections"] == 0, "half-open handshakes ended")
+            sf.wait_until(lambda: resident_kib() < before + 8192, "the memory comes back")
+            print(f"{before} KiB before the storm, {during} KiB in it, {resident_kib()} KiB after it")
+        finally:
+            for s in storm:
+                s.close()
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
     def test_a_thousand_half_open_handshakes(self):
         c = Certificates(self.dir)
         w = self.worker("w", listen_tls_cert=c["worker.pem"], listen_tls_key=c["worker.key"], listen_frame_timeout_ms=4000)

@@ -81,6 +81,7 @@ static inline void fixture_prepare(struct fixture *f, struct sf_layout layout,
         .address = {.host = "127.0.0.1", .port = 0},
         .threads = 2,
         .limits = {.max_connections = 1000,
+                   .max_handshakes = 1024,
                    .max_batch = 65536,
                    .max_waiting = 65536,
                    .max_wait_ms = 10000,
@@ -165,6 +166,21 @@ static inline int client_connect(const struct fixture *f)
     const struct timeval patience = {.tv_sec = PATIENCE_MS / 1000};
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    return fd;
+}
+
+/* From an address of this machine, with the patience of client_connect. */
+static inline int client_connect_from(const struct fixture *f, const char *source)
+{
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in from = {.sin_family = AF_INET},
+                       to = {.sin_family = AF_INET, .sin_port = htons(sf_server_port(f->server))};
+    const struct timeval patience = {.tv_sec = PATIENCE_MS / 1000};
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_int_equal(inet_pton(AF_INET, source, &from.sin_addr), 1);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    assert_int_equal(bind(fd, (struct sockaddr *)&from, sizeof from), 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
     return fd;
 }
 

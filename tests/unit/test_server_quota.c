@@ -21,19 +21,6 @@ static unsigned status_of_next(int fd, uint32_t request_id, uint32_t count,
     return header.code;
 }
 
-/* From an address of this machine. */
-static int connect_from(const struct fixture *f, const char *source)
-{
-    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in from = {.sin_family = AF_INET},
-                       to = {.sin_family = AF_INET, .sin_port = htons(sf_server_port(f->server))};
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    assert_int_equal(inet_pton(AF_INET, source, &from.sin_addr), 1);
-    assert_int_equal(bind(fd, (struct sockaddr *)&from, sizeof from), 0);
-    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
-    return fd;
-}
-
 /* A new connection brings no IDs: a thousand of them get what the rate gives, not a burst each. */
 static void test_reconnecting_brings_nothing(void **state)
 {
@@ -146,16 +133,16 @@ static void test_by_address(void **state)
     fixture_start(f);
     struct sf_wire_error error;
     char reason[256];
-    int fd = connect_from(f, "127.0.0.2");
+    int fd = client_connect_from(f, "127.0.0.2");
     assert_int_equal(status_of_next(fd, 1, 90, &error, reason), SF_WIRE_OK);
     assert_int_equal(status_of_next(fd, 2, 101, &error, reason), SF_WIRE_TOO_LARGE);
     close(fd);
     EVENTUALLY(sf_server_connections(f->server) == 0);
-    fd = connect_from(f, "127.0.0.2");
+    fd = client_connect_from(f, "127.0.0.2");
     assert_int_equal(status_of_next(fd, 3, 90, &error, reason), SF_WIRE_RATE_LIMITED);
     assert_non_null(strstr(reason, "address"));
     assert_in_range(error.retry_after_ms, 60000, 80000);
-    const int other = connect_from(f, "127.0.0.3");
+    const int other = client_connect_from(f, "127.0.0.3");
     assert_int_equal(status_of_next(other, 4, 90, &error, reason), SF_WIRE_OK);
     EVENTUALLY(sf_metrics_sum(f->metrics, SF_METRIC_RATE_LIMITED, SF_RATE_SCOPE_ADDRESS) == 1);
     close(fd);
