@@ -1,14 +1,9 @@
-/* The slow side of the generator: setting up, limits, closing, and minting when another thread was
- * first. */
+/* The slow side of the generator: setting up, limits, closing. */
 #include "id/generator.h"
 
 #include <errno.h>
 
 #include "base/assert.h"
-
-/* About 10 us on current x86. Measured with four threads that mint as fast as they can: with 256
- * pauses they are together a quarter slower than one thread, with 1,024 about as fast. */
-#define STEP_BACK_PAUSES 1024
 
 /* Exclusive bound of what the layout can express, as a word. */
 static uint64_t limit_word_of(const struct sf_generator *gen, uint64_t limit_ms)
@@ -103,19 +98,6 @@ uint64_t sf_generator_word_of(const struct sf_generator *gen, uint64_t id)
     const unsigned sequence_bits = gen->layout.sequence_bits;
     const uint64_t mask = (UINT64_C(1) << sequence_bits) - 1;
     return ((id >> gen->timestamp_shift) << sequence_bits) | (id & mask);
-}
-
-void sf_generator_step_back(void)
-{
-    for (int i = 0; i < STEP_BACK_PAUSES; i++) {
-#if defined(__x86_64__) || defined(__i386__)
-        __builtin_ia32_pause();
-#elif defined(__aarch64__) || defined(__arm__)
-        __asm__ volatile("yield");
-#else
-        atomic_signal_fence(memory_order_seq_cst);
-#endif
-    }
 }
 
 bool sf_run_take(const struct sf_generator *gen, struct sf_mint *mint, uint32_t max,

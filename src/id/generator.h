@@ -105,46 +105,84 @@ static inline uint64_t sf_generator_id(const struct sf_generator *gen, uint64_t 
  * about twice as long as the mints themselves. Any thread. */
 void sf_generator_step_back(void);
 
-/* Mints up to `want` IDs (at least 1).
- * now_ms: the caller's minting time. at_least: smallest word wanted (0: none). jitter: added to the
- * sequence of a millisecond that has not been used yet; below 1 << sequence_bits (0: none). */
-static inline enum sf_mint_result sf_generator_mint(struct sf_generator *gen, uint64_t now_ms,
-                                                    uint64_t at_least, uint64_t jitter,
-                                                    uint32_t want, struct sf_mint *ret)
+/* What a minter wants: up to `want` IDs (at least 1). */
+struct sf_mint_ask {
+    uint64_t now_ms;   /* the caller's minting time */
+    uint64_t at_least; /* smallest word wanted (0: none) */
+    uint64_t jitter;   /* added to the sequence of a millisecond that has not been used yet; below
+                          1 << sequence_bits (0: none) */
+    uint32_t want;
+};
+
+/* A mint between its two steps: the word as it was seen, and the IDs that are next to it. */
+struct sf_mint_try {
+    uint64_t word;
+    struct sf_mint mint;
+};
+
+/* The first step of a mint: loads word, limit and slot, in this order, and decides what is to be
+ * taken. Anything but OK is the mint's result, and ret is left alone. Nothing is taken yet, and any
+ * time may pass before the second step. */
+static inline enum sf_mint_result sf_mint_look(const struct sf_generator *gen,
+                                               const struct sf_mint_ask *ask,
+                                               struct sf_mint_try *ret)
 {
     const unsigned sequence_bits = gen->layout.sequence_bits;
     /* At the end of the timestamps: a time beyond it would lose bits in the shift, and come back
      * small. */
-    if (now_ms > gen->end_ms)
-        now_ms = gen->end_ms;
+    const uint64_t now_ms = ask->now_ms < gen->end_ms ? ask->now_ms : gen->end_ms;
     const uint64_t until_ms =
         gen->end_ms - now_ms > gen->max_ahead_ms ? now_ms + gen->max_ahead_ms + 1 : gen->end_ms;
-    const uint64_t fresh = (now_ms << sequence_bits) + jitter;
+    const uint64_t fresh = (now_ms << sequence_bits) + ask->jitter;
     const uint64_t horizon = until_ms << sequence_bits;
-    uint64_t word = atomic_load_explicit(gen->word, memory_order_acquire);
+    const uint64_t word = atomic_load_explicit(gen->word, memory_order_acquire);
+    if (word & SF_GENERATOR_CLOSED)
+        return SF_MINT_CLOSED;
+    const uint64_t limit = atomic_load_explicit(&gen->limit_word, memory_order_acquire);
+    const uint64_t slot_bits = atomic_load_explicit(&gen->slot_bits, memory_order_acquire);
+    uint64_t first = word + 1 > fresh ? word + 1 : fresh;
+    if (first < ask->at_least)
+        first = ask->at_least;
+    if (first >= limit)
+        return SF_MINT_EXHAUSTED;
+    if (first >= horizon)
+        return SF_MINT_WAIT;
+    const uint64_t room = (limit < horizon ? limit : horizon) - first;
+    ret->word = word;
+    ret->mint.first_word = first;
+    ret->mint.slot_bits = slot_bits;
+    ret->mint.count = room < ask->want ? (uint32_t)room : ask->want;
+    return SF_MINT_OK;
+}
+
+/* The second step: takes what was decided, if the word is still the one that was seen. On false
+ * nothing is taken, and the first step is due again. */
+static inline bool sf_mint_swap(struct sf_generator *gen, const struct sf_mint_try *attempt)
+{
+    uint64_t word = attempt->word;
+    return atomic_compare_exchange_weak_explicit(
+        gen->word, &word, attempt->mint.first_word + attempt->mint.count - 1, memory_order_acq_rel,
+        memory_order_acquire);
+}
+
+/* Mints: both steps, again and again while other minters are faster. Parameters as in struct
+ * sf_mint_ask. */
+static inline enum sf_mint_result sf_generator_mint(struct sf_generator *gen, uint64_t now_ms,
+                                                    uint64_t at_least, uint64_t jitter,
+                                                    uint32_t want, struct sf_mint *ret)
+{
+    const struct sf_mint_ask ask = {
+        .now_ms = now_ms, .at_least = at_least, .jitter = jitter, .want = want};
     for (;;) {
-        if (word & SF_GENERATOR_CLOSED)
-            return SF_MINT_CLOSED;
-        const uint64_t limit = atomic_load_explicit(&gen->limit_word, memory_order_acquire);
-        const uint64_t slot_bits = atomic_load_explicit(&gen->slot_bits, memory_order_acquire);
-        uint64_t first = word + 1 > fresh ? word + 1 : fresh;
-        if (first < at_least)
-            first = at_least;
-        if (first >= limit)
-            return SF_MINT_EXHAUSTED;
-        if (first >= horizon)
-            return SF_MINT_WAIT;
-        const uint64_t room = (limit < horizon ? limit : horizon) - first;
-        const uint32_t count = room < want ? (uint32_t)room : want;
-        if (atomic_compare_exchange_weak_explicit(gen->word, &word, first + count - 1,
-                                                  memory_order_acq_rel, memory_order_acquire)) {
-            ret->first_word = first;
-            ret->slot_bits = slot_bits;
-            ret->count = count;
+        struct sf_mint_try attempt;
+        const enum sf_mint_result result = sf_mint_look(gen, &ask, &attempt);
+        if (result != SF_MINT_OK)
+            return result;
+        if (sf_mint_swap(gen, &attempt)) {
+            *ret = attempt.mint;
             return SF_MINT_OK;
         }
         sf_generator_step_back();
-        word = atomic_load_explicit(gen->word, memory_order_acquire);
     }
 }
 

@@ -159,10 +159,12 @@ BUGS = {
     ]),
     'closed-ignored': (6, 'a closed generator mints', [
         (GENH,
-         '        if (word & SF_GENERATOR_CLOSED)\n'
-         '            return SF_MINT_CLOSED;',
-         '        word &= ~SF_GENERATOR_CLOSED;\n'
-         '        atomic_store(gen->word, word);'),
+         '    if (word & SF_GENERATOR_CLOSED)\n'
+         '        return SF_MINT_CLOSED;',
+         '    if (word & SF_GENERATOR_CLOSED) {\n'
+         '        atomic_store(gen->word, word & ~SF_GENERATOR_CLOSED);\n'
+         '        return sf_mint_look(gen, ask, ret);\n'
+         '    }'),
     ]),
     'open-start': ('rule 3', 'the owner\'s start is not looked at', [
         (GEN,

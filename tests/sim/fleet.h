@@ -103,7 +103,8 @@ struct sim_hold {
     uint64_t lineage; /* owner in the book: a fast restart goes on with its predecessor's */
     uint64_t wake;    /* only the newest timer counts */
     uint64_t last_word;
-    uint64_t slow_word, slow_limit, slow_first; /* a minter between its loads and its swap */
+    bool slow; /* a minter is between its two steps: slow_mint */
+    struct sf_mint_try slow_mint;
     bool finished;
     unsigned open_requests;
     int64_t claimless_since_ns, seeking_since_ns; /* for the judge */

@@ -276,7 +276,7 @@ static void start_machine(struct sim_world *w, unsigned index, unsigned k)
     memcpy(random, &r, 8);
     memcpy(random + 8, &r, 8);
     hold->last_word = 0;
-    hold->slow_first = 0;
+    hold->slow = false;
     hold->finished = hold->claim_taken = false;
     hold->open_requests = 0;
     hold->claimless_since_ns = hold->seeking_since_ns = w->now_ns;

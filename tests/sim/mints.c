@@ -23,22 +23,21 @@ void sim_mint_end(struct sim_world *w, unsigned index, unsigned k, uint64_t now_
         sim_judge_mint(w, index, k, &mint, true);
 }
 
-/* A minter that loses the processor between its loads and its compare-and-swap: the loop of
- * sf_generator_mint, cut in two. Its clock may have jumped, to the end of the reservation even. */
+/* A minter that loses the processor between the two steps of a mint. Its clock may have jumped, to
+ * the end of the reservation even. */
 void sim_load_slowly(struct sim_world *w, unsigned index, unsigned k, uint64_t now_ms)
 {
     struct sim_hold *hold = &w->hosts[index].holds[k];
-    if (!hold->res.generator_ready || sf_generator_is_closed(&hold->gen) || hold->slow_first)
+    if (!hold->res.generator_ready || hold->slow)
         return;
-    sim_fault(w, SIM_SWAP_PAUSE);
-    hold->slow_word = atomic_load(&hold->block.word);
-    hold->slow_limit = atomic_load(&hold->gen.limit_word);
-    const unsigned bits = hold->gen.layout.sequence_bits;
     const uint64_t limit_ms = sf_generator_limit_ms(&hold->gen);
     if (sim_below(w, 2) && limit_ms > now_ms)
         now_ms = limit_ms - 1 < now_ms + JUMP_MS ? limit_ms - 1 : now_ms + JUMP_MS;
-    const uint64_t fresh = now_ms << bits;
-    hold->slow_first = hold->slow_word + 1 > fresh ? hold->slow_word + 1 : fresh;
+    const struct sf_mint_ask ask = {.now_ms = now_ms, .want = 1};
+    if (sf_mint_look(&hold->gen, &ask, &hold->slow_mint) != SF_MINT_OK)
+        return;
+    hold->slow = true;
+    sim_fault(w, SIM_SWAP_PAUSE);
     sim_push(w, (int64_t)sim_below(w, sim_below(w, 2) ? 3000 : 30) * MS,
              (struct sim_event){
                  .kind = EV_SWAP, .host = index, .hold = k, .instance = w->hosts[index].instance});
@@ -47,14 +46,10 @@ void sim_load_slowly(struct sim_world *w, unsigned index, unsigned k, uint64_t n
 void sim_swap_slowly(struct sim_world *w, unsigned index, unsigned k)
 {
     struct sim_hold *hold = &w->hosts[index].holds[k];
-    struct sf_mint mint = {.first_word = hold->slow_first, .count = 1};
-    hold->slow_first = 0;
-    if (mint.first_word >= hold->slow_limit)
+    hold->slow = false;
+    if (!sf_mint_swap(&hold->gen, &hold->slow_mint))
         return;
-    mint.slot_bits = atomic_load(&hold->gen.slot_bits);
-    if (!atomic_compare_exchange_strong(&hold->block.word, &hold->slow_word, mint.first_word))
-        return;
-    sim_judge_mint(w, index, k, &mint, false);
+    sim_judge_mint(w, index, k, &hold->slow_mint.mint, false);
     /* An old copy of the state file is survived because minting time bounds what was minted; it
      * does not bound a clock that jumped. No copy from before the jump is put back. */
     hold->old_block = hold->block;

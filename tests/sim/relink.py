@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -52,14 +53,9 @@ class Build:
                     sources[name].add(os.path.relpath(path, ROOT))
         return sources
 
-    def objects_of(self, link):
-        """The objects that may go into a program: its own, and those of the libraries named in its link command."""
-        objects = [word for word in link if word.endswith(".o")]
-        for word in link:
-            if word.endswith(".a") and not os.path.isabs(word):
-                lines = output_of(["ninja", "-t", "query", word], self.folder).splitlines()
-                objects += [line.strip() for line in lines if line.strip() in self.compile]
-        return objects
+    def members_of(self, library):
+        lines = output_of(["ninja", "-t", "query", library], self.folder).splitlines()
+        return [line.strip() for line in lines if line.strip() in self.compile]
 
     def is_program(self, path):
         return path.startswith(self.folder + os.sep) and os.access(path, os.X_OK) and os.path.isfile(path) \
@@ -78,27 +74,42 @@ class Build:
         if done.returncode:
             raise Broken(f"{source} does not compile:\n{done.stderr}")
 
+    def recompile_all(self, objects, overlay, changed, folder):
+        """Those of the objects that a changed file goes into. {object of the build: new object, by the same name}"""
+        new = {}
+        for name in objects:
+            if self.sources.get(name, set()) & changed:
+                new[name] = os.path.join(folder, "objects", name)
+                if not os.path.exists(new[name]):
+                    os.makedirs(os.path.dirname(new[name]), exist_ok=True)
+                    self.recompile(name, overlay, new[name])
+        return new
+
+    def replace_members(self, library, overlay, changed, folder):
+        """A copy of the library with its members made anew; None when there is nothing to change."""
+        new = self.recompile_all(self.members_of(library), overlay, changed, folder)
+        if not new:
+            return None
+        copy = os.path.join(folder, library.replace("/", "_"))
+        if not os.path.exists(copy):
+            shutil.copyfile(os.path.join(self.folder, library), copy)
+            output_of(["ar", "r", copy, *new.values()], self.folder)
+        return copy
+
     def relink(self, program, overlay, changed, folder):
         """The program with the changed files in it; None when none of them goes into it."""
         link = output_of(["ninja", "-t", "commands", os.path.relpath(program, self.folder)], self.folder)
         words = shlex.split(link.splitlines()[-1].split("&&")[1])
-        new = []
-        for name in self.objects_of(words):
-            if not self.sources.get(name, set()) & changed:
-                continue
-            out = os.path.join(folder, name.replace("/", "_"))
-            if not os.path.exists(out):
-                self.recompile(name, overlay, out)
-            if name in words:
-                words[words.index(name)] = out
-            else:
-                new.append(out)
-        if not new and not any(word.startswith(folder) for word in words):
+        objects = self.recompile_all([word for word in words if word.endswith(".o")], overlay, changed, folder)
+        libraries = {word: self.replace_members(word, overlay, changed, folder)
+                     for word in set(words) if word.endswith(".a") and not os.path.isabs(word)}
+        planted = objects | {library: copy for library, copy in libraries.items() if copy}
+        if not planted:
             return None
         target = os.path.join(folder, os.path.basename(program))
-        at = words.index("-o")
-        words[at + 1] = target
-        done = run(words[:at] + new + words[at:], cwd=self.folder)
+        words = [planted.get(word, word) for word in words]
+        words[words.index("-o") + 1] = target
+        done = run(words, cwd=self.folder)
         if done.returncode:
             raise Broken(f"{os.path.basename(program)} does not link:\n{done.stderr}")
         return target
@@ -139,7 +150,7 @@ class Build:
 
 def reason(output):
     """Why a test failed, in a line."""
-    for pattern in (r"invariant broke: .*", r"ERROR: \w+Sanitizer: .*", r"Assertion .*", r"\[  FAILED  \] (\w+)", r".*Error: .*"):
+    for pattern in (r"invariant broke: .*", r"ERROR: \w+Sanitizer: .*", r"(?m)^ERROR: (.*)", r"Assertion .*", r"\[  FAILED  \] (\w+)", r".*Error: .*"):
         found = re.search(pattern, output)
         if found:
             where = re.search(r"\[   LINE   \] --- .*/(\S+): error", output)

@@ -210,6 +210,32 @@ static void widths_at_the_edges(void **state)
     }
 }
 
+/* The two steps of a mint: whatever time passes between them, the second one takes nothing when the
+ * word has moved. */
+static void a_mint_in_two_steps(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct sf_mint mint;
+    struct sf_mint_try attempt;
+    const struct sf_mint_ask ask = {.now_ms = 200, .want = 3};
+    set_up(&f, &tiny, 10);
+    assert_int_equal(sf_mint_look(&f.gen, &ask, &attempt), SF_MINT_CLOSED);
+    assert_int_equal(sf_generator_open(&f.gen, 0, 1, 100, 100000), 0);
+    assert_int_equal(sf_mint_look(&f.gen, &ask, &attempt), SF_MINT_OK);
+    assert_int_equal(sf_generator_mint(&f.gen, 200, 0, 0, 1, &mint), SF_MINT_OK);
+    assert_false(sf_mint_swap(&f.gen, &attempt));
+    sf_generator_step_back();
+    assert_int_equal(sf_mint_look(&f.gen, &ask, &attempt), SF_MINT_OK);
+    assert_true(sf_mint_swap(&f.gen, &attempt));
+    assert_int_equal(attempt.mint.first_word, mint.first_word + 1);
+    assert_int_equal(attempt.mint.count, 3);
+    assert_false(sf_mint_swap(&f.gen, &attempt)); /* not a second time */
+    assert_int_equal(sf_mint_look(&f.gen, &ask, &attempt), SF_MINT_OK);
+    sf_generator_close(&f.gen);
+    assert_false(sf_mint_swap(&f.gen, &attempt));
+}
+
 /* Four threads mint while control closes, opens for other slots, lowers and raises. Every ID is
  * checked: unique, below the limit in force, and none after a close returned. */
 #define THREADS   4
@@ -367,6 +393,7 @@ int main(void)
         cmocka_unit_test(what_does_not_fit_is_refused),
         cmocka_unit_test(nothing_behind_the_last_timestamp),
         cmocka_unit_test(widths_at_the_edges),
+        cmocka_unit_test(a_mint_in_two_steps),
         cmocka_unit_test(closing_under_concurrent_minting),
         cmocka_unit_test(no_word_twice_over_threads),
     };
