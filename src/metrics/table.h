@@ -72,6 +72,7 @@ enum sf_metric_type { SF_METRIC_COUNTER, SF_METRIC_GAUGE, SF_METRIC_HISTOGRAM };
     X(OVERLOADED, "snowfleet_overloaded", COUNTER, "", "scope", SF_OVERLOADS, NONE, "Requests or connections refused because a queue or limit was full.") \
     X(BAD_FRAMES, "snowfleet_bad_frames", COUNTER, "", "scope", SF_BAD_FRAMES, NONE, "Frames that broke the protocol, by the part at fault.") \
     X(AUTH_LOGINS, "snowfleet_auth_logins", COUNTER, "", "name", 0, NONE, "AUTH requests that showed the token of this name.") \
+    X(AUTH_FAILURES, "snowfleet_auth_failures", COUNTER, "", "", 1, NONE, "AUTH requests with a token that is not known here.") \
     X(AUTH_REQUESTS, "snowfleet_auth_requests", COUNTER, "", "name", 0, NONE, "NEXT requests answered with IDs on connections that had shown the token of this name.") \
     X(AUTH_IDS, "snowfleet_auth_ids", COUNTER, "", "name", 0, NONE, "IDs in those answers.") \
     X(AUTH_LIMITED, "snowfleet_auth_limited", COUNTER, "", "name", 0, NONE, "NEXT requests over the limit of this name.") \

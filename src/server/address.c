@@ -2,7 +2,9 @@
  * through. */
 #include "server/address.h"
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,7 +63,8 @@ static struct sf_address *find(struct sf_addresses *addresses, struct sf_address
         struct sf_address *at = *chain;
         if (memcmp(at->key, key, SF_ADDRESS_KEY_MAX) == 0) {
             found = at;
-        } else if (at->users == 0 && sf_bucket_is_full(&at->ids, now_ns)) {
+        } else if (at->users == 0 && sf_bucket_is_full(&at->ids, now_ns) &&
+                   sf_bucket_is_full(&at->guesses, now_ns)) {
             *chain = at->next;
             free(at);
             addresses->count--;
@@ -109,4 +112,19 @@ void sf_address_put(struct sf_addresses *addresses, struct sf_address *address)
     SF_ASSERT(address->users > 0);
     address->users--;
     pthread_mutex_unlock(&addresses->lock);
+}
+
+const char *sf_address_text(const struct sf_address *address, char to[SF_ADDRESS_TEXT_MAX])
+{
+    char text[INET6_ADDRSTRLEN] = "";
+    struct in6_addr ipv6 = {0};
+    if (address->key[0] == AF_INET) {
+        (void)inet_ntop(AF_INET, address->key + 1, text, sizeof text);
+    } else if (address->key[0] == AF_INET6) {
+        memcpy(&ipv6, address->key + 1, 8);
+        (void)inet_ntop(AF_INET6, &ipv6, text, sizeof text);
+    }
+    snprintf(to, SF_ADDRESS_TEXT_MAX, "%s%s", text[0] != '\0' ? text : "one of many addresses",
+             address->key[0] == AF_INET6 ? "/64" : "");
+    return to;
 }

@@ -2,7 +2,7 @@
  * mean nothing to who connects again.
  *
  * An IPv4 address, or the first 64 bits of an IPv6 address (one network, whose owner has all of them); IPv4 inside IPv6 is IPv4.
- * Entries without connections whose bucket is full again are forgotten. At most SF_ADDRESSES_MAX are kept; newcomers beyond
+ * Entries without connections whose buckets are full again are forgotten. At most SF_ADDRESSES_MAX are kept; newcomers beyond
  * that share one entry. Any thread; get and put lock, the buckets do not.
  */
 #ifndef SF_SERVER_ADDRESS_H
@@ -23,6 +23,7 @@ struct sf_address {
     uint32_t users;          /* connections */
     uint8_t key[SF_ADDRESS_KEY_MAX];
     struct sf_bucket ids;         /* limit.address_ids_per_s */
+    struct sf_bucket guesses;     /* tokens that were not known */
     _Atomic uint32_t handshakes; /* going on */
 };
 
@@ -41,6 +42,9 @@ void sf_addresses_free(struct sf_addresses *addresses);
 /* The entry of this peer, which is kept until it is put back. Never NULL. now_ns: CLOCK_MONOTONIC. */
 struct sf_address *sf_address_get(struct sf_addresses *addresses, const struct sockaddr *peer,
                                   int64_t now_ns);
+#define SF_ADDRESS_TEXT_MAX 64
+/* For people: "192.0.2.1", "2001:db8::/64"; returns `to`. */
+const char *sf_address_text(const struct sf_address *address, char to[SF_ADDRESS_TEXT_MAX]);
 /* NULL is fine. */
 void sf_address_put(struct sf_addresses *addresses, struct sf_address *address);
 

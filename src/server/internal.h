@@ -41,7 +41,7 @@ struct sf_server {
     _Atomic uint8_t sequence_bits;
     _Atomic uint64_t max_ahead_ms;
     _Atomic uint32_t max_batch; /* the effective one, for who asks without the lock */
-    struct sf_log_limiter accept_limiter, tls_limiter;
+    struct sf_log_limiter accept_limiter, tls_limiter, auth_limiter;
 
     pthread_mutex_t lock; /* guards settings and goaway; shards take it only when the generation has changed */
     struct sf_settings settings;

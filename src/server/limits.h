@@ -46,7 +46,11 @@
  * here, over a slow path and from a busy machine too. */
 #define SF_GOAWAY_QUIET_MS 1000
 #define SF_AGE_GRACE_MS    10000 /* deadline of a GOAWAY for age */
-#define SF_AUTH_TRIES_MAX  8
+#define SF_AUTH_TRIES_MAX  8 /* of one connection */
+/* Wrong tokens from one address; AUTH is refused there until there may be one more. */
+#define SF_GUESSES_PER_S       1
+#define SF_GUESSES_BURST       20
+#define SF_GUESSES_LOG_EACH_MS 10000
 /* With as many half-open TLS connections as there may be (listen.max_handshakes, or this part of them from one address), one gives
  * way to a new one: the oldest that has said nothing, or else the oldest from which nothing waits to be read. So many are looked
  * at. */

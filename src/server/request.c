@@ -70,11 +70,35 @@ static size_t serve_time(struct sf_session *session, const struct request *reque
     return used(request, sf_answer_ok(session, &request->header, body, sizeof body));
 }
 
-static size_t deny_token(struct sf_session *session, const struct request *request)
+static void note_guess(struct sf_session *session)
 {
-    if (!sf_answer_error(session, SF_WIRE_AUTH, SF_WIRE_DENIED, request->header.request_id, 0,
-                         "the token is not known here"))
+    struct sf_shard *shard = session->shard;
+    char from[SF_ADDRESS_TEXT_MAX];
+    sf_metrics_add(shard->metrics, SF_METRIC_AUTH_FAILURES, 0, 1);
+    sf_log_limited(shard->server->options.log, &shard->server->auth_limiter, SF_GUESSES_LOG_EACH_MS,
+                   SF_LOG_WARN, "server.auth_failed",
+                   "AUTH from %s with a token that is not in listen.token_file",
+                   sf_address_text(session->address, from));
+}
+
+/* Refused: its token is not known, or (wait_ns) too many from its address were not. */
+static size_t refuse_auth(struct sf_session *session, const struct request *request,
+                          int64_t wait_ns)
+{
+    const bool answered =
+        wait_ns > 0 ? sf_answer_error(session, SF_WIRE_AUTH, SF_WIRE_RATE_LIMITED,
+                                      request->header.request_id,
+                                      sf_clip_ms((uint64_t)(wait_ns + 999999) / 1000000),
+                                      "too many unknown tokens came from this address")
+                    : sf_answer_error(session, SF_WIRE_AUTH, SF_WIRE_DENIED,
+                                      request->header.request_id, 0, "the token is not known here");
+    if (!answered) {
+        if (wait_ns == 0) /* it will be compared again */
+            sf_bucket_give_back(&session->address->guesses, SF_GUESSES_PER_S, 1);
         return 0;
+    }
+    if (wait_ns == 0)
+        note_guess(session);
     sf_token_unref(session->token);
     session->token = NULL;
     if (++session->auth_tries >= SF_AUTH_TRIES_MAX)
@@ -82,19 +106,9 @@ static size_t deny_token(struct sf_session *session, const struct request *reque
     return used(request, true);
 }
 
-static size_t serve_auth(struct sf_session *session, const struct request *request)
+static size_t accept_auth(struct sf_session *session, const struct request *request,
+                          struct sf_token *token)
 {
-    struct sf_tokens *tokens = session->shard->settings.tokens;
-    _Static_assert(SF_TOKEN_MAX == SF_WIRE_TOKEN_MAX, "a token of the file fits AUTH");
-    session->shard->work += SF_TURN_WORK; /* all tokens are compared */
-    struct sf_token *token = tokens != NULL
-                                 ? sf_tokens_check(tokens, request->bytes + SF_WIRE_HEADER_SIZE,
-                                                   request->header.length - SF_WIRE_LENGTH_MIN)
-                                 : NULL;
-    /* Without a token file there is nothing to prove: clients may send tokens before workers ask
-     * for them. */
-    if (token == NULL && tokens != NULL)
-        return deny_token(session, request);
     if (!sf_answer_ok(session, &request->header, NULL, 0))
         return 0;
     if (token != NULL) {
@@ -103,6 +117,28 @@ static size_t serve_auth(struct sf_session *session, const struct request *reque
         atomic_fetch_add_explicit(&token->logins, 1, memory_order_relaxed);
     }
     return used(request, true);
+}
+
+static size_t serve_auth(struct sf_session *session, const struct request *request)
+{
+    struct sf_shard *shard = session->shard;
+    const struct sf_tokens *tokens = shard->settings.tokens;
+    _Static_assert(SF_TOKEN_MAX == SF_WIRE_TOKEN_MAX, "a token of the file fits AUTH");
+    /* Without a token file there is nothing to prove: clients may send tokens before workers ask
+     * for them. */
+    if (tokens == NULL)
+        return accept_auth(session, request, NULL);
+    struct sf_bucket *guesses = &session->address->guesses;
+    const int64_t wait_ns =
+        sf_bucket_take(guesses, SF_GUESSES_PER_S, SF_GUESSES_BURST, 1, shard->now_ns);
+    if (wait_ns > 0)
+        return refuse_auth(session, request, wait_ns);
+    shard->work += SF_TURN_WORK; /* all tokens are compared */
+    struct sf_token *token = sf_tokens_check(tokens, request->bytes + SF_WIRE_HEADER_SIZE,
+                                             request->header.length - SF_WIRE_LENGTH_MIN);
+    if (token != NULL)
+        sf_bucket_give_back(guesses, SF_GUESSES_PER_S, 1);
+    return token != NULL ? accept_auth(session, request, token) : refuse_auth(session, request, 0);
 }
 
 /* --- the rows of SF_WIRE_REQUESTS --- */

@@ -123,11 +123,75 @@ static void test_names(void **state)
     unlink(path);
 }
 
+/* Guesses from one address are few, however often it connects: the right token is not told from a
+ * wrong one any more until the time that is named. Others are not concerned. */
+static void test_guesses(void **state)
+{
+    struct fixture *f = *state;
+    char path[] = "/tmp/sf-tokens-XXXXXX";
+    close(mkstemp(path));
+    write_tokens(path, "one:secret-1\n");
+    f->options.token_file = path;
+    int log[2];
+    assert_int_equal(pipe2(log, O_NONBLOCK | O_CLOEXEC), 0);
+    f->options.log = sf_log_create(log[1], SF_LOG_INFO, SF_LOG_TEXT);
+    fixture_start(f);
+    uint8_t frame[300], body[512];
+    struct sf_wire_header header;
+    unsigned denied = 0, limited = 0;
+    const int64_t began_ns = sf_mono_ns();
+    for (unsigned i = 0; i < 300; i++) {
+        const int fd = client_connect_from(f, "127.0.0.2");
+        client_send(fd, frame,
+                    sf_wire_put_request(frame, sizeof frame, SF_WIRE_AUTH, i, "guess-12", 8));
+        assert_true(client_read(fd, &header, body));
+        denied += header.code == SF_WIRE_DENIED;
+        limited += header.code == SF_WIRE_RATE_LIMITED;
+        close(fd);
+    }
+    const double seconds = (double)(sf_mono_ns() - began_ns) / 1e9;
+    print_message("%u denied, %u limited in %.2f s\n", denied, limited, seconds);
+    assert_int_equal(denied + limited, 300);
+    assert_true(denied >= 10);
+    assert_true(denied <= 20 + seconds + 1);
+    EVENTUALLY(sf_metrics_sum(f->metrics, SF_METRIC_AUTH_FAILURES, 0) == denied);
+    const int same = client_connect_from(f, "127.0.0.2");
+    client_send(same, frame,
+                sf_wire_put_request(frame, sizeof frame, SF_WIRE_AUTH, 1, "secret-1", 8));
+    assert_true(client_read(same, &header, body));
+    assert_int_equal(header.code, SF_WIRE_RATE_LIMITED);
+    struct sf_wire_error error;
+    assert_int_equal(sf_wire_get_error(body, header.length - 8, &error), 0);
+    assert_in_range(error.retry_after_ms, 1, 1000);
+    sf_sleep_ms(error.retry_after_ms);
+    client_send(same, frame,
+                sf_wire_put_request(frame, sizeof frame, SF_WIRE_AUTH, 2, "secret-1", 8));
+    expect_status(same, 0x85, 2, SF_WIRE_OK);
+    /* Who is right uses nothing up. */
+    for (uint32_t i = 0; i < 100; i++)
+        close(client_auth(f, "secret-1", SF_WIRE_OK));
+    close(same);
+    /* One line for all, with the address, without the token. */
+    char text[4096] = "";
+    assert_true(read(log[0], text, sizeof text - 1) > 0);
+    assert_non_null(strstr(text, "server.auth_failed"));
+    assert_non_null(strstr(text, "127.0.0.2"));
+    assert_null(strstr(text, "guess"));
+    assert_null(strstr(strstr(text, "server.auth_failed") + 1, "server.auth_failed"));
+    sf_server_destroy(f->server);
+    f->server = NULL;
+    sf_log_destroy(f->options.log);
+    close(log[0]);
+    close(log[1]);
+    unlink(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         PREPARED_TEST(test_auth, NULL),
         PREPARED_TEST(test_names, NULL),
+        PREPARED_TEST(test_guesses, NULL),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
