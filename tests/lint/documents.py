@@ -127,10 +127,16 @@ def pages(tree):
 def check_links(tree):
     """Links between pages lead somewhere, so do the paths that they name, and every page of docs is linked."""
     linked = set()
+    rooms = "|".join(sorted(path.name for path in (tree.source / "src").iterdir() if path.is_dir()))
+    in_room = re.compile(rf"`((?:{rooms})/[\w./-]*\w)(?![\w./-]*[*<{{])")  # `worker/readiness.h`, `id/generator`
     for path in pages(tree):
-        for match in PATH.finditer(path.read_text()):
+        text = path.read_text()
+        for match in PATH.finditer(text):
             if not (tree.source / match.group(1)).exists():
-                tree.complain(path, line_of(path.read_text(), match.start()), f"{match.group(1)} is not in the tree")
+                tree.complain(path, line_of(text, match.start()), f"{match.group(1)} is not in the tree")
+        for match in in_room.finditer(text):
+            if not any((tree.source / "src" / (match.group(1) + suffix)).exists() for suffix in ("", ".c")):
+                tree.complain(path, line_of(text, match.start()), f"src/{match.group(1)} is not in the tree")
         text = re.sub(r"`[^`\n]*`", "", path.read_text())
         for match in LINK.finditer(text):
             to = match.group(1).split("#")[0]

@@ -370,6 +370,8 @@ class Documents(Rules):
                    documents.check_links)
         self.finds({**clean, **index, "CONTRIBUTING.md": "`src/base/a.c` `src/base` `src/base/*.c` `src/NAME/x`\n"},
                    "src/NAME/x is not in the tree", documents.check_links)
+        self.finds({**clean, **index, "CONTRIBUTING.md": "`base/a` `base/a.c` `base/gone.h` `bases/x`\n"},
+                   "src/base/gone.h is not in the tree", documents.check_links)
         self.finds({**clean, **index, "docs/b.md": "\n"}, "docs/b.md:1: no page links to this one", documents.check_links)
 
 
