@@ -24,9 +24,8 @@ int sf_secret_check(const struct stat *info, const char *what, const char *path,
 static int cannot(const char *path, const char *what, struct sf_error *err)
 {
     char text[128];
-    const int code = -errno;
-    return sf_error_set(err, code, "%s: %s: %s", what, path,
-                        sf_errno_text(code, text, sizeof text));
+    const int rc = -errno;
+    return sf_error_set(err, rc, "%s: %s: %s", what, path, sf_errno_text(rc, text, sizeof text));
 }
 
 int sf_secret_open(const char *path, const char *what, int *ret_fd, struct sf_error *err)

@@ -9,9 +9,9 @@ static int create(pthread_t *ret, const pthread_attr_t *attr, void *(*run)(void 
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    const int code = pthread_create(ret, attr, run, ctx);
+    const int failed = pthread_create(ret, attr, run, ctx);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return -code;
+    return -failed;
 }
 
 int sf_thread_start(pthread_t *ret, const char *name, void *(*run)(void *ctx), void *ctx)

@@ -36,7 +36,7 @@ static open_function *const openers[SF_COORDINATOR_KINDS] = {
 /* What does not depend on the backend. The password is read again by who uses it. */
 static int check_options(const struct sf_coord_options *options, struct sf_error *err)
 {
-    const int rc = sf_fleet_name_check(options->fleet, err);
+    int rc = sf_fleet_name_check(options->fleet, err);
     if (rc < 0)
         return rc;
     if (options->session_timeout_ms < SF_COORD_SESSION_MIN_MS ||
@@ -55,10 +55,22 @@ static int check_options(const struct sf_coord_options *options, struct sf_error
     if (options->username[0] == '\0')
         return sf_error_set(err, -EINVAL, "coordinator.username is empty");
     char password[SF_SECRET_LINE_MAX];
-    const int code =
-        sf_secret_read_line(options->password_file, SF_COORD_PASSWORD_FILE, password, err);
+    rc = sf_secret_read_line(options->password_file, SF_COORD_PASSWORD_FILE, password, err);
     explicit_bzero(password, sizeof password);
-    return code;
+    return rc;
+}
+
+static int open_backend(const struct sf_coord_options *options, struct sf_coord **ret_coord,
+                        struct sf_error *err)
+{
+    const struct sf_coordinator_scheme *scheme = sf_coordinator_scheme(options->url, NULL);
+    if (scheme == NULL)
+        return sf_error_set(err, -EINVAL, "must be %s", SF_COORDINATOR_URL_FORMS);
+    if (openers[scheme->kind] == NULL)
+        return sf_error_set(err, -ENOTSUP, "this build has no %s backend",
+                            sf_coordinator_kind_name(scheme->kind));
+    const int rc = check_options(options, err);
+    return rc == 0 ? openers[scheme->kind](options, ret_coord, err) : rc;
 }
 
 int sf_coord_open(const struct sf_coord_options *options, struct sf_coord **ret_coord,
@@ -66,17 +78,7 @@ int sf_coord_open(const struct sf_coord_options *options, struct sf_coord **ret_
 {
     SF_ASSERT(options->url != NULL && options->fleet != NULL && options->sink != NULL);
     SF_ASSERT(options->ticks != NULL);
-    const struct sf_coordinator_scheme *scheme = sf_coordinator_scheme(options->url, NULL);
-    int rc;
-    if (scheme == NULL)
-        rc = sf_error_set(err, -EINVAL, "must be %s", SF_COORDINATOR_URL_FORMS);
-    else if (openers[scheme->kind] == NULL)
-        rc = sf_error_set(err, -ENOTSUP, "this build has no %s backend",
-                          sf_coordinator_kind_name(scheme->kind));
-    else
-        rc = check_options(options, err);
-    if (rc == 0)
-        rc = openers[scheme->kind](options, ret_coord, err);
+    const int rc = open_backend(options, ret_coord, err);
     if (rc < 0)
         sf_error_prefix(err, "coordinator \"%.200s\"", options->url);
     return rc;

@@ -33,9 +33,9 @@ static int open_one(const struct addrinfo *info, int *ret_fd)
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0 ||
         setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on) != 0 ||
         bind(fd, info->ai_addr, info->ai_addrlen) != 0 || listen(fd, BACKLOG) != 0) {
-        const int code = -errno;
+        const int rc = -errno;
         close(fd);
-        return code;
+        return rc;
     }
     *ret_fd = fd;
     return 0;

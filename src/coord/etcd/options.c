@@ -103,12 +103,11 @@ static int check_file(const char *what, const char *path, bool secret, struct sf
     char buffer[64];
     const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 || fstat(fd, &st) < 0) {
-        const int code = -errno;
+        const int rc = -errno;
         if (fd >= 0)
             close(fd);
-        return sf_error_set(err, code == -ENOENT || code == -ENOTDIR ? -ENOENT : -EACCES,
-                            "%s \"%s\": %s", what, path,
-                            sf_errno_text(code, buffer, sizeof buffer));
+        return sf_error_set(err, rc == -ENOENT || rc == -ENOTDIR ? -ENOENT : -EACCES,
+                            "%s \"%s\": %s", what, path, sf_errno_text(rc, buffer, sizeof buffer));
     }
     close(fd);
     if (!S_ISREG(st.st_mode))
@@ -118,7 +117,12 @@ static int check_file(const char *what, const char *path, bool secret, struct sf
 
 int sf_etcd_options_password(struct sf_etcd_options *to, struct sf_error *err)
 {
-    return sf_secret_read_line(to->password_file, SF_COORD_PASSWORD_FILE, to->password, err);
+    char password[SF_SECRET_LINE_MAX];
+    const int rc = sf_secret_read_line(to->password_file, SF_COORD_PASSWORD_FILE, password, err);
+    if (rc == 0)
+        memcpy(to->password, password, sizeof password);
+    explicit_bzero(password, sizeof password);
+    return rc;
 }
 
 static int read_files(struct sf_etcd_options *to, struct sf_error *err)
