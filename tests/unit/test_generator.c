@@ -226,8 +226,9 @@ static void a_mint_in_two_steps(void **state)
     assert_int_equal(sf_generator_mint(&f.gen, 200, 0, 0, 1, &mint), SF_MINT_OK);
     assert_false(sf_mint_swap(&f.gen, &attempt));
     sf_generator_step_back();
-    assert_int_equal(sf_mint_look(&f.gen, &ask, &attempt), SF_MINT_OK);
-    assert_true(sf_mint_swap(&f.gen, &attempt));
+    do /* some processors give a swap up now and then without a cause */
+        assert_int_equal(sf_mint_look(&f.gen, &ask, &attempt), SF_MINT_OK);
+    while (!sf_mint_swap(&f.gen, &attempt));
     assert_int_equal(attempt.mint.first_word, mint.first_word + 1);
     assert_int_equal(attempt.mint.count, 3);
     assert_false(sf_mint_swap(&f.gen, &attempt)); /* not a second time */

@@ -2,6 +2,7 @@
 #include "unit/cmocka_all.h"
 
 #include <errno.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "worker/statefile.h"
@@ -63,6 +64,22 @@ static void ignores_what_is_not_this_process_on_this_boot(void **state)
     header.held = 0;
     sf_state_put(&block, &header);
     assert_false(recall(&block, BOOT, 2, 2000).valid);
+}
+
+/* Another file system may have the same number for another file: a copy, too. */
+static void ignores_a_copy_on_another_device(void **state)
+{
+    (void)state;
+    struct sf_state_block block = {0};
+    struct sf_reservation_memory memory;
+    struct sf_error why = {0};
+    const struct sf_state_header header = held_header();
+    sf_state_put(&block, &header);
+    sf_state_recall(&block, BOOT, 7, header.inode, 2000, 10, &memory, &why);
+    assert_false(memory.valid);
+    assert_non_null(strstr(why.text, "copy"));
+    sf_state_recall(&block, BOOT, header.device, header.inode, 2000, 10, &memory, &why);
+    assert_true(memory.valid);
 }
 
 static void ignores_what_makes_no_sense(void **state)
@@ -136,6 +153,10 @@ static void one_process_at_a_time(void **state)
     assert_non_null(strstr(err.text, "another living process"));
     atomic_store(&first.block->word, 77);
     const uint64_t inode = first.inode;
+    struct stat st;
+    assert_int_equal(fstat(first.fd, &st), 0);
+    assert_int_equal(first.device, st.st_dev);
+    assert_int_equal(first.inode, st.st_ino);
     sf_statefile_close(&first);
     sf_statefile_close(&first);
     assert_int_equal(sf_statefile_open(dir, "w", &second, &err), 0);
@@ -157,6 +178,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(remembers),
         cmocka_unit_test(ignores_what_is_not_this_process_on_this_boot),
+        cmocka_unit_test(ignores_a_copy_on_another_device),
         cmocka_unit_test(ignores_what_makes_no_sense),
         cmocka_unit_test(every_torn_update_leaves_a_whole_copy),
         cmocka_unit_test(a_flipped_bit_is_noticed),
