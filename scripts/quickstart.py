@@ -203,7 +203,7 @@ def show_ids(options, servers, count, connections):
 def run(options, stack):
     url = start_coordinator(stack, options.coordinator)
     if options.coordinator != "local":
-        run_tool(options, "init", "--coordinator", url, "--yes")
+        run_tool(options, "init", "--coordinator", url, "--first")
     workers = [Worker(stack, options, i, url) for i in range(max(1, options.fleet))]
     for worker in workers:
         stack.wait(worker.name, "readiness", worker.is_ready)

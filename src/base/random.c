@@ -54,6 +54,17 @@ void sf_uuid4(const uint8_t random[16], char to[SF_UUID_SIZE])
     *at = '\0';
 }
 
+bool sf_uuid_is_valid(const char *text)
+{
+    for (size_t i = 0; i < 36; i++) {
+        const bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+        const bool hex = (text[i] >= '0' && text[i] <= '9') || (text[i] >= 'a' && text[i] <= 'f');
+        if (dash ? text[i] != '-' : !hex)
+            return false;
+    }
+    return text[36] == '\0';
+}
+
 uint64_t sf_prng_next(struct sf_prng *prng)
 {
     uint64_t z = (prng->state += UINT64_C(0x9E3779B97F4A7C15));

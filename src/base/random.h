@@ -4,6 +4,7 @@
 #ifndef SF_BASE_RANDOM_H
 #define SF_BASE_RANDOM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,6 +18,8 @@ void sf_hex128(const uint8_t bytes[16], char to[SF_HEX128_SIZE]);
 /* A random UUID, version 4 (RFC 9562), from 16 random bytes. */
 #define SF_UUID_SIZE 37
 void sf_uuid4(const uint8_t random[16], char to[SF_UUID_SIZE]);
+/* As sf_uuid4 writes it, of any version: lower case, with dashes. */
+bool sf_uuid_is_valid(const char *text);
 
 /* splitmix64 (Steele, Lea, Flood 2014): fast, seedable, not for secrets. */
 struct sf_prng {

@@ -63,7 +63,7 @@ static int set(const struct sf_cli_option *option, const char *text)
                                option->name, text, option->min, max);
         return 0;
     case SF_CLI_SIGNED:
-        if (sf_parse_i64(text, INT64_MIN, INT64_MAX, option->to) != 0)
+        if (sf_parse_i64(text, INT64_MIN + 1, INT64_MAX, option->to) != 0)
             return sf_cli_fail(SF_CLI_USAGE, "--%s: \"%s\" is not a whole number", option->name,
                                text);
         return 0;

@@ -6,10 +6,22 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "coord/open.h"
+
 /* The coordinator that was named, or where snowfleetd looks by default. Returns -1, or the exit
  * code. */
-static int find_url(const char *given, char ret_url[SF_COORDINATOR_URL_MAX + 1])
+static int find_url(const struct sf_cli_fleet_options *options,
+                    char ret_url[SF_COORDINATOR_URL_MAX + 1])
 {
+    const char *given = options->coordinator;
+    if (given == NULL || given[0] == '\0')
+        given = getenv("SNOWFLEET_COORDINATOR");
+    if (given == NULL && options->must_name)
+        return sf_cli_fail(
+            SF_CLI_USAGE,
+            "--coordinator (or SNOWFLEET_COORDINATOR) must be given: this writes to it, and makes "
+            "nothing in a place that nobody named; %s",
+            SF_COORDINATOR_URL_FORMS);
     if (given == NULL) {
         if (sf_coordinator_default(geteuid() == 0, getenv("XDG_STATE_HOME"), getenv("HOME"),
                                    ret_url) != 0)
@@ -24,13 +36,11 @@ static int find_url(const char *given, char ret_url[SF_COORDINATOR_URL_MAX + 1])
     return -1;
 }
 
-#include "coord/open.h"
-
 int sf_cli_fleet_open(const struct sf_cli_fleet_options *options, struct sf_cli_fleet *ret)
 {
     struct sf_error err = {0};
     memset(ret, 0, sizeof *ret);
-    const int code = find_url(options->coordinator, ret->url);
+    const int code = find_url(options, ret->url);
     if (code >= 0)
         return code;
     ret->timeout_ms = (uint32_t)options->timeout_ms;
@@ -101,6 +111,15 @@ int sf_cli_fleet_failed(const struct sf_cli_fleet *fleet, const struct sf_coord_
     }
 }
 
+struct sf_coord_basis sf_cli_fleet_basis(const struct sf_coord_completion *found)
+{
+    struct sf_coord_basis basis = {.config = found->config->version};
+    memcpy(basis.token, found->config->token, sizeof basis.token);
+    if (found->state != NULL)
+        basis.state = found->state->version;
+    return basis;
+}
+
 int sf_cli_fleet_config(struct sf_cli_fleet *fleet, struct sf_coord_config *ret)
 {
     struct sf_coord_request request = {.op = SF_COORD_READ_CONFIG};
@@ -114,12 +133,13 @@ int sf_cli_fleet_config(struct sf_cli_fleet *fleet, struct sf_coord_config *ret)
     return code;
 }
 
-static int list_one(struct sf_cli_fleet *fleet, uint64_t datacenter, bool may_miss,
-                    int (*each)(void *ctx, uint64_t datacenter,
-                                const struct sf_coord_completion *found),
-                    void *ctx)
+static int
+list_one(struct sf_cli_fleet *fleet, const char *token, uint64_t datacenter, bool may_miss,
+         int (*each)(void *ctx, uint64_t datacenter, const struct sf_coord_completion *found),
+         void *ctx)
 {
     struct sf_coord_request request = {.op = SF_COORD_LIST, .datacenter = datacenter};
+    memcpy(request.basis.token, token, sizeof request.basis.token);
     struct sf_coord_event *event = sf_cli_fleet_ask(fleet, &request);
     int code = -1;
     if (event->completion.outcome == SF_COORD_DONE) {
@@ -145,15 +165,15 @@ int sf_cli_fleet_list(
                                "--datacenter: %" PRIu64 " is not allowed; 0 to %" PRIu64
                                " is in this fleet's layout",
                                *only, sf_layout_max_datacenter(&config->layout));
-        return list_one(fleet, *only, false, each, ctx);
+        return list_one(fleet, config->token, *only, false, each, ctx);
     }
     int code = -1;
     if (!config->any_datacenter) {
         for (uint16_t i = 0; i < config->datacenter_count && code < 0; i++)
-            code = list_one(fleet, config->datacenters[i], true, each, ctx);
+            code = list_one(fleet, config->token, config->datacenters[i], true, each, ctx);
         return code;
     }
     for (uint64_t d = 0; d <= sf_layout_max_datacenter(&config->layout) && code < 0; d++)
-        code = list_one(fleet, d, true, each, ctx);
+        code = list_one(fleet, config->token, d, true, each, ctx);
     return code;
 }

@@ -8,7 +8,9 @@
 #include "coord/coord.h"
 
 struct sf_cli_fleet_options {
-    const char *coordinator; /* NULL: where snowfleetd looks by default */
+    const char *coordinator; /* NULL: that of the environment, SNOWFLEET_COORDINATOR; then where
+                                snowfleetd looks by default, unless must_name */
+    bool must_name;          /* for commands that write: nothing is made in a place that nobody named */
     const char *fleet;
     uint64_t timeout_ms;
     const char *username, *password_file, *ca, *cert, *key;
@@ -49,6 +51,8 @@ struct sf_coord_event *sf_cli_fleet_ask(struct sf_cli_fleet *fleet,
 /* Says why a request was not done, and what to do; returns the exit code. */
 int sf_cli_fleet_failed(const struct sf_cli_fleet *fleet, const struct sf_coord_event *event);
 
+/* The making that a READ_CONFIG found, as the condition of what is asked next. */
+struct sf_coord_basis sf_cli_fleet_basis(const struct sf_coord_completion *found);
 /* The fleet's config; -1, or the exit code. */
 int sf_cli_fleet_config(struct sf_cli_fleet *fleet, struct sf_coord_config *ret);
 /* Calls `each` for every datacenter that has records (or only for *only). `each` returns -1 to go

@@ -47,6 +47,8 @@ static int code_of(CURL *curl, CURLcode result)
 {
     long os_errno = 0;
     (void)curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &os_errno);
+    if (result == CURLE_COULDNT_RESOLVE_HOST)
+        return -ENOENT;
     if (result == CURLE_OPERATION_TIMEDOUT)
         return -ETIMEDOUT;
     if (result == CURLE_COULDNT_CONNECT && os_errno != 0)

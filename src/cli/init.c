@@ -1,5 +1,7 @@
-/* cli/init.c - `snowfleet init`: makes a fleet's records, and says of one that exists what is there
- * and what is missing. */
+/* cli/init.c - `snowfleet init`: makes a fleet, once, or anew after its coordinator lost data; says of one
+ * that exists what is there and what is missing. What it asks, in this order: what is there (SURVEY), what
+ * time it is at the latest (cli/clocks), how far workers may have minted (cli/ask); what follows from that
+ * is decided in cli/floor. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,38 +9,38 @@
 #include <unistd.h>
 
 #include "base/parse.h"
-#include "cli/fleet.h"
+#include "cli/ask.h"
+#include "cli/clocks.h"
+#include "cli/floor.h"
+#include "cli/init_existing.h"
 #include "coord/init_plan.h"
-#include "coord/layout_json.h"
 
-/* After a loss of data every slot starts this far ahead: no worker that still holds a reservation
- * from before has one that reaches further than its window. */
-#define DEFAULT_WINDOW_MS 600000
+/* What was asked for. */
+struct wish {
+    struct sf_cli_fleet_options to;
+    struct sf_cli_admin admin; /* for --ask by the admin port */
+    struct sf_cli_list datacenters, ask, clock_sources;
+    struct sf_coord_init init;
+    struct sf_layout layout;
+    const char *fleet_id;
+    int64_t epoch_ms, floor_ms;
+    struct sf_cli_given_id above;
+    uint64_t max_window_ms;
+    bool first, if_missing, force, yes, as_json;
+};
 
-static void print_config(const char *fleet, const struct sf_coord_config *config, bool as_json)
-{
-    char epoch[SF_TIME_TEXT_MAX], created[SF_TIME_TEXT_MAX], layout[SF_LAYOUT_TEXT_MAX];
-    json_t *datacenters = config->any_datacenter ? json_null() : json_array();
-    for (uint16_t i = 0; !config->any_datacenter && i < config->datacenter_count; i++)
-        json_array_append_new(datacenters, json_integer(config->datacenters[i]));
-    if (as_json) {
-        sf_cli_print_json(
-            json_pack("{s:s, s:s, s:I, s:o, s:o, s:I, s:I, s:I}", "fleet", fleet, "fleet_id",
-                      config->fleet_id, "epoch_ms", (json_int_t)config->epoch_ms, "layout",
-                      sf_layout_json(&config->layout), "datacenters", datacenters, "floor_ms",
-                      (json_int_t)config->floor_ms, "incarnation", (json_int_t)config->incarnation,
-                      "created_ms", (json_int_t)config->created_ms));
-        return;
-    }
-    char *text = json_dumps(datacenters, JSON_COMPACT | JSON_ENCODE_ANY);
-    (void)printf("fleet        %s\nfleet_id     %s\nepoch        %s\nlayout       "
-                 "%s\ndatacenters  %s\ncreated      %s\n",
-                 fleet, config->fleet_id, sf_format_time_ms(config->epoch_ms, epoch, sizeof epoch),
-                 sf_layout_format(&config->layout, layout), config->any_datacenter ? "any" : text,
-                 sf_format_time_ms(config->created_ms, created, sizeof created));
-    free(text);
-    json_decref(datacenters);
-}
+/* What was found. */
+struct facts {
+    struct sf_coord_survey survey;
+    bool has_config;
+    struct sf_coord_config config;
+    struct sf_coord_version there; /* of what is where the config belongs, good or not */
+    struct sf_cli_coordinator_time time;
+    struct sf_cli_asked asked;
+    struct sf_cli_clocks clocks;
+};
+
+#define NOT_GIVEN_MS INT64_MIN
 
 static int read_datacenters(const struct sf_cli_list *list, struct sf_coord_config *config)
 {
@@ -59,125 +61,26 @@ static int read_datacenters(const struct sf_cli_list *list, struct sf_coord_conf
     return -1;
 }
 
-/* Asked before the coordinator is, which would say the same. */
-static int check_fleet(const struct sf_coord_config *config)
-{
-    struct sf_error err = {0};
-    if (sf_init_check(config, &err) < 0)
-        return sf_cli_fail(SF_CLI_USAGE, "--layout, --datacenters: %s", err.text);
-    return -1;
-}
-
 static int confirm(const char *url, const char *fleet)
 {
     char answer[64] = "";
     if (!isatty(STDIN_FILENO))
         return sf_cli_fail(SF_CLI_USAGE,
-                           "--after-data-loss replaces the records of fleet %s; --yes confirms it "
+                           "--after-data-loss makes fleet %s anew; --yes confirms it "
                            "without a terminal",
                            fleet);
-    (void)fprintf(stderr,
-                  "This replaces the records of fleet \"%s\" in %s. Every slot will start at now + "
-                  "window, so that nothing\n"
-                  "minted before the loss is minted again. Stop all workers first. Type the "
-                  "fleet's name to go on: ",
-                  fleet, url);
+    (void)fprintf(
+        stderr,
+        "This makes fleet \"%s\" anew in %s. No slot will start below what may have been minted "
+        "so far; workers\n"
+        "that still run spend what they have and then join. Type the fleet's name to go on: ",
+        fleet, url);
     if (fgets(answer, sizeof answer, stdin) == NULL)
         answer[0] = '\0';
     answer[strcspn(answer, "\n")] = '\0';
     return strcmp(answer, fleet) == 0
                ? -1
                : sf_cli_fail(SF_CLI_FAILED, "not confirmed; nothing was changed");
-}
-
-/* With --if-missing an existing fleet will do, if it is the one that was asked for. */
-static bool fits(const struct sf_coord_config *have, const struct sf_coord_config *want)
-{
-    if (have->epoch_ms != want->epoch_ms || have->any_datacenter != want->any_datacenter ||
-        have->layout.timestamp_bits != want->layout.timestamp_bits ||
-        have->layout.datacenter_bits != want->layout.datacenter_bits ||
-        have->layout.worker_bits != want->layout.worker_bits ||
-        have->layout.sequence_bits != want->layout.sequence_bits)
-        return false;
-    for (uint16_t i = 0; !want->any_datacenter && i < want->datacenter_count; i++) {
-        uint16_t j = 0;
-        while (j < have->datacenter_count && have->datacenters[j] != want->datacenters[i])
-            j++;
-        if (j == have->datacenter_count)
-            return false;
-    }
-    return true;
-}
-
-struct lack {
-    uint64_t all, missing;
-    uint64_t datacenter, worker; /* of the first that is missing */
-};
-
-/* A whole fleet has a good record for every slot. Returns -1, or the exit code. */
-static int look_for_lack(struct sf_cli_fleet *fleet, const struct sf_coord_config *config,
-                         struct lack *ret)
-{
-    const uint64_t workers = sf_layout_max_worker(&config->layout) + 1;
-    const uint64_t datacenters = config->any_datacenter
-                                     ? sf_layout_max_datacenter(&config->layout) + 1
-                                     : config->datacenter_count;
-    int code = -1;
-    ret->all = datacenters * workers;
-    for (uint64_t i = 0; i < datacenters && code < 0; i++) {
-        struct sf_coord_request request = {
-            .op = SF_COORD_LIST, .datacenter = config->any_datacenter ? i : config->datacenters[i]};
-        struct sf_coord_event *event = sf_cli_fleet_ask(fleet, &request);
-        const struct sf_coord_completion *found = &event->completion;
-        if (found->outcome != SF_COORD_DONE && found->reason != SF_COORD_MISSING)
-            code = sf_cli_fleet_failed(fleet, event);
-        for (uint64_t worker = 0; worker < workers && code < 0; worker++) {
-            if (worker < found->slot_count && found->slots[worker].state == SF_COORD_RECORD_OK)
-                continue;
-            if (ret->missing++ > 0)
-                continue;
-            ret->datacenter = request.datacenter;
-            ret->worker = worker;
-        }
-        sf_coord_event_free(event);
-    }
-    return code;
-}
-
-static int judge_existing(struct sf_cli_fleet *fleet, const char *name,
-                          const struct sf_coord_config *want, bool if_missing, bool as_json)
-{
-    struct sf_coord_config config;
-    const int code = sf_cli_fleet_config(fleet, &config);
-    if (code >= 0)
-        return code;
-    print_config(name, &config, as_json);
-    const int end = sf_cli_end();
-    struct lack lack = {0};
-    const int failed = look_for_lack(fleet, &config, &lack);
-    if (failed >= 0)
-        return failed;
-    if (lack.missing > 0)
-        return sf_cli_fail(
-            SF_CLI_FAILED,
-            "%s: fleet %s exists, but %" PRIu64 " of its %" PRIu64
-            " records are missing or damaged (the first: datacenter %" PRIu64 ", slot %" PRIu64
-            "): an init --after-data-loss was cut off, or data was lost. "
-            "Nothing was changed. Stop the workers, then: snowfleet init --after-data-loss",
-            fleet->url, name, lack.missing, lack.all, lack.datacenter, lack.worker);
-    if (if_missing && fits(&config, want))
-        return end;
-    if (if_missing)
-        return sf_cli_fail(SF_CLI_FAILED,
-                           "%s: fleet %s exists with another layout, epoch or datacenters, as "
-                           "shown; nothing was changed. Ask for what it has, or use another "
-                           "--fleet",
-                           fleet->url, name);
-    return sf_cli_fail(
-        SF_CLI_FAILED,
-        "%s: fleet %s exists already, as shown; nothing was changed. If the coordinator lost data: "
-        "--after-data-loss",
-        fleet->url, name);
 }
 
 static int failed_to_make(const struct sf_cli_fleet *fleet, const struct sf_coord_event *event)
@@ -190,85 +93,379 @@ static int failed_to_make(const struct sf_cli_fleet *fleet, const struct sf_coor
                              "there");
 }
 
-static int make(struct sf_cli_fleet *fleet, const char *name, const struct sf_coord_init *init,
-                bool if_missing, bool as_json)
+/* --- looking --- */
+
+static int survey(struct sf_cli_fleet *fleet, struct facts *facts)
+{
+    struct sf_coord_request request = {.op = SF_COORD_SURVEY};
+    struct sf_coord_event *event = sf_cli_fleet_ask(fleet, &request);
+    const struct sf_coord_completion *found = &event->completion;
+    int code = -1;
+    if (found->outcome != SF_COORD_DONE)
+        code = sf_cli_fleet_failed(fleet, event);
+    else
+        facts->survey = *found->survey;
+    if (found->outcome == SF_COORD_DONE && found->config != NULL) {
+        facts->has_config = true;
+        facts->config = *found->config;
+    }
+    if (facts->has_config)
+        facts->there = facts->config.version;
+    else if (facts->survey.config_garbage)
+        facts->there = found->version;
+    facts->time = sf_cli_time_of(fleet->url, found);
+    sf_coord_event_free(event);
+    return code;
+}
+
+/* --- judging --- */
+
+/* Whoever answers to the fleet's name lives in a fleet that is not here any more. */
+static int judge_living(const struct sf_cli_fleet *fleet, const struct wish *wish,
+                        const struct facts *facts)
+{
+    if (facts->asked.answers == 0)
+        return -1;
+    return sf_cli_fail(
+        SF_CLI_FAILED,
+        "%s answers as a worker of fleet %s (%s), but %s has no such fleet: the coordinator lost "
+        "its "
+        "data, or is another one. Nothing was changed. If it did: snowfleet init --after-data-loss "
+        "with the same --ask",
+        facts->asked.where, wish->to.fleet,
+        facts->asked.fleet_id[0] != '\0' ? facts->asked.fleet_id : "its id is not known there",
+        fleet->url);
+}
+
+/* Held slots are the rule when a worker has halted the fleet, and after a run that was cut off. */
+static int judge_claims(const struct sf_cli_fleet *fleet, const struct wish *wish,
+                        const struct facts *facts)
+{
+    const struct sf_coord_survey *seen = &facts->survey;
+    if (seen->live_claims == 0 || seen->halted || seen->currents == 0 || wish->force)
+        return -1;
+    return sf_cli_fail(
+        SF_CLI_FAILED,
+        "%s: %" PRIu64
+        " live claim%s hold%s slots of fleet %s, and no worker has noticed a loss of data. "
+        "Nothing was changed. If data was lost all the same: --force",
+        fleet->url, seen->live_claims, seen->live_claims == 1 ? "" : "s",
+        seen->live_claims == 1 ? "s" : "", wish->to.fleet);
+}
+
+static int differs(const char *option, const char *where)
+{
+    return sf_cli_fail(
+        SF_CLI_USAGE,
+        "%s: the fleet has another one, by %s; --after-data-loss keeps it, leave the option out",
+        option, where);
+}
+
+/* Fleet id, epoch and layout stay: by the config, else by what a worker answers, else by the options. */
+static int keep(const struct sf_cli_fleet *fleet, const struct wish *wish,
+                const struct facts *facts, struct sf_coord_config *to)
+{
+    const bool asked = !facts->has_config && facts->asked.fleet_id[0] != '\0';
+    const char *where = asked ? facts->asked.where : "its config";
+    const char *id = facts->has_config ? facts->config.fleet_id
+                     : asked           ? facts->asked.fleet_id
+                                       : NULL;
+    if (facts->has_config && facts->asked.fleet_id[0] != '\0' &&
+        strcmp(facts->asked.fleet_id, id) != 0)
+        return sf_cli_fail(SF_CLI_FAILED,
+                           "%s is of the fleet %s, but %s holds %s; ask the workers of that one",
+                           facts->asked.where, facts->asked.fleet_id, fleet->url, id);
+    if (id == NULL) {
+        if (wish->fleet_id == NULL || wish->epoch_ms == NOT_GIVEN_MS ||
+            wish->layout.timestamp_bits == 0)
+            return sf_cli_fail(
+                SF_CLI_USAGE,
+                "%s has no config of fleet %s that can be read: --fleet-id, --epoch-ms and "
+                "--layout "
+                "must say what it was (they were printed when it was made, workers log them as "
+                "fleet.config), or --ask a worker that still runs",
+                fleet->url, wish->to.fleet);
+        (void)snprintf(to->fleet_id, sizeof to->fleet_id, "%s", wish->fleet_id);
+        to->epoch_ms = wish->epoch_ms;
+        to->layout = wish->layout;
+        return -1;
+    }
+    const struct sf_layout *layout = asked ? &facts->asked.layout : &facts->config.layout;
+    const int64_t epoch_ms = asked ? facts->asked.epoch_ms : facts->config.epoch_ms;
+    if (wish->fleet_id != NULL && strcmp(wish->fleet_id, id) != 0)
+        return differs("--fleet-id", where);
+    if (wish->epoch_ms != NOT_GIVEN_MS && wish->epoch_ms != epoch_ms)
+        return differs("--epoch-ms", where);
+    if (wish->layout.timestamp_bits != 0 && memcmp(&wish->layout, layout, sizeof *layout) != 0)
+        return differs("--layout", where);
+    (void)snprintf(to->fleet_id, sizeof to->fleet_id, "%s", id);
+    to->epoch_ms = epoch_ms;
+    to->layout = *layout;
+    return -1;
+}
+
+/* A fleet that never was. */
+static int make_up(const struct wish *wish, struct sf_coord_config *to)
+{
+    const struct sf_layout standard = SF_DEFAULT_LAYOUT;
+    struct sf_error err = {0};
+    to->epoch_ms = wish->epoch_ms != NOT_GIVEN_MS ? wish->epoch_ms : SF_DEFAULT_EPOCH_MS;
+    to->layout = wish->layout.timestamp_bits != 0 ? wish->layout : standard;
+    if (wish->fleet_id != NULL) {
+        (void)snprintf(to->fleet_id, sizeof to->fleet_id, "%s", wish->fleet_id);
+    } else {
+        uint8_t random[16];
+        sf_random_bytes(random, sizeof random);
+        sf_uuid4(random, to->fleet_id);
+    }
+    if (sf_init_check_epoch(to, sf_real_ns() / SF_NS_PER_MS, &err) < 0)
+        return sf_cli_fail(SF_CLI_USAGE, "--epoch-ms: %s", err.text);
+    return -1;
+}
+
+/* What is asked for by options alone. */
+static int fill_config(const struct wish *wish, const struct facts *facts,
+                       struct sf_coord_config *to)
+{
+    struct sf_error err = {0};
+    uint8_t random[16];
+    const bool kept = wish->init.after_data_loss && facts->has_config;
+    sf_random_bytes(random, sizeof random);
+    sf_hex128(random, to->token);
+    to->incarnation = kept ? facts->config.incarnation + 1 : 1;
+    to->max_window_ms = (int64_t)wish->max_window_ms;
+    if (kept && to->max_window_ms < facts->config.max_window_ms)
+        to->max_window_ms =
+            facts->config.max_window_ms; /* what was reserved by it must be passed */
+    if (kept && wish->datacenters.count == 0) {
+        to->any_datacenter = facts->config.any_datacenter;
+        to->datacenter_count = facts->config.datacenter_count;
+        memcpy(to->datacenters, facts->config.datacenters, sizeof to->datacenters);
+    } else {
+        const int code = read_datacenters(&wish->datacenters, to);
+        if (code >= 0)
+            return code;
+    }
+    if (sf_init_check(to, &err) < 0)
+        return sf_cli_fail(SF_CLI_USAGE, "--layout, --datacenters: %s", err.text);
+    return -1;
+}
+
+static int decide_floor(const struct wish *wish, const struct facts *facts,
+                        struct sf_coord_init *to)
+{
+    struct sf_error err = {0};
+    struct sf_floor floor;
+    const struct sf_floor_facts known = {
+        .first = wish->first,
+        .given = wish->floor_ms != NOT_GIVEN_MS,
+        .given_ms = wish->floor_ms,
+        .above_ms = wish->above.given ? (int64_t)(wish->above.value >>
+                                                  (SF_ID_BITS - to->config.layout.timestamp_bits)) +
+                                            to->config.epoch_ms + 1
+                                      : INT64_MIN,
+        .latest_ms = facts->clocks.latest_ms,
+        .doubt = facts->clocks.doubtful ? facts->clocks.why : NULL,
+        .wrong = facts->clocks.wrong,
+        .max_window_ms = to->config.max_window_ms,
+        .epoch_ms = to->config.epoch_ms,
+        .end_ms = to->config.epoch_ms + (int64_t)sf_layout_max_timestamp(&to->config.layout),
+        .survey = &facts->survey,
+        .asked_ms = facts->asked.may_spend_until_ms,
+        .asked_where = facts->asked.latest,
+    };
+    if (sf_floor_decide(&known, &floor, &err) < 0)
+        return sf_cli_fail(SF_CLI_FAILED, "%s. Nothing was changed", err.text);
+    if (wish->first && !floor.first)
+        (void)fprintf(stderr, "snowfleet: --first: a fleet of this name has minted here before; it "
+                              "starts above what may "
+                              "have been minted\n");
+    to->config.floor_ms = floor.floor_ms;
+    to->survivor_max_ms = floor.survivor_max_ms;
+    to->floor_stands = floor.stands;
+    return -1;
+}
+
+/* --- making --- */
+
+/* Another run, or an answer that was lost: our own token there means done. */
+static int look_again(struct sf_cli_fleet *fleet, const struct wish *wish,
+                      const struct sf_coord_init *init, const struct sf_coord_event *event)
+{
+    struct sf_coord_config now;
+    if (event->completion.outcome == SF_COORD_UNKNOWN && sf_cli_fleet_config(fleet, &now) < 0 &&
+        strcmp(now.token, init->config.token) == 0) {
+        sf_cli_init_print(wish->to.fleet, &now, wish->as_json);
+        return sf_cli_end();
+    }
+    return failed_to_make(fleet, event);
+}
+
+static void tell_start(const struct sf_coord_config *config)
+{
+    char until[SF_TIME_TEXT_MAX], left[SF_DURATION_TEXT_MAX];
+    const int64_t wait_ms = config->floor_ms - sf_real_ns() / SF_NS_PER_MS;
+    if (wait_ms > 2 * SF_FLOOR_MARGIN_MS)
+        (void)fprintf(stderr, "snowfleet: workers begin to mint in %s, at %s\n",
+                      sf_format_duration_ms(wait_ms, left, sizeof left),
+                      sf_format_time_ms(config->floor_ms, until, sizeof until));
+}
+
+static int make(struct sf_cli_fleet *fleet, const struct wish *wish,
+                const struct sf_coord_init *init)
 {
     struct sf_coord_request request = {.op = SF_COORD_INIT};
     request.u.init = *init;
     struct sf_coord_event *event = sf_cli_fleet_ask(fleet, &request);
-    int code = 0;
-    if (event->completion.outcome == SF_COORD_DONE)
-        print_config(name,
-                     event->completion.config != NULL ? event->completion.config : &init->config,
-                     as_json);
-    else if (event->completion.reason == SF_COORD_EXISTS)
-        code = judge_existing(fleet, name, &init->config, if_missing, as_json);
-    else
-        code = failed_to_make(fleet, event);
+    const struct sf_coord_completion *made = &event->completion;
+    int code;
+    if (made->outcome == SF_COORD_DONE) {
+        const struct sf_coord_config *config = made->config != NULL ? made->config : &init->config;
+        sf_cli_init_print(wish->to.fleet, config, wish->as_json);
+        tell_start(config);
+        code = sf_cli_end();
+    } else if (made->reason == SF_COORD_EXISTS) {
+        code = sf_cli_init_existing(fleet, wish->to.fleet, &init->config, wish->if_missing,
+                                    wish->as_json);
+    } else {
+        code = look_again(fleet, wish, init, event);
+    }
     sf_coord_event_free(event);
-    return code == 0 ? sf_cli_end() : code;
+    return code;
+}
+
+static int run(struct sf_cli_fleet *fleet, struct wish *wish)
+{
+    static struct facts facts; /* large; one run a process */
+    struct sf_coord_init *init = &wish->init;
+    int code = survey(fleet, &facts);
+    const bool anew = init->after_data_loss;
+    if (code < 0 && !anew && (facts.has_config || facts.survey.config_garbage)) {
+        code = make_up(wish, &init->config);
+        if (code < 0)
+            code = read_datacenters(&wish->datacenters, &init->config);
+        return code < 0 ? sf_cli_init_existing(fleet, wish->to.fleet, &init->config,
+                                               wish->if_missing, wish->as_json)
+                        : code;
+    }
+    if (code < 0)
+        code = sf_cli_ask(&wish->ask, wish->to.fleet, &wish->admin, wish->force, &facts.asked);
+    if (code < 0)
+        code = anew ? judge_claims(fleet, wish, &facts) : judge_living(fleet, wish, &facts);
+    if (code < 0)
+        code = anew ? keep(fleet, wish, &facts, &init->config) : make_up(wish, &init->config);
+    if (code < 0)
+        code = fill_config(wish, &facts, &init->config);
+    if (code < 0)
+        code = sf_cli_clocks(&wish->clock_sources, &facts.time, &facts.clocks);
+    if (code < 0)
+        code = decide_floor(wish, &facts, init);
+    if (code < 0 && anew && !wish->yes)
+        code = confirm(fleet->url, wish->to.fleet);
+    if (code >= 0)
+        return code;
+    init->root = facts.survey.root;
+    init->config.version = facts.there;
+    init->config.created_ms = sf_real_ns() / SF_NS_PER_MS;
+    sf_random_bytes(init->seed, sizeof init->seed);
+    return make(fleet, wish, init);
+}
+
+/* Options that cannot be meant together. */
+static int check_wish(const struct wish *wish)
+{
+    const bool anew = wish->init.after_data_loss;
+    if (anew && wish->if_missing)
+        return sf_cli_fail(SF_CLI_USAGE, "--if-missing and --after-data-loss exclude each other");
+    if (anew && wish->first)
+        return sf_cli_fail(
+            SF_CLI_USAGE,
+            "--first and --after-data-loss exclude each other: one says that nothing was ever "
+            "minted, the other that something was");
+    if (wish->fleet_id != NULL && !sf_uuid_is_valid(wish->fleet_id))
+        return sf_cli_fail(SF_CLI_USAGE,
+                           "--fleet-id: \"%s\" is not allowed; a UUID in lower case is",
+                           wish->fleet_id);
+    if (wish->force && !anew && wish->ask.count == 0)
+        return sf_cli_fail(SF_CLI_USAGE, "--force is for --after-data-loss and for --ask");
+    return -1;
 }
 
 int sf_cli_init(int argc, char **argv)
 {
-    struct sf_cli_fleet_options to = SF_CLI_FLEET;
-    struct sf_coord_init init = {
-        .config = {.epoch_ms = SF_DEFAULT_EPOCH_MS, .layout = SF_DEFAULT_LAYOUT}};
-    struct sf_cli_list datacenters = {0};
-    uint64_t window_ms = DEFAULT_WINDOW_MS;
-    bool yes = false, as_json = false, if_missing = false;
+    static struct wish wish; /* large; one run a process */
+    wish = (struct wish){.to = SF_CLI_FLEET,
+                         .epoch_ms = NOT_GIVEN_MS,
+                         .floor_ms = NOT_GIVEN_MS,
+                         .max_window_ms = SF_COORD_WINDOW_DEFAULT_MS};
+    wish.to.must_name = true;
     const struct sf_cli_option options[] = {
-        SF_CLI_FLEET_OPTIONS(to),
-        {"epoch-ms", 0, SF_CLI_SIGNED, &init.config.epoch_ms, "MS",
+        SF_CLI_FLEET_OPTIONS(wish.to),
+        {"first", 0, SF_CLI_FLAG, &wish.first, NULL,
+         "no fleet of this name ever minted: slots start now instead of a window later", 0, 0},
+        {"epoch-ms", 0, SF_CLI_SIGNED, &wish.epoch_ms, "MS",
          "time 0 of the IDs, Unix milliseconds [1704067200000, 2024-01-01]", 0, 0},
-        {"layout", 0, SF_CLI_LAYOUT, &init.config.layout, "T,D,W,S",
-         "bits of each field [41,5,5,12]", 0, 0},
-        {"datacenters", 0, SF_CLI_LIST, &datacenters, "D,..",
+        {"layout", 0, SF_CLI_LAYOUT, &wish.layout, "T,D,W,S", "bits of each field [41,5,5,12]", 0,
+         0},
+        {"datacenters", 0, SF_CLI_LIST, &wish.datacenters, "D,..",
          "the numbers this coordinator serves [any]", 0, 0},
-        {"after-data-loss", 0, SF_CLI_FLAG, &init.after_data_loss, NULL,
-         "make the records anew; every slot starts at now + window", 0, 0},
-        {"window-ms", 0, SF_CLI_NUMBER, &window_ms, "MS",
-         "the workers' reservation.window_ms [600000]", 1000, 86400000},
-        {"if-missing", 0, SF_CLI_FLAG, &if_missing, NULL,
+        {"max-window-ms", 0, SF_CLI_NUMBER, &wish.max_window_ms, "MS",
+         "the largest reservation.window_ms a worker may have [600000]", 1000,
+         SF_COORD_WINDOW_MAX_MS},
+        {"if-missing", 0, SF_CLI_FLAG, &wish.if_missing, NULL,
          "an existing fleet like this one is fine (exit 0)", 0, 0},
-        {"yes", 'y', SF_CLI_FLAG, &yes, NULL, "do not ask", 0, 0},
-        {"json", 0, SF_CLI_FLAG, &as_json, NULL, "a JSON object", 0, 0},
+        {"after-data-loss", 0, SF_CLI_FLAG, &wish.init.after_data_loss, NULL,
+         "make the fleet anew, with its id, epoch and layout", 0, 0},
+        {"fleet-id", 0, SF_CLI_TEXT, &wish.fleet_id, "UUID",
+         "what it was, where no config can be read", 0, 0},
+        {"ask", 0, SF_CLI_LIST, &wish.ask, "HOST:PORT",
+         "workers that may still run (or http(s)://HOST:PORT, their admin port): none is passed "
+         "over",
+         0, 0},
+        {"clock-source", 0, SF_CLI_LIST, &wish.clock_sources, "SOURCE",
+         "who else knows what time it is, as in clock.sources", 0, 0},
+        {"floor-ms", 0, SF_CLI_SIGNED, &wish.floor_ms, "MS",
+         "start there, whatever clocks say [the latest clock + max-window-ms + 2000]", 0, 0},
+        {"above", 0, SF_CLI_ID, &wish.above, "ID", "start above this ID at least", 0, 0},
+        {"force", 0, SF_CLI_FLAG, &wish.force, NULL,
+         "although live workers hold slots and none has noticed a loss, or an --ask is not "
+         "answered",
+         0, 0},
+        {"yes", 'y', SF_CLI_FLAG, &wish.yes, NULL, "do not ask", 0, 0},
+        {"json", 0, SF_CLI_FLAG, &wish.as_json, NULL, "a JSON object", 0, 0},
+        {"ask-token-file", 0, SF_CLI_TEXT, &wish.admin.token_file, "FILE",
+         "a line name:token or token, for --ask http(s)://", 0, 0},
+        {"ask-tls-ca", 0, SF_CLI_TEXT, &wish.admin.ca, "FILE",
+         "certificates to trust with --ask https://", 0, 0},
     };
     const struct sf_cli_usage usage = {
-        .line = "snowfleet init --coordinator URL [--fleet NAME] [--epoch-ms E] [--layout T,D,W,S] "
+        .line = "snowfleet init --coordinator URL [--fleet NAME] [--first | --after-data-loss] "
                 "[OPTION]...",
         .text = "Makes a fleet: its config with a random fleet id, and a record for every slot. "
                 "Layout and epoch\n"
                 "never change afterwards. A fleet that exists is shown and left alone (exit 1;\n"
                 "with --if-missing 0, if it is like the one asked for).\n\n"
-                "example: snowfleet init --coordinator zk://zk-0:2181,zk-1:2181,zk-2:2181 "
+                "Unless --first says that no fleet of this name ever minted here, its slots start "
+                "where nobody can\n"
+                "have minted: max-window-ms and two seconds after the latest clock. "
+                "--after-data-loss makes a fleet\n"
+                "anew whose coordinator was wiped, remade or put back.\n\n"
+                "example: snowfleet init --coordinator zk://zk-0:2181,zk-1:2181,zk-2:2181 --first "
                 "--datacenters 0,1\n",
         .options = options,
         .option_count = sizeof options / sizeof *options,
     };
     int code = sf_cli_parse(&usage, argc, argv, NULL);
-    if (code < 0 && if_missing && init.after_data_loss)
-        code = sf_cli_fail(SF_CLI_USAGE, "--if-missing and --after-data-loss exclude each other");
-    uint8_t random[16];
-    sf_random_bytes(random, sizeof random);
-    sf_uuid4(random, init.config.fleet_id);
-    init.config.incarnation = 1;
     if (code < 0)
-        code = read_datacenters(&datacenters, &init.config);
-    if (code < 0)
-        code = check_fleet(&init.config);
+        code = check_wish(&wish);
     struct sf_cli_fleet fleet = {0};
     if (code < 0)
-        code = sf_cli_fleet_open(&to, &fleet);
-    if (code < 0 && init.after_data_loss && !yes)
-        code = confirm(fleet.url, to.fleet);
-    if (code < 0) {
-        const int64_t now_ms = sf_real_ns() / SF_NS_PER_MS; /* after who was asked has answered */
-        init.config.created_ms = now_ms;
-        init.config.floor_ms = init.after_data_loss ? now_ms + (int64_t)window_ms : 0;
-        code = make(&fleet, to.fleet, &init, if_missing, as_json);
-    }
+        code = sf_cli_fleet_open(&wish.to, &fleet);
+    if (code < 0)
+        code = run(&fleet, &wish);
     sf_cli_fleet_close(&fleet);
-    sf_cli_list_free(&datacenters);
+    sf_cli_list_free(&wish.datacenters);
+    sf_cli_list_free(&wish.ask);
+    sf_cli_list_free(&wish.clock_sources);
     return code;
 }

@@ -1,9 +1,11 @@
 /* cli/slots.c - `snowfleet slots`: every slot as the coordinator has it. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/parse.h"
 #include "cli/fleet.h"
+#include "cli/slot_repair.h"
 #include "coord/layout_json.h"
 #include "coord/records.h"
 
@@ -11,7 +13,8 @@ struct view {
     bool as_json, all;
     json_t *slots;
     int64_t now_ms;
-    uint64_t states[SF_SLOT_STATES], waiting, untouched;
+    uint64_t states[SF_SLOT_STATES], leaked, waiting, untouched;
+    uint64_t leaked_datacenter, leaked_worker; /* of the first */
     bool headed;
 };
 
@@ -56,8 +59,14 @@ static int show_datacenter(void *ctx, uint64_t datacenter, const struct sf_coord
         const struct sf_coord_claim *holder;
         const enum sf_slot_state state =
             sf_slot_state(slot, found->claims, found->claim_count, view->now_ms, &holder);
-        const char *name = sf_slot_state_name(state);
+        /* Held, and nobody renews it: what a dead session left behind, or a worker that stands still. */
+        const bool leaked = state == SF_SLOT_HELD && slot->reserved_until_ms <= view->now_ms;
+        const char *name = leaked ? "leaked" : sf_slot_state_name(state);
         view->states[state]++;
+        if (leaked && view->leaked++ == 0) {
+            view->leaked_datacenter = datacenter;
+            view->leaked_worker = slot->worker;
+        }
         if (view->as_json)
             json_array_append_new(view->slots, slot_json(datacenter, slot, name, holder));
         else if (!view->all && slot->fence == 0 && state == SF_SLOT_FREE)
@@ -85,13 +94,13 @@ static int show(struct sf_cli_fleet *fleet, const char *name, const uint64_t *on
     }
     if (view->as_json) {
         sf_cli_print_json(json_pack(
-            "{s:s, s:s, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:o}", "fleet", name, "fleet_id",
+            "{s:s, s:s, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "fleet", name, "fleet_id",
             config.fleet_id, "epoch_ms", (json_int_t)config.epoch_ms, "layout",
             sf_layout_json(&config.layout), "held", (json_int_t)view->states[SF_SLOT_HELD], "free",
             (json_int_t)view->states[SF_SLOT_FREE], "quarantined",
             (json_int_t)view->states[SF_SLOT_QUARANTINED], "broken",
-            (json_int_t)view->states[SF_SLOT_BROKEN], "waiting", (json_int_t)view->waiting, "slots",
-            view->slots));
+            (json_int_t)view->states[SF_SLOT_BROKEN], "leaked", (json_int_t)view->leaked, "waiting",
+            (json_int_t)view->waiting, "slots", view->slots));
     } else {
         json_decref(view->slots);
         (void)printf("%" PRIu64 " held, %" PRIu64 " free, %" PRIu64 " quarantined, %" PRIu64
@@ -99,38 +108,85 @@ static int show(struct sf_cli_fleet *fleet, const char *name, const uint64_t *on
                      view->states[SF_SLOT_HELD], view->states[SF_SLOT_FREE],
                      view->states[SF_SLOT_QUARANTINED], view->states[SF_SLOT_BROKEN],
                      view->waiting);
+        if (view->leaked > 0)
+            (void)printf(
+                "%" PRIu64
+                " leaked: a claim holds them that nobody renews; if its worker is gone: snowfleet "
+                "slots release %" PRIu64 "/%" PRIu64 "\n",
+                view->leaked, view->leaked_datacenter, view->leaked_worker);
     }
     return sf_cli_end();
+}
+
+/* `slots release SLOT` and `slots reset SLOT`; without words, the table. */
+static int act(struct sf_cli_fleet *fleet, const struct sf_cli_fleet_options *to, char **words,
+               size_t count, const uint64_t *only, struct view *view,
+               const struct sf_cli_repair *how)
+{
+    if (count == 0)
+        return show(fleet, to->fleet, only, view);
+    if (count == 2 && strcmp(words[0], "release") == 0)
+        return sf_cli_slot_release(fleet, words[1], how);
+    if (count == 2 && strcmp(words[0], "reset") == 0)
+        return sf_cli_slot_reset(fleet, words[1], how);
+    return sf_cli_fail(SF_CLI_USAGE,
+                       "slots %s: release DATACENTER/WORKER and reset DATACENTER/WORKER are known",
+                       words[0]);
 }
 
 int sf_cli_slots(int argc, char **argv)
 {
     struct sf_cli_fleet_options to = SF_CLI_FLEET;
+    struct sf_cli_repair how = {.floor_ms = SF_CLI_REPAIR_FLOOR};
     struct view view = {0};
     uint64_t datacenter = UINT64_MAX;
+    size_t words = 0;
     const struct sf_cli_option options[] = {
         SF_CLI_FLEET_OPTIONS(to),
         {"datacenter", 0, SF_CLI_NUMBER, &datacenter, "D", "only this one [all that have records]",
          0, 0},
         {"all", 'a', SF_CLI_FLAG, &view.all, NULL, "also the slots that were never held", 0, 0},
         {"json", 0, SF_CLI_FLAG, &view.as_json, NULL, "a JSON object with every slot", 0, 0},
+        {"clock-source", 0, SF_CLI_LIST, &how.clock_sources, "SOURCE",
+         "reset: who else knows what time it is, as in clock.sources", 0, 0},
+        {"floor-ms", 0, SF_CLI_SIGNED, &how.floor_ms, "MS",
+         "reset: start there, whatever clocks say [the latest clock + the fleet's max-window-ms + "
+         "2000]",
+         0, 0},
+        {"force", 0, SF_CLI_FLAG, &how.force, NULL,
+         "reset: also a record that can be read; release: although its holder may be alive", 0, 0},
+        {"yes", 'y', SF_CLI_FLAG, &how.yes, NULL, "reset: do not ask", 0, 0},
+        SF_CLI_ADMIN_OPTIONS(how.admin),
     };
     const struct sf_cli_usage usage = {
-        .line =
-            "snowfleet slots --coordinator URL [--fleet NAME] [--datacenter D] [--all] [--json]",
-        .text = "Shows the slots of a fleet as its coordinator has them: free, held (by whom), "
-                "quarantined (until when:\n"
-                "nobody holds it, and its last owner's reservation has not passed), broken (the "
-                "record cannot be read).\n",
+        .line = "snowfleet slots [release SLOT | reset SLOT] --coordinator URL [--fleet NAME] "
+                "[OPTION]...",
+        .text =
+            "Shows the slots of a fleet as its coordinator has them: free, held (by whom), "
+            "quarantined (until when:\n"
+            "nobody holds it, and its last owner's reservation has not passed), broken (the "
+            "record cannot be read),\n"
+            "leaked (a claim is there, but whoever made it has not renewed the reservation).\n\n"
+            "release frees a slot whose holder does not answer: its claim goes, the record stays, "
+            "so the slot "
+            "rests until\n"
+            "the reservation has passed. reset writes a record anew that is missing or cannot be "
+            "read. SLOT "
+            "is\n"
+            "DATACENTER/WORKER.\n",
         .options = options,
         .option_count = sizeof options / sizeof *options,
+        .max_words = 2,
     };
-    int code = sf_cli_parse(&usage, argc, argv, NULL);
+    int code = sf_cli_parse(&usage, argc, argv, &words);
     struct sf_cli_fleet fleet = {0};
+    to.must_name = words > 0;
     if (code < 0)
         code = sf_cli_fleet_open(&to, &fleet);
     if (code < 0)
-        code = show(&fleet, to.fleet, datacenter != UINT64_MAX ? &datacenter : NULL, &view);
+        code = act(&fleet, &to, argv, words, datacenter != UINT64_MAX ? &datacenter : NULL, &view,
+                   &how);
     sf_cli_fleet_close(&fleet);
+    sf_cli_list_free(&how.clock_sources);
     return code;
 }

@@ -5,7 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <snowfleet/id.h>
+
 #include "base/coordinator.h"
+#include "base/parse.h"
+#include "base/random.h"
 #include "config/types.h"
 
 static bool is_node(const char *text)
@@ -31,6 +35,18 @@ static bool is_reachable_address(const char *text)
 static bool is_user_name(const char *text)
 {
     return strlen(text) < 256 && strchr(text, ':') == NULL && strchr(text, '\n') == NULL;
+}
+
+static bool is_epoch(const char *text)
+{
+    int64_t ignored;
+    return sf_parse_i64(text, INT64_MIN / 2, INT64_MAX / 2, &ignored) == 0;
+}
+
+static bool is_layout(const char *text)
+{
+    struct sf_layout ignored;
+    return sf_layout_parse(text, &ignored) == 0;
 }
 
 const struct sf_option sf_options[] = {

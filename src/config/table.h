@@ -56,6 +56,12 @@
       .help = "Create the fleet's config if there is none.")                                                          \
     X(TEXT, fleet, node, .check = is_node, .allowed = "1 to 127 visible ASCII characters",                            \
       .fallback_help = "the host's name", .help = "The name shown for this process.")                                 \
+    X(FILE, fleet, expect_id, .check = sf_uuid_is_valid, .allowed = "a fleet id as `snowfleet init` prints it, or empty",      \
+      .fallback = "", .help = "Serve this fleet only: with another id in the coordinator, exit 78. Empty: any.")      \
+    X(FILE, fleet, expect_epoch_ms, .check = is_epoch, .allowed = "a whole number of Unix milliseconds, or empty",    \
+      .fallback = "", .help = "Serve a fleet of this epoch only; empty: any.")                                        \
+    X(FILE, fleet, expect_layout, .check = is_layout, .allowed = "widths in bits as 41,5,5,12, or empty",             \
+      .fallback = "", .help = "Serve a fleet of this layout only; empty: any.")                                       \
     X(U32, fleet, slots_per_worker, .min = 1, .max = 8, .fallback = "1",                                              \
       .help = "How many slots this process holds and mints from.")                                                    \
                                                                                                                       \

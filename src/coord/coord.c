@@ -107,9 +107,9 @@ void sf_coord_event_free(struct sf_coord_event *event)
 
 const char *sf_coord_op_name(enum sf_coord_op op)
 {
-    static const char *const names[SF_COORD_OPS] = {"read_config", "init",    "list", "read_slot",
-                                                    "claim",       "unclaim", "bind", "renew",
-                                                    "release",     "watch"};
+    static const char *const names[SF_COORD_OPS] = {
+        "read_config", "init",  "survey",  "list", "read_slot",  "claim", "unclaim",
+        "bind",        "renew", "release", "halt", "reset_slot", "watch"};
     SF_ASSERT(op >= 0 && op < SF_COORD_OPS);
     return names[op];
 }
@@ -124,8 +124,9 @@ const char *sf_coord_outcome_name(enum sf_coord_outcome outcome)
 const char *sf_coord_reason_name(enum sf_coord_reason reason)
 {
     static const char *const names[SF_COORD_REASONS] = {
-        "none", "version", "claim_gone",  "config_changed", "missing", "exists", "garbage",
-        "auth", "storage", "unreachable", "session",        "invalid", "ending"};
+        "none",          "version",     "claim_gone", "config_changed", "current_gone",
+        "state_changed", "missing",     "exists",     "garbage",        "auth",
+        "storage",       "unreachable", "session",    "invalid",        "ending"};
     SF_ASSERT(reason >= 0 && reason < SF_COORD_REASONS);
     return names[reason];
 }

@@ -7,7 +7,9 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/parse.h"
 #include "coord/records.h"
+#include "coord/version.h"
 
 size_t sf_init_datacenter_count(const struct sf_coord_config *config)
 {
@@ -65,52 +67,111 @@ int sf_init_check(const struct sf_coord_config *config, struct sf_error *err)
                             "%" PRIu64 " slots need as many records, at most %d are allowed: name "
                             "fewer datacenters or use fewer worker bits",
                             slots, SF_COORD_RECORDS_MAX);
+    if (!sf_token_is_valid(config->token))
+        return sf_error_set(err, -EINVAL, "\"%.32s\" names no making of the fleet", config->token);
     if (config->incarnation > INT64_MAX)
         return sf_error_set(err, -EINVAL, "the incarnation %" PRIu64 " is not 0 to %" PRId64,
                             config->incarnation, INT64_MAX);
     return check_readable(config, err);
 }
 
-int sf_init_plan_config(const struct sf_coord_init *init, const char *root,
-                        const struct sf_init_found *found, struct sf_coord_config *ret_config,
-                        bool *ret_first, struct sf_refusal *ret_refusal)
+#define EPOCH_SECONDS_MAX                                                                          \
+    INT64_C(100000000000) /* as milliseconds: in 1973; as seconds: far ahead */
+#define YEAR_MS INT64_C(31536000000)
+
+int sf_init_check_epoch(const struct sf_coord_config *config, int64_t now_ms, struct sf_error *err)
+{
+    const int64_t epoch_ms = config->epoch_ms;
+    char date[SF_TIME_TEXT_MAX], meant[SF_TIME_TEXT_MAX];
+    sf_format_time_ms(epoch_ms, date, sizeof date);
+    if (epoch_ms > 0 && epoch_ms < EPOCH_SECONDS_MAX)
+        return sf_error_set(err, -EINVAL,
+                            "the epoch %" PRId64 " is %s; if it was given in seconds, %" PRId64
+                            " (milliseconds) is %s",
+                            epoch_ms, date, epoch_ms * 1000,
+                            sf_format_time_ms(epoch_ms * 1000, meant, sizeof meant));
+    if (epoch_ms > now_ms)
+        return sf_error_set(err, -EINVAL,
+                            "the epoch %" PRId64
+                            " is %s, in the future: no ID could be minted before",
+                            epoch_ms, date);
+    const uint64_t span_ms = sf_layout_max_timestamp(&config->layout);
+    const uint64_t gone_ms = (uint64_t)now_ms - (uint64_t)epoch_ms;
+    if (span_ms < gone_ms || span_ms - gone_ms < (uint64_t)YEAR_MS)
+        return sf_error_set(
+            err, -EINVAL,
+            "with the epoch %" PRId64 " (%s) and %u timestamp bits the last timestamp is "
+            "%s: less than a year is left; use a later epoch or more timestamp bits",
+            epoch_ms, date, config->layout.timestamp_bits,
+            sf_format_time_ms(epoch_ms + (int64_t)span_ms, meant, sizeof meant));
+    return 0;
+}
+
+enum sf_init_verdict sf_init_plan_config(const struct sf_coord_init *init, const char *root,
+                                         const struct sf_init_found *found,
+                                         struct sf_coord_config *ret_config,
+                                         struct sf_refusal *ret_refusal)
 {
     const bool there = found->state == SF_COORD_RECORD_OK;
+    if (there && strcmp(found->config->token, init->config.token) == 0)
+        return SF_INIT_DONE;
     if (there && !init->after_data_loss) {
         *ret_refusal = sf_refusal_fleet_exists(root, found->config->fleet_id);
-        return -1;
+        return SF_INIT_REFUSED;
     }
     if (found->state == SF_COORD_RECORD_GARBAGE && !init->after_data_loss) {
         *ret_refusal = sf_refusal_config_garbage(root, found->why);
-        return -1;
+        return SF_INIT_REFUSED;
+    }
+    const struct sf_coord_version none = {0, 0};
+    const struct sf_coord_version *now =
+        found->state == SF_COORD_RECORD_MISSING ? &none : &found->version;
+    if (!sf_version_same(now, &init->config.version)) {
+        *ret_refusal = sf_refusal_config_raced(root, init->after_data_loss);
+        return SF_INIT_REFUSED;
     }
     *ret_config = init->config;
     if (there && ret_config->incarnation <= found->config->incarnation)
         ret_config->incarnation = found->config->incarnation + 1;
-    *ret_first = there;
+    return SF_INIT_GO;
+}
+
+int sf_init_plan_floor(const struct sf_coord_init *init, const char *root,
+                       const struct sf_coord_survey *survey, int64_t *ret_floor_ms,
+                       struct sf_refusal *ret_refusal)
+{
+    int64_t floor_ms = init->config.floor_ms;
+    if (survey != NULL) {
+        const int64_t survivor_ms = survey->reserved_until_ms > survey->reported_until_ms
+                                        ? survey->reserved_until_ms
+                                        : survey->reported_until_ms;
+        if (survivor_ms > init->survivor_max_ms && !init->floor_stands) {
+            *ret_refusal = sf_refusal_survivor(root, survey, survivor_ms, init->survivor_max_ms);
+            return -1;
+        }
+        if (floor_ms < survivor_ms && survivor_ms <= init->survivor_max_ms)
+            floor_ms = survivor_ms;
+    }
+    *ret_floor_ms = floor_ms;
     return 0;
 }
 
-enum sf_init_step sf_init_plan_slot(const struct sf_coord_init *init, const char *root,
-                                    uint64_t datacenter, const struct sf_coord_slot *found,
-                                    const char *why, int64_t now_ms, struct sf_coord_slot *ret_slot,
-                                    struct sf_refusal *ret_refusal)
+void sf_init_slot(const struct sf_coord_init *init, int64_t floor_ms, uint64_t datacenter,
+                  uint64_t worker, int64_t now_ms, struct sf_coord_slot *ret)
 {
-    const int64_t floor_ms = init->config.floor_ms;
-    if (found->state == SF_COORD_RECORD_GARBAGE && !init->after_data_loss) {
-        *ret_refusal = sf_refusal_slot_garbage(root, datacenter, found->worker, why);
-        return SF_INIT_REFUSED;
+    struct sf_prng halves[2];
+    uint8_t nonce[16];
+    for (size_t i = 0; i < 2; i++) {
+        memcpy(&halves[i].state, init->seed + 8 * i, sizeof halves[i].state);
+        halves[i].state += (datacenter << 32) + worker;
+        halves[i].state = sf_prng_next(&halves[i]); /* neighbours are not alike */
+        const uint64_t half = sf_prng_next(&halves[i]);
+        memcpy(nonce + 8 * i, &half, sizeof half);
     }
-    if (found->state != SF_COORD_RECORD_OK) {
-        sf_record_slot_fresh(found->worker, floor_ms, now_ms, ret_slot);
-        ret_slot->version = found->version;
-        return SF_INIT_WRITE;
-    }
-    if (found->reserved_until_ms >= floor_ms)
-        return SF_INIT_KEEP;
-    *ret_slot = *found;
-    ret_slot->reserved_until_ms = floor_ms;
-    ret_slot->updated_ms = now_ms;
-    ret_slot->nonce[0] = '\0';
-    return SF_INIT_WRITE;
+    *ret = (struct sf_coord_slot){.worker = worker,
+                                  .state = SF_COORD_RECORD_OK,
+                                  .from_ms = floor_ms,
+                                  .reserved_until_ms = floor_ms,
+                                  .updated_ms = now_ms};
+    sf_hex128(nonce, ret->nonce);
 }

@@ -8,6 +8,7 @@
 #include <jansson.h>
 #include <snowfleet/id.h>
 
+#include "base/error.h"
 #include "base/strbuf.h"
 
 /* A new object (the caller's reference), or NULL when memory is out, as jansson's constructors. */
@@ -15,5 +16,9 @@ json_t *sf_layout_json(const struct sf_layout *layout);
 
 /* The same as text without blanks, behind what is in `to`. */
 void sf_layout_json_add(const struct sf_layout *layout, struct sf_strbuf *to);
+
+/* Reads one that every coordinator can hold. object may be NULL. Returns 0, or -EBADMSG with what is
+ * wrong; ret is left alone then. */
+int sf_layout_from_json(const json_t *object, struct sf_layout *ret, struct sf_error *err);
 
 #endif

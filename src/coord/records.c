@@ -12,131 +12,14 @@
 #include "base/coordinator.h"
 #include "base/parse.h"
 #include "base/strbuf.h"
+#include "coord/json_fields.h"
 #include "coord/layout_json.h"
 
-#define RECORD_FORMAT    1
+#define FORMAT           2
+#define FORMAT_OLDEST    1 /* before makings had tokens: only SURVEY reads it */
 #define CLAIM_PREFIX     "claim-"
 #define CLAIM_DIGITS_MIN 10
-#define TIME_ABS_MAX_MS  (INT64_C(1) << 62) /* so that adding a window never overflows */
 #define ENCODE_SIZE_MAX  (64 * 1024)
-
-/* Decoding: every getter names the member, what was found and what is allowed. */
-
-static int get_member(const json_t *object, const char *key, json_t **ret, struct sf_error *err)
-{
-    json_t *value = json_object_get(object, key);
-    if (value == NULL)
-        return sf_error_set(err, -EBADMSG, "\"%s\" is missing", key);
-    *ret = value;
-    return 0;
-}
-
-static int get_int(const json_t *object, const char *key, int64_t min, int64_t max, int64_t *ret,
-                   struct sf_error *err)
-{
-    json_t *value = NULL;
-    const int rc = get_member(object, key, &value, err);
-    if (rc < 0)
-        return rc;
-    if (!json_is_integer(value))
-        return sf_error_set(err, -EBADMSG, "\"%s\" is not an integer", key);
-    const int64_t number = json_integer_value(value);
-    if (number < min || number > max)
-        return sf_error_set(err, -EBADMSG,
-                            "\"%s\" is %" PRId64 ", allowed are %" PRId64 " to %" PRId64, key,
-                            number, min, max);
-    *ret = number;
-    return 0;
-}
-
-static int get_u64(const json_t *object, const char *key, uint64_t *ret, struct sf_error *err)
-{
-    int64_t number = 0;
-    const int rc = get_int(object, key, 0, INT64_MAX, &number, err);
-    if (rc == 0)
-        *ret = (uint64_t)number;
-    return rc;
-}
-
-static int get_time(const json_t *object, const char *key, int64_t *ret, struct sf_error *err)
-{
-    return get_int(object, key, -TIME_ABS_MAX_MS, TIME_ABS_MAX_MS, ret, err);
-}
-
-static int get_text(const json_t *object, const char *key, size_t size, char *to,
-                    struct sf_error *err)
-{
-    json_t *value = NULL;
-    const int rc = get_member(object, key, &value, err);
-    if (rc < 0)
-        return rc;
-    if (!json_is_string(value))
-        return sf_error_set(err, -EBADMSG, "\"%s\" is not a string", key);
-    const size_t length = json_string_length(value);
-    if (length >= size)
-        return sf_error_set(err, -EBADMSG, "\"%s\" has %zu bytes, at most %zu are allowed", key,
-                            length, size - 1);
-    memset(to, 0, size);
-    memcpy(to, json_string_value(value), length);
-    return 0;
-}
-
-static int load_object(const char *bytes, size_t size, json_t **ret, struct sf_error *err)
-{
-    if (size == 0)
-        return sf_error_set(err, -EBADMSG, "the record is empty");
-    if (size > SF_COORD_RECORD_SIZE_MAX)
-        return sf_error_set(err, -EBADMSG, "the record has %zu bytes, at most %d are allowed", size,
-                            SF_COORD_RECORD_SIZE_MAX);
-    json_error_t why;
-    json_t *root = json_loadb(bytes, size, JSON_REJECT_DUPLICATES, &why);
-    if (root == NULL)
-        return sf_error_set(err, -EBADMSG, "not JSON: %s (byte %d)", why.text, why.position);
-    if (!json_is_object(root)) {
-        json_decref(root);
-        return sf_error_set(err, -EBADMSG, "not a JSON object");
-    }
-    *ret = root;
-    return 0;
-}
-
-static bool is_hex(const char *text, size_t length)
-{
-    for (size_t i = 0; i < length; i++)
-        if (!((text[i] >= '0' && text[i] <= '9') || (text[i] >= 'a' && text[i] <= 'f')))
-            return false;
-    return true;
-}
-
-static bool is_uuid(const char *text)
-{
-    if (strlen(text) != SF_UUID_SIZE - 1)
-        return false;
-    for (size_t i = 0; i < SF_UUID_SIZE - 1; i++) {
-        const bool dash = i == 8 || i == 13 || i == 18 || i == 23;
-        if (dash ? text[i] != '-' : !is_hex(text + i, 1))
-            return false;
-    }
-    return true;
-}
-
-/* Encoding: json text of strings that may not be UTF-8. Bytes that are not part of UTF-8 text
- * become '?', one for one, so that a name that fits its field still fits when it is read back. */
-static void add_text(struct sf_strbuf *buf, const char *key, const char *text)
-{
-    char clean[SF_COORD_ADDRESS_MAX];
-    const size_t length = strnlen(text, sizeof clean - 1);
-    memcpy(clean, text, length);
-    clean[length] = '\0';
-    json_t *probe = json_stringn(clean, length);
-    if (probe == NULL)
-        for (size_t i = 0; i < length; i++)
-            if ((unsigned char)clean[i] >= 0x80)
-                clean[i] = '?';
-    json_decref(probe);
-    sf_strbuf_addf(buf, "\"%s\":", key);
-    sf_strbuf_add_json(buf, clean);
-}
 
 static char *finish(struct sf_strbuf *buf)
 {
@@ -150,8 +33,10 @@ char *sf_record_config_encode(const struct sf_coord_config *config)
 {
     struct sf_strbuf buf;
     sf_strbuf_init(&buf, ENCODE_SIZE_MAX);
-    sf_strbuf_addf(&buf, "{\"format\":%d,", RECORD_FORMAT);
-    add_text(&buf, "fleet_id", config->fleet_id);
+    sf_strbuf_addf(&buf, "{\"format\":%d,", FORMAT);
+    sf_json_add_text(&buf, "token", config->token);
+    sf_strbuf_addf(&buf, ",");
+    sf_json_add_text(&buf, "fleet_id", config->fleet_id);
     sf_strbuf_addf(&buf, ",\"epoch_ms\":%" PRId64 ",\"layout\":", config->epoch_ms);
     sf_layout_json_add(&config->layout, &buf);
     sf_strbuf_addf(&buf, ",\"datacenters\":");
@@ -162,40 +47,27 @@ char *sf_record_config_encode(const struct sf_coord_config *config)
             sf_strbuf_addf(&buf, "%c%u", i == 0 ? '[' : ',', config->datacenters[i]);
         sf_strbuf_addf(&buf, config->datacenter_count == 0 ? "[]" : "]");
     }
-    sf_strbuf_addf(
-        &buf, ",\"floor_ms\":%" PRId64 ",\"incarnation\":%" PRIu64 ",\"created_ms\":%" PRId64 "}",
-        config->floor_ms, config->incarnation, config->created_ms);
+    sf_strbuf_addf(&buf,
+                   ",\"floor_ms\":%" PRId64 ",\"max_window_ms\":%" PRId64
+                   ",\"incarnation\":%" PRIu64 ",\"created_ms\":%" PRId64 "}",
+                   config->floor_ms, config->max_window_ms, config->incarnation,
+                   config->created_ms);
     return finish(&buf);
 }
 
 static int get_layout(const json_t *root, struct sf_layout *ret, struct sf_error *err)
 {
     json_t *object = NULL;
-    int rc = get_member(root, "layout", &object, err);
-    if (rc < 0)
-        return rc;
-    if (!json_is_object(object))
-        return sf_error_set(err, -EBADMSG, "\"layout\" is not an object");
-    int64_t t = 0, d = 0, w = 0, s = 0;
-    if ((rc = get_int(object, "timestamp", 1, SF_ID_BITS, &t, err)) < 0 ||
-        (rc = get_int(object, "datacenter", 0, SF_COORD_DATACENTER_BITS_MAX, &d, err)) < 0 ||
-        (rc = get_int(object, "worker", 0, SF_COORD_WORKER_BITS_MAX, &w, err)) < 0 ||
-        (rc = get_int(object, "sequence", 0, SF_ID_BITS - 1, &s, err)) < 0) {
+    int rc = sf_json_member(root, "layout", &object, err);
+    if (rc == 0 && (rc = sf_layout_from_json(object, ret, err)) < 0)
         sf_error_prefix(err, "\"layout\"");
-        return rc;
-    }
-    struct sf_layout layout = {(uint8_t)t, (uint8_t)d, (uint8_t)w, (uint8_t)s};
-    const char *reason = NULL;
-    if (sf_layout_validate(&layout, &reason) < 0)
-        return sf_error_set(err, -EBADMSG, "\"layout\": %s", reason);
-    *ret = layout;
-    return 0;
+    return rc;
 }
 
 static int get_datacenters(const json_t *root, struct sf_coord_config *config, struct sf_error *err)
 {
     json_t *list = NULL;
-    const int rc = get_member(root, "datacenters", &list, err);
+    const int rc = sf_json_member(root, "datacenters", &list, err);
     if (rc < 0)
         return rc;
     config->any_datacenter = json_is_null(list);
@@ -227,29 +99,45 @@ static int get_datacenters(const json_t *root, struct sf_coord_config *config, s
     return 0;
 }
 
+/* What names the making, which format 1 has not. */
+static int get_making(const json_t *root, struct sf_coord_config *config, struct sf_error *err)
+{
+    int rc = sf_json_text(root, "token", sizeof config->token, config->token, err);
+    if (rc == 0 && !sf_token_is_valid(config->token))
+        rc = sf_error_set(err, -EBADMSG, "\"token\" is not %d hexadecimal digits in lower case",
+                          SF_COORD_TOKEN_SIZE - 1);
+    if (rc == 0)
+        rc = sf_json_int(root, "max_window_ms", 1, SF_COORD_WINDOW_MAX_MS, &config->max_window_ms,
+                         err);
+    return rc;
+}
+
 static int get_config(const json_t *root, struct sf_coord_config *config, struct sf_error *err)
 {
     int64_t format = 0;
-    int rc;
-    if ((rc = get_int(root, "format", RECORD_FORMAT, RECORD_FORMAT, &format, err)) < 0 ||
-        (rc = get_text(root, "fleet_id", sizeof config->fleet_id, config->fleet_id, err)) < 0 ||
-        (rc = get_time(root, "epoch_ms", &config->epoch_ms, err)) < 0 ||
+    int rc = sf_json_int(root, "format", FORMAT_OLDEST, FORMAT, &format, err);
+    if (rc < 0)
+        return rc;
+    config->format = (unsigned)format;
+    if ((config->format == FORMAT && (rc = get_making(root, config, err)) < 0) ||
+        (rc = sf_json_text(root, "fleet_id", sizeof config->fleet_id, config->fleet_id, err)) < 0 ||
+        (rc = sf_json_time(root, "epoch_ms", &config->epoch_ms, err)) < 0 ||
         (rc = get_layout(root, &config->layout, err)) < 0 ||
         (rc = get_datacenters(root, config, err)) < 0 ||
-        (rc = get_int(root, "floor_ms", 0, TIME_ABS_MAX_MS, &config->floor_ms, err)) < 0 ||
-        (rc = get_u64(root, "incarnation", &config->incarnation, err)) < 0 ||
-        (rc = get_time(root, "created_ms", &config->created_ms, err)) < 0)
+        (rc = sf_json_int(root, "floor_ms", 0, SF_JSON_TIME_MAX_MS, &config->floor_ms, err)) < 0 ||
+        (rc = sf_json_u64(root, "incarnation", &config->incarnation, err)) < 0 ||
+        (rc = sf_json_time(root, "created_ms", &config->created_ms, err)) < 0)
         return rc;
-    if (!is_uuid(config->fleet_id))
+    if (!sf_uuid_is_valid(config->fleet_id))
         return sf_error_set(err, -EBADMSG, "\"fleet_id\" is not a UUID in lower case");
     return 0;
 }
 
-int sf_record_config_decode(const char *bytes, size_t size, struct sf_coord_config *ret,
-                            struct sf_error *err)
+int sf_record_config_decode_any(const char *bytes, size_t size, struct sf_coord_config *ret,
+                                struct sf_error *err)
 {
     json_t *root = NULL;
-    int rc = load_object(bytes, size, &root, err);
+    int rc = sf_json_load(bytes, size, SF_COORD_RECORD_SIZE_MAX, &root, err);
     if (rc < 0)
         return rc;
     struct sf_coord_config config = {.version = ret->version};
@@ -260,6 +148,29 @@ int sf_record_config_decode(const char *bytes, size_t size, struct sf_coord_conf
     return rc;
 }
 
+int sf_config_check_format(const struct sf_coord_config *config, struct sf_error *err)
+{
+    if (config->format == FORMAT)
+        return 0;
+    return sf_error_set(err, -EBADMSG,
+                        "it is of format %u, made by an older version; stop its workers, then "
+                        "snowfleet init --after-data-loss makes the fleet anew",
+                        config->format);
+}
+
+int sf_record_config_decode(const char *bytes, size_t size, struct sf_coord_config *ret,
+                            struct sf_error *err)
+{
+    struct sf_coord_config config = {.version = ret->version};
+    const int rc = sf_record_config_decode_any(bytes, size, &config, err);
+    if (rc < 0)
+        return rc;
+    if (sf_config_check_format(&config, err) < 0)
+        return -EBADMSG;
+    *ret = config;
+    return 0;
+}
+
 /* Slot. */
 
 char *sf_record_slot_encode(const struct sf_coord_slot *slot)
@@ -267,35 +178,41 @@ char *sf_record_slot_encode(const struct sf_coord_slot *slot)
     SF_ASSERT(slot->fence <= INT64_MAX);
     struct sf_strbuf buf;
     sf_strbuf_init(&buf, ENCODE_SIZE_MAX);
-    sf_strbuf_addf(&buf, "{\"fence\":%" PRIu64 ",", slot->fence);
-    add_text(&buf, "claim", slot->claim);
+    sf_strbuf_addf(&buf, "{\"fence\":%" PRIu64 ",\"from_ms\":%" PRId64 ",", slot->fence,
+                   slot->from_ms);
+    sf_json_add_text(&buf, "claim", slot->claim);
     sf_strbuf_addf(&buf, ",\"reserved_until_ms\":%" PRId64 ",\"last_ms\":%" PRId64 ",",
                    slot->reserved_until_ms, slot->last_ms);
-    add_text(&buf, "nonce", slot->nonce);
+    sf_json_add_text(&buf, "nonce", slot->nonce);
     sf_strbuf_addf(&buf, ",");
-    add_text(&buf, "node", slot->node);
-    sf_strbuf_addf(&buf, ",\"updated_ms\":%" PRId64 "}", slot->updated_ms);
+    sf_json_add_text(&buf, "node", slot->node);
+    sf_strbuf_addf(&buf, ",\"updated_ms\":%" PRId64 "%s}", slot->updated_ms,
+                   slot->reset ? ",\"reset\":true" : "");
     return finish(&buf);
 }
 
 static int get_slot(const json_t *root, struct sf_coord_slot *slot, struct sf_error *err)
 {
     int rc;
-    if ((rc = get_u64(root, "fence", &slot->fence, err)) < 0 ||
-        (rc = get_text(root, "claim", sizeof slot->claim, slot->claim, err)) < 0 ||
-        (rc = get_int(root, "reserved_until_ms", 0, TIME_ABS_MAX_MS, &slot->reserved_until_ms,
-                      err)) < 0 ||
-        (rc = get_time(root, "last_ms", &slot->last_ms, err)) < 0 ||
-        (rc = get_text(root, "nonce", sizeof slot->nonce, slot->nonce, err)) < 0 ||
-        (rc = get_text(root, "node", sizeof slot->node, slot->node, err)) < 0 ||
-        (rc = get_time(root, "updated_ms", &slot->updated_ms, err)) < 0)
+    if ((rc = sf_json_u64(root, "fence", &slot->fence, err)) < 0 ||
+        (rc = sf_json_int(root, "from_ms", 0, SF_JSON_TIME_MAX_MS, &slot->from_ms, err)) < 0 ||
+        (rc = sf_json_text(root, "claim", sizeof slot->claim, slot->claim, err)) < 0 ||
+        (rc = sf_json_int(root, "reserved_until_ms", 0, SF_JSON_TIME_MAX_MS,
+                          &slot->reserved_until_ms, err)) < 0 ||
+        (rc = sf_json_time(root, "last_ms", &slot->last_ms, err)) < 0 ||
+        (rc = sf_json_text(root, "nonce", sizeof slot->nonce, slot->nonce, err)) < 0 ||
+        (rc = sf_json_text(root, "node", sizeof slot->node, slot->node, err)) < 0 ||
+        (rc = sf_json_time(root, "updated_ms", &slot->updated_ms, err)) < 0)
+        return rc;
+    if (json_object_get(root, "reset") != NULL &&
+        (rc = sf_json_bool(root, "reset", &slot->reset, err)) < 0)
         return rc;
     char guid[SF_HEX128_SIZE];
     uint64_t sequence = 0;
     if (slot->claim[0] != '\0' && sf_claim_name_parse(slot->claim, guid, &sequence) < 0)
         return sf_error_set(err, -EBADMSG, "\"claim\" is not the name of a claim");
     const size_t digits = strlen(slot->nonce);
-    if (digits != 0 && (digits != SF_HEX128_SIZE - 1 || !is_hex(slot->nonce, digits)))
+    if (digits != 0 && (digits != SF_HEX128_SIZE - 1 || !sf_json_is_hex(slot->nonce, digits)))
         return sf_error_set(err, -EBADMSG, "\"nonce\" is not 32 hexadecimal digits");
     return 0;
 }
@@ -304,25 +221,27 @@ int sf_record_slot_decode(const char *bytes, size_t size, uint64_t worker,
                           struct sf_coord_slot *ret, struct sf_error *err)
 {
     json_t *root = NULL;
-    int rc = load_object(bytes, size, &root, err);
+    int rc = sf_json_load(bytes, size, SF_COORD_RECORD_SIZE_MAX, &root, err);
     if (rc < 0)
         return rc;
     struct sf_coord_slot slot = {
         .worker = worker, .state = SF_COORD_RECORD_OK, .version = ret->version};
     rc = get_slot(root, &slot, err);
     json_decref(root);
-    if (rc == 0)
-        *ret = slot;
-    return rc;
+    if (rc < 0)
+        return rc;
+    char *again = sf_record_slot_encode(&slot);
+    slot.canonical = strlen(again) == size && memcmp(again, bytes, size) == 0;
+    free(again);
+    *ret = slot;
+    return 0;
 }
 
-void sf_record_slot_fresh(uint64_t worker, int64_t floor_ms, int64_t now_ms,
-                          struct sf_coord_slot *ret)
+bool sf_slot_content_same(const struct sf_coord_slot *a, const struct sf_coord_slot *b)
 {
-    *ret = (struct sf_coord_slot){.worker = worker,
-                                  .state = SF_COORD_RECORD_OK,
-                                  .reserved_until_ms = floor_ms,
-                                  .updated_ms = now_ms};
+    return a->fence == b->fence && a->from_ms == b->from_ms &&
+           a->reserved_until_ms == b->reserved_until_ms && strcmp(a->claim, b->claim) == 0 &&
+           strcmp(a->nonce, b->nonce) == 0;
 }
 
 static const struct sf_coord_claim *holder_of(const struct sf_coord_slot *slot,
@@ -366,13 +285,13 @@ char *sf_record_claim_encode(const struct sf_coord_claim *claim)
         sf_strbuf_addf(&buf, "{\"slot\":null,");
     else
         sf_strbuf_addf(&buf, "{\"slot\":%" PRId64 ",", claim->slot);
-    add_text(&buf, "node", claim->node);
+    sf_json_add_text(&buf, "node", claim->node);
     sf_strbuf_addf(&buf, ",");
-    add_text(&buf, "address", claim->address);
+    sf_json_add_text(&buf, "address", claim->address);
     sf_strbuf_addf(&buf, ",");
-    add_text(&buf, "admin", claim->admin);
+    sf_json_add_text(&buf, "admin", claim->admin);
     sf_strbuf_addf(&buf, ",\"since_ms\":%" PRId64 ",", claim->since_ms);
-    add_text(&buf, "version", claim->version);
+    sf_json_add_text(&buf, "version", claim->version);
     sf_strbuf_addf(&buf, "}");
     return finish(&buf);
 }
@@ -380,27 +299,27 @@ char *sf_record_claim_encode(const struct sf_coord_claim *claim)
 static int get_claim(const json_t *root, struct sf_coord_claim *claim, struct sf_error *err)
 {
     json_t *slot = NULL;
-    int rc = get_member(root, "slot", &slot, err);
+    int rc = sf_json_member(root, "slot", &slot, err);
     if (rc < 0)
         return rc;
     claim->slot = -1;
     if (!json_is_null(slot) &&
-        (rc = get_int(root, "slot", 0, (INT64_C(1) << SF_COORD_WORKER_BITS_MAX) - 1, &claim->slot,
-                      err)) < 0)
+        (rc = sf_json_int(root, "slot", 0, (INT64_C(1) << SF_COORD_WORKER_BITS_MAX) - 1,
+                          &claim->slot, err)) < 0)
         return rc;
-    if ((rc = get_text(root, "node", sizeof claim->node, claim->node, err)) < 0 ||
-        (rc = get_text(root, "address", sizeof claim->address, claim->address, err)) < 0 ||
-        (rc = get_text(root, "admin", sizeof claim->admin, claim->admin, err)) < 0 ||
-        (rc = get_time(root, "since_ms", &claim->since_ms, err)) < 0)
+    if ((rc = sf_json_text(root, "node", sizeof claim->node, claim->node, err)) < 0 ||
+        (rc = sf_json_text(root, "address", sizeof claim->address, claim->address, err)) < 0 ||
+        (rc = sf_json_text(root, "admin", sizeof claim->admin, claim->admin, err)) < 0 ||
+        (rc = sf_json_time(root, "since_ms", &claim->since_ms, err)) < 0)
         return rc;
-    return get_text(root, "version", sizeof claim->version, claim->version, err);
+    return sf_json_text(root, "version", sizeof claim->version, claim->version, err);
 }
 
 int sf_record_claim_decode(const char *bytes, size_t size, struct sf_coord_claim *ret,
                            struct sf_error *err)
 {
     json_t *root = NULL;
-    int rc = load_object(bytes, size, &root, err);
+    int rc = sf_json_load(bytes, size, SF_COORD_RECORD_SIZE_MAX, &root, err);
     if (rc < 0)
         return rc;
     struct sf_coord_claim claim = *ret;
@@ -413,13 +332,19 @@ int sf_record_claim_decode(const char *bytes, size_t size, struct sf_coord_claim
 
 /* Names. */
 
+bool sf_token_is_valid(const char *token)
+{
+    const size_t digits = SF_COORD_TOKEN_SIZE - 1;
+    return strnlen(token, SF_COORD_TOKEN_SIZE) == digits && sf_json_is_hex(token, digits);
+}
+
 int sf_claim_name_parse(const char *name, char ret_guid[SF_HEX128_SIZE], uint64_t *ret_sequence)
 {
     const size_t prefix = strlen(CLAIM_PREFIX);
     const size_t guid = SF_HEX128_SIZE - 1;
     const size_t length = strnlen(name, SF_COORD_CLAIM_MAX);
     if (length >= SF_COORD_CLAIM_MAX || length < prefix + guid + 1 + CLAIM_DIGITS_MIN ||
-        memcmp(name, CLAIM_PREFIX, prefix) != 0 || !is_hex(name + prefix, guid) ||
+        memcmp(name, CLAIM_PREFIX, prefix) != 0 || !sf_json_is_hex(name + prefix, guid) ||
         name[prefix + guid] != '-')
         return -EBADMSG;
     uint64_t sequence = 0;

@@ -13,13 +13,22 @@
 #include "coord/types.h"
 
 char *sf_record_config_encode(const struct sf_coord_config *config);
+/* Of the present format; an older one is refused with the way out. */
 int sf_record_config_decode(const char *bytes, size_t size, struct sf_coord_config *ret,
                             struct sf_error *err);
+/* Is it of the present format? Returns 0, or -EBADMSG with the way out of an older one. */
+int sf_config_check_format(const struct sf_coord_config *config, struct sf_error *err);
+/* Of any format that there has been (config.format says which): for who makes the fleet anew. */
+int sf_record_config_decode_any(const char *bytes, size_t size, struct sf_coord_config *ret,
+                                struct sf_error *err);
 
 char *sf_record_slot_encode(const struct sf_coord_slot *slot);
-/* worker comes from the path, not from the document. */
+/* worker comes from the path, not from the document. Fills `canonical`. */
 int sf_record_slot_decode(const char *bytes, size_t size, uint64_t worker,
                           struct sf_coord_slot *ret, struct sf_error *err);
+
+/* Do both have the same owner, claim, nonce and times? What no counter can fake. */
+bool sf_slot_content_same(const struct sf_coord_slot *a, const struct sf_coord_slot *b);
 
 char *sf_record_claim_encode(const struct sf_coord_claim *claim);
 int sf_record_claim_decode(const char *bytes, size_t size, struct sf_coord_claim *ret,
@@ -46,11 +55,11 @@ enum sf_slot_state sf_slot_state(const struct sf_coord_slot *slot,
 /* "free", "held", "quarantined", "broken": in JSON, metrics and tables alike. */
 const char *sf_slot_state_name(enum sf_slot_state state);
 
+/* SF_COORD_TOKEN_SIZE - 1 hexadecimal digits in lower case? */
+bool sf_token_is_valid(const char *token);
+
 /* Is this a usable fleet name? Returns 0 or -EINVAL with the rule in err. */
 int sf_fleet_name_check(const char *name, struct sf_error *err);
 
-/* The slot record of a fresh fleet: never held, reserved until floor_ms. */
-void sf_record_slot_fresh(uint64_t worker, int64_t floor_ms, int64_t now_ms,
-                          struct sf_coord_slot *ret);
 
 #endif

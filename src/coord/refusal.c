@@ -57,6 +57,19 @@ struct sf_refusal sf_refusal_config_changed(uint64_t expected_version)
                            "the fleet's config is no longer at version %" PRIu64, expected_version);
 }
 
+struct sf_refusal sf_refusal_current_gone(const char *token)
+{
+    return sf_refusal_make(SF_COORD_CURRENT_GONE,
+                           "making %.32s of the fleet is not the one that grants", token);
+}
+
+struct sf_refusal sf_refusal_state_changed(const char *token, uint64_t expected_version)
+{
+    return sf_refusal_make(SF_COORD_STATE_CHANGED,
+                           "the state of making %.32s is no longer at version %" PRIu64, token,
+                           expected_version);
+}
+
 struct sf_refusal sf_refusal_slot_missing(uint64_t worker)
 {
     return sf_refusal_make(SF_COORD_MISSING, "slot %" PRIu64 " has no record", worker);
@@ -80,10 +93,25 @@ struct sf_refusal sf_refusal_config_raced(const char *root, bool after_data_loss
                            "somebody else has just written %.120s/config", root);
 }
 
-struct sf_refusal sf_refusal_slots_raced(const char *root, uint64_t datacenter)
+struct sf_refusal sf_refusal_survivor(const char *root, const struct sf_coord_survey *survey,
+                                      int64_t survivor_ms, int64_t max_ms)
 {
-    return sf_refusal_make(SF_COORD_VERSION,
-                           "others keep writing the slot records at %.80s/dc/%" PRIu64
-                           "; the fleet has not been made",
-                           root, datacenter);
+    if (survivor_ms > survey->reserved_until_ms)
+        return sf_refusal_make(SF_COORD_GARBAGE,
+                               "at %.80s a worker reported that it may mint up to %" PRId64
+                               " ms, allowed is up to %" PRId64 "; --floor-ms takes another floor",
+                               root, survivor_ms, max_ms);
+    return sf_refusal_make(
+        SF_COORD_GARBAGE,
+        "%.40s/%.32s/dc/%" PRIu64 "/slots/%" PRIu64 " (%.24s) is reserved until %" PRId64
+        " ms, allowed is up to %" PRId64 "; --floor-ms takes another floor",
+        root, survey->token, survey->datacenter, survey->worker, survey->node, survivor_ms, max_ms);
+}
+
+struct sf_refusal sf_refusal_slot_held(uint64_t datacenter, uint64_t worker, const char *claim)
+{
+    return sf_refusal_make(SF_COORD_EXISTS,
+                           "slot %" PRIu64 "/%" PRIu64
+                           " is held by the live %.79s; snowfleet slots release frees it",
+                           datacenter, worker, claim);
 }

@@ -27,6 +27,8 @@ struct sf_refusal sf_refusal_slot_garbage(const char *root, uint64_t datacenter,
 /* Conditions of CLAIM, BIND, RENEW and RELEASE that do not hold. */
 struct sf_refusal sf_refusal_claim_gone(const char *name);
 struct sf_refusal sf_refusal_config_changed(uint64_t expected_version);
+struct sf_refusal sf_refusal_current_gone(const char *token);
+struct sf_refusal sf_refusal_state_changed(const char *token, uint64_t expected_version);
 struct sf_refusal sf_refusal_slot_missing(uint64_t worker);
 struct sf_refusal sf_refusal_slot_version(uint64_t worker, uint64_t expected_version);
 
@@ -34,7 +36,10 @@ struct sf_refusal sf_refusal_slot_version(uint64_t worker, uint64_t expected_ver
 struct sf_refusal sf_refusal_fleet_exists(const char *root, const char *fleet_id);
 /* Somebody else wrote the config between our look at it and our write. */
 struct sf_refusal sf_refusal_config_raced(const char *root, bool after_data_loss);
-/* Others write the slot records each time that we are about to. */
-struct sf_refusal sf_refusal_slots_raced(const char *root, uint64_t datacenter);
+/* A reservation or report that survived lies further ahead than any that was rightly made. */
+struct sf_refusal sf_refusal_survivor(const char *root, const struct sf_coord_survey *survey,
+                                      int64_t survivor_ms, int64_t max_ms);
+/* RESET_SLOT: somebody lives in it. */
+struct sf_refusal sf_refusal_slot_held(uint64_t datacenter, uint64_t worker, const char *claim);
 
 #endif

@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "coord/init_plan.h"
 #include "coord/records.h"
+#include "coord/state_record.h"
 
 bool sf_request_writes(enum sf_coord_op op)
 {
@@ -19,8 +20,11 @@ bool sf_request_writes(enum sf_coord_op op)
     case SF_COORD_BIND:
     case SF_COORD_RENEW:
     case SF_COORD_RELEASE:
+    case SF_COORD_HALT:
+    case SF_COORD_RESET_SLOT:
         return true;
     case SF_COORD_READ_CONFIG:
+    case SF_COORD_SURVEY:
     case SF_COORD_LIST:
     case SF_COORD_READ_SLOT:
     case SF_COORD_WATCH:
@@ -117,9 +121,7 @@ static int check_record(const struct sf_coord_slot *slot, struct sf_error *err)
 static int check_write(const struct sf_coord_write *write, enum sf_coord_op op,
                        uint64_t version_max, struct sf_error *err)
 {
-    int rc = check_version("the slot's record", &write->expected, version_max, err);
-    if (rc == 0 && op != SF_COORD_RELEASE)
-        rc = check_version("the config", &write->config, version_max, err);
+    int rc = check_version("the slot's record", &write->expected.version, version_max, err);
     if (rc == 0)
         rc = check_claim_name(write->slot.claim, err);
     if (rc == 0 && (write->slot.fence == 0 || write->slot.fence > INT64_MAX))
@@ -132,12 +134,72 @@ static int check_write(const struct sf_coord_write *write, enum sf_coord_op op,
     return rc;
 }
 
+/* A state that cannot be read back would halt the making without saying below which time. */
+static int check_report(const struct sf_coord_report *report, struct sf_error *err)
+{
+    int rc = check_text("report's node", report->node, sizeof report->node, err);
+    if (rc == 0)
+        rc = check_claim_name(report->claim, err);
+    if (rc < 0)
+        return rc;
+    struct sf_coord_state *state = calloc(1, sizeof *state);
+    SF_ASSERT(state != NULL);
+    sf_state_report(state, report);
+    char *record = sf_record_state_encode(state);
+    rc = sf_record_state_decode(record, strlen(record), state, err);
+    free(record);
+    free(state);
+    if (rc < 0) {
+        sf_error_prefix(err, "the report to write");
+        return -EINVAL;
+    }
+    return 0;
+}
+
+/* What a person writes over a record belongs to nobody and may not be below its own start. */
+static int check_reset(const struct sf_coord_write *write, uint64_t version_max,
+                       struct sf_error *err)
+{
+    const struct sf_coord_version *expected = &write->expected.version;
+    if (!write->slot.reset || write->slot.fence != 0 || write->slot.claim[0] != '\0' ||
+        write->slot.from_ms != write->slot.reserved_until_ms)
+        return sf_error_set(err, -EINVAL, "a record that is reset belongs to nobody");
+    if (expected->incarnation != 0 && expected->version > version_max)
+        return check_version("the slot's record", expected, version_max, err);
+    return check_record(&write->slot, err);
+}
+
+/* Which making, and for what grants: what was read of the fleet. */
+static int check_basis(const struct sf_coord_request *request, uint64_t version_max,
+                       struct sf_error *err)
+{
+    const enum sf_coord_op op = request->op;
+    if (op == SF_COORD_READ_CONFIG || op == SF_COORD_INIT || op == SF_COORD_SURVEY)
+        return 0;
+    if (!sf_token_is_valid(request->basis.token))
+        return sf_error_set(err, -EINVAL, "\"%.32s\" names no making of the fleet",
+                            request->basis.token);
+    if (op != SF_COORD_CLAIM && op != SF_COORD_BIND && op != SF_COORD_RENEW &&
+        op != SF_COORD_HALT && op != SF_COORD_RESET_SLOT)
+        return 0;
+    const int rc = check_version("the config", &request->basis.config, version_max, err);
+    return rc < 0 ? rc
+                  : check_version("the making's state", &request->basis.state, version_max, err);
+}
+
 int sf_request_check(const struct sf_coord_request *request, uint64_t version_max,
                      struct sf_error *err)
 {
+    const int rc = check_basis(request, version_max, err);
+    if (rc < 0)
+        return rc;
     switch (request->op) {
     case SF_COORD_INIT:
         return sf_init_check(&request->u.init.config, err);
+    case SF_COORD_HALT:
+        return check_report(&request->u.report, err);
+    case SF_COORD_RESET_SLOT:
+        return check_reset(&request->u.write, version_max, err);
     case SF_COORD_CLAIM:
         return check_claim(&request->u.claim, err);
     case SF_COORD_UNCLAIM:
@@ -147,6 +209,7 @@ int sf_request_check(const struct sf_coord_request *request, uint64_t version_ma
     case SF_COORD_RELEASE:
         return check_write(&request->u.write, request->op, version_max, err);
     case SF_COORD_READ_CONFIG:
+    case SF_COORD_SURVEY:
     case SF_COORD_LIST:
     case SF_COORD_READ_SLOT:
     case SF_COORD_WATCH:
@@ -189,11 +252,6 @@ void sf_claims_sort(struct sf_coord_claim *claims, size_t count)
         qsort(claims, count, sizeof *claims, by_fence);
 }
 
-bool sf_version_same(const struct sf_coord_version *a, const struct sf_coord_version *b)
-{
-    return a->incarnation == b->incarnation && a->version == b->version;
-}
-
 bool sf_config_has_datacenter(const struct sf_coord_config *config, uint64_t datacenter)
 {
     if (config->any_datacenter)
@@ -207,9 +265,13 @@ bool sf_config_has_datacenter(const struct sf_coord_config *config, uint64_t dat
 void sf_completion_drop_results(struct sf_coord_completion *completion)
 {
     free(completion->config);
+    free(completion->state);
+    free(completion->survey);
     free(completion->slots);
     free(completion->claims);
     completion->config = NULL;
+    completion->state = NULL;
+    completion->survey = NULL;
     completion->slots = NULL;
     completion->claims = NULL;
     completion->slot_count = completion->claim_count = 0;

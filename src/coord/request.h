@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "coord/types.h"
+#include "coord/version.h"
 
 /* May the op change what the coordinator holds? Without an answer, its outcome is UNKNOWN; that of
  * the others is LOST. */
@@ -29,8 +30,6 @@ struct sf_coord_claim sf_request_bound_claim(const struct sf_coord_write *write)
 
 /* Claims stand in the order in which they were made. */
 void sf_claims_sort(struct sf_coord_claim *claims, size_t count);
-
-bool sf_version_same(const struct sf_coord_version *a, const struct sf_coord_version *b);
 
 /* Is this one of the fleet's datacenters? */
 bool sf_config_has_datacenter(const struct sf_coord_config *config, uint64_t datacenter);

@@ -37,6 +37,7 @@ void sf_collect_counts(void *ctx, const struct sf_member_counts *counts)
         {SF_METRIC_CLAIMS, SF_CLAIM_FULL, counts->looks_full - told->looks_full},
         {SF_METRIC_CLAIMS, SF_CLAIM_FAILED, counts->claims_failed - told->claims_failed},
         {SF_METRIC_COORDINATOR_SESSION_LOSSES, 0, counts->session_losses - told->session_losses},
+        {SF_METRIC_DATA_LOSSES, 0, counts->data_losses - told->data_losses},
         {SF_METRIC_CLOCK_STEPS, SF_STEP_FORWARD,
          counts->clock_steps_forward - told->clock_steps_forward},
         {SF_METRIC_CLOCK_STEPS, SF_STEP_BACKWARD,
@@ -87,6 +88,7 @@ static void collect_worker(struct sf_daemon *d, struct sf_metrics_page *page)
         emit_labelled(page, SF_METRIC_STATE, "state", sf_worker_state_name(s), s == state);
     sf_metrics_emit(page, SF_METRIC_RESERVATION_REMAINING, "", (double)left_ms / 1e3);
     sf_metrics_emit(page, SF_METRIC_COORDINATOR_CONNECTED, "", member.connected);
+    sf_metrics_emit(page, SF_METRIC_FLEET_HALTED, "", member.halted);
     if (member.census.read_mono_ms >= 0) {
         emit_labelled(page, SF_METRIC_SLOTS, "state", "free", member.census.free);
         emit_labelled(page, SF_METRIC_SLOTS, "state", "held", member.census.held);

@@ -71,6 +71,16 @@ static json_t *workers_json(struct sf_daemon *d)
     return json;
 }
 
+/* Of all slots, whatever state they are in. */
+static int64_t may_spend_until_ms(const struct sf_member_snapshot *member)
+{
+    int64_t most_ms = 0;
+    for (unsigned i = 0; i < member->slot_count; i++)
+        if (member->slots[i].may_spend_until_ms > most_ms)
+            most_ms = member->slots[i].may_spend_until_ms;
+    return most_ms;
+}
+
 json_t *sf_info_json(struct sf_daemon *d, const struct sf_member_snapshot *member)
 {
     const struct sf_member_slot *slot = sf_info_first_held(member);
@@ -79,6 +89,8 @@ json_t *sf_info_json(struct sf_daemon *d, const struct sf_member_snapshot *membe
     sf_json_set(info, "protocol", sf_json_integer(SF_WIRE_VERSION));
     sf_json_set(info, "fleet", json_string(d->config->fleet_name));
     sf_json_set(info, "fleet_id", config != NULL ? json_string(config->fleet_id) : json_null());
+    sf_json_set(info, "token", config != NULL ? json_string(config->token) : json_null());
+    sf_json_set(info, "halted", json_boolean(member->halted));
     sf_json_set(info, "datacenter", sf_json_integer_if(slot != NULL, d->config->fleet_datacenter));
     sf_json_set(info, "worker",
                 slot != NULL ? sf_json_integer((int64_t)slot->worker) : json_null());
@@ -89,6 +101,7 @@ json_t *sf_info_json(struct sf_daemon *d, const struct sf_member_snapshot *membe
     sf_json_set(info, "max_batch", sf_json_integer(sf_server_max_batch(d->server)));
     sf_json_set(info, "reserved_until_ms",
                 slot != NULL ? sf_json_integer(slot->reserved_until_ms) : json_null());
+    sf_json_set(info, "may_spend_until_ms", sf_json_integer(may_spend_until_ms(member)));
     sf_json_set(info, "version", json_string(SF_BUILD_VERSION));
     sf_json_set(info, "node", json_string(d->config->fleet_node));
     if (member->connected) { /* an old list would bring back who is gone */

@@ -36,6 +36,13 @@ static int create_member(struct sf_daemon *d, struct sf_error *err)
 {
     const struct sf_config *c = d->config;
     char listens[SF_HOST_PORT_TEXT_MAX];
+    int64_t epoch_ms = 0;
+    struct sf_layout layout = {0};
+    const bool has_epoch =
+        c->fleet_expect_epoch_ms != NULL &&
+        sf_parse_i64(c->fleet_expect_epoch_ms, INT64_MIN, INT64_MAX, &epoch_ms) == 0;
+    const bool has_layout =
+        c->fleet_expect_layout != NULL && sf_layout_parse(c->fleet_expect_layout, &layout) == 0;
     const struct sf_member_options options = {
         .coord = {.url = c->fleet_coordinator,
                   .fleet = c->fleet_name,
@@ -53,6 +60,9 @@ static int create_member(struct sf_daemon *d, struct sf_error *err)
         .datacenter = c->fleet_datacenter,
         .pinned_worker = c->fleet_worker,
         .slots = c->fleet_slots_per_worker,
+        .expect_id = c->fleet_expect_id,
+        .expect_epoch_ms = has_epoch ? &epoch_ms : NULL,
+        .expect_layout = has_layout ? &layout : NULL,
         .auto_init = c->fleet_auto_init,
         .node = c->fleet_node,
         .window_ms = c->reservation_window_ms,

@@ -21,9 +21,15 @@ void sf_generator_init(struct sf_generator *gen, const struct sf_layout *layout,
     gen->max_ahead_ms = max_ahead_ms;
     gen->end_ms = sf_layout_max_timestamp(layout) + 1;
     gen->word = word;
+    gen->copy = NULL;
     atomic_init(&gen->limit_word, 0);
     atomic_init(&gen->slot_bits, 0);
     atomic_fetch_or(gen->word, SF_GENERATOR_CLOSED);
+}
+
+void sf_generator_keep_copy(struct sf_generator *gen, _Atomic uint64_t *copy)
+{
+    gen->copy = copy;
 }
 
 /* Slot and limit are stored while the word is closed; the release store of the word publishes
@@ -51,8 +57,20 @@ int sf_generator_open(struct sf_generator *gen, uint64_t datacenter, uint64_t wo
     atomic_store(&gen->slot_bits, (datacenter << (gen->layout.worker_bits + sequence_bits)) |
                                       (worker << sequence_bits));
     atomic_store(&gen->limit_word, limit_word_of(gen, limit_ms));
+    /* Whatever stood there of somebody else; nobody can be minting. */
+    if (gen->copy != NULL)
+        atomic_store(gen->copy, word);
     atomic_store(gen->word, word);
     return 0;
+}
+
+void sf_generator_raise_copy(struct sf_generator *gen, uint64_t last)
+{
+    const uint64_t span = (uint64_t)SF_GENERATOR_COPY_SPAN_MS << gen->layout.sequence_bits;
+    const uint64_t to = (last | (span - 1)) & ~SF_GENERATOR_CLOSED;
+    uint64_t there = atomic_load(gen->copy);
+    while (there < to && !atomic_compare_exchange_weak(gen->copy, &there, to))
+        ;
 }
 
 void sf_generator_close(struct sf_generator *gen)

@@ -14,12 +14,15 @@
  *
  * Times are milliseconds since the fleet's epoch. Pure: time and randomness are arguments. mint and
  * the reads: any thread. open, close, raise, lower: the control thread only (one thread at a time).
- * The word may live in a mapped state file (worker/statefile.h); the generator does not own it. */
+ * The word is in memory that nobody but this process can write. Where a process that comes after this one
+ * is to go on, there is a copy elsewhere (a mapped file, worker/statefile.h): it is raised before an ID
+ * leaves, and never read, so that whoever writes over it cannot make an ID come twice. */
 #ifndef SF_ID_GENERATOR_H
 #define SF_ID_GENERATOR_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <snowfleet/id.h>
@@ -29,6 +32,7 @@
 struct sf_generator {
     /* Read by minters, written by control. */
     _Atomic uint64_t *word;
+    _Atomic uint64_t *copy;      /* never below an ID that has left; NULL: none */
     _Atomic uint64_t limit_word; /* exclusive: limit_ms << sequence_bits */
     _Atomic uint64_t slot_bits;  /* datacenter and worker at their place in the ID */
     uint64_t max_ahead_ms;
@@ -58,10 +62,14 @@ struct sf_run {
     uint32_t count;
 };
 
-/* Sets up a closed generator over *word, which the caller owns. The word's value is kept (a mapped
- * file may bring one), its closed bit is set. Layout must be valid. */
+/* Sets up a closed generator over *word, which the caller owns. The word's value is kept (where the
+ * process before ended), its closed bit is set. No copy is kept. Layout must be valid. */
 void sf_generator_init(struct sf_generator *gen, const struct sf_layout *layout,
                        uint64_t max_ahead_ms, _Atomic uint64_t *word);
+
+/* Before it is opened for the first time: *copy, which the caller owns, is kept at or above every ID that
+ * leaves; NULL: none. It begins anew with each opening, and is only raised from there on. */
+void sf_generator_keep_copy(struct sf_generator *gen, _Atomic uint64_t *copy);
 
 /* Opens a closed generator for a slot. The first ID lies at or above both start_ms and everything
  * minted before through this word; IDs stay below limit_ms (exclusive). Returns 0, -ERANGE if
@@ -104,6 +112,14 @@ static inline uint64_t sf_generator_id(const struct sf_generator *gen, uint64_t 
  * keeps the cache line for a number of mints. Passing the line between cores for every mint takes
  * about twice as long as the mints themselves. Any thread. */
 void sf_generator_step_back(void);
+
+/* The copy is raised by whole spans of so many milliseconds, so that nearly every mint only has to look at
+ * it; a process that goes on from it begins that much later at most. */
+#define SF_GENERATOR_COPY_SPAN_MS 8
+
+/* Raises the copy above `last`; never lowers it, whoever of two minters comes first. For
+ * sf_generator_mint. */
+void sf_generator_raise_copy(struct sf_generator *gen, uint64_t last);
 
 /* What a minter wants: up to `want` IDs (at least 1). */
 struct sf_mint_ask {
@@ -155,14 +171,18 @@ static inline enum sf_mint_result sf_mint_look(const struct sf_generator *gen,
     return SF_MINT_OK;
 }
 
-/* The second step: takes what was decided, if the word is still the one that was seen. On false
+/* The second step: takes what was decided, if the word is still the one that was seen, and sees to the
+ * copy before any ID can leave. On false
  * nothing is taken, and the first step is due again. */
 static inline bool sf_mint_swap(struct sf_generator *gen, const struct sf_mint_try *attempt)
 {
     uint64_t word = attempt->word;
-    return atomic_compare_exchange_weak_explicit(
-        gen->word, &word, attempt->mint.first_word + attempt->mint.count - 1, memory_order_acq_rel,
-        memory_order_acquire);
+    const uint64_t last = attempt->mint.first_word + attempt->mint.count - 1;
+    const bool taken = atomic_compare_exchange_weak_explicit(
+        gen->word, &word, last, memory_order_acq_rel, memory_order_acquire);
+    if (taken && gen->copy != NULL && atomic_load_explicit(gen->copy, memory_order_relaxed) < last)
+        sf_generator_raise_copy(gen, last);
+    return taken;
 }
 
 /* Mints: both steps, again and again while other minters are faster. Parameters as in struct

@@ -52,15 +52,16 @@ void sf_hold_init(struct sf_hold *hold, const struct sf_hold_plan *plan, unsigne
     struct sf_reservation_memory memory = {.valid = false};
     if (plan->state_dir[0] != '\0')
         open_file(hold, plan, index, log, &memory);
-    _Atomic uint64_t *word =
-        hold->file.block != NULL ? &hold->file.block->word : &hold->right->private_word;
-    if (!memory.valid)
-        atomic_store(word, SF_GENERATOR_CLOSED);
+    _Atomic uint64_t *word = &hold->right->word;
+    atomic_store(word, SF_GENERATOR_CLOSED | (memory.valid ? memory.last_word : 0));
+    if (!memory.valid && hold->file.block != NULL)
+        atomic_store(&hold->file.block->word, 0); /* whatever it is, nobody goes on from it */
     hold->file_held = memory.valid;
     uint8_t random[16];
     sf_random_bytes(random, sizeof random);
     sf_reservation_init(&hold->res, &plan->params, &hold->right->gen, word, plan->max_ahead_ms,
                         &memory, random);
+    hold->res.copy = hold->file.block != NULL ? &hold->file.block->word : NULL;
     hold->res.next_id = (uint64_t)index << INDEX_SHIFT;
 }
 
@@ -86,7 +87,13 @@ void sf_hold_save(struct sf_hold *hold, const struct sf_minttime *mint)
     header.datacenter = res->params.datacenter;
     header.worker = res->hold.worker;
     header.fence = res->hold.fence;
-    header.version = res->hold.version;
+    memcpy(header.token, res->hold.token, sizeof header.token);
+    memcpy(header.nonce, res->hold.record.nonce, sizeof header.nonce);
+    header.version = res->hold.record.version;
+    header.from_ms = res->hold.record.from_ms;
+    header.reserved_until_ms = res->hold.record.reserved_until_ms;
+    memcpy(header.lost, res->lost, sizeof header.lost);
+    header.notice = res->notice;
     header.mint = *mint;
     sf_state_put(hold->file.block, &header);
     hold->file_held = header.held != 0;

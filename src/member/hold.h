@@ -44,7 +44,7 @@ void sf_hold_init(struct sf_hold *hold, const struct sf_hold_plan *plan, unsigne
                   struct sf_log *log);
 /* The index of the hold whose machine made the request with this id. */
 unsigned sf_hold_of(uint64_t request_id);
-/* Brings the file up to date with the machine (slot, version) and minting time. */
+/* Brings the file up to date with the machine (slot, record, lost makings) and minting time. */
 void sf_hold_save(struct sf_hold *hold, const struct sf_minttime *mint);
 /* Does the file name a slot under another minting time than this? */
 bool sf_hold_is_stale(const struct sf_hold *hold, const struct sf_minttime *mint);

@@ -71,6 +71,7 @@ static void on_notice(struct sf_loop *loop, const struct sf_coord_event *event)
         loop->session_losses++;
         break;
     case SF_COORD_CHANGED:
+    case SF_COORD_FLEET_CHANGED:
         break;
     case SF_COORD_COMPLETION:
         SF_ASSERT(!"a notice");

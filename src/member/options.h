@@ -33,6 +33,10 @@ struct sf_member_options {
     uint64_t datacenter;
     int64_t pinned_worker; /* -1: any slot */
     unsigned slots;        /* how many are wanted: 1 to SF_MEMBER_SLOTS_MAX */
+    /* A member that was told what its fleet looks like serves no other. */
+    const char *expect_id; /* NULL: any */
+    const int64_t *expect_epoch_ms;
+    const struct sf_layout *expect_layout;
     bool auto_init;        /* make the fleet's config where there is none */
     const char *node;      /* the name shown for this process */
 
@@ -40,8 +44,9 @@ struct sf_member_options {
     int64_t max_silence_ms; /* 0: off */
     uint32_t max_ahead_ms;
 
-    const char *state_dir;  /* NULL or "": none, so no fast restart */
-    const char *state_name; /* what tells this member from others of its fleet and datacenter here */
+    const char *state_dir; /* NULL or "": none, so no fast restart */
+    const char
+        *state_name; /* what tells this member from others of its fleet and datacenter here */
 
     int64_t stall_ms; /* the clock's thread standing still for so long is a clock not to mint by */
     int64_t leave_ms; /* how long the other slots may take when one cannot go on */

@@ -56,6 +56,7 @@ static void copy_slot(const struct sf_reservation *res, int64_t mint_ms, struct 
     to->reserved_until_ms = res->hold.acked_ms;
     to->left_ms = left_ms > 0 ? left_ms : 0;
     to->window_ms = sf_reservation_window_ms(res);
+    to->may_spend_until_ms = sf_reservation_may_spend_until_ms(res);
 }
 
 static void count(const struct sf_loop *loop, struct sf_member_counts *counts)
@@ -69,6 +70,7 @@ static void count(const struct sf_loop *loop, struct sf_member_counts *counts)
         counts->slots_taken += stats->bids_lost;
         counts->looks_full += stats->bids_full;
         counts->claims_failed += stats->claims_failed;
+        counts->data_losses += stats->data_losses;
     }
     struct sf_clock_snapshot clock;
     sf_clock_snapshot(loop->clock, &clock);
@@ -97,6 +99,7 @@ void sf_publish(struct sf_loop *loop)
         .was_ready = loop->was_ready,
         .config_known = res->config_known,
         .config = res->config,
+        .halted = res->halted,
         .slot_count = loop->hold_count,
         .connected = res->connected,
         .connected_once = loop->connected_once,

@@ -8,7 +8,7 @@
 
 struct sf_right {
     struct sf_generator gen;
-    _Atomic uint64_t private_word; /* the generator's, where there is no state file */
+    _Atomic uint64_t word; /* the generator's: nobody but this process can write it */
 };
 
 /* A zeroed page. Returns 0, or a negative errno code where there is no memory, or the kernel cannot

@@ -33,7 +33,6 @@ void sf_shared_list_release(const struct sf_member_list *list);
 
 void sf_shared_event(struct sf_shared *shared, enum sf_log_level level, const char *event,
                      const char *text);
-size_t sf_shared_events(struct sf_shared *shared,
-                        struct sf_member_event ret[SF_MEMBER_EVENTS_MAX]);
+size_t sf_shared_events(struct sf_shared *shared, struct sf_member_event ret[SF_MEMBER_EVENTS_MAX]);
 
 #endif

@@ -26,6 +26,7 @@ struct sf_member_counts {
     uint64_t looks_full;             /* looks that found no free slot */
     uint64_t claims_failed;          /* claims that were not made, or not answered */
     uint64_t session_losses;
+    uint64_t data_losses; /* losses of the coordinator's data that were noticed here */
     uint64_t clock_steps_forward, clock_steps_backward;
 };
 
@@ -39,6 +40,9 @@ struct sf_member_slot {
     int64_t reserved_until_ms;
     int64_t left_ms; /* of the reservation; 0: nothing may be minted */
     int64_t window_ms;
+    /* No ID of this slot by this member lies at or above this, whatever was answered or not: minted,
+     * acknowledged, asked for. 0: none was minted and nothing is held. */
+    int64_t may_spend_until_ms;
 };
 
 struct sf_member_snapshot {
@@ -47,6 +51,7 @@ struct sf_member_snapshot {
     bool was_ready; /* has been ready once */
     bool config_known;
     struct sf_coord_config config;
+    bool halted; /* the fleet grants nothing: somebody noticed that the coordinator lost data */
     unsigned slot_count;
     struct sf_member_slot slots[SF_MEMBER_SLOTS_MAX];
     bool connected;               /* to the coordinator */
@@ -54,9 +59,9 @@ struct sf_member_snapshot {
     int64_t heard_mono_ms;        /* its last answer; 0: never */
     int64_t disconnected_mono_ms; /* since then; 0: connected, or never was */
     struct sf_census census;
-    bool leaving;    /* asked to, or one of the slots' machines cannot go on */
-    bool ended;      /* every machine has ended, with: */
-    int exit_code;   /* base/exit_codes.h; the last one that is not SF_EXIT_OK */
+    bool leaving;             /* asked to, or one of the slots' machines cannot go on */
+    bool ended;               /* every machine has ended, with: */
+    int exit_code;            /* base/exit_codes.h; the last one that is not SF_EXIT_OK */
     int64_t turned_mono_ms;   /* when the member's thread last turned */
     int64_t clock_stalled_ms; /* the clock's thread has been seen to stand still; 0: it turns */
     struct sf_member_counts counts;

@@ -23,8 +23,9 @@ enum sf_metric_type { SF_METRIC_COUNTER, SF_METRIC_GAUGE, SF_METRIC_HISTOGRAM };
     X(NOT_READY, "not_ready") X(CLOCK, "clock") X(OVERLOADED, "overloaded") X(RATE_LIMITED, "rate_limited") \
     X(DRAINING, "draining") X(DENIED, "denied") X(CAUSALITY, "causality") X(INTERNAL, "internal")
 #define SF_LABELS_RENEWAL(X) X(OK, "ok") X(UNCERTAIN, "uncertain") X(LOST, "lost")
-#define SF_LABELS_COORD_OP(X) X(READ_CONFIG, "read_config") X(INIT, "init") X(LIST, "list") X(READ_SLOT, "read_slot") \
-    X(CLAIM, "claim") X(UNCLAIM, "unclaim") X(BIND, "bind") X(RENEW, "renew") X(RELEASE, "release") X(WATCH, "watch")
+#define SF_LABELS_COORD_OP(X) X(READ_CONFIG, "read_config") X(INIT, "init") X(SURVEY, "survey") X(LIST, "list") \
+    X(READ_SLOT, "read_slot") X(CLAIM, "claim") X(UNCLAIM, "unclaim") X(BIND, "bind") X(RENEW, "renew") X(RELEASE, "release") \
+    X(HALT, "halt") X(RESET_SLOT, "reset_slot") X(WATCH, "watch")
 #define SF_LABELS_OUTCOME(X) X(DONE, "done") X(REFUSED, "refused") X(LOST, "lost") X(UNKNOWN, "unknown")
 #define SF_LABELS_CLAIM(X) X(OK, "ok") X(TAKEN, "taken") X(FULL, "full") X(FAILED, "failed")
 #define SF_LABELS_STEP(X) X(FORWARD, "forward") X(BACKWARD, "backward")
@@ -55,6 +56,8 @@ enum sf_metric_type { SF_METRIC_COUNTER, SF_METRIC_GAUGE, SF_METRIC_HISTOGRAM };
     X(COORDINATOR_OPERATIONS, "snowfleet_coordinator_operations", COUNTER, "", "op,result", SF_COORD_OP_LABELS * SF_OUTCOMES, NONE, "Operations on the coordinator, by how they ended.") \
     X(COORDINATOR_OPERATION, "snowfleet_coordinator_operation_seconds", HISTOGRAM, "seconds", "op", SF_COORD_OP_LABELS, SLOW, "Time until an operation on the coordinator ended.") \
     X(COORDINATOR_SESSION_LOSSES, "snowfleet_coordinator_session_losses", COUNTER, "", "", 1, NONE, "Sessions that the coordinator ended.") \
+    X(FLEET_HALTED, "snowfleet_fleet_halted", GAUGE, "", "", 0, NONE, "1 while the fleet grants nothing, because somebody noticed that the coordinator lost data.") \
+    X(DATA_LOSSES, "snowfleet_data_losses", COUNTER, "", "", 1, NONE, "Losses of the coordinator's data that this worker noticed.") \
     X(SLOTS, "snowfleet_slots", GAUGE, "", "state", 0, NONE, "Slots of this datacenter by state, as last read.") \
     X(CLAIMS, "snowfleet_claims", COUNTER, "", "result", SF_CLAIMS, NONE, "Attempts to get a slot.") \
     X(CLOCK_OFFSET, "snowfleet_clock_offset_seconds", GAUGE, "seconds", "source", 0, NONE, "How far a time source says that the clock is off; positive: the clock is behind.") \

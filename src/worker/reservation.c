@@ -7,6 +7,7 @@
 #include "base/exit_codes.h"
 #include "worker/reservation_decide.h"
 #include "worker/reservation_events.h"
+#include "worker/reservation_loss.h"
 #include "worker/reservation_tenure.h"
 
 void sf_reservation_init(struct sf_reservation *res, const struct sf_reservation_params *params,
@@ -22,8 +23,13 @@ void sf_reservation_init(struct sf_reservation *res, const struct sf_reservation
     res->state = SF_WORKER_STARTING;
     res->census.read_mono_ms = -1;
     res->census.earliest_free_ms = -1;
-    if (memory != NULL)
+    if (memory != NULL) {
         res->memory = *memory;
+        memcpy(res->lost, memory->lost, sizeof res->lost);
+        res->notice = memory->notice;
+        while (res->lost_next < SF_RES_LOST_MAX && res->lost[res->lost_next][0] != '\0')
+            res->lost_next++;
+    }
     sf_res_why(res, "waiting for the coordinator");
 }
 
@@ -48,12 +54,10 @@ static void on_clock(struct sf_res_step *s)
         return;
     res->suspended = false;
     sf_res_log(s, SF_LOG_INFO, "worker.resumed", "the clock is right again");
-    bool release_sent = false;
-    for (unsigned i = 0; i < res->hold.outstanding_count; i++)
-        release_sent |= res->hold.outstanding[i].release;
     /* Nothing was given back: what was acknowledged is still ours. After a release was sent only an
      * acknowledged write opens again. */
-    if (res->hold.active && !res->leaving && !release_sent && res->hold.acked_ms > s->now->mint_ms)
+    if (res->hold.active && !res->leaving && !sf_tenure_release_sent(&res->hold) &&
+        res->hold.acked_ms > s->now->mint_ms)
         sf_res_open(s, res->hold.floor_ms);
 }
 
@@ -82,10 +86,12 @@ static void finish_leaving(struct sf_res_step *s)
     const bool nothing_held = (!res->hold.active || res->orphan) && !res->bid.active;
     const bool in_doubt =
         res->busy && (res->busy_op == SF_COORD_BIND || res->busy_op == SF_COORD_RELEASE);
-    if (nothing_held && !in_doubt) {
+    /* A loss that was noticed is told before one goes, as long as there is time. */
+    const bool time_is_over = s->now->mono_ms >= res->leave_deadline_mono_ms;
+    if (nothing_held && !in_doubt && (!res->notice.due || time_is_over)) {
         s->out->exit_code = SF_EXIT_OK;
         sf_res_move(s, SF_WORKER_STOPPED, "nothing is held any more");
-    } else if (s->now->mono_ms >= res->leave_deadline_mono_ms) {
+    } else if (time_is_over) {
         s->out->exit_code = SF_EXIT_NOT_RELEASED;
         sf_res_log(s, SF_LOG_ERROR, "slot.not_released",
                    "slot %" PRIu64 "/%" PRIu64 " could not be given back in time (%s); it stays "
@@ -126,6 +132,9 @@ static void next_state(struct sf_res_step *s)
         because = "";
     } else if (res->hold.active) {
         to = SF_WORKER_SUSPENDED;
+    } else if (res->state != SF_WORKER_STARTING && res->config_known &&
+               (res->halted || sf_res_is_lost(res, res->config.token))) {
+        to = SF_WORKER_HALTED;
     } else {
         to = seeking(s);
     }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/exit_codes.h"
+#include "worker/reservation_loss.h"
 #include "worker/reservation_moves.h"
 
 static bool same_layout(const struct sf_layout *a, const struct sf_layout *b)
@@ -43,6 +44,11 @@ static bool config_fits(const struct sf_reservation *res, const struct sf_coord_
         snprintf(why, size, "fleet.worker %" PRId64 ": the fleet's layout %s allows 0 to %" PRIu64,
                  params->pinned_worker, sf_layout_format(&config->layout, theirs),
                  sf_layout_max_worker(&config->layout));
+    } else if (params->window_ms > config->max_window_ms) {
+        snprintf(why, size,
+                 "reservation.window_ms %" PRId64 ": the fleet was made for at most %" PRId64
+                 " (max_window_ms)",
+                 params->window_ms, config->max_window_ms);
     } else {
         bool listed = config->any_datacenter;
         for (unsigned i = 0; i < config->datacenter_count && !listed; i++)
@@ -62,8 +68,12 @@ static bool config_moved(struct sf_res_step *s, const struct sf_coord_config *co
     struct sf_reservation *res = s->res;
     char theirs[SF_LAYOUT_TEXT_MAX], ours[SF_LAYOUT_TEXT_MAX], why[SF_COORD_TEXT_MAX] = "";
     if (strcmp(config->fleet_id, res->config.fleet_id) != 0) {
+        sf_res_log(s, SF_LOG_ERROR, "fleet.replaced",
+                   "the coordinator holds another fleet (%s, ours is %s): stopped minting at once",
+                   config->fleet_id, res->config.fleet_id);
         sf_res_drop(s, "the coordinator holds another fleet");
-        sf_res_fatal(s, SF_EXIT_CONFIG,
+        /* Restartable: the next start is a stranger there, or says that it was told another fleet. */
+        sf_res_fatal(s, SF_EXIT_NOT_RELEASED,
                      "fleet id: the coordinator has %s, our reservations are from %s",
                      config->fleet_id, res->config.fleet_id);
         return true;
@@ -87,18 +97,48 @@ static bool config_moved(struct sf_res_step *s, const struct sf_coord_config *co
     return true;
 }
 
-static void config_learned(struct sf_res_step *s, const struct sf_coord_config *config)
+/* What the state file says of the fleet that the coordinator has now. */
+static void recall(struct sf_res_step *s, const struct sf_coord_config *config)
+{
+    struct sf_reservation *res = s->res;
+    const struct sf_reservation_memory *memory = &res->memory;
+    if (!memory->valid || strcmp(memory->fleet_id, config->fleet_id) != 0)
+        return;
+    const int64_t last_ms =
+        (int64_t)(memory->last_word >> config->layout.sequence_bits) + config->epoch_ms;
+    res->least_start_ms = memory->not_before_ms;
+    if (last_ms >= memory->not_before_ms + SF_GENERATOR_COPY_SPAN_MS) {
+        sf_res_log(s, SF_LOG_WARN, "restart.forgotten",
+                   "the state file says %" PRId64
+                   " ms was minted, later than can have been: somebody wrote over it; "
+                   "claiming like a stranger",
+                   last_ms);
+        res->memory.valid = false;
+        s->out->forget = true;
+        return;
+    }
+    if (res->least_start_ms <= last_ms)
+        res->least_start_ms = last_ms + 1;
+    if (strcmp(memory->token, config->token) == 0)
+        return;
+    /* The process before minted under another making: the same comparison as in a living one. */
+    res->bid.worker = memory->worker;
+    res->bid.record = memory->record;
+    if (config->floor_ms < res->least_start_ms)
+        sf_res_lost_at_restart(s, config->token,
+                               "the fleet was made anew with a floor below what was minted here");
+    res->memory.valid = false;
+    s->out->forget = true;
+    sf_res_log(s, SF_LOG_INFO, "restart.forgotten",
+               "the state file is of another making (%s); minting starts at %" PRId64
+               " ms or later",
+               memory->token, res->least_start_ms);
+}
+
+static void config_first(struct sf_res_step *s, const struct sf_coord_config *config)
 {
     struct sf_reservation *res = s->res;
     char why[SF_COORD_TEXT_MAX];
-    if (res->config_known) {
-        res->config_stale = false;
-        if (config_moved(s, config))
-            return;
-        res->config = *config;
-        sf_res_progress(s);
-        return;
-    }
     if (!config_fits(res, config, why, sizeof why)) {
         sf_res_fatal(s, SF_EXIT_CONFIG, "%s; set the option, or point this worker at its own fleet",
                      why);
@@ -106,15 +146,79 @@ static void config_learned(struct sf_res_step *s, const struct sf_coord_config *
     }
     res->config = *config;
     res->config_known = true;
-    res->config_stale = false;
+    recall(s, config);
     if (!res->memory.valid)
         atomic_store(res->word, SF_GENERATOR_CLOSED);
     sf_generator_init(res->gen, &config->layout, res->max_ahead_ms, res->word);
+    sf_generator_keep_copy(res->gen, res->copy);
     res->generator_ready = true;
     char layout[SF_LAYOUT_TEXT_MAX];
-    sf_res_log(s, SF_LOG_INFO, "fleet.config", "fleet %s, epoch %" PRId64 " ms, layout %s",
-               config->fleet_id, config->epoch_ms, sf_layout_format(&config->layout, layout));
+    sf_res_log(s, SF_LOG_INFO, "fleet.config",
+               "fleet %s, making %s, epoch %" PRId64 " ms, layout %s", config->fleet_id,
+               config->token, config->epoch_ms, sf_layout_format(&config->layout, layout));
+}
+
+static void config_learned(struct sf_res_step *s, const struct sf_coord_completion *c)
+{
+    struct sf_reservation *res = s->res;
+    const struct sf_coord_config *config = c->config;
+    res->config_stale = false;
+    if (!res->config_known) {
+        config_first(s, config);
+    } else if (config_moved(s, config)) {
+        return;
+    } else {
+        if (strcmp(config->token, res->config.token) != 0)
+            sf_res_other_making(s, config);
+        res->config = *config;
+    }
+    if (s->out->finished)
+        return;
+    /* init draws a fresh token: this one can only come back with what was put back from a copy. */
+    if (res->config_gone && strcmp(res->hold.token, config->token) == 0)
+        sf_res_lost(s, config->token, INT64_MAX,
+                    "its config was gone and is there again: it has been put back from a copy");
+    res->config_gone = false;
+    if (res->hold.absent) {
+        res->hold.absent = false;
+        if (c->current && strcmp(res->hold.token, config->token) == 0)
+            sf_res_lost(s, config->token, INT64_MAX, "its record is not there any more");
+    }
+    if (!c->current && res->current)
+        sf_res_log(s, SF_LOG_WARN, "fleet.unnamed",
+                   "the fleet's making %s is not named: nothing is granted until `snowfleet init` "
+                   "has been run to its end",
+                   config->token);
+    res->current = c->current;
+    sf_res_state_read(s, c->state);
+    res->fleet_due_mono_ms = s->now->mono_ms + SF_RES_FLEET_MS;
     sf_res_progress(s);
+}
+
+/* The latest time that anybody has told. */
+static int64_t latest_ms(const struct sf_res_step *s)
+{
+    return s->now->trusted_ms > s->now->mint_ms ? s->now->trusted_ms : s->now->mint_ms;
+}
+
+/* Where nothing of this fleet ever was, it may start now; elsewhere somebody may still be minting. */
+static void make_fleet(struct sf_res_step *s, const struct sf_coord_version *root)
+{
+    struct sf_reservation *res = s->res;
+    const bool known = root->incarnation != 0 || res->params.fleet_known;
+    struct sf_coord_init *init = &sf_res_request(s, SF_COORD_INIT)->u.init;
+    init->config = res->params.init_config;
+    init->config.floor_ms = latest_ms(s);
+    if (known)
+        init->config.floor_ms +=
+            init->config.max_window_ms + res->params.max_behind_ms + SF_RES_LIMIT_MARGIN_MS;
+    init->root = *root;
+    init->survivor_max_ms = INT64_MAX;
+    sf_hex128(s->now->random, init->config.token);
+    for (size_t i = 0; i < sizeof init->seed; i += sizeof(uint64_t)) {
+        const uint64_t word = sf_prng_next(&res->prng);
+        memcpy(init->seed + i, &word, sizeof word);
+    }
 }
 
 static void config_missing(struct sf_res_step *s, const struct sf_coord_completion *c)
@@ -122,12 +226,18 @@ static void config_missing(struct sf_res_step *s, const struct sf_coord_completi
     struct sf_reservation *res = s->res;
     if (res->config_known) {
         sf_res_drop(s, "the fleet's config is gone from the coordinator");
-        sf_res_backoff(s);
+        s->out->forget = false; /* what it was will tell a restart whether it has been put back */
+        res->config_gone = true;
+        res->bid.active = false;
+        res->current = false;
+        sf_res_why(res,
+                   "the fleet's config is gone from the coordinator: it was wiped, or somebody "
+                   "deleted it; `snowfleet init --after-data-loss` makes the fleet anew");
+        res->retry_at_mono_ms = s->now->mono_ms + SF_RES_FLEET_MS;
         return;
     }
     if (res->params.auto_init) {
-        struct sf_coord_init *init = &sf_res_request(s, SF_COORD_INIT)->u.init;
-        init->config = res->params.init_config;
+        make_fleet(s, &c->version);
         return;
     }
     sf_res_why(res, "%s",
@@ -139,7 +249,7 @@ static void config_missing(struct sf_res_step *s, const struct sf_coord_completi
 void sf_res_config_read(struct sf_res_step *s, const struct sf_coord_completion *c)
 {
     if (c->outcome == SF_COORD_DONE)
-        config_learned(s, c->config);
+        config_learned(s, c);
     else if (c->outcome == SF_COORD_REFUSED && c->reason == SF_COORD_MISSING)
         config_missing(s, c);
     else

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "worker/reservation_loss.h"
 #include "worker/reservation_moves.h"
 #include "worker/reservation_tenure.h"
 
@@ -123,12 +124,12 @@ static void decide_hold(struct sf_res_step *s)
 }
 
 /* The state file remembers a slot: try to continue it. */
-static bool bid_from_memory(struct sf_res_step *s)
+static void bid_from_memory(struct sf_res_step *s)
 {
     struct sf_reservation *res = s->res;
     struct sf_reservation_memory *memory = &res->memory;
     if (!memory->valid)
-        return false;
+        return;
     const bool ours =
         strcmp(memory->fleet_id, res->config.fleet_id) == 0 &&
         memory->datacenter == res->params.datacenter &&
@@ -139,27 +140,15 @@ static bool bid_from_memory(struct sf_res_step *s)
     res->bid_from_memory = true;
     if (!ours) {
         sf_res_bid_dropped(s, "it was written for another fleet, datacenter or slot");
-        return false;
-    }
-    int64_t floor_ms =
-        (int64_t)(memory->last_word >> res->config.layout.sequence_bits) + 1 + res->config.epoch_ms;
-    if (floor_ms < memory->not_before_ms)
-        floor_ms = memory->not_before_ms;
-    if (floor_ms < res->config.floor_ms)
-        floor_ms = res->config.floor_ms;
-    if (floor_ms > s->now->mint_ms + res->params.max_behind_ms) {
-        res->bid_from_memory = false;
-        sf_res_why(res,
-                   "the clock is %" PRId64 " ms behind the last ID minted here before the restart",
-                   (floor_ms - s->now->mint_ms));
-        res->retry_at_mono_ms = s->now->mono_ms + SF_RES_WAIT_LIST_MS;
-        return true; /* wait: going on elsewhere would mint below what this worker has given out */
+        return;
     }
     res->bid.active = true;
     res->bid.must_read = true;
-    res->bid.version = memory->version;
-    res->bid.floor_ms = floor_ms;
-    return true;
+    memcpy(res->bid.token, memory->token, sizeof res->bid.token);
+    res->bid.record = memory->record;
+    res->bid.from_ms = memory->record.from_ms;
+    res->bid.floor_ms =
+        res->least_start_ms > res->config.floor_ms ? res->least_start_ms : res->config.floor_ms;
 }
 
 static void decide_bid(struct sf_res_step *s)
@@ -182,11 +171,26 @@ static void decide_bid(struct sf_res_step *s)
         sf_tenure_write(s, SF_COORD_BIND, &res->bid, target_ms);
 }
 
+/* Going on would mint below what this worker has given out before. */
+static bool clock_is_behind(struct sf_res_step *s)
+{
+    struct sf_reservation *res = s->res;
+    const int64_t behind_ms = res->least_start_ms - s->now->mint_ms;
+    if (behind_ms <= res->params.max_behind_ms)
+        return false;
+    sf_res_why(res, "the clock is %" PRId64 " ms behind the last ID minted here before the restart",
+               behind_ms);
+    res->retry_at_mono_ms = s->now->mono_ms + SF_RES_WAIT_LIST_MS;
+    return true;
+}
+
 static void decide_quest(struct sf_res_step *s)
 {
     struct sf_reservation *res = s->res;
-    if (!res->bid.active && bid_from_memory(s) && !res->bid.active)
+    if (!res->minted_once && clock_is_behind(s))
         return;
+    if (!res->bid.active)
+        bid_from_memory(s);
     if (res->bid.active) {
         decide_bid(s);
         return;
@@ -199,6 +203,16 @@ static void decide_quest(struct sf_res_step *s)
     }
     if (!res->census_due_set || s->now->mono_ms >= res->census_due_mono_ms)
         ask_list(s);
+}
+
+/* Nothing is granted: the fleet is looked at again when it changes, and every now and then. */
+static void decide_idle(struct sf_res_step *s)
+{
+    struct sf_reservation *res = s->res;
+    if (!res->watching && res->state_version.incarnation != 0)
+        sf_res_request(s, SF_COORD_WATCH);
+    else if (s->now->mono_ms >= res->fleet_due_mono_ms)
+        sf_res_request(s, SF_COORD_READ_CONFIG);
 }
 
 /* Gives the slot back, then the claim. */
@@ -219,7 +233,12 @@ static void decide_leave(struct sf_res_step *s)
         res->hold.active = false;
         res->orphan = false;
     }
+    const bool may_claim = sf_res_grants(res);
     if (res->hold.active) {
+        if (!may_claim && (res->claim_status == SF_CLAIM_NONE || res->unclaim_sent)) {
+            decide_idle(s);
+            return;
+        }
         if (!have_claim(s))
             return;
         if (res->hold.must_read)
@@ -236,6 +255,8 @@ static void decide_leave(struct sf_res_step *s)
         memcpy(sf_res_request(s, SF_COORD_UNCLAIM)->u.claim_name, res->claim.name,
                sizeof res->claim.name);
         res->unclaim_sent = true;
+    } else if (!may_claim) {
+        decide_idle(s);
     } else if (s->now->wants_server_time && s->now->mono_ms >= res->probe_mono_ms) {
         /* Only what is written carries the coordinator's time everywhere: a claim, deleted at once.
          */
@@ -254,13 +275,24 @@ void sf_res_decide(struct sf_res_step *s)
         return;
     if (res->doomed && !res->leaving)
         return;
-    if (!res->config_known || (res->config_stale && !res->leaving)) {
+    /* Who leaves needs no config to give back what it holds. */
+    if (res->config_stale && (!res->leaving || res->hold.absent || res->notice.due)) {
+        sf_res_request(s, SF_COORD_READ_CONFIG);
+        return;
+    }
+    if (!res->config_known) {
         if (!res->leaving)
             sf_res_request(s, SF_COORD_READ_CONFIG);
         return;
     }
+    if (sf_res_halt_ask(s))
+        return;
     if (res->leaving || res->suspended) {
         decide_leave(s);
+        return;
+    }
+    if (!sf_res_grants(res)) {
+        decide_idle(s);
         return;
     }
     if (!have_claim(s))

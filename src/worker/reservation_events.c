@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "worker/reservation_config.h"
 #include "worker/reservation_list.h"
+#include "worker/reservation_loss.h"
 #include "worker/reservation_moves.h"
 #include "worker/reservation_tenure.h"
 
@@ -29,8 +30,11 @@ static void on_claim(struct sf_res_step *s, const struct sf_coord_completion *c)
         break;
     case SF_COORD_REFUSED:
         res->stats.claims_failed++;
-        if (c->reason == SF_COORD_MISSING)
-            res->config_stale = true;
+        if (c->reason == SF_COORD_INVALID)
+            break; /* it never left us */
+        /* A refusal is no proof: the list will show whether our guid is there. */
+        res->claim_status = SF_CLAIM_DOUBTFUL;
+        res->config_stale = true;
         break;
     case SF_COORD_LOST:
         res->stats.claims_failed++;
@@ -52,6 +56,38 @@ static void on_unclaim(struct sf_res_step *s, const struct sf_coord_completion *
     }
 }
 
+/* The state file's slot was read. What the dead process had under way it does not know, so only what
+ * no write of it can explain is a loss; anything else that differs makes us a stranger. */
+static void on_memory_slot(struct sf_res_step *s, const struct sf_coord_slot *slot)
+{
+    struct sf_reservation *res = s->res;
+    const struct sf_coord_slot *known = &res->memory.record;
+    const bool there = slot->state == SF_COORD_RECORD_OK &&
+                       slot->version.incarnation == known->version.incarnation;
+    const bool ours = there && strcmp(slot->nonce, known->nonce) == 0;
+    /* The file's word is raised by whole spans: so much was minted at least. */
+    const uint64_t last = res->memory.last_word >> res->config.layout.sequence_bits;
+    const int64_t minted_ms =
+        (int64_t)(last - last % SF_GENERATOR_COPY_SPAN_MS) + res->config.epoch_ms;
+    if (ours && slot->version.version == known->version.version) {
+        res->bid.record = *slot;
+        res->bid.must_read = false;
+        return;
+    }
+    const char *lost = NULL;
+    if (slot->state == SF_COORD_RECORD_MISSING)
+        lost = "the record that the state file remembers is not there";
+    else if (there && slot->version.version < known->version.version)
+        lost = "the record is older than the state file remembers";
+    else if (there && slot->version.version == known->version.version)
+        lost = "the record has another content than the state file remembers";
+    else if (there && slot->from_ms != known->from_ms && slot->from_ms <= minted_ms)
+        lost = "the record's owner started below what was minted here";
+    if (lost != NULL)
+        sf_res_lost_at_restart(s, res->config.token, lost);
+    sf_res_bid_dropped(s, lost != NULL ? lost : "its record was written by somebody else");
+}
+
 static void on_slot(struct sf_res_step *s, const struct sf_coord_completion *c)
 {
     struct sf_reservation *res = s->res;
@@ -59,79 +95,79 @@ static void on_slot(struct sf_res_step *s, const struct sf_coord_completion *c)
     struct sf_tenure *tenure = on_bid ? &res->bid : &res->hold;
     if (!tenure->active)
         return;
-    if (c->outcome != SF_COORD_DONE &&
-        !(c->outcome == SF_COORD_REFUSED &&
-          (c->reason == SF_COORD_MISSING || c->reason == SF_COORD_GARBAGE))) {
+    if (c->outcome != SF_COORD_DONE) {
+        if (c->outcome == SF_COORD_REFUSED)
+            res->config_stale = true; /* no such datacenter or tree */
         sf_res_failed(s, c);
         return;
     }
-    static const struct sf_coord_slot missing = {.state = SF_COORD_RECORD_MISSING};
-    const enum sf_tenure_view view =
-        sf_tenure_look(s, tenure, c->outcome == SF_COORD_DONE ? &c->slots[0] : &missing);
-    const char *because = view == SF_VIEW_GONE ? "its record is missing, damaged or was made again"
-                                               : "its record was written by somebody else";
+    sf_res_progress(s);
+    if (on_bid && res->bid_from_memory && tenure->outstanding_count == 0) {
+        on_memory_slot(s, &c->slots[0]);
+        return;
+    }
+    static const char foreign[] = "its record was written by somebody else";
+    static const char gone[] = "its record is damaged, or was made by hand";
+    const enum sf_tenure_view view = sf_tenure_look(s, tenure, &c->slots[0]);
     switch (view) {
     case SF_VIEW_UNCHANGED:
-        break;
+        if (on_bid && tenure->outstanding_count == 0)
+            sf_res_bid_dropped(s, "its write was refused, and the record is as it was");
+        return;
     case SF_VIEW_APPLIED:
         res->stats.renewals_ok += !on_bid;
         res->claim_bound = strcmp(tenure->claim, res->claim.name) == 0;
         if (on_bid)
             sf_res_bid_won(s);
-        break;
+        else if (sf_generator_is_closed(res->gen) && !res->leaving && !res->suspended)
+            sf_res_open(s, tenure->floor_ms);
+        return;
     case SF_VIEW_RELEASED:
         sf_res_released(s);
-        break;
-    case SF_VIEW_OLDER:
-        if (on_bid) {
-            sf_res_bid_dropped(s, "its record is older than the one we knew");
-        } else if (++tenure->regressions >= SF_RES_REGRESS_MAX) {
-            sf_res_drop(s, "the coordinator has lost writes that it had acknowledged (restored "
-                           "from a backup?); "
-                           "run `snowfleet init --after-data-loss`");
-        }
-        sf_res_backoff(s);
-        if (res->retry_at_mono_ms < s->now->mono_ms + 1000)
-            res->retry_at_mono_ms = s->now->mono_ms + 1000;
+        return;
+    case SF_VIEW_ABSENT:
+        tenure->absent = true;
+        res->config_stale = true;
+        if (on_bid)
+            sf_res_bid_dropped(s, "its record is not there");
+        return;
+    case SF_VIEW_LOST:
+        sf_res_lost(s, tenure->token, INT64_MAX,
+                    "its record has been put back from an older state");
         return;
     case SF_VIEW_FOREIGN:
+        if (on_bid)
+            sf_res_bid_dropped(s, foreign);
+        else
+            sf_res_orphan(s, foreign);
+        return;
     case SF_VIEW_GONE:
         if (on_bid)
-            sf_res_bid_dropped(s, because);
-        else if (view == SF_VIEW_GONE)
-            sf_res_drop(s, because);
+            sf_res_bid_dropped(s, gone);
         else
-            sf_res_orphan(s, because);
-        break;
+            sf_res_drop(s, gone);
+        return;
     }
-    sf_res_progress(s);
 }
 
-/* A refused write: which condition did not hold? */
+/* A refused write: the record is looked at next (must_read); what else did it tell? */
 static void refused(struct sf_res_step *s, const struct sf_coord_completion *c,
-                    struct sf_tenure *tenure)
+                    const struct sf_tenure *tenure)
 {
     struct sf_reservation *res = s->res;
-    const bool on_bid = tenure == &res->bid;
     switch (c->reason) {
     case SF_COORD_VERSION:
-        if (on_bid && tenure->outstanding_count == 0)
-            sf_res_bid_dropped(s, "somebody was faster");
-        return; /* must_read is set */
+        return;
     case SF_COORD_CLAIM_GONE:
-        res->claim_status = SF_CLAIM_NONE;
+        if (strcmp(tenure->sent.claim, res->claim.name) == 0)
+            res->claim_status = SF_CLAIM_NONE;
         return;
     case SF_COORD_CONFIG_CHANGED:
-        res->config_stale = true;
-        return;
+    case SF_COORD_CURRENT_GONE:
+    case SF_COORD_STATE_CHANGED:
     case SF_COORD_MISSING:
     case SF_COORD_GARBAGE:
         res->config_stale = true;
-        if (on_bid)
-            sf_res_bid_dropped(s, c->text[0] != '\0' ? c->text : "its record is missing");
-        else
-            sf_res_drop(s, "the slot's record or the fleet's config is gone from the coordinator");
-        sf_res_backoff(s);
         return;
     default:
         sf_res_failed(s, c);
@@ -204,12 +240,17 @@ static void completed(struct sf_res_step *s, const struct sf_coord_completion *c
     case SF_COORD_RELEASE:
         on_write(s, c);
         break;
+    case SF_COORD_HALT:
+        sf_res_halt_answered(s, c);
+        break;
     case SF_COORD_WATCH:
         if (c->outcome == SF_COORD_DONE)
             res->watching = true;
         else
             sf_res_failed(s, c);
         break;
+    case SF_COORD_SURVEY:
+    case SF_COORD_RESET_SLOT:
     case SF_COORD_OPS:
         SF_ASSERT(!"op");
     }
@@ -227,6 +268,8 @@ void sf_res_on_coord(struct sf_res_step *s, const struct sf_coord_event *event)
         return;
     case SF_COORD_CONNECTED:
         res->connected = true;
+        res->config_stale =
+            true; /* whatever was there before may have been made anew, or put back */
         sf_res_progress(s);
         /* After an outage everybody comes back at once. */
         if (res->disconnected_mono_ms != 0 && res->hold.active)
@@ -238,14 +281,23 @@ void sf_res_on_coord(struct sf_res_step *s, const struct sf_coord_event *event)
         if (res->connected || res->disconnected_mono_ms == 0)
             res->disconnected_mono_ms = s->now->mono_ms;
         res->connected = false;
+        /* A session survives that the coordinator is put back from a copy: content before counters. */
+        res->hold.must_read = res->hold.active && !res->orphan;
+        if (res->bid.active && (res->bid.outstanding_count > 0 || res->bid_from_memory))
+            res->bid.must_read = true;
         sf_res_why(res, "coordinator unreachable: %s", event->text);
         return;
     case SF_COORD_SESSION_LOST:
         res->stats.session_losses += res->claim_status != SF_CLAIM_NONE;
         res->claim_status = SF_CLAIM_NONE;
         res->claim_bound = false;
+        memset(res->strays, 0, sizeof res->strays); /* they ended with it */
+        res->stray_name[0] = '\0';
         sf_res_log(s, SF_LOG_WARN, "coordinator.session_lost",
                    "%s; a new claim is made, minting goes on", event->text);
+        return;
+    case SF_COORD_FLEET_CHANGED:
+        res->config_stale = true;
         return;
     case SF_COORD_CHANGED: {
         const bool holds = res->hold.active && !res->orphan;

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "worker/reservation_loss.h"
 #include "worker/reservation_moves.h"
 
 /* A claim whose making was not answered: is it there? */
@@ -25,8 +26,13 @@ static void settle_claim(struct sf_reservation *res, const struct sf_coord_compl
     sf_res_give_claim_up(res); /* it may still appear: the create may be applied late */
 }
 
+/* Claims that were given up, and a second one of our own guid: a hop delivered its making twice. */
 static void find_strays(struct sf_reservation *res, const struct sf_coord_completion *c)
 {
+    for (size_t i = 0; i < c->claim_count; i++)
+        if (res->claim_status == SF_CLAIM_HAVE && strcmp(c->claims[i].guid, res->claim.guid) == 0 &&
+            strcmp(c->claims[i].name, res->claim.name) != 0)
+            memcpy(res->stray_name, c->claims[i].name, sizeof res->stray_name);
     for (size_t i = 0; i < c->claim_count; i++)
         for (unsigned k = 0; k < SF_RES_STRAYS_MAX; k++)
             if (res->strays[k][0] != '\0' && strcmp(res->strays[k], c->claims[i].guid) == 0)
@@ -93,9 +99,13 @@ static void choose(struct sf_res_step *s, const struct sf_coord_completion *c)
     memset(&res->bid, 0, sizeof res->bid);
     res->bid.active = true;
     res->bid.worker = slot->worker;
-    res->bid.version = slot->version;
+    memcpy(res->bid.token, res->config.token, sizeof res->bid.token);
+    res->bid.record = *slot;
     res->bid.floor_ms = slot->reserved_until_ms > res->config.floor_ms ? slot->reserved_until_ms
                                                                        : res->config.floor_ms;
+    if (res->bid.floor_ms < res->least_start_ms)
+        res->bid.floor_ms = res->least_start_ms;
+    res->bid.from_ms = res->bid.floor_ms;
 }
 
 void sf_res_listed(struct sf_res_step *s, const struct sf_coord_completion *c)
@@ -114,6 +124,8 @@ void sf_res_listed(struct sf_res_step *s, const struct sf_coord_completion *c)
     find_strays(res, c);
     sf_res_progress(s);
     const bool seeking = !res->hold.active || res->orphan;
+    if (!sf_res_grants(res))
+        return;
     if (seeking && !res->bid.active && res->claim_status == SF_CLAIM_HAVE && !res->leaving &&
         !res->suspended)
         choose(s, c);

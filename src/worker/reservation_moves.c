@@ -23,13 +23,29 @@ void sf_res_released(struct sf_res_step *s)
     sf_res_progress(s);
 }
 
+void sf_res_spend(struct sf_res_step *s)
+{
+    struct sf_reservation *res = s->res;
+    struct sf_tenure *hold = &res->hold;
+    if (!res->generator_ready || sf_generator_is_closed(res->gen) || sf_tenure_release_sent(hold)) {
+        hold->active =
+            false; /* nothing can be spent: closed, and who opens again must have a word */
+        sf_res_close(s, "the slot that was closed is not ours any more");
+    } else {
+        hold->acked_ms = sf_tenure_granted_ms(hold);
+        hold->outstanding_count = 0; /* whatever becomes of them, the limit does not rise again */
+        hold->must_read = false;
+    }
+    res->orphan = hold->active;
+    res->waiting_since_mono_ms = s->now->mono_ms;
+    s->out->forget = true;
+}
+
 void sf_res_orphan(struct sf_res_step *s, const char *because)
 {
     struct sf_reservation *res = s->res;
-    res->orphan = true;
     res->stats.slots_lost++;
-    res->waiting_since_mono_ms = s->now->mono_ms;
-    s->out->forget = true;
+    sf_res_spend(s);
     sf_res_log(s, SF_LOG_WARN, "slot.lost",
                "slot %" PRIu64 "/%" PRIu64 " belongs to somebody else now (%s); %" PRId64
                " ms of its reservation were "
@@ -63,6 +79,7 @@ void sf_res_bid_dropped(struct sf_res_step *s, const char *because)
     if (res->bid_from_memory) {
         res->bid_from_memory = false;
         res->memory.valid = false;
+        s->out->forget = true; /* before its word begins anew with another slot */
         /* A stranger's counter: nobody has minted through it in this process. */
         SF_ASSERT(!res->minted_once);
         atomic_store(res->word, SF_GENERATOR_CLOSED);

@@ -8,6 +8,9 @@
 
 /* The release was applied: slot and claim are gone. */
 void sf_res_released(struct sf_res_step *s);
+/* The hold is not to be written any more: what was acknowledged is spent, the limit never rises
+ * again. Where nothing can be spent, nothing is held any more. */
+void sf_res_spend(struct sf_res_step *s);
 /* The hold is somebody else's: spend what was acknowledged and look for another slot. */
 void sf_res_orphan(struct sf_res_step *s, const char *because);
 /* The hold is gone for sure: stop at once. Nothing where nothing is held. */

@@ -5,7 +5,7 @@ const char *sf_worker_state_name(enum sf_worker_state state)
 {
     static const char *const names[SF_WORKER_STATES] = {"starting", "claiming",  "quarantined",
                                                         "ready",    "suspended", "resyncing",
-                                                        "draining", "stopped"};
+                                                        "halted",   "draining",  "stopped"};
     return (unsigned)state < SF_WORKER_STATES ? names[state] : "unknown";
 }
 
@@ -17,11 +17,12 @@ bool sf_worker_state_may_move(enum sf_worker_state from, enum sf_worker_state to
     static const unsigned holds = TO(READY) | TO(SUSPENDED);
     static const unsigned allowed[SF_WORKER_STATES] = {
         [SF_WORKER_STARTING] = TO(CLAIMING) | TO(RESYNCING) | ends,
-        [SF_WORKER_CLAIMING] = TO(QUARANTINED) | holds | TO(RESYNCING) | ends,
-        [SF_WORKER_QUARANTINED] = TO(CLAIMING) | holds | TO(RESYNCING) | ends,
-        [SF_WORKER_READY] = TO(CLAIMING) | TO(SUSPENDED) | TO(RESYNCING) | ends,
-        [SF_WORKER_SUSPENDED] = TO(CLAIMING) | TO(READY) | TO(RESYNCING) | ends,
-        [SF_WORKER_RESYNCING] = TO(STARTING) | TO(CLAIMING) | holds | ends,
+        [SF_WORKER_CLAIMING] = TO(QUARANTINED) | holds | TO(RESYNCING) | TO(HALTED) | ends,
+        [SF_WORKER_QUARANTINED] = TO(CLAIMING) | holds | TO(RESYNCING) | TO(HALTED) | ends,
+        [SF_WORKER_READY] = TO(CLAIMING) | TO(SUSPENDED) | TO(RESYNCING) | TO(HALTED) | ends,
+        [SF_WORKER_SUSPENDED] = TO(CLAIMING) | TO(READY) | TO(RESYNCING) | TO(HALTED) | ends,
+        [SF_WORKER_RESYNCING] = TO(STARTING) | TO(CLAIMING) | holds | TO(HALTED) | ends,
+        [SF_WORKER_HALTED] = TO(CLAIMING) | holds | TO(RESYNCING) | ends,
         [SF_WORKER_DRAINING] = TO(STOPPED),
         [SF_WORKER_STOPPED] = 0,
     };
@@ -40,6 +41,29 @@ int64_t sf_reservation_window_ms(const struct sf_reservation *res)
     const bool crowded = res->census.read_mono_ms < 0 || free_slots < held;
     return crowded && params->min_window_ms < params->window_ms ? params->min_window_ms
                                                                 : params->window_ms;
+}
+
+static int64_t most_of(const struct sf_tenure *tenure, int64_t most_ms)
+{
+    if (!tenure->active)
+        return most_ms;
+    if (tenure->acked_ms > most_ms)
+        most_ms = tenure->acked_ms;
+    for (unsigned i = 0; i < tenure->outstanding_count; i++)
+        if (tenure->outstanding[i].reserved_until_ms > most_ms)
+            most_ms = tenure->outstanding[i].reserved_until_ms;
+    return most_ms;
+}
+
+int64_t sf_reservation_may_spend_until_ms(const struct sf_reservation *res)
+{
+    int64_t most_ms = res->least_start_ms;
+    if (res->minted_once && res->generator_ready) {
+        const int64_t last_ms = (int64_t)sf_generator_last_ms(res->gen) + res->config.epoch_ms;
+        if (last_ms + 1 > most_ms)
+            most_ms = last_ms + 1;
+    }
+    return most_of(&res->hold, most_of(&res->bid, most_ms));
 }
 
 int64_t sf_reservation_left_ms(const struct sf_reservation *res, int64_t mint_ms)

@@ -21,21 +21,24 @@
 /* What the worker is doing, for people and metrics. From the state at the left to that above
  * (x: the machine may move there, sf_worker_state_may_move; anything else is a mistake of ours):
  *
- *               | starting claiming quarantined ready suspended resyncing draining stopped
- *   starting    |    .        x          .        .       .         x         x       x
- *   claiming    |    .        .          x        x       x         x         x       x
- *   quarantined |    .        x          .        x       x         x         x       x
- *   ready       |    .        x          .        .       x         x         x       x
- *   suspended   |    .        x          .        x       .         x         x       x
- *   resyncing   |    x        x          .        x       x         .         x       x
- *   draining    |    .        .          .        .       .         .         .       x
- *   stopped     |    .        .          .        .       .         .         .       .
+ *               | starting claiming quarantined ready suspended resyncing halted draining stopped
+ *   starting    |    .        x          .        .       .         x        .       x       x
+ *   claiming    |    .        .          x        x       x         x        x       x       x
+ *   quarantined |    .        x          .        x       x         x        x       x       x
+ *   ready       |    .        x          .        .       x         x        x       x       x
+ *   suspended   |    .        x          .        x       .         x        x       x       x
+ *   resyncing   |    x        x          .        x       x         .        x       x       x
+ *   halted      |    .        x          .        x       x         x        .       x       x
+ *   draining    |    .        .          .        .       .         .        .       .       x
+ *   stopped     |    .        .          .        .       .         .        .       .       .
  *
  * starting: the fleet's config is not known yet. claiming: a slot is looked for. quarantined: none
  * is free, but the reservations of some that nobody holds will end. ready: IDs may be minted.
  * suspended: a slot is held but nothing may be minted (clock bad and release under way, or
  * reservation used up). resyncing: no slot is held because of the clock; waits until that is right,
- * and then goes on where it was. draining: leaving. stopped: the machine has ended. */
+ * and then goes on where it was. halted: the coordinator has lost data, and what was acknowledged
+ * has been spent; waits for a person to make the fleet anew. draining: leaving. stopped: the machine
+ * has ended. */
 enum sf_worker_state {
     SF_WORKER_STARTING,
     SF_WORKER_CLAIMING,
@@ -43,6 +46,7 @@ enum sf_worker_state {
     SF_WORKER_READY,
     SF_WORKER_SUSPENDED,
     SF_WORKER_RESYNCING,
+    SF_WORKER_HALTED,
     SF_WORKER_DRAINING,
     SF_WORKER_STOPPED,
     SF_WORKER_STATES
@@ -64,9 +68,13 @@ bool sf_worker_state_may_move(enum sf_worker_state from, enum sf_worker_state to
 #define SF_RES_RETRY_MAX_MS   5000
 #define SF_RES_CENSUS_MS      60000 /* a holder looks at its datacenter at least this often */
 #define SF_RES_WAIT_LIST_MS   1000  /* a waiting claimant looks this often without a hint */
-#define SF_RES_STRAYS_MAX     8 /* given-up claims remembered; older ones end with the session */
-#define SF_RES_REGRESS_MAX                                                                         \
-    3 /* reads older than what was acknowledged before we call it lost state */
+#define SF_RES_STRAYS_MAX     32 /* given-up claims remembered; older ones end with the session */
+#define SF_RES_LOST_MAX                                                                            \
+    4                        /* makings in which a loss was noticed; more makings than that in a
+                                    process's life are told apart by their floors */
+#define SF_RES_FLEET_MS 1000 /* how often the config is read again while nothing is granted */
+#define SF_RES_LIMIT_MARGIN_MS                                                                     \
+    1000 /* a floor lies this far above the latest clock and the longest window */
 #define SF_RES_PROBE_MS      2000 /* resyncing: how often the coordinator is asked for its time */
 #define SF_RES_FAR_FUTURE_MS 86400000 /* a reservation this far ahead is a poisoned slot */
 
@@ -78,6 +86,8 @@ struct sf_reservation_params {
     int64_t max_behind_ms;  /* fast restart: how far the clock may be behind the last ID
                                (clock.max_offset_ms) */
     bool auto_init;
+    bool fleet_known; /* with auto_init: a fleet of this name has minted from this machine: it is not
+                         made as a first one */
     struct sf_coord_config init_config; /* with auto_init: what to make (fleet_id fresh) */
     /* Expectations, for a worker that was told what its fleet looks like; empty or zero: take what
      * the coordinator says. */
@@ -91,14 +101,27 @@ struct sf_reservation_params {
     char version[32];
 };
 
+/* A loss of data that this worker noticed, as the fleet is to be told. */
+struct sf_loss_notice {
+    bool due;                        /* it is to be written into the making's state */
+    char token[SF_COORD_TOKEN_SIZE]; /* the making; "": none was noticed, or there is nothing to tell */
+    struct sf_coord_report report;
+};
+
 /* What a fast restart knows (worker/statefile.h): who we were, and the last word minted. */
 struct sf_reservation_memory {
     bool valid;
     char fleet_id[SF_UUID_SIZE];
+    char token[SF_COORD_TOKEN_SIZE]; /* of the making that granted */
     uint64_t datacenter, worker;
-    struct sf_coord_version version;
-    uint64_t last_word;    /* nothing above it was minted */
+    struct sf_coord_slot record; /* as last acknowledged: version, nonce, claim, from_ms,
+                                    reserved_until_ms */
+    uint64_t last_word;          /* nothing above it was minted */
     int64_t not_before_ms; /* Unix ms: minted timestamps of the old process are surely below this */
+    /* Makings in which a loss was noticed, and what is to be told of the last one; also when there is
+     * no slot to go on with. */
+    char lost[SF_RES_LOST_MAX][SF_COORD_TOKEN_SIZE];
+    struct sf_loss_notice notice;
 };
 
 struct sf_reservation_now {
@@ -125,25 +148,30 @@ struct sf_reservation_event {
     int64_t deadline_mono_ms;
 };
 
-/* A slot that is ours or may be: every write to it that has not been answered is remembered. All of
- * them are conditional on `version`, so at most one of them can ever be applied. */
+/* A slot that is ours or may be: every write to it is remembered until it is settled. All of them
+ * are conditional on `record`, so at most one of them can ever be applied. */
 struct sf_tenure {
     bool active;
     bool must_read; /* read the record before the next write */
+    bool absent;    /* the record is not there: what that means, the config will tell */
     uint64_t worker;
-    struct sf_coord_version version;
-    uint64_t fence; /* of the claim that was last written into the record */
+    char token[SF_COORD_TOKEN_SIZE]; /* of the making that it belongs to */
+    struct sf_coord_slot record; /* as it was read before our first write, then as acknowledged */
+    struct sf_coord_slot sent;   /* the last write */
+    uint64_t fence;              /* of the claim that was last written into the record */
     char claim[SF_COORD_CLAIM_MAX];
+    int64_t from_ms;     /* as its first write says: the owner's mark, the same in all its writes */
     int64_t floor_ms;    /* this owner started here: a release never writes less */
     int64_t acked_ms;    /* last reserved_until_ms acknowledged; 0: none yet */
     int64_t acked_at_ms; /* minting time of that */
+    /* Not settled: not answered, or refused, which is believed only after a look (a hop may have
+     * delivered the write twice and handed on the second answer). */
     struct {
         char nonce[SF_HEX128_SIZE];
         int64_t reserved_until_ms;
-        bool release;
+        bool release, refused;
     } outstanding[SF_RES_OUTSTANDING_MAX];
     unsigned outstanding_count;
-    unsigned regressions;
     bool opened; /* the generator was opened for it: last minted + 1 counts in a release */
 };
 
@@ -155,12 +183,15 @@ struct sf_reservation_stats {
     uint64_t bids_won, bids_lost,
         bids_full; /* slots got, slots taken by others first, looks that found none free */
     uint64_t session_losses, releases, slots_lost;
+    uint64_t data_losses; /* losses of the coordinator's data that this machine noticed */
 };
 
 struct sf_reservation {
     struct sf_reservation_params params;
     struct sf_generator *gen; /* initialised once the layout is known */
     _Atomic uint64_t *word;
+    _Atomic uint64_t *copy; /* of the word, for the process after this one; NULL: none. To be set before
+                               the first step */
     uint64_t max_ahead_ms;
     struct sf_prng prng;
 
@@ -170,6 +201,18 @@ struct sf_reservation {
     /* The fleet. */
     bool config_known, config_stale, generator_ready;
     struct sf_coord_config config;
+    bool config_gone; /* it was, when last read */
+    bool current; /* the config's making is named: it grants */
+    bool halted;  /* it grants nothing any more: somebody noticed that data was lost */
+    struct sf_coord_version state_version; /* {0,0}: the making's state is not there */
+    char halted_why[SF_COORD_TEXT_MAX];    /* who reported what */
+    int64_t fleet_due_mono_ms;             /* while nothing is granted: when to look again */
+    /* Makings in which this machine noticed a loss, the newest at lost_next - 1: nothing is claimed,
+     * bound or renewed in them any more. */
+    char lost[SF_RES_LOST_MAX][SF_COORD_TOKEN_SIZE];
+    unsigned lost_next;
+    struct sf_loss_notice notice; /* of the last one */
+    int64_t least_start_ms; /* whatever slot is got, minting starts no lower; 0: nothing is known */
 
     /* Our claim. */
     enum sf_claim_status claim_status;
@@ -185,7 +228,8 @@ struct sf_reservation {
      * what was acknowledged. bid is one we are trying to get. */
     struct sf_tenure hold, bid;
     bool orphan;
-    bool doomed; /* the fleet's config no longer fits: spend what is left, then exit SF_EXIT_CONFIG */
+    bool
+        doomed; /* the fleet's config no longer fits: spend what is left, then exit SF_EXIT_CONFIG */
     bool bid_from_memory;
     struct sf_reservation_memory memory;
 
@@ -235,6 +279,11 @@ struct sf_reservation_output {
 /* Milliseconds of the acknowledged reservation that are left; 0 or less when nothing may be minted.
  */
 int64_t sf_reservation_left_ms(const struct sf_reservation *res, int64_t mint_ms);
+
+/* No ID of this machine has or will get a timestamp at or above this, whatever becomes of what was
+ * asked for: minted, acknowledged and outstanding. Unix ms; 0: nothing was minted, nothing asked for.
+ */
+int64_t sf_reservation_may_spend_until_ms(const struct sf_reservation *res);
 
 /* The window to reserve now: window_ms, or min_window_ms while the datacenter has fewer free slots
  * than held ones. */

@@ -100,6 +100,9 @@ struct sf_coord_request *sf_res_request(struct sf_res_step *s, enum sf_coord_op 
     request->op = op;
     request->deadline_ms = SF_RES_OP_DEADLINE_MS;
     request->datacenter = res->params.datacenter;
+    memcpy(request->basis.token, res->config.token, sizeof request->basis.token);
+    request->basis.config = res->config.version;
+    request->basis.state = res->state_version;
     s->out->has_request = true;
     res->busy = true;
     res->busy_id = request->id;

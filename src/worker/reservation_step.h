@@ -34,7 +34,8 @@ void sf_res_backoff(struct sf_res_step *s);
 void sf_res_progress(struct sf_res_step *s);
 /* Looks at the datacenter again, this long from now. */
 void sf_res_look_in(struct sf_res_step *s, int64_t wait_ms);
-/* The step's one request, with id, datacenter and deadline; the caller fills in the rest. */
+/* The step's one request, with id, datacenter, deadline and what was read of the fleet; the caller
+ * fills in the rest. */
 struct sf_coord_request *sf_res_request(struct sf_res_step *s, enum sf_coord_op op);
 /* No ID after this one; says why. Nothing where the generator is closed already. */
 void sf_res_close(struct sf_res_step *s, const char *format, ...)

@@ -115,42 +115,63 @@ void sf_tenure_write(struct sf_res_step *s, enum sf_coord_op op, struct sf_tenur
     struct sf_coord_slot *slot = &write->slot;
     slot->worker = tenure->worker;
     slot->fence = res->claim.fence;
+    slot->from_ms = tenure->from_ms;
     memcpy(slot->claim, res->claim.name, sizeof slot->claim);
     slot->reserved_until_ms = reserved_until_ms;
     slot->last_ms = tenure->opened ? sf_res_last_ms(res) : 0;
     sf_hex128(s->now->random, slot->nonce);
     memcpy(slot->node, res->params.node, sizeof slot->node);
     slot->updated_ms = s->now->mint_ms;
-    write->expected = tenure->version;
-    write->config = res->config.version;
+    write->expected = tenure->record;
     memcpy(write->body.node, res->params.node, sizeof write->body.node);
     memcpy(write->body.address, res->params.address, sizeof write->body.address);
     memcpy(write->body.admin, res->params.admin, sizeof write->body.admin);
     memcpy(write->body.version, res->params.version, sizeof write->body.version);
     write->since_ms = res->claim.since_ms;
+    /* Its tree, also when the config names another one by now. */
+    memcpy(request->basis.token, tenure->token, sizeof request->basis.token);
 
+    tenure->sent = *slot;
     const unsigned i = tenure->outstanding_count++;
     memcpy(tenure->outstanding[i].nonce, slot->nonce, sizeof slot->nonce);
     tenure->outstanding[i].reserved_until_ms = reserved_until_ms;
     tenure->outstanding[i].release = op == SF_COORD_RELEASE;
+    tenure->outstanding[i].refused = false;
     res->busy_on_bid = tenure == &res->bid;
     if (tenure == &res->hold && op != SF_COORD_RELEASE)
         sf_res_apply_limit(s); /* before the write leaves: it may shrink the reservation */
 }
 
 /* What the record now says is ours and acknowledged. */
-static void acknowledge(struct sf_res_step *s, struct sf_tenure *tenure, unsigned index,
-                        struct sf_coord_version version, const char *claim, uint64_t fence)
+static void acknowledge(struct sf_res_step *s, struct sf_tenure *tenure,
+                        const struct sf_coord_slot *record)
 {
-    tenure->version = version;
-    tenure->acked_ms = tenure->outstanding[index].reserved_until_ms;
+    tenure->record = *record;
+    tenure->acked_ms = record->reserved_until_ms;
     tenure->acked_at_ms = s->now->mint_ms;
-    tenure->fence = fence;
-    memcpy(tenure->claim, claim, sizeof tenure->claim);
-    tenure->outstanding_count = 0; /* the others were conditional on the version that is gone */
+    tenure->fence = record->fence;
+    memcpy(tenure->claim, record->claim, sizeof tenure->claim);
+    tenure->outstanding_count = 0; /* the others were conditional on the record that is gone */
     tenure->must_read = false;
-    tenure->regressions = 0;
     s->out->save = true;
+}
+
+/* What was refused is settled by a read that came after it: it was not done. */
+static void drop_refused(struct sf_tenure *tenure)
+{
+    unsigned kept = 0;
+    for (unsigned i = 0; i < tenure->outstanding_count; i++)
+        if (!tenure->outstanding[i].refused)
+            tenure->outstanding[kept++] = tenure->outstanding[i];
+    tenure->outstanding_count = kept;
+}
+
+bool sf_tenure_release_sent(const struct sf_tenure *tenure)
+{
+    for (unsigned i = 0; i < tenure->outstanding_count; i++)
+        if (tenure->outstanding[i].release)
+            return true;
+    return false;
 }
 
 bool sf_tenure_write_answered(struct sf_res_step *s, struct sf_tenure *tenure,
@@ -162,14 +183,17 @@ bool sf_tenure_write_answered(struct sf_res_step *s, struct sf_tenure *tenure,
     switch (c->outcome) {
     case SF_COORD_DONE:
         *ret_released = tenure->outstanding[last].release;
-        acknowledge(s, tenure, last, c->version, s->res->claim.name, s->res->claim.fence);
+        tenure->sent.version = c->version;
+        tenure->sent.canonical = true;
+        acknowledge(s, tenure, &tenure->sent);
         return true;
     case SF_COORD_REFUSED:
-        tenure->outstanding_count--;
-        /* The record moved: by one of our own writes of unknown outcome, or by somebody else. Only
-         * a read can tell. */
-        if (c->reason == SF_COORD_VERSION)
-            tenure->must_read = true;
+        if (c->reason == SF_COORD_INVALID) {
+            tenure->outstanding_count--; /* it never left us */
+            return false;
+        }
+        tenure->outstanding[last].refused = true;
+        tenure->must_read = true;
         return false;
     case SF_COORD_LOST:
         tenure->outstanding_count--;
@@ -182,26 +206,38 @@ bool sf_tenure_write_answered(struct sf_res_step *s, struct sf_tenure *tenure,
     return false;
 }
 
+/* Somebody else's content where ours was acknowledged: did he follow us, or was what we had
+ * acknowledged forgotten? docs/uniqueness.md, rule 8. */
+static bool is_loss(const struct sf_tenure *tenure, const struct sf_coord_slot *slot)
+{
+    const int64_t least_ms = sf_tenure_granted_ms(tenure);
+    return slot->version.version <= tenure->record.version.version || slot->from_ms < least_ms ||
+           slot->reserved_until_ms < least_ms;
+}
+
 enum sf_tenure_view sf_tenure_look(struct sf_res_step *s, struct sf_tenure *tenure,
                                    const struct sf_coord_slot *slot)
 {
-    if (slot->state != SF_COORD_RECORD_OK)
+    if (slot->state == SF_COORD_RECORD_MISSING)
+        return SF_VIEW_ABSENT;
+    if (slot->state != SF_COORD_RECORD_OK ||
+        slot->version.incarnation != tenure->record.version.incarnation)
         return SF_VIEW_GONE;
-    if (slot->version.incarnation != tenure->version.incarnation)
-        return SF_VIEW_GONE;
-    if (slot->version.version == tenure->version.version) {
-        tenure->must_read = false;
-        tenure->regressions = 0;
-        return SF_VIEW_UNCHANGED;
-    }
-    if (slot->version.version < tenure->version.version)
-        return SF_VIEW_OLDER;
     for (unsigned i = 0; i < tenure->outstanding_count; i++) {
         if (strcmp(tenure->outstanding[i].nonce, slot->nonce) != 0)
             continue;
         const bool released = tenure->outstanding[i].release;
-        acknowledge(s, tenure, i, slot->version, slot->claim, slot->fence);
+        acknowledge(s, tenure, slot);
         return released ? SF_VIEW_RELEASED : SF_VIEW_APPLIED;
     }
-    return SF_VIEW_FOREIGN;
+    if (strcmp(slot->nonce, tenure->record.nonce) == 0) {
+        tenure->record.version = slot->version; /* of this very read */
+        tenure->record.canonical = slot->canonical;
+        tenure->must_read = false;
+        drop_refused(tenure);
+        return SF_VIEW_UNCHANGED;
+    }
+    if (tenure->acked_ms == 0)
+        return SF_VIEW_FOREIGN; /* a bid: nothing of ours was ever there */
+    return is_loss(tenure, slot) ? SF_VIEW_LOST : SF_VIEW_FOREIGN;
 }

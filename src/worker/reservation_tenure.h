@@ -22,13 +22,19 @@ enum sf_tenure_view {
     SF_VIEW_UNCHANGED, /* the record is as we know it: write again */
     SF_VIEW_APPLIED,   /* one of our outstanding writes was applied */
     SF_VIEW_RELEASED,  /* and it was a release */
-    SF_VIEW_OLDER,     /* a state older than one acknowledged to us: stale, or lost */
-    SF_VIEW_FOREIGN,   /* somebody else has written */
-    SF_VIEW_GONE       /* missing, garbage, or deleted and made again: positive loss */
+    SF_VIEW_FOREIGN,   /* somebody else has written, rightly above us */
+    SF_VIEW_LOST,      /* what was acknowledged to us has been forgotten */
+    SF_VIEW_ABSENT,    /* there is no record: the config tells what that means */
+    SF_VIEW_GONE       /* garbage, or deleted and made again: by hand, this slot only */
 };
-/* What a read of the record says about our writes. */
+/* What a confirmed read of the record says about our writes. Content decides, not counters: what was
+ * made anew or put back counts from the start again. */
 enum sf_tenure_view sf_tenure_look(struct sf_res_step *s, struct sf_tenure *tenure,
                                    const struct sf_coord_slot *slot);
+
+/* Is a release under way, or was one refused that has not been looked up? Nothing may be minted then
+ * before a write is acknowledged. */
+bool sf_tenure_release_sent(const struct sf_tenure *tenure);
 
 /* What to write next (Unix ms), or -1 where the clock forbids it. */
 int64_t sf_tenure_target_ms(const struct sf_res_step *s, const struct sf_tenure *tenure);

@@ -1,6 +1,7 @@
 /* The state file: its block (pure), and opening it (the shell). */
 #include "worker/statefile.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -70,7 +71,18 @@ void sf_state_put(struct sf_state_block *block, const struct sf_state_header *he
  * with. */
 static bool is_sane(const struct sf_state_header *header)
 {
+    for (unsigned i = 0; i < SF_RES_LOST_MAX; i++)
+        if (memchr(header->lost[i], '\0', sizeof header->lost[i]) == NULL)
+            return false;
+    const struct sf_coord_report *report = &header->notice.report;
+    if (memchr(header->notice.token, '\0', sizeof header->notice.token) == NULL ||
+        memchr(report->claim, '\0', sizeof report->claim) == NULL ||
+        memchr(report->node, '\0', sizeof report->node) == NULL)
+        return false;
     return memchr(header->fleet_id, '\0', sizeof header->fleet_id) != NULL &&
+           memchr(header->token, '\0', sizeof header->token) != NULL &&
+           memchr(header->nonce, '\0', sizeof header->nonce) != NULL &&
+           memchr(header->claim, '\0', sizeof header->claim) != NULL &&
            header->mint.anchor_mono_ns >= 0 && header->mint.anchor_mint_ns >= 0 &&
            header->mint.anchor_mint_ns < INT64_MAX / 2;
 }
@@ -85,6 +97,9 @@ void sf_state_recall(const struct sf_state_block *block, const char *boot_id, ui
         sf_error_set(ret_why, -ENOENT, "the state file is new or damaged");
         return;
     }
+    /* Whatever the rest is worth: */
+    memcpy(ret->lost, header.lost, sizeof ret->lost);
+    ret->notice = header.notice;
     if (!header.held) {
         sf_error_set(ret_why, -ENOENT, "the last process gave its slot back");
         return;
@@ -105,7 +120,15 @@ void sf_state_recall(const struct sf_state_block *block, const char *boot_id, ui
     memcpy(ret->fleet_id, header.fleet_id, sizeof ret->fleet_id);
     ret->datacenter = header.datacenter;
     ret->worker = header.worker;
-    ret->version = header.version;
+    memcpy(ret->token, header.token, sizeof ret->token);
+    ret->record = (struct sf_coord_slot){.worker = header.worker,
+                                         .state = SF_COORD_RECORD_OK,
+                                         .fence = header.fence,
+                                         .from_ms = header.from_ms,
+                                         .reserved_until_ms = header.reserved_until_ms,
+                                         .version = header.version};
+    memcpy(ret->record.claim, header.claim, sizeof ret->record.claim);
+    memcpy(ret->record.nonce, header.nonce, sizeof ret->record.nonce);
     ret->last_word = atomic_load(&block->word) & ~SF_GENERATOR_CLOSED;
     /* The old process's minting time was never further than the slew away from this, and its IDs
      * max_ahead_ms beyond. */
@@ -219,6 +242,21 @@ int sf_statefile_open(const char *dir, const char *name, struct sf_statefile *re
     }
     *ret = file;
     return 0;
+}
+
+bool sf_statefile_any(const char *dir, const char *prefix)
+{
+    DIR *stream = opendir(dir);
+    bool found = false;
+    if (stream == NULL)
+        return false;
+    for (const struct dirent *entry; !found && (entry = readdir(stream)) != NULL;) {
+        const size_t length = strlen(entry->d_name), end = strlen(".state");
+        found = strncmp(entry->d_name, prefix, strlen(prefix)) == 0 && length > end &&
+                strcmp(entry->d_name + length - end, ".state") == 0;
+    }
+    closedir(stream);
+    return found;
 }
 
 void sf_statefile_close(struct sf_statefile *file)

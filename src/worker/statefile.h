@@ -3,10 +3,11 @@
  *
  * The block holds who we are (fleet, slot, claim, the last acknowledged version of the slot's
  * record) twice, with a checksum each, so that a kill in the middle of an update leaves one whole;
- * and the generator's word, which therefore survives the process up to the last ID minted. The next
- * process may continue only if the record in the coordinator still has exactly that version
- * (worker/reservation). The file is ignored when it is of another boot, copied to another inode,
- * damaged, on a network file system, or locked by a living process.
+ * and a copy of the generator's word, never below an ID that has left. While the process lives the
+ * file is only written, never believed. The next process may continue only if the record in the
+ * coordinator still has exactly that version (worker/reservation). The file is ignored when it is of
+ * another boot, copied to another inode, damaged, on a network file system, or locked by a living
+ * process.
  *
  * A file put back from a copy while the process was dead would bring an old word back under a
  * version that still matches. Therefore the block also says how minting time ran against the
@@ -20,6 +21,7 @@
 
 #include <stdalign.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -28,25 +30,30 @@
 #include "coord/coord.h"
 #include "worker/reservation.h"
 
-#define SF_STATE_MAGIC UINT64_C(0x534e4f57464c4531) /* "SNOWFLE1" */
+#define SF_STATE_MAGIC UINT64_C(0x534e4f57464c4532) /* "SNOWFLE2" */
 
 struct sf_state_header {
     uint64_t magic;
     uint64_t generation; /* the larger of the two whole copies counts */
     uint64_t held;       /* 1: a slot is held; 0: nothing to continue */
     char fleet_id[SF_UUID_SIZE];
+    char token[SF_COORD_TOKEN_SIZE]; /* of the making that granted the slot */
+    char lost[SF_RES_LOST_MAX][SF_COORD_TOKEN_SIZE]; /* makings in which a loss was noticed */
+    struct sf_loss_notice notice;                    /* of the last one */
+    char nonce[SF_HEX128_SIZE];                      /* of the record as last acknowledged */
     char boot_id[SF_UUID_SIZE];
     char claim[SF_COORD_CLAIM_MAX];
     uint64_t device, inode;
     uint64_t datacenter, worker, fence;
     struct sf_coord_version version;
+    int64_t from_ms, reserved_until_ms;
     struct sf_minttime mint; /* how minting time ran when this was written */
     uint64_t checksum;       /* FNV-1a over all before */
 };
 
 struct sf_state_block {
     struct sf_state_header copies[2];
-    alignas(64) _Atomic uint64_t word;
+    alignas(64) _Atomic uint64_t word; /* the generator's copy (id/generator.h) */
 };
 
 /* Writes the header over the older copy (generation and checksum are filled in). */
@@ -74,6 +81,9 @@ struct sf_statefile {
  * failure the worker runs without fast restart. */
 int sf_statefile_open(const char *dir, const char *name, struct sf_statefile *ret,
                       struct sf_error *err);
+/* Is there a state file in dir whose name begins so? Whoever wrote it has minted, or meant to. No
+ * directory: no. */
+bool sf_statefile_any(const char *dir, const char *prefix);
 /* Unlocks and unmaps; the file stays. */
 void sf_statefile_close(struct sf_statefile *file);
 

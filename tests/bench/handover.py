@@ -42,7 +42,7 @@ def ready(fleet, rounds):
 
 def hand_over(fleet, rounds):
     """A fleet of one slot and one worker too many: from the release to the other one's slot."""
-    fleet.tool("init", "--coordinator", fleet.coordinator, "--fleet", "one", "--layout", "41,10,0,12", "--datacenters", "0", "--yes")
+    fleet.tool("init", "--coordinator", fleet.coordinator, "--fleet", "one", "--layout", "41,10,0,12", "--datacenters", "0", "--first")
     options = {"fleet-name": "one"}
     holder, times = fleet.worker(options=options).start(), []
     for _ in range(rounds):
@@ -72,7 +72,7 @@ def main():
     kept = True
     for name in options.coordinators.split(","):
         with coordinators.start(name, members=options.members) as coordinator, sf.Fleet(coordinator.url()) as fleet:
-            fleet.tool("init", "--coordinator", fleet.coordinator, "--yes")
+            fleet.tool("init", "--coordinator", fleet.coordinator, "--first")
             kept &= verdict(f"{name}: exec to ready", ready(fleet, options.rounds), READY_MS)
             kept &= verdict(f"{name}: release to the next owner's slot", hand_over(fleet, options.rounds), FREE_MS)
     return 0 if kept else 1

@@ -33,7 +33,7 @@ def main():
     parser.add_argument("--members", type=int, default=3)
     options = parser.parse_args()
     with zk.Ensemble(members=options.members) as ensemble, sf.Fleet(ensemble.url()) as fleet:
-        fleet.tool("init", "--coordinator", fleet.coordinator, "--yes")
+        fleet.tool("init", "--coordinator", fleet.coordinator, "--first")
         begun = time.monotonic()
         workers = [fleet.worker(options={"listen-threads": 1, "fleet-datacenter": i // PER_DATACENTER}) for i in range(options.workers)]
         for worker in workers:

@@ -37,6 +37,12 @@ class Records:
     def client(self):
         return zk.Client(next(s for s in self.coordinator.ensemble.servers if s.alive()).port)
 
+    def token(self):
+        return json.loads(self.get("/config"))["token"]
+
+    def slot(self, worker):
+        return f"/{self.token()}/dc/0/slots/{worker}"
+
     def get(self, path):
         if self.coordinator.name == "etcd":
             return self.coordinator.cluster.get_prefix(ROOT + path)[ROOT + path][0]
@@ -62,7 +68,7 @@ class Stage:
         self.test, self.fleet, self.coordinator, self.layout = test, fleet, coordinator, layout
         self.records = Records(coordinator) if coordinator else None
         self.seen = set()
-        fleet.tool("init", "--coordinator", fleet.coordinator, "--yes", "--layout", LAYOUTS[layout], "--datacenters", "0",
+        fleet.tool("init", "--coordinator", fleet.coordinator, "--first", "--layout", LAYOUTS[layout], "--datacenters", "0",
                    "--window-ms", WINDOW_MS)
 
     def worker(self, name=None, **more):
@@ -203,13 +209,13 @@ def minted_nothing(stage, worker):
 
 @row("etcd", "zookeeper")
 def slot_record_missing_or_garbage(stage):
-    stage.records.delete("/dc/0/slots/0")
-    stage.records.set("/dc/0/slots/1", "{\"fence\": \"not a number\"")
+    stage.records.delete(stage.records.slot(0))
+    stage.records.set(stage.records.slot(1), "{\"fence\": \"not a number\"")
     workers = [stage.worker().start() for _ in range(2)]
     for worker in workers:
         stage.draw(worker)
         stage.test.assertNotIn(stage.slot(worker), (0, 1))
-    stage.test.assertEqual(stage.records.get("/dc/0/slots/1"), "{\"fence\": \"not a number\"")
+    stage.test.assertEqual(stage.records.get(stage.records.slot(1)), "{\"fence\": \"not a number\"")
     for worker in workers:
         stage.test.assertEqual(worker.term(), 0)
 
@@ -219,11 +225,11 @@ def slot_record_damaged_under_its_owner(stage):
     worker = stage.worker().start()
     stage.draw(worker)
     before = stage.slot(worker)
-    stage.records.set(f"/dc/0/slots/{before}", "garbage")
+    stage.records.set(stage.records.slot(before), "garbage")
     sf.wait_until(lambda: worker.status().get("worker") not in (None, before), "another slot", 30)
     worker.wait_ready()
     stage.draw(worker)
-    stage.test.assertEqual(stage.records.get(f"/dc/0/slots/{before}"), "garbage")
+    stage.test.assertEqual(stage.records.get(stage.records.slot(before)), "garbage")
 
 
 @row("etcd", "zookeeper")
@@ -236,15 +242,15 @@ def one_of_two_slots_damaged(stage):
         before = stage.slots_drawn(connections)
         stage.test.assertEqual(len(before), 2, before)
         lost, free = min(before), max(before) + 1
-        record = stage.records.get(f"/dc/0/slots/{free}")
+        record = stage.records.get(stage.records.slot(free))
         for slot in set(range(4 if stage.layout == "tiny" else 32)) - {max(before)}:
-            stage.records.set(f"/dc/0/slots/{slot}", "garbage")
+            stage.records.set(stage.records.slot(slot), "garbage")
         sf.wait_until(lambda: len(stage.slots_drawn(connections)) == 1, "a slot is lost", 30)
         listed = worker.status()["slots"]
         stage.test.assertEqual(sorted((slot["state"], slot["worker"]) for slot in listed), [("claiming", None), ("ready", max(before))])
         stage.test.assertRegex(stage.fleet.tool("status", "--admin", f"127.0.0.1:{worker.admin}").stdout,
                                fr"(?s)0/{max(before)}, fence \d+: ready.*none: claiming: \w|none: claiming: \w.*0/{max(before)}, fence \d+: ready")
-        stage.records.set(f"/dc/0/slots/{free}", record)
+        stage.records.set(stage.records.slot(free), record)
         sf.wait_until(lambda: worker.log().count("slot.claimed") == 3, worker.log, 30)
         sf.wait_until(lambda: len(stage.slots_drawn(connections)) == 2, "IDs of both slots", 10)
         stage.test.assertNotIn(lost, stage.slots_drawn(connections))
@@ -363,7 +369,7 @@ def certificate_expires(test, layout):
                 path.chmod(0o600)
                 path.rename(directory / name)
         put(good)
-        fleet.tool("init", "--coordinator", fleet.coordinator, "--yes", "--layout", LAYOUTS[layout], "--coordinator-ca", cluster.ca,
+        fleet.tool("init", "--coordinator", fleet.coordinator, "--first", "--layout", LAYOUTS[layout], "--coordinator-ca", cluster.ca,
                    "--coordinator-cert", cluster.cert, "--coordinator-key", cluster.key)
         worker = fleet.worker(options={**OPTIONS, "coordinator-tls-ca": cluster.ca, "coordinator-tls-cert": directory / "use.pem",
                                        "coordinator-tls-key": directory / "use.key"}).start()

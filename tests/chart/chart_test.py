@@ -316,7 +316,8 @@ class Truth(unittest.TestCase):
             headless = find(everything, "Service", "ids-snowfleet-headless")["spec"]["ports"]
             self.assertEqual({port["name"]: port["port"] for port in headless}, listens)
             self.assertEqual(find(everything, "Service", "ids-snowfleet")["spec"]["ports"][0]["port"], 8000)
-            self.assertEqual(set(re.findall(r"ids-snowfleet-headless:(\d+)", text)), {str(listens["snowfleet"])})
+            self.assertEqual(set(re.findall(r"(?<!http://)ids-snowfleet-headless:(\d+)", text)), {str(listens["snowfleet"])})
+            self.assertLessEqual(set(re.findall(r"http://ids-snowfleet-headless:(\d+)", text)), {str(listens["admin"])})
 
     def test_probes_are_routes_of_the_program(self):
         routes = (ROOT / "docs/http.md").read_text(encoding="utf-8")
@@ -340,7 +341,7 @@ class Truth(unittest.TestCase):
                             continue
                         command, *words = container["args"]
                         text = subprocess.run([BIN / "snowfleet", command, "--help"], capture_output=True, text=True, check=True).stdout
-                        known = dict(re.findall(r"--([a-z-]+)( [A-Z][A-Z0-9:,.]*)?", text.split("options:")[1]))
+                        known = dict(re.findall(r"(?m)^ +(?:-\w, +)?--([a-z-]+)( [A-Z][A-Z0-9:,.]*)?", text.split("options:")[1]))
                         while words:
                             flag = words.pop(0)
                             self.assertRegex(flag, "^--")
@@ -358,6 +359,7 @@ class Truth(unittest.TestCase):
         schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))["properties"]["config"]["properties"]
         free = {f"{section}.{key}" for section, inner in schema.items() for key in inner["properties"]}
         ours = {"fleet.name", "fleet.datacenter", "fleet.worker", "fleet.coordinator", "fleet.auto_init", "fleet.node", "fleet.slots_per_worker",
+                "fleet.expect_id", "fleet.expect_epoch_ms", "fleet.expect_layout",
                 "reservation.state_dir", "listen.address", "listen.tls_cert", "listen.tls_key", "listen.tls_client_ca", "listen.token_file",
                 "admin.address", "advertise.address", "advertise.admin", "drain.delay_ms", "drain.timeout_ms"}
         ours |= {option for option in options if option.startswith("coordinator.")}
@@ -372,6 +374,64 @@ class Truth(unittest.TestCase):
         for code in codes:
             self.assertIn(f"| {code} |", table)
         self.assertNotIn(69, codes, "a coordinator that is not there yet is worth another try")
+
+    def init(self, *settings):
+        """The container of the Job, and the tool's words."""
+        settings = [word for setting in settings for word in ("--set", setting)]
+        spec = find(documents(render(HERE / "values/default.yaml", NEWEST, *settings)), "Job", "ids-snowfleet-init")["spec"]["template"]["spec"]
+        return spec["containers"][0]["args"]
+
+    def test_init_is_first_only_where_somebody_knows(self):
+        """What only renders, as Argo CD does before it runs the hook at every sync, knows nothing of what lives in the cluster."""
+        self.assertNotIn("--first", self.init())
+        self.assertNotIn("--first", self.init("init.first=auto"))
+        self.assertNotIn("--first", self.init("init.first=false"))
+        self.assertIn("--first", self.init("init.first=true"))
+        for settings in ((), ("init.first=true",)):
+            self.assertIn("--if-missing", self.init(*settings))
+            self.assertNotIn("--after-data-loss", self.init(*settings))
+
+    def test_init_asks_the_workers(self):
+        def asked(*settings):
+            words = self.init(*settings)
+            return words[words.index("--ask") + 1]
+        self.assertEqual(asked(), "ids-snowfleet-headless:7450")
+        tls = ("clients.tls.enabled=true", "clients.tls.existingSecret=s")
+        self.assertEqual(asked(*tls), "http://ids-snowfleet-headless:7451")
+        self.assertEqual(asked("clients.tokens.existingSecret=s"), "http://ids-snowfleet-headless:7451")
+        job = {"podSelector": {"matchLabels": {"app.kubernetes.io/name": "snowfleet", "app.kubernetes.io/instance": "ids", "app.kubernetes.io/component": "init"}}}
+        for more, port, name in (((), 7450, "snowfleet"), (tls, 7451, "admin")):
+            settings = [word for setting in (*more, "networkPolicy.clients[0].podSelector.matchLabels.a=b", "networkPolicy.admin[0].podSelector.matchLabels.a=b")
+                        for word in ("--set", setting)]
+            everything = documents(render(HERE / "values/default.yaml", NEWEST, *settings))
+            worker = find(everything, "NetworkPolicy", "ids-snowfleet")["spec"]
+            self.assertIn(job, next(rule["from"] for rule in worker["ingress"] if rule["ports"][0]["port"] == name))
+            out = find(everything, "NetworkPolicy", "ids-snowfleet-init")["spec"]["egress"]
+            self.assertIn({"ports": [{"port": port, "protocol": "TCP"}], "to": [{"podSelector": worker["podSelector"]}]}, out)
+
+    def test_init_asks_for_the_time(self):
+        words = self.init("init.clockSources={ntp:a.example,chrony:b}")
+        self.assertEqual([words[i + 1] for i, word in enumerate(words) if word == "--clock-source"], ["ntp:a.example", "chrony:b"])
+        everything = documents(render(HERE / "values/default.yaml", NEWEST, "--set", "init.clockSources={ntp:a.example}"))
+        out = find(everything, "NetworkPolicy", "ids-snowfleet-init")["spec"]["egress"]
+        self.assertIn({"ports": [{"port": 123, "protocol": "UDP"}, {"port": 323, "protocol": "UDP"}]}, out)
+
+    def test_init_allows_the_window_that_the_workers_have(self):
+        self.assertNotIn("--max-window-ms", self.init("config.reservation.window_ms=600000"))
+        words = self.init("config.reservation.window_ms=600001")
+        self.assertEqual(words[words.index("--max-window-ms") + 1], "600001")
+
+    def test_a_fleet_can_be_pinned(self):
+        fleet_id = "01234567-89ab-4cde-8f01-23456789abcd"
+        settings = ["--set-string", f"fleet.expectId={fleet_id},fleet.expectEpochMs=1704067200000", "--set-string", "fleet.expectLayout=41\\,5\\,5\\,12"]
+        everything = documents(render(HERE / "values/default.yaml", NEWEST, *settings))
+        document, config = find(everything, "Deployment", "ids-snowfleet"), find(everything, "ConfigMap", "ids-snowfleet")
+        fleet = json.loads(config["data"]["snowfleetd.json"])["fleet"]
+        self.assertEqual({k: v for k, v in fleet.items() if k.startswith("expect")},
+                         {"expect_id": fleet_id, "expect_epoch_ms": "1704067200000", "expect_layout": "41,5,5,12"})
+        self.assertEqual(self.daemon(document, config).returncode, 0)
+        words = find(everything, "Job", "ids-snowfleet-init")["spec"]["template"]["spec"]["containers"][0]["args"]
+        self.assertEqual(words[words.index("--fleet-id") + 1], fleet_id, "a fleet that is made has the id that is waited for")
 
     def test_init_runs_on_install_only(self):
         hooks = {d["metadata"]["name"]: d["metadata"].get("annotations", {}).get("helm.sh/hook") for d in documents(render(HERE / "values/full.yaml"))
@@ -449,6 +509,10 @@ REFUSED = [
     ("option out of range", ["@", "config.mint.max_ahead_ms=-1"], "max_ahead_ms"),
     ("endpoint without port", ["coordinator.zookeeper.endpoints={a}"], "endpoints"),
     ("digest", ["@", "image.digest=latest"], "digest"),
+    ("first of neither", ["@", "init.first=maybe"], "first"),
+    ("no clock", ["@", "init.clockSources={NTP}"], "clockSources"),
+    ("no fleet id", ["@", "fleet.expectId=x"], "expectId"),
+    ("no layout", ["@", "fleet.expectLayout=x"], "expectLayout"),
     ("too many replicas", ["@", "replicaCount=24"], "the layout is too small: 24 workers + 6 of updateStrategy.maxSurge, with 1 slots each, + 0 fleet.otherReplicas + 4 fleet.spareSlots need 34 slots, and fleet.layout 41,5,5,12 has 32"),
     ("too many for autoscaling", ["@", "autoscaling.enabled=true", "autoscaling.maxReplicas=23"], "the layout is too small: 23 workers + 6"),
     ("other release", ["@", "replicaCount=10", "fleet.otherReplicas=20"], "the layout is too small"),

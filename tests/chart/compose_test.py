@@ -51,6 +51,7 @@ class Compose(unittest.TestCase):
                 self.assertIn(word, text)
         self.assertEqual(self.workers["worker-0"]["environment"]["SNOWFLEET_FLEET_COORDINATOR"], words[words.index("--coordinator") + 1])
         self.assertIn("--if-missing", words, "it runs at every start")
+        self.assertEqual([words[i + 1] for i, word in enumerate(words) if word == "--ask"], sorted(self.workers), "so --first alone would not be safe")
         for worker in self.workers.values():
             self.assertEqual(worker["depends_on"], {"init": {"condition": "service_completed_successfully"}})
 

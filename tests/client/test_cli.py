@@ -254,12 +254,12 @@ class WithCoordinator(unittest.TestCase):
 
     def test_init_and_slots(self):
         run("slots", *self.to, code=78)
-        made = json.loads(run("init", *self.to, "--json", "--layout", "44,1,2,16", "--datacenters", "0,1", "--epoch-ms", "5"))
-        self.assertEqual((made["epoch_ms"], made["layout"]["worker"], made["datacenters"]), (5, 2, [0, 1]))
+        made = json.loads(run("init", *self.to, "--first", "--json", "--layout", "44,1,2,16", "--datacenters", "0,1", "--epoch-ms", "1600000000000"))
+        self.assertEqual((made["epoch_ms"], made["layout"]["worker"], made["datacenters"]), (1600000000000, 2, [0, 1]))
         self.assertIn(made["fleet_id"], run("init", *self.to, code=1))
-        same = ["--layout", "44,1,2,16", "--datacenters", "1", "--epoch-ms", "5", "--if-missing"]
+        same = ["--layout", "44,1,2,16", "--datacenters", "1", "--epoch-ms", "1600000000000", "--if-missing"]
         self.assertIn(made["fleet_id"], run("init", *self.to, *same, code=0))
-        for other in (["--epoch-ms", "6"], ["--layout", "43,1,3,16"], ["--datacenters", "2"], ["--after-data-loss", "--yes"]):
+        for other in (["--epoch-ms", "1600000000001"], ["--layout", "43,1,3,16"], ["--datacenters", "2"], ["--after-data-loss", "--yes"]):
             with self.subTest(other=other):
                 run("init", *self.to, *same, *other, code=64 if other[0] in ("--after-data-loss", "--datacenters") else 1)
         run("init", *self.to, *same[:2], *same[4:], code=1)  # any datacenter is not what the fleet has
@@ -270,9 +270,13 @@ class WithCoordinator(unittest.TestCase):
         run("slots", "--datacenter", "2", *self.to, code=64)
         self.assertIn("8 free", run("slots", *self.to))
         self.assertEqual(json.loads(run("status", "--json", *self.to))["workers"], [])
-        run("init", "--after-data-loss", *self.to, code=64)  # no terminal to confirm on
-        again = json.loads(run("init", "--after-data-loss", "--yes", "--json", "--layout", "44,1,2,16", *self.to))
-        self.assertNotEqual(again["fleet_id"], made["fleet_id"])
+        floor_ms = made["floor_ms"] + 1000000
+        anew = ["init", "--after-data-loss", "--floor-ms", floor_ms, *self.to]
+        run(*anew, code=64)  # no terminal to confirm on
+        again = json.loads(run(*anew, "--yes", "--json", "--layout", "44,1,2,16"))
+        self.assertEqual([again[key] for key in ("fleet_id", "epoch_ms", "layout", "datacenters")], [made[key] for key in ("fleet_id", "epoch_ms", "layout", "datacenters")])
+        self.assertNotEqual(again["token"], made["token"])
+        self.assertEqual((again["floor_ms"], again["incarnation"]), (floor_ms, 2))
         self.assertEqual(json.loads(run("slots", "--json", *self.to))["quarantined"], 8)
 
     def test_bad_places(self):

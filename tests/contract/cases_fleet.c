@@ -45,9 +45,16 @@ static void test_init_makes_everything(void **state)
     (void)state;
     struct ct_handle *a = ct_open(), *b = ct_open();
     struct sf_coord_request init = ct_init_request(2);
+    ct_survey(a, &init.u.init);
     struct sf_coord_config made = *ct_expect(a, &init, SF_COORD_DONE, SF_COORD_NO_REASON)->config;
     assert_same_config(&init.u.init.config, &made);
     assert_int_equal(made.incarnation, 1);
+    struct sf_coord_completion *read_back = ct_learn(b);
+    assert_true(read_back->current);
+    assert_non_null(read_back->state);
+    assert_false(read_back->state->halted);
+    assert_int_equal(read_back->state->report_count, 0);
+    assert_true(read_back->version.incarnation != 0);
     struct sf_coord_request read = ct_request(SF_COORD_READ_CONFIG);
     struct sf_coord_config there = *ct_expect(b, &read, SF_COORD_DONE, SF_COORD_NO_REASON)->config;
     assert_same_config(&made, &there);
@@ -65,7 +72,10 @@ static void test_init_makes_everything(void **state)
             assert_int_equal(c->slots[i].fence, 0);
             assert_int_equal(c->slots[i].reserved_until_ms, 1000);
             assert_string_equal(c->slots[i].claim, "");
-            assert_string_equal(c->slots[i].nonce, "");
+            assert_int_equal(c->slots[i].from_ms, 1000);
+            assert_int_equal(strlen(c->slots[i].nonce), SF_HEX128_SIZE - 1);
+            for (size_t k = 0; k < i; k++)
+                assert_string_not_equal(c->slots[i].nonce, c->slots[k].nonce);
             assert_true(c->slots[i].version.incarnation != 0 || c->slots[i].version.version != 0);
         }
     }
@@ -81,6 +91,7 @@ static void test_init_again_exists(void **state)
     struct sf_coord_config made = ct_init(a, 2);
     struct sf_coord_request again = ct_init_request(3);
     again.u.init.config.floor_ms = 5000;
+    ct_survey(a, &again.u.init);
     ct_expect(a, &again, SF_COORD_REFUSED, SF_COORD_EXISTS);
     struct sf_coord_request read = ct_request(SF_COORD_READ_CONFIG);
     struct sf_coord_config there = *ct_expect(a, &read, SF_COORD_DONE, SF_COORD_NO_REASON)->config;
@@ -99,8 +110,10 @@ static void test_init_race_one_wins(void **state)
         handles[i] = ct_open();
     for (size_t i = 0; i < RACERS; i++) {
         requests[i] = ct_init_request(2);
-        ct_submit(handles[i], &requests[i]);
+        ct_survey(handles[i], &requests[i].u.init);
     }
+    for (size_t i = 0; i < RACERS; i++)
+        ct_submit(handles[i], &requests[i]);
     unsigned done = 0;
     for (size_t i = 0; i < RACERS; i++) {
         struct sf_coord_completion *c = ct_wait(handles[i], requests[i].id, 2 * CT_DEADLINE_MS);
@@ -111,47 +124,6 @@ static void test_init_race_one_wins(void **state)
             assert_int_equal(c->reason, SF_COORD_EXISTS);
     }
     assert_int_equal(done, 1);
-}
-
-static void test_init_after_data_loss(void **state)
-{
-    (void)state;
-    struct ct_handle *a = ct_open();
-    struct sf_coord_config config = ct_init(a, 2);
-    struct sf_coord_claim claim = ct_claim(a);
-    struct sf_coord_slot slot = ct_read_slot(a, 1);
-    struct sf_coord_request bind = ct_write(SF_COORD_BIND, &slot, &claim, &config);
-    ct_expect(a, &bind, SF_COORD_DONE, SF_COORD_NO_REASON);
-    slot = ct_read_slot(a, 1);
-    assert_int_equal(slot.reserved_until_ms, 601000);
-
-    struct sf_coord_request init = ct_init_request(2);
-    memcpy(init.u.init.config.fleet_id, config.fleet_id, sizeof config.fleet_id);
-    init.u.init.after_data_loss = true;
-    init.u.init.config.floor_ms = 50000;
-    struct sf_coord_config remade = *ct_expect(a, &init, SF_COORD_DONE, SF_COORD_NO_REASON)->config;
-    assert_int_equal(remade.incarnation, 2);
-    assert_int_equal(remade.floor_ms, 50000);
-    assert_false(ct_same_version(&config.version, &remade.version));
-    struct sf_coord_completion *list = ct_list(a);
-    assert_int_equal(list->slots[0].reserved_until_ms, 50000);
-    assert_int_equal(list->slots[1].reserved_until_ms, 601000); /* was higher: stays */
-    assert_int_equal(list->slots[1].fence, claim.fence);
-    assert_int_equal(list->claim_count, 1); /* claims that live stay */
-
-    struct sf_coord_request renew = ct_write(SF_COORD_RENEW, &list->slots[1], &claim, &config);
-    ct_expect(a, &renew, SF_COORD_REFUSED, SF_COORD_CONFIG_CHANGED);
-    renew.u.write.config = remade.version;
-    ct_expect(a, &renew, SF_COORD_DONE, SF_COORD_NO_REASON);
-
-    /* A floor above everything raises a held record too, and takes its nonce: nobody may take it
-     * for his own write. */
-    init.u.init.config.floor_ms = 9000000;
-    ct_expect(a, &init, SF_COORD_DONE, SF_COORD_NO_REASON);
-    slot = ct_read_slot(a, 1);
-    assert_int_equal(slot.reserved_until_ms, 9000000);
-    assert_int_equal(slot.fence, claim.fence);
-    assert_string_equal(slot.nonce, "");
 }
 
 static void test_init_limits(void **state)
@@ -185,8 +157,10 @@ static void test_init_any_datacenter(void **state)
     init.u.init.config.layout = (struct sf_layout){41, 2, 2, 18};
     init.u.init.config.any_datacenter = true;
     init.u.init.config.datacenter_count = 0;
+    ct_survey(a, &init.u.init);
     struct sf_coord_config made = *ct_expect(a, &init, SF_COORD_DONE, SF_COORD_NO_REASON)->config;
     assert_true(made.any_datacenter);
+    ct_learn(a);
     struct sf_coord_request list = ct_request(SF_COORD_LIST);
     list.datacenter = 3;
     assert_int_equal(ct_expect(a, &list, SF_COORD_DONE, SF_COORD_NO_REASON)->slot_count, 4);
@@ -205,6 +179,7 @@ static void test_config_garbage(void **state)
         expect_op(a, SF_COORD_READ_CONFIG, SF_COORD_REFUSED, SF_COORD_GARBAGE);
         expect_op(a, SF_COORD_LIST, SF_COORD_REFUSED, SF_COORD_GARBAGE);
         struct sf_coord_request init = ct_init_request(2);
+        ct_survey(a, &init.u.init);
         ct_expect(a, &init, SF_COORD_REFUSED, SF_COORD_GARBAGE);
     }
 }
@@ -243,19 +218,6 @@ static void test_record_missing(void **state)
     assert_int_equal(list->slots[3].state, SF_COORD_RECORD_OK);
     struct sf_coord_request bind = ct_write(SF_COORD_BIND, &slot, &claim, &config);
     ct_expect(a, &bind, SF_COORD_REFUSED, SF_COORD_MISSING);
-    /* It is made again by INIT after a loss only, and then it is another record: the old token is
-     * worth nothing. */
-    struct sf_coord_request init = ct_init_request(2);
-    memcpy(init.u.init.config.fleet_id, config.fleet_id, sizeof config.fleet_id);
-    init.u.init.after_data_loss = true;
-    config = *ct_expect(a, &init, SF_COORD_DONE, SF_COORD_NO_REASON)->config;
-    struct sf_coord_slot again = ct_read_slot(a, 2);
-    assert_int_equal(again.state, SF_COORD_RECORD_OK);
-    assert_false(ct_same_version(&slot.version, &again.version));
-    bind = ct_write(SF_COORD_BIND, &slot, &claim, &config);
-    ct_expect(a, &bind, SF_COORD_REFUSED, SF_COORD_VERSION);
-    bind = ct_write(SF_COORD_BIND, &again, &claim, &config);
-    ct_expect(a, &bind, SF_COORD_DONE, SF_COORD_NO_REASON);
 }
 
 static void test_record_garbage(void **state)
@@ -282,7 +244,7 @@ static void test_fleets_are_apart(void **state)
     (void)state;
     char other[SF_COORD_FLEET_MAX];
     struct ct_handle *a = ct_open();
-    ct_init(a, 2);
+    const struct sf_coord_config ours = ct_init(a, 2);
     ct_claim(a);
     strcpy(other, ct_fleet());
     other[0] = 'C';
@@ -291,7 +253,9 @@ static void test_fleets_are_apart(void **state)
     expect_op(b, SF_COORD_READ_CONFIG, SF_COORD_REFUSED, SF_COORD_MISSING);
     ct_init(b, 2);
     assert_int_equal(ct_list(b)->claim_count, 0);
-    assert_int_equal(ct_list(a)->claim_count, 1);
+    struct sf_coord_request list = ct_request(SF_COORD_LIST);
+    memcpy(list.basis.token, ours.token, sizeof ours.token);
+    assert_int_equal(ct_expect(a, &list, SF_COORD_DONE, SF_COORD_NO_REASON)->claim_count, 1);
 }
 
 static void refuse_sink(void *ctx, struct sf_coord_event *event)
@@ -344,18 +308,11 @@ static void test_bad_urls(void **state)
 
 const struct CMUnitTest ct_fleet_cases[] = {
 #define CASE(name) cmocka_unit_test_setup_teardown(test_##name, ct_setup, ct_teardown)
-    CASE(fleet_missing),
-    CASE(init_makes_everything),
-    CASE(init_again_exists),
-    CASE(init_race_one_wins),
-    CASE(init_after_data_loss),
-    CASE(init_limits),
-    CASE(init_any_datacenter),
-    CASE(config_garbage),
-    CASE(config_deleted_stops_writes),
-    CASE(record_missing),
-    CASE(record_garbage),
-    CASE(fleets_are_apart),
-    CASE(bad_urls),
+    CASE(fleet_missing),     CASE(init_makes_everything),
+    CASE(init_again_exists), CASE(init_race_one_wins),
+    CASE(init_limits),       CASE(init_any_datacenter),
+    CASE(config_garbage),    CASE(config_deleted_stops_writes),
+    CASE(record_missing),    CASE(record_garbage),
+    CASE(fleets_are_apart),  CASE(bad_urls),
 };
 const size_t ct_fleet_case_count = sizeof ct_fleet_cases / sizeof ct_fleet_cases[0];

@@ -75,7 +75,9 @@ static void assert_record(const struct sf_coord_slot *there, const struct sf_coo
 {
     assert_int_equal(there->state, SF_COORD_RECORD_OK);
     assert_int_equal(there->fence, wanted->fence);
+    assert_int_equal(there->from_ms, wanted->from_ms);
     assert_string_equal(there->claim, wanted->claim);
+    assert_true(there->canonical);
     assert_int_equal(there->reserved_until_ms, wanted->reserved_until_ms);
     assert_int_equal(there->last_ms, wanted->last_ms);
     assert_string_equal(there->nonce, wanted->nonce);
@@ -113,7 +115,8 @@ static void test_bind_renew_release(void **state)
 
     struct sf_coord_request release = ct_write(SF_COORD_RELEASE, &slot, &claim, &config);
     release.u.write.slot.reserved_until_ms = 4711;
-    memset(&release.u.write.config, 0, sizeof release.u.write.config); /* not looked at */
+    release.basis.config.version += 7; /* not looked at */
+    release.basis.state.incarnation = 77;
     struct sf_coord_version released =
         ct_expect(a, &release, SF_COORD_DONE, SF_COORD_NO_REASON)->version;
     slot = ct_read_slot(b, 3);
@@ -129,10 +132,10 @@ static void test_write_needs_version(void **state)
     struct sf_coord_claim claim = ct_claim(a);
     struct sf_coord_slot fresh = ct_read_slot(a, 0);
     struct sf_coord_request request = ct_write(SF_COORD_BIND, &fresh, &claim, &config);
-    request.u.write.expected = (struct sf_coord_version){0, 0};
+    request.u.write.expected.version = (struct sf_coord_version){0, 0};
     ct_expect(a, &request, SF_COORD_REFUSED, SF_COORD_INVALID);
     request = ct_write(SF_COORD_BIND, &fresh, &claim, &config);
-    request.u.write.expected.incarnation++;
+    request.u.write.expected.version.incarnation++;
     ct_expect(a, &request, SF_COORD_REFUSED, SF_COORD_VERSION);
     request = ct_write(SF_COORD_BIND, &fresh, &claim, &config);
     ct_expect(a, &request, SF_COORD_DONE, SF_COORD_NO_REASON);

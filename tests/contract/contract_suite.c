@@ -10,7 +10,8 @@
  * --case takes a cmocka pattern ("*race*"); without '*' it matches anywhere in the name. --list
  * shows the names. Cases that damage records need SF_CONTRACT_RAW, a command that takes "put PATH"
  * with the bytes on its input, or "delete PATH"; the deadline case needs SF_CONTRACT_PIDS, the
- * servers' process ids. run.py sets both; without them these cases are skipped.
+ * servers' process ids; the cases that cut need SF_CONTRACT_CUT, a command that changes the
+ * leader. run.py sets them; without them these cases are skipped.
  * SF_CONTRACT_USERNAME, _PASSWORD_FILE, _TLS_CA, _TLS_CERT, _TLS_KEY go to sf_coord_open.
  */
 #include "harness.h"
@@ -33,8 +34,10 @@ static int run_all(bool list)
     struct CMUnitTest cases[128];
     size_t count = 0;
     copy_cases(cases, &count, ct_fleet_cases, ct_fleet_case_count);
+    copy_cases(cases, &count, ct_making_cases, ct_making_case_count);
     copy_cases(cases, &count, ct_slot_cases, ct_slot_case_count);
     copy_cases(cases, &count, ct_handle_cases, ct_handle_case_count);
+    copy_cases(cases, &count, ct_cut_cases, ct_cut_case_count);
     for (size_t i = 0; list && i < count; i++)
         puts(cases[i].name);
     return list ? 0 : _cmocka_run_group_tests("contract", cases, count, NULL, NULL);

@@ -18,7 +18,7 @@
 #include "base/ticks.h"
 #include "fakes/fake_coord.h"
 
-#define LOST_RETRIES 50
+#define LOST_RETRIES 150 /* a change of leader on a busy machine */
 
 const char *ct_url;
 
@@ -26,7 +26,7 @@ struct ct_handle {
     struct ct_handle *next;
     struct sf_coord *coord;
     struct sf_coord_event *completions; /* all that came, newest first */
-    unsigned notices[SF_COORD_CHANGED + 1];
+    unsigned notices[SF_COORD_FLEET_CHANGED + 1];
 };
 
 /* One test at a time. The lock guards what sinks touch. */
@@ -35,6 +35,8 @@ static struct {
     char fleet[SF_COORD_FLEET_MAX];
     struct ct_handle *handles;
     uint64_t last_id;
+    struct sf_coord_basis basis;
+    pid_t cut; /* what changes the leader; 0: nothing does */
     int pause_fd;
     bool paused;
 } world;
@@ -45,6 +47,8 @@ int ct_setup(void **state)
     (void)state;
     memset(&world, 0, sizeof world);
     world.pause_fd = -1;
+    ct_guid(world.basis.token); /* of nothing, until a fleet is made */
+    world.basis.config = world.basis.state = (struct sf_coord_version){1, 1};
     snprintf(world.fleet, sizeof world.fleet, "contract-%016" PRIx64, sf_random_u64());
     if (ct_url == NULL)
         world.fake = sf_fake_store_create();
@@ -56,6 +60,8 @@ int ct_teardown(void **state)
     (void)state;
     if (world.paused)
         ct_resume();
+    while (!ct_cut_is_over())
+        sf_sleep_ms(20);
     while (world.handles != NULL) {
         struct ct_handle *handle = world.handles;
         ct_close(handle);
@@ -157,6 +163,12 @@ struct sf_coord *ct_coord(struct ct_handle *handle)
 uint64_t ct_submit(struct ct_handle *handle, struct sf_coord_request *request)
 {
     request->id = ++world.last_id;
+    if (request->basis.token[0] == '\0')
+        memcpy(request->basis.token, world.basis.token, sizeof request->basis.token);
+    if (request->basis.config.incarnation == 0)
+        request->basis.config = world.basis.config;
+    if (request->basis.state.incarnation == 0)
+        request->basis.state = world.basis.state;
     if (request->deadline_ms == 0)
         request->deadline_ms = CT_DEADLINE_MS;
     sf_coord_submit(handle->coord, request);
@@ -244,9 +256,19 @@ unsigned ct_completions(struct ct_handle *handle, bool *ret_twice)
 
 /* Below the contract. */
 
+/* With the present making's token where the path is in its tree. */
+static void fleet_path(const char *path, char *to, size_t size)
+{
+    const bool in_tree = strncmp(path, "/dc/", 4) == 0 || strcmp(path, "/state") == 0;
+    snprintf(to, size, "%s%s%s%s", world.fleet, in_tree ? "/" : "",
+             in_tree ? world.basis.token : "", path);
+}
+
 static void local_path(const char *path, char *to, size_t size)
 {
-    snprintf(to, size, "%s/%s%s", ct_url + strlen("local://"), world.fleet, path);
+    char below[400];
+    fleet_path(path, below, sizeof below);
+    snprintf(to, size, "%s/%s", ct_url + strlen("local://"), below);
 }
 
 static bool is_local(void)
@@ -260,8 +282,9 @@ static bool raw_command(const char *verb, const char *path, const char *bytes, s
     const char *tool = getenv("SF_CONTRACT_RAW");
     if (tool == NULL)
         return false;
-    char command[1024];
-    snprintf(command, sizeof command, "%s %s /snowfleet/%s%s", tool, verb, world.fleet, path);
+    char command[1024], below[400];
+    fleet_path(path, below, sizeof below);
+    snprintf(command, sizeof command, "%s %s /snowfleet/%s", tool, verb, below);
     FILE *pipe = popen(command, "w");
     assert_non_null(pipe);
     if (size > 0)
@@ -274,7 +297,8 @@ bool ct_raw_put(const char *path, const char *bytes, size_t size)
 {
     char name[512];
     if (world.fake != NULL) {
-        snprintf(name, sizeof name, "/%s%s", world.fleet, path);
+        name[0] = '/';
+        fleet_path(path, name + 1, sizeof name - 1);
         sf_fake_put(world.fake, name, bytes, size);
         return true;
     }
@@ -292,7 +316,8 @@ bool ct_raw_delete(const char *path)
 {
     char name[512];
     if (world.fake != NULL) {
-        snprintf(name, sizeof name, "/%s%s", world.fleet, path);
+        name[0] = '/';
+        fleet_path(path, name + 1, sizeof name - 1);
         sf_fake_delete(world.fake, name);
         return true;
     }
@@ -345,6 +370,7 @@ static bool signal_servers(int number)
         for (int i = 0; number == SIGSTOP && !stands(pid); i++) {
             assert_true(i < 10000);
             sf_sleep_ms(1);
+            kill((pid_t)pid, number); /* who disturbs may just have let it go on */
         }
         at = *end == ',' ? end + 1 : end;
     }
@@ -382,6 +408,36 @@ void ct_resume(void)
         signal_servers(SIGCONT);
 }
 
+/* SF_CONTRACT_CUT is a command that takes until another member leads. */
+bool ct_cut(void)
+{
+    const char *command = getenv("SF_CONTRACT_CUT");
+    if (command == NULL)
+        return false;
+    assert_int_equal(world.cut, 0);
+    world.cut = fork();
+    assert_true(world.cut >= 0);
+    if (world.cut == 0) {
+        execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+        _exit(127);
+    }
+    return true;
+}
+
+bool ct_cut_is_over(void)
+{
+    int status = 0;
+    if (world.cut == 0)
+        return true;
+    const pid_t ended = waitpid(world.cut, &status, WNOHANG);
+    if (ended == 0)
+        return false;
+    assert_int_equal(ended, world.cut);
+    world.cut = 0;
+    assert_int_equal(status, 0);
+    return true;
+}
+
 /* Requests. */
 
 struct sf_coord_request ct_request(enum sf_coord_op op)
@@ -406,6 +462,10 @@ struct sf_coord_request ct_init_request(uint8_t worker_bits)
     uint8_t bytes[16];
     sf_random_bytes(bytes, sizeof bytes);
     sf_uuid4(bytes, config->fleet_id);
+    ct_guid(config->token);
+    sf_random_bytes(request.u.init.seed, sizeof request.u.init.seed);
+    request.u.init.survivor_max_ms = INT64_MAX;
+    config->max_window_ms = 600000;
     config->epoch_ms = SF_DEFAULT_EPOCH_MS;
     config->layout = (struct sf_layout){41, 5, worker_bits, (uint8_t)(17 - worker_bits)};
     config->datacenter_count = 2;
@@ -419,9 +479,37 @@ struct sf_coord_request ct_init_request(uint8_t worker_bits)
 struct sf_coord_config ct_init(struct ct_handle *handle, uint8_t worker_bits)
 {
     struct sf_coord_request request = ct_init_request(worker_bits);
+    ct_survey(handle, &request.u.init);
     struct sf_coord_completion *c = ct_expect(handle, &request, SF_COORD_DONE, SF_COORD_NO_REASON);
     assert_non_null(c->config);
-    return *c->config;
+    const struct sf_coord_config config = *c->config;
+    ct_learn(handle);
+    return config;
+}
+
+struct sf_coord_basis ct_basis(void)
+{
+    return world.basis;
+}
+
+struct sf_coord_completion *ct_learn(struct ct_handle *handle)
+{
+    struct sf_coord_request request = ct_request(SF_COORD_READ_CONFIG);
+    struct sf_coord_completion *c = ct_expect(handle, &request, SF_COORD_DONE, SF_COORD_NO_REASON);
+    memcpy(world.basis.token, c->config->token, sizeof world.basis.token);
+    world.basis.config = c->config->version;
+    if (c->state != NULL)
+        world.basis.state = c->state->version;
+    return c;
+}
+
+void ct_survey(struct ct_handle *handle, struct sf_coord_init *init)
+{
+    struct sf_coord_request request = ct_request(SF_COORD_SURVEY);
+    struct sf_coord_completion *c = ct_expect(handle, &request, SF_COORD_DONE, SF_COORD_NO_REASON);
+    assert_non_null(c->survey);
+    init->root = c->survey->root;
+    init->config.version = c->version;
 }
 
 struct sf_coord_claim ct_claim(struct ct_handle *handle)
@@ -451,6 +539,8 @@ struct sf_coord_slot ct_read_slot(struct ct_handle *handle, uint64_t worker)
 
 struct sf_coord_completion *ct_list(struct ct_handle *handle)
 {
+    ct_read_slot(handle,
+                 0); /* confirmed: the next read of this handle shows what is later, not older */
     struct sf_coord_request request = ct_request(SF_COORD_LIST);
     return ct_expect(handle, &request, SF_COORD_DONE, SF_COORD_NO_REASON);
 }
@@ -469,8 +559,10 @@ struct sf_coord_request ct_write(enum sf_coord_op op, const struct sf_coord_slot
     ct_guid(write->slot.nonce);
     strcpy(write->slot.node, "node-a");
     write->slot.updated_ms = sf_real_ns() / SF_NS_PER_MS;
-    write->expected = slot->version;
-    write->config = config->version;
+    write->slot.from_ms = slot->fence == claim->fence ? slot->from_ms : slot->reserved_until_ms;
+    write->expected = *slot;
+    memcpy(request.basis.token, config->token, sizeof request.basis.token);
+    request.basis.config = config->version;
     strcpy(write->body.node, "node-a");
     strcpy(write->body.address, "127.0.0.1:7450");
     strcpy(write->body.admin, "[::1]:7451");

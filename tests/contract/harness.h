@@ -47,16 +47,26 @@ unsigned ct_completions(struct ct_handle *handle, bool *ret_twice);
 /* Works for the fake's pump and nothing else; others just wait. */
 void ct_pass_ms(int64_t ms);
 
-/* Below the contract. Paths are those below /snowfleet/<fleet>: "/config". False: this backend's
+/* Below the contract. Paths are those below /snowfleet/<fleet>: "/config"; "/dc/..." and "/state" are
+ * those of the present making. False: this backend's
  * data cannot be reached, skip. */
 bool ct_raw_put(const char *path, const char *bytes, size_t size);
 bool ct_raw_delete(const char *path);
 /* The coordinator stops answering writes (datacenter 0), and goes on. False: not possible here. */
 bool ct_pause(struct ct_handle *handle);
 void ct_resume(void);
+/* Begins to make another member of the coordinator its leader. False: not possible here. */
+bool ct_cut(void);
+/* Whether that is over. */
+bool ct_cut_is_over(void);
 
-/* Requests. */
+/* Requests. They are for the present making, and have its basis, unless they say otherwise. */
 struct sf_coord_request ct_request(enum sf_coord_op op);
+/* The present making, as it was read last; ct_learn reads it. */
+struct sf_coord_basis ct_basis(void);
+struct sf_coord_completion *ct_learn(struct ct_handle *handle);
+/* Fills in what INIT must have seen: root and config as they are. */
+void ct_survey(struct ct_handle *handle, struct sf_coord_init *init);
 void ct_guid(char to[SF_HEX128_SIZE]);
 
 /* INIT with 4 slots (worker_bits 2) or more in datacenters 0 and 1; floor 1000 ms. Returns the
@@ -65,6 +75,7 @@ struct sf_coord_config ct_init(struct ct_handle *handle, uint8_t worker_bits);
 struct sf_coord_request ct_init_request(uint8_t worker_bits);
 struct sf_coord_claim ct_claim(struct ct_handle *handle);
 struct sf_coord_slot ct_read_slot(struct ct_handle *handle, uint64_t worker);
+/* A list alone may be old; this one is not. */
 struct sf_coord_completion *ct_list(struct ct_handle *handle);
 /* A BIND, RENEW or RELEASE of the slot as it was read, for this claim, with a fresh nonce. */
 struct sf_coord_request ct_write(enum sf_coord_op op, const struct sf_coord_slot *slot,
@@ -73,7 +84,9 @@ struct sf_coord_request ct_write(enum sf_coord_op op, const struct sf_coord_slot
 
 bool ct_same_version(const struct sf_coord_version *a, const struct sf_coord_version *b);
 
-extern const struct CMUnitTest ct_fleet_cases[], ct_slot_cases[], ct_handle_cases[];
-extern const size_t ct_fleet_case_count, ct_slot_case_count, ct_handle_case_count;
+extern const struct CMUnitTest ct_fleet_cases[], ct_making_cases[], ct_slot_cases[],
+    ct_handle_cases[], ct_cut_cases[];
+extern const size_t ct_fleet_case_count, ct_making_case_count, ct_slot_case_count,
+    ct_handle_case_count, ct_cut_case_count;
 
 #endif

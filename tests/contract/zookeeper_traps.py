@@ -5,6 +5,7 @@
 """
 import os
 import queue
+import struct
 import subprocess
 import sys
 import tempfile
@@ -117,6 +118,38 @@ def parse(event):
     return words[3], words[4], fields, text
 
 
+class RequestProxy(FaultProxy):
+    """Calls on_multi, once, just before the next multi goes on to the server: between what a write looks at and the write itself."""
+    MULTI = 14
+
+    def __init__(self, behind):
+        super().__init__(behind)
+        self.on_multi = None
+        self._begun = {}  # by connection: what has passed of requests, from the beginning of the last one on
+
+    def _ops(self, sink, data):
+        """The op codes of the requests that come up in data. The library sends the length of a request by itself."""
+        data = self._begun.get(sink, b"") + data
+        known = len(self._begun.get(sink, b"")) >= 12
+        while len(data) >= 12:
+            size, _, op = struct.unpack(">iii", data[:12])
+            if not known:
+                yield op
+            if len(data) < 4 + size:
+                break
+            data, known = data[4 + size:], False
+        self._begun[sink] = data
+
+    def _pass_on(self, sink, data, answers):
+        if not answers and self.MULTI in list(self._ops(sink, data)) and self.on_multi is not None:
+            call, self.on_multi = self.on_multi, None
+            call()
+        super()._pass_on(sink, data, answers)
+
+    def set_mode(self, mode):
+        self.mode = mode
+
+
 def session_password(session):
     """As the server makes it: java.util.Random(session ^ 0xB3415C00).nextBytes(16)."""
     seed = ((session ^ 0xB3415C00) ^ 0x5DEECE66D) & ((1 << 48) - 1)
@@ -130,7 +163,7 @@ def session_password(session):
 class Traps(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.ensemble = zk.Ensemble().__enter__()
+        cls.ensemble = zk.Ensemble(java_options=["-Dzookeeper.enforceQuota=true"]).__enter__()
         cls.server = cls.ensemble.servers[0]
         cls.count = 0
 
@@ -158,7 +191,7 @@ class Traps(unittest.TestCase):
         return driver
 
     def proxy(self):
-        proxy = FaultProxy(self.server.port)
+        proxy = RequestProxy(self.server.port)
         self.proxies.append(proxy)
         return proxy
 
@@ -166,15 +199,25 @@ class Traps(unittest.TestCase):
         """A driver that holds slot 0 of a fresh fleet."""
         driver = self.open(url, **more)
         driver.expect("connected")
-        for command in ("init", "config", "claim", "slot 0", "bind 0"):
-            outcome, reason, _, text = driver.call(command)
+        for command in ("survey", "init", "config", "claim", "slot 0", "bind 0"):
+            outcome, reason, fields, text = driver.call(command)
             self.assertEqual(outcome, "done", f"{command}: {reason} {text}")
+            if command == "config":
+                self.root = f"/snowfleet/{self.fleet}"
+                self.tree = f"{self.root}/{fields['token']}"
+                self.claims, self.record = f"{self.tree}/dc/0/claims", f"{self.tree}/dc/0/slots/0"
         return driver
+
+    def probe(self, **more):
+        client = zk.Client(self.server.port, **more)
+        self.addCleanup(client.close)
+        return client
 
     def settled_version(self, wanted):
         """Waits until the record of slot 0, read by another handle, has this version."""
         other = self.open()
         other.expect("connected")
+        self.assertEqual(other.call("config")[0], "done")
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             version = int(other.call("slot 0")[2]["version"])
@@ -217,10 +260,11 @@ class Traps(unittest.TestCase):
     def test_silent_server(self):
         proxy = self.proxy()
         driver = self.bound(f"zk://127.0.0.1:{proxy.port}", timeout_ms=2000)
-        proxy.mode = "hole"
+        proxy.on_multi = lambda: proxy.set_mode("hole")
         outcome, reason, fields, _ = driver.call("renew 0 400")
         self.assertEqual((outcome, reason), ("unknown", "unreachable"))
         self.assertLess(int(fields["ms"]), 2500)
+        self.assertEqual(driver.call("renew 0 400")[0], "lost", "what it looks at is not answered: it is never sent")
         seen = len(driver.events)
         driver.expect("disconnected", after=0)
         self.assertEqual(driver.call("slot 0 400")[0], "lost")
@@ -233,15 +277,28 @@ class Traps(unittest.TestCase):
         driver.quit()
 
     def test_reset_keeps_the_session(self):
+        """But every loss of the connection is told, also one that is over at once: the data behind it may be another's."""
+        proxy = self.proxy()
+        driver = self.bound(f"zk://127.0.0.1:{proxy.port}", timeout_ms=10000)
+        for _ in range(4):
+            seen = len(driver.events)
+            proxy.mode = "reset"
+            proxy.mode = "pass"
+            driver.expect("disconnected", after=seen)
+            driver.expect("connected", after=seen)
+            self.assertEqual(driver.call("renew 0")[0], "done")
+        self.assertFalse([e for e in driver.events if e.startswith("session_lost")])
+        driver.quit()
+
+    def test_loss_is_told_before_what_it_left_unknown(self):
         proxy = self.proxy()
         driver = self.bound(f"zk://127.0.0.1:{proxy.port}", timeout_ms=10000)
         seen = len(driver.events)
-        proxy.mode = "reset"
-        driver.expect("disconnected", after=seen)
+        proxy.on_multi = lambda: proxy.set_mode("reset")
+        self.assertEqual(driver.call("renew 0")[:2], ("unknown", "unreachable"))
         proxy.mode = "pass"
-        driver.expect("connected", after=seen)
-        self.assertEqual(driver.call("renew 0")[0], "done")
-        self.assertFalse([e for e in driver.events if e.startswith("session_lost")])
+        kinds = [e.split()[0] for e in driver.events[seen:]]
+        self.assertLess(kinds.index("disconnected"), kinds.index("completion"), driver.events[seen:])
         driver.quit()
 
     def test_slow_network(self):
@@ -251,23 +308,27 @@ class Traps(unittest.TestCase):
         proxy.mode = "delay"
         outcome, _, fields, _ = driver.call("renew 0")
         self.assertEqual(outcome, "done")
-        self.assertGreaterEqual(int(fields["ms"]), 190)
-        self.assertEqual(driver.call("renew 0 50")[0], "unknown")
-        driver.quit()
+        self.assertGreaterEqual(int(fields["ms"]), 390)  # what it looks at, and the write
+        self.assertEqual(driver.call("renew 0 50")[0], "lost", "what it looks at is not answered: it is never sent")
+        proxy.mode, proxy.delay_s = "pass", PATIENCE
+        proxy.on_multi = lambda: proxy.set_mode("delay")
+        self.assertEqual(driver.call("renew 0 3000")[0], "unknown")
+        driver.end()
 
     # -- unknown outcomes
 
     def test_unheard_write_is_applied(self):
         proxy = self.proxy()
         driver = self.bound(f"zk://127.0.0.1:{proxy.port}")
-        proxy.mode = "noreply"
+        proxy.on_multi = lambda: proxy.set_mode("noreply")
         self.assertEqual(driver.call("renew 0 300")[:2], ("unknown", "unreachable"))
         self.settled_version(2)
         driver.end()
 
     def test_frozen_server_applies_late(self):
-        driver = self.bound(timeout_ms=10000)
-        self.server.pause()
+        proxy = self.proxy()
+        driver = self.bound(f"zk://127.0.0.1:{proxy.port}", timeout_ms=10000)
+        proxy.on_multi = self.server.pause
         self.assertEqual(driver.call("renew 0 300")[:2], ("unknown", "unreachable"))
         self.server.go_on()
         self.settled_version(2)
@@ -275,13 +336,194 @@ class Traps(unittest.TestCase):
         self.assertEqual(driver.call("renew 0")[:2], ("refused", "version"))
         driver.quit()
 
+    # -- refusals: only a condition that can never come true again
+
+    def test_no_right_leaves_a_write_unknown(self):
+        driver, probe = self.bound(), self.probe()
+        probe.set_acl(self.record, 17)  # read, and put the ACL right again
+        self.assertEqual(driver.call("renew 0")[:2], ("unknown", "auth"))
+        self.assertEqual(driver.call("release 0")[:2], ("unknown", "auth"))
+        probe.set_acl(self.claims, 17)
+        self.assertEqual(driver.call("claim")[:2], ("unknown", "auth"))
+        probe.set_acl(self.tree + "/state", 17)
+        self.assertEqual(driver.call("halt 0")[:2], ("unknown", "auth"))
+        for path in (self.record, self.claims, self.tree + "/state"):
+            probe.set_acl(path, 31)
+        self.assertEqual(driver.call("renew 0")[0], "done")
+        driver.quit()
+
+    def test_an_exceeded_quota_leaves_a_write_unknown(self):
+        driver, probe = self.bound(), self.probe()
+        path = "/zookeeper/quota"
+        for part in self.root.split("/")[1:]:
+            path += "/" + part
+            try:
+                probe.create(path)
+            except zk.ZooKeeperError as error:
+                self.assertEqual(error.code, zk.NODE_EXISTS)
+        limits = path + "/zookeeper_limits"
+        probe.create(path + "/zookeeper_stats", b"count=0,bytes=0")
+        probe.create(limits, b"count=-1,bytes=-1=;byteHardLimit=1;countHardLimit=-1")
+        outcome, reason, _, text = driver.call("claim")
+        self.assertEqual((outcome, reason), ("unknown", "storage"), text)
+        self.assertIn("quota", text)
+        probe.delete(limits)
+        self.assertEqual(driver.call("claim")[0], "done")
+        driver.quit()
+
+    # -- identities that no version compares
+
+    def remade(self, probe, path):
+        """Deletes the node and makes it again at the version and with the content that it had."""
+        content, version, _ = probe.get(path)
+        probe.delete(path)
+        probe.create(path, content)
+        for _ in range(version):
+            probe.set(path, content)
+        self.assertEqual(probe.get(path)[:2], (content, version))
+
+    def test_a_node_made_again_is_another(self):
+        driver, probe = self.bound(), self.probe()
+        cases = ((self.record, "version", ("bind 0", "renew 0", "release 0", "reset 0")),
+                 (self.tree + "/state", "state_changed", ("claim", "bind 0", "renew 0", "halt 0")),
+                 (self.root + "/config", "config_changed", ("claim", "bind 0", "renew 0", "halt 0")))
+        for path, reason, commands in cases:
+            self.remade(probe, path)
+            if path == self.record:
+                probe.delete(self.claims + "/" + probe.children(self.claims)[0])  # a slot that is held is not reset
+                self.assertEqual(driver.call("reset 0")[:2], ("refused", "version"))
+                self.assertEqual(driver.call("claim")[0], "done")
+                commands = commands[:-1]
+            before = probe.get(path), probe.get(self.record)
+            for command in commands:
+                self.assertEqual(driver.call(command)[:2], ("refused", reason), f"{path} {command}")
+            self.assertEqual((probe.get(path), probe.get(self.record)), before)
+            for command in ("config", "slot 0"):
+                self.assertEqual(driver.call(command)[0], "done")
+        driver.quit()
+
+    def test_a_survey_tells_the_time_and_wakes_nobody(self):
+        driver, probe = self.bound(), self.probe()
+        self.assertEqual(driver.call("watch")[0], "done")
+        before = probe.children("/snowfleet"), probe.counters(self.root)
+        driver.drain()
+        seen = len(driver.events)
+        told = int(driver.call("survey")[2]["server"])
+        self.assertLess(abs(told - time.time() * 1000), 60000)
+        self.assertEqual((probe.children("/snowfleet"), probe.counters(self.root)), before)
+        time.sleep(0.3)
+        self.assertEqual(driver.call("config")[0], "done")
+        self.assertFalse([e for e in driver.events[seen:] if e.startswith("fleet_changed")])
+        driver.quit()
+
+    def test_a_making_begun_before_the_root_was_made_again_makes_nothing(self):
+        driver, probe = self.open(), self.probe()
+        driver.expect("connected")
+        root = f"/snowfleet/{self.fleet}"
+        if "snowfleet" not in probe.children("/"):
+            probe.create("/snowfleet")
+        probe.create(root)
+        self.assertEqual(driver.call("survey")[0], "done")
+        self.remade(probe, root)
+        self.assertEqual(driver.call("init")[:2], ("refused", "exists"))
+        self.assertEqual(probe.children(root), [])
+        driver.quit()
+
+    # -- data that went back
+
+    def test_older_data_put_back(self):
+        """Then somebody else gets as far as we were: the same record, czxid and version, with another content. And our claims, made
+        anew, are as good as his."""
+        with zk.Ensemble() as ensemble, tempfile.TemporaryDirectory() as saved:
+            ours, theirs = (Driver(ensemble.url(), self.fleet, timeout_ms=2000) for _ in range(2))
+            self.drivers += [ours, theirs]
+            for driver in (ours, theirs):
+                driver.expect("connected")
+            for command in ("survey", "init", "config", "claim", "slot 0", "bind 0"):
+                self.assertEqual(ours.call(command)[0], "done", command)
+            ensemble.save(saved)
+            self.assertEqual(ours.call("renew 0")[2]["version"], "2")
+            seen = len(ours.events)
+            ensemble.restore(saved)
+            ours.expect("disconnected", after=seen)
+            ours.expect("connected", after=seen)
+            theirs.expect("connected", after=theirs.events.index(theirs.expect("disconnected")))
+            self.assertEqual(ours.call("claim")[0], "done")
+            for command in ("config", "claim", "slot 0", "bind 0"):
+                outcome, reason, fields, text = theirs.call(command)
+                self.assertEqual(outcome, "done", f"{command} {reason} {text}")
+            self.assertEqual(fields["version"], "2", "as far as ours")
+            for command in ("renew 0", "bind 0", "release 0"):
+                self.assertEqual(ours.call(command)[:2], ("refused", "version"), command)
+            self.assertEqual(theirs.call("renew 0")[0], "done")
+            for driver in (ours, theirs):
+                driver.quit()
+
+    # -- making
+
+    def cut_after(self, multis, answered, command):
+        """(outcome, text) of a making whose connection breaks around its multi of that number: before that goes out, or before its
+        answer comes back. Another handle then sees what there is, and makes the fleet where it has not been made."""
+        proxy = self.proxy()
+        driver = self.open(f"zk://127.0.0.1:{proxy.port}", timeout_ms=10000)
+        driver.expect("connected")
+        for preparing in ("survey", "config") if command == "remake" else ("survey",):
+            driver.call(preparing)
+        left = [multis]
+
+        def count():
+            if left[0] > 0:
+                left[0] -= 1
+                proxy.on_multi = count
+                return
+            proxy.mode = "noreply" if answered else "reset"
+            threading.Timer(0.05, lambda: (proxy.set_mode("reset"), proxy.set_mode("pass"))).start()
+        proxy.on_multi = count
+        outcome, reason, _, text = driver.call(f"{command} 20000")
+        proxy.on_multi = None
+        driver.quit()
+        other = self.open()
+        other.expect("connected")
+        made, why, fields, _ = other.call("config")
+        if outcome == "done":
+            self.assertEqual((made, fields["current"]), ("done", "1"))
+        else:
+            if command == "init":
+                self.assertEqual((made, why), ("refused", "missing"))
+            else:  # never two that grant: the old one does, or none
+                self.assertEqual((made, fields["current"]), ("done", "0" if multis > 1 or (multis == 1 and answered) else "1"))
+            for following in ("survey", command, "config"):
+                self.assertEqual(other.call(following)[0], "done", following)
+        for following in ("claim", "slot 0", "bind 0"):
+            self.assertEqual(other.call(following)[0], "done", following)
+        other.quit()
+        return outcome, f"{reason} {text}"
+
+    def test_cut_while_it_is_made(self):
+        """The multis of a making: asking a quorum, the records, the name, asking a quorum what came of that."""
+        for multis, answered, wanted in ((0, False, "lost"), (0, True, "lost"), (1, False, "unknown"), (1, True, "unknown"),
+                                         (2, False, "unknown"), (2, True, "done"), (3, False, "done"), (3, True, "done")):
+            with self.subTest(multis=multis, answered=answered):
+                self.fleet = f"cut-{multis}-{answered}-{os.getpid()}"
+                outcome, text = self.cut_after(multis, answered, "init")
+                self.assertEqual(outcome, wanted, text)
+
+    def test_cut_while_it_is_made_anew(self):
+        """The same after a loss of data, where the name is taken away after the quorum has been asked."""
+        for multis, answered, wanted in ((0, True, "lost"), (1, False, "unknown"), (1, True, "unknown"), (2, True, "unknown"),
+                                         (3, False, "unknown"), (3, True, "done"), (4, False, "done")):
+            with self.subTest(multis=multis, answered=answered):
+                self.fleet = f"cut-anew-{multis}-{answered}-{os.getpid()}"
+                self.bound().quit()
+                outcome, text = self.cut_after(multis, answered, "remake")
+                self.assertEqual(outcome, wanted, text)
+
     # -- sessions
 
     def test_expiry(self):
         proxy = self.proxy()
         driver = self.bound(f"zk://127.0.0.1:{proxy.port}", timeout_ms=10000)
-        probe = zk.Client(self.server.port)
-        directory = f"/snowfleet/{self.fleet}/dc/0/claims"
+        probe, directory = self.probe(), self.claims
         claim = probe.children(directory)[0]
         owner = probe.get(f"{directory}/{claim}")[2]
         seen = len(driver.events)
@@ -297,20 +539,17 @@ class Traps(unittest.TestCase):
         for command in ("claim", "slot 0", "bind 0", "renew 0"):
             self.assertEqual(driver.call(command)[0], "done", command)
         self.assertEqual(len(probe.children(directory)), 1)
-        probe.close()
         driver.quit()
 
     def test_release_and_destroy_free_the_claim(self):
         driver = self.bound()
-        probe = zk.Client(self.server.port)
-        directory = f"/snowfleet/{self.fleet}/dc/0/claims"
+        probe, directory = self.probe(), self.claims
         self.assertEqual(driver.call("release 0")[0], "done")
         self.assertEqual(probe.children(directory), [])
         self.assertEqual(driver.call("claim")[0], "done")
         self.assertEqual(len(probe.children(directory)), 1)
         self.assertLess(driver.quit(), 1000)
         self.assertEqual(probe.children(directory), [])
-        probe.close()
 
     def test_close_with_requests_in_flight(self):
         for mode in ("pass", "hole"):
@@ -377,14 +616,14 @@ class Traps(unittest.TestCase):
         self.assertEqual((outcome, reason), ("refused", "missing"))
         self.assertIn("/no/such/snowfleet/", text)
         self.assertIn("is the path in the coordinator's URL right?", text)
-        for command in ("list", "claim", "watch", "slot 0"):
+        for command in ("list", "claim", "watch"):
             self.assertEqual(driver.call(command)[:2], ("refused", "missing"), command)
-        probe = zk.Client(self.server.port)
+        self.assertEqual(driver.call("slot 0")[2]["state"], "1", "missing")
+        probe = self.probe()
         self.assertNotIn("no", probe.children("/"))
-        self.assertEqual(driver.call("init")[0], "done")
-        self.assertEqual(driver.call("config")[0], "done")
+        for command in ("survey", "init", "config"):
+            self.assertEqual(driver.call(command)[0], "done", command)
         self.assertIn("such", probe.children("/no"))
-        probe.close()
         driver.quit()
 
     def test_credentials(self):
@@ -403,18 +642,21 @@ class Traps(unittest.TestCase):
         for auth in (("ann", bad), ()):
             other = self.open(auth=auth)
             other.expect("connected")
-            for command in ("config", "list", "claim", "slot 0", "watch"):
+            for command in ("config", "survey", "list", "slot 0", "watch"):
                 outcome, reason, _, text = other.call(command)
                 self.assertEqual((outcome, reason), ("refused", "auth"), f"{auth} {command} {text}")
             other.quit()
-        admin = zk.Client(self.server.port, auth="ann:secret")
-        record = f"/snowfleet/{self.fleet}/dc/0/slots/0"
-        for forbidden in (lambda: admin.delete(record), lambda: admin.create(record + "/child")):
+        admin = self.probe(auth="ann:secret")
+        name = f"{self.root}/current-{self.tree.rsplit('/', 1)[1]}"
+        for forbidden in (lambda: admin.delete(self.record), lambda: admin.create(self.record + "/child"),
+                          lambda: admin.set(name, b"?"), lambda: self.probe().delete(name), lambda: self.probe().get(self.tree + "/state")):
             with self.assertRaises(zk.ZooKeeperError) as caught:
                 forbidden()
             self.assertEqual(caught.exception.code, zk.NO_AUTH)
-        admin.close()
+        self.assertEqual(driver.call("halt 0")[0], "done")
         self.assertEqual(driver.call("release 0")[0], "done")
+        for command in ("survey", "remake", "config", "claim", "slot 0", "bind 0"):
+            self.assertEqual(driver.call(command)[0], "done", command)
         driver.quit()
         for path in (good, bad):
             os.unlink(path)
@@ -427,13 +669,53 @@ class Traps(unittest.TestCase):
         self.assertRegex(first, r"^refused -(95|22) ")
 
 
+class Lag(unittest.TestCase):
+    def test_confirmed_reads_do_not_lag(self):
+        """A server that hears of everything late shows old records to who just reads, but not to who asks a quorum first."""
+        with zk.Ensemble(members=3, lagging=True) as ensemble:
+            late = ensemble.servers[2]
+            late.kill()
+            ensemble.wait_leader()  # one of the others
+            late.start()
+            ensemble.wait_ready()
+            writer = Driver("zk://" + ",".join(ensemble.addresses()[:2]), "lag", timeout_ms=10000)
+            reader = Driver(f"zk://127.0.0.1:{late.port}", "lag", timeout_ms=10000)
+            probe, lagged = zk.Client(late.port), 0
+            try:
+                for driver in (writer, reader):
+                    driver.expect("connected")
+                for command in ("survey", "init", "config", "claim", "slot 0", "bind 0"):
+                    outcome, reason, fields, text = writer.call(command)
+                    self.assertEqual(outcome, "done", f"{command} {reason} {text}")
+                    if command == "config":
+                        record = f"/snowfleet/lag/{fields['token']}/dc/0/slots/0"
+                self.assertEqual(reader.call("config")[0], "done")
+                for proxy in ensemble.quorum_proxies:
+                    proxy.delay_s, proxy.mode = 0.3, "delay"
+                for _ in range(10):
+                    written = int(writer.call("renew 0")[2]["version"])
+                    lagged += probe.get(record)[1] < written
+                    outcome, _, fields, text = reader.call("slot 0 10000")
+                    self.assertEqual(outcome, "done", text)
+                    self.assertEqual(int(fields["version"]), written)
+                self.assertEqual(writer.call("halt 0")[0], "done")
+                self.assertEqual(reader.call("config 10000")[2]["halted"], "1")
+                self.assertGreater(lagged, 0, "the server never lagged: this shows nothing")
+                for driver in (writer, reader):
+                    driver.quit()
+            finally:
+                for driver in (writer, reader):
+                    driver.end()
+                probe.close()
+
+
 class Failover(unittest.TestCase):
     def test_leader_killed(self):
         with zk.Ensemble(members=3) as ensemble:
             driver = Driver(ensemble.url("/app"), "fail", timeout_ms=6000)
             try:
                 driver.expect("connected")
-                for command in ("init", "config", "claim", "slot 0", "bind 0", "renew 0"):
+                for command in ("survey", "init", "config", "claim", "slot 0", "bind 0", "renew 0"):
                     self.assertEqual(driver.call(command)[0], "done", command)
                 leader = ensemble.wait_leader()
                 leader.kill()

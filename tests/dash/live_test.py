@@ -167,7 +167,7 @@ def main():
     try:
         with coordinators.start("etcd") as coordinator:
             try:
-                subprocess.run([str(snowfleet.BIN / "snowfleet"), "init", "--coordinator", coordinator.url(), "--yes"], check=True)
+                subprocess.run([str(snowfleet.BIN / "snowfleet"), "init", "--coordinator", coordinator.url(), "--first"], check=True)
                 check(root, coordinator.url(), coordinator, ntp, ends)
             finally:
                 for one in reversed(ends):

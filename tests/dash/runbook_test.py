@@ -161,7 +161,7 @@ def check(coordinator):
     fleet = sf.Fleet(coordinator.url())
     with fleet:
         try:
-            fleet.tool("init", "--coordinator", coordinator.url(), "--yes")
+            fleet.tool("init", "--coordinator", coordinator.url(), "--first")
             book = Book(fleet, coordinator.url())
             for i in range(3):
                 options = {"clock-sources": ntp.source, "clock-poll-ms": 500} if i == 1 else {}

@@ -68,8 +68,12 @@ class Driver:
 
     def prepare(self, worker=0):
         """Connected, with a fleet, a claim, and a slot bound."""
+        self.prepare_in("init", "config", "claim", f"slot {worker}", f"bind {worker}")
+
+    def prepare_in(self, *commands):
+        """Connected, then these."""
         self.expect("^event connected")
-        for command in ("init", "claim", f"slot {worker}", f"bind {worker}"):
+        for command in commands:
             self.call(command)
 
     def stderr(self):

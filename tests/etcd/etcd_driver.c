@@ -2,12 +2,19 @@
  * on standard output, one a line.
  *
  *   etcd_driver URL FLEET SESSION_MS [USERNAME PASSWORD_FILE [CA CERT KEY]]       "-" leaves an
- * option out commands: init | loss | config | list | claim | unclaim | bind W | renew | release |
- * slot W | watch   [deadline ms] several at once: "3*list" events:   event KIND MS TEXT done ID OP
- * OUTCOME REASON DURATION_MS EXTRA... | TEXT EXTRA: config: incarnation:version; list: slots,
- * claims; claim: name fence; slot: state reserved claim; writes: version; all: server_ms MS is the
- * time since the start. Input's end destroys the handle. The last claim, config and slot versions
- * are remembered. */
+ * option out.
+ *
+ *   commands: init | loss | survey | config | list | claim | unclaim | bind W | renew | release |
+ *             slot W | watch | halt   [argument [deadline ms]]; several at once: "3*list"
+ *   events:   event KIND MS TEXT                       MS: since the start
+ *             done ID OP OUTCOME REASON DURATION_MS EXTRA... SERVER_MS | TEXT
+ *   EXTRA:    config: incarnation:version token current halted reports (-1: no state); survey: trees
+ *             records reserved_until_ms; list: slots claims; claim: name fence; slot: state
+ *             reserved_until_ms nonce
+ *
+ * All but init, loss and survey are for the making that config read last, with the basis that it
+ * read; init and loss are for what survey saw last. bind, renew and release use the last claim and
+ * slot record. Input's end destroys the handle. */
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -23,22 +30,36 @@ static struct {
     pthread_mutex_t lock;
     int64_t start_ns;
     struct sf_coord_config config;
+    struct sf_coord_basis basis;
+    struct sf_coord_version root, surveyed; /* of the fleet's root and config in the last survey */
     struct sf_coord_claim claim;
-    struct sf_coord_slot slot;
+    struct sf_coord_slot slot, written;
 } state = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void learn(const struct sf_coord_completion *c)
 {
     if (c->outcome != SF_COORD_DONE)
         return;
+    if (c->op == SF_COORD_READ_CONFIG) {
+        memcpy(state.basis.token, c->config->token, sizeof state.basis.token);
+        state.basis.config = c->config->version;
+        if (c->state != NULL)
+            state.basis.state = c->state->version;
+    }
+    if (c->op == SF_COORD_SURVEY) {
+        state.root = c->survey->root;
+        state.surveyed = c->version;
+    }
     if (c->config != NULL)
         state.config = *c->config;
     if (c->op == SF_COORD_CLAIM)
         state.claim = c->claims[0];
     if (c->op == SF_COORD_READ_SLOT)
         state.slot = c->slots[0];
-    if (c->op == SF_COORD_BIND || c->op == SF_COORD_RENEW || c->op == SF_COORD_RELEASE)
+    if (c->op == SF_COORD_BIND || c->op == SF_COORD_RENEW || c->op == SF_COORD_RELEASE) {
+        state.slot = state.written;
         state.slot.version = c->version;
+    }
 }
 
 static void print_completion(const struct sf_coord_completion *c)
@@ -47,7 +68,14 @@ static void print_completion(const struct sf_coord_completion *c)
            sf_coord_outcome_name(c->outcome), sf_coord_reason_name(c->reason),
            c->duration_ns / SF_NS_PER_MS);
     if (c->config != NULL)
-        printf(" %" PRIu64 ":%" PRIu64, c->config->version.incarnation, c->config->version.version);
+        printf(" %" PRIu64 ":%" PRIu64 " %s", c->config->version.incarnation,
+               c->config->version.version, c->config->token);
+    if (c->op == SF_COORD_READ_CONFIG && c->config != NULL)
+        printf(" %d %d %d", c->current, c->state != NULL ? c->state->halted : -1,
+               c->state != NULL ? (int)c->state->report_count : -1);
+    if (c->survey != NULL)
+        printf(" %u %" PRIu64 " %" PRId64, c->survey->trees, c->survey->records,
+               c->survey->reserved_until_ms);
     if (c->op == SF_COORD_LIST)
         printf(" %zu %zu", c->slot_count, c->claim_count);
     if (c->op == SF_COORD_CLAIM && c->claims != NULL)
@@ -61,8 +89,8 @@ static void print_completion(const struct sf_coord_completion *c)
 static void sink(void *ctx, struct sf_coord_event *event)
 {
     (void)ctx;
-    static const char *const names[] = {"completion", "connected", "disconnected", "session_lost",
-                                        "changed"};
+    static const char *const names[] = {"completion",   "connected", "disconnected",
+                                        "session_lost", "changed",   "fleet_changed"};
     pthread_mutex_lock(&state.lock);
     if (event->kind == SF_COORD_COMPLETION) {
         learn(&event->completion);
@@ -81,7 +109,16 @@ static void fill_init(struct sf_coord_init *init, bool loss)
     uint8_t bytes[16];
     sf_random_bytes(bytes, sizeof bytes);
     sf_uuid4(bytes, init->config.fleet_id);
+    if (loss && state.config.fleet_id[0] != '\0')
+        memcpy(init->config.fleet_id, state.config.fleet_id, sizeof init->config.fleet_id);
+    sf_random_bytes(bytes, sizeof bytes);
+    sf_hex128(bytes, init->config.token);
+    sf_random_bytes(init->seed, sizeof init->seed);
+    init->survivor_max_ms = INT64_MAX;
     init->after_data_loss = loss;
+    init->root = state.root;
+    init->config.version = state.surveyed;
+    init->config.max_window_ms = SF_COORD_WINDOW_DEFAULT_MS;
     init->config.epoch_ms = SF_DEFAULT_EPOCH_MS;
     init->config.layout = SF_DEFAULT_LAYOUT;
     init->config.datacenter_count = 1;
@@ -94,16 +131,38 @@ static void fill_write(struct sf_coord_request *request, uint64_t worker)
     struct sf_coord_write *write = &request->u.write;
     uint8_t bytes[16];
     write->slot = state.slot;
-    write->expected = state.slot.version;
-    if (request->op == SF_COORD_BIND)
+    write->expected = state.slot;
+    if (request->op == SF_COORD_BIND) {
         write->slot.worker = worker;
+        write->slot.from_ms = state.slot.reserved_until_ms;
+    }
     write->slot.fence = state.claim.fence;
     memcpy(write->slot.claim, state.claim.name, sizeof write->slot.claim);
     sf_random_bytes(bytes, sizeof bytes);
     sf_hex128(bytes, write->slot.nonce);
     write->slot.reserved_until_ms += 1000;
-    write->config = state.config.version;
     strcpy(write->body.node, "driver");
+    state.written = write->slot;
+}
+
+static void fill_report(struct sf_coord_report *report)
+{
+    report->worker = state.slot.worker;
+    memcpy(report->claim, state.claim.name, sizeof report->claim);
+    report->held_until_ms = state.slot.reserved_until_ms;
+    strcpy(report->node, "driver");
+}
+
+/* What was not read is guessed: it is nothing's. */
+static void fill_basis(struct sf_coord_basis *basis)
+{
+    uint8_t bytes[16];
+    *basis = state.basis;
+    if (basis->token[0] != '\0')
+        return;
+    sf_random_bytes(bytes, sizeof bytes);
+    sf_hex128(bytes, basis->token);
+    basis->config = basis->state = (struct sf_coord_version){1, 1};
 }
 
 static bool fill(struct sf_coord_request *request, const char *command, uint64_t argument)
@@ -115,16 +174,20 @@ static bool fill(struct sf_coord_request *request, const char *command, uint64_t
         {"init", SF_COORD_INIT},      {"loss", SF_COORD_INIT},   {"config", SF_COORD_READ_CONFIG},
         {"list", SF_COORD_LIST},      {"claim", SF_COORD_CLAIM}, {"unclaim", SF_COORD_UNCLAIM},
         {"bind", SF_COORD_BIND},      {"renew", SF_COORD_RENEW}, {"release", SF_COORD_RELEASE},
-        {"slot", SF_COORD_READ_SLOT}, {"watch", SF_COORD_WATCH}};
+        {"slot", SF_COORD_READ_SLOT}, {"watch", SF_COORD_WATCH}, {"survey", SF_COORD_SURVEY},
+        {"halt", SF_COORD_HALT}};
     uint8_t bytes[16];
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         if (strcmp(table[i].command, command) != 0)
             continue;
         request->op = table[i].op;
+        fill_basis(&request->basis);
         if (request->op == SF_COORD_INIT)
             fill_init(&request->u.init, strcmp(command, "loss") == 0);
         else if (request->op == SF_COORD_READ_SLOT)
             request->u.worker = argument;
+        else if (request->op == SF_COORD_HALT)
+            fill_report(&request->u.report);
         else if (request->op == SF_COORD_UNCLAIM)
             memcpy(request->u.claim_name, state.claim.name, sizeof request->u.claim_name);
         else if (request->op == SF_COORD_CLAIM) {

@@ -33,6 +33,12 @@ def is_write(body):
     return "request_put" in body or "request_delete_range" in body
 
 
+def tree(cluster):
+    """Where the making is that the config names."""
+    config = json.loads(cluster.get_prefix("/snowfleet/f/config")["/snowfleet/f/config"][0])
+    return f"/snowfleet/f/{config['token']}/"
+
+
 def passing(path, body):
     return None
 
@@ -55,7 +61,7 @@ class LostAnswers(Case):
         self.worker.prepare()
 
     def nonce(self):
-        key = "/snowfleet/f/dc/0/slots/0"
+        key = tree(self.etcd) + "dc/0/slots/0"
         return json.loads(self.etcd.get_prefix(key)[key][0])["nonce"]
 
     def rule_writes(self, action):
@@ -104,18 +110,18 @@ class LostAnswers(Case):
                 (200, "{}", "unknown", "unreachable"),
                 (200, '{"succeeded":true}', "unknown", "unreachable"),
                 (200, "not json", "unknown", "unreachable"),
-                (403, '{"code":7, "message":"etcdserver: permission denied"}', "refused", "auth"),
-                (429, '{"code":8, "message":"etcdserver: mvcc: database space exceeded"}', "refused", "storage"),
-                (429, '{"code":8, "message":"etcdserver: too many requests"}', "lost", "unreachable"),
+                (403, '{"code":7, "message":"etcdserver: permission denied"}', "unknown", "auth"),
+                (429, '{"code":8, "message":"etcdserver: mvcc: database space exceeded"}', "unknown", "storage"),
+                (429, '{"code":8, "message":"etcdserver: too many requests"}', "unknown", "unreachable"),
                 (404, '{"code":5, "message":"etcdserver: requested lease not found"}', "refused", "claim_gone"),
-                (404, "404 page not found", "refused", "invalid")):
+                (404, "404 page not found", "unknown", "invalid")):
             with self.subTest(status=status, body=body):
                 self.rule_writes((status, body))
                 self.worker.call("renew", outcome, reason)
                 self.assertEqual(self.gateway.count("request_put"), 1)
                 self.gateway.rule = passing
                 self.worker.until("slot 0")
-        self.worker.call("renew")
+        self.worker.until("renew")
 
     def test_reads_are_tried_again(self):
         left = [2]
@@ -148,7 +154,7 @@ class LostAnswers(Case):
         self.worker.expect("^event connected")
         self.assertIn("coordinator.went_back", self.worker.stderr())
 
-    def test_other_cluster_is_refused(self):
+    def test_other_cluster_for_a_moment_is_refused(self):
         self.gateway.rule = lambda path, body: header_edit("cluster_id", "7")
         self.assertIn("another cluster", self.worker.expect("^event disconnected"))
         self.worker.call("list", "lost", "unreachable")
@@ -162,6 +168,7 @@ class LostAnswers(Case):
         self.worker.call("watch 0 5000")
         other = self.driver(self.etcd.url())
         other.expect("^event connected")
+        other.call("config")
         other.call("claim")
         self.worker.expect("^event changed", 15)
 
@@ -176,16 +183,16 @@ class Sessions(Case):
         took = connected + sum(int(worker.call(c).split()[5]) for c in ("config", "claim", "slot 1", "bind 1"))
         print(f"connected after {connected} ms, bound after {took} ms", file=sys.stderr)
         self.assertLess(took, 500)
-        self.assertEqual(len(cluster.get_prefix("/snowfleet/f/dc/0/claims/")), 2)
+        self.assertEqual(len(cluster.get_prefix(tree(cluster) + "dc/0/claims/")), 2)
         worker.call("release")
-        self.assertEqual(len(cluster.get_prefix("/snowfleet/f/dc/0/claims/")), 1)
+        self.assertEqual(len(cluster.get_prefix(tree(cluster) + "dc/0/claims/")), 1)
         worker.call("release", "refused", "claim_gone")
         self.assertEqual(len(cluster.leases()), 2)
         worker.close()
         first.close()
         self.assertEqual(cluster.leases(), [])
-        self.assertEqual(cluster.get_prefix("/snowfleet/f/dc/0/claims/"), {})
-        slots = cluster.get_prefix("/snowfleet/f/dc/0/slots/")
+        self.assertEqual(cluster.get_prefix(tree(cluster) + "dc/0/claims/"), {})
+        slots = cluster.get_prefix(tree(cluster) + "dc/0/slots/")
         self.assertEqual(len(slots), 32)
         self.assertTrue(all(lease == 0 for _, _, _, lease in slots.values()))
 
@@ -237,19 +244,6 @@ class Sessions(Case):
         worker.until("slot 0")
         worker.until("renew")
 
-    def test_wiped_server(self):
-        cluster = self.cluster()
-        worker = self.driver(cluster.url())
-        worker.prepare()
-        cluster.kill(0)
-        cluster.wipe(0)
-        worker.expect("^event disconnected")
-        cluster.start(0)
-        worker.expect("^event session_lost")
-        worker.expect("^event connected")
-        worker.call("renew", "refused", "missing")
-        worker.call("config", "refused", "missing")
-
     def test_nothing_there(self):
         port = etcd.free_ports(1)[0]
         worker = self.driver(f"etcd://127.0.0.1:{port}")
@@ -280,6 +274,107 @@ class Sessions(Case):
             with self.subTest(url=url, options=options):
                 worker = self.driver(url, options=options)
                 self.assertRegex(worker.expect("^error -"), part)
+
+
+class WentBack(Case):
+    """A cluster that lost data proves nothing by its numbers: it is told, believed soon, and its content decides."""
+
+    def gone_and_back(self, worker):
+        """DISCONNECTED, then CONNECTED, within seconds; returns how the first is put."""
+        start = time.monotonic()
+        line = worker.expect("^event disconnected")
+        worker.expect("^event connected")
+        took = time.monotonic() - start
+        print(f"told and believed after {took:.1f} s", file=sys.stderr)
+        self.assertLess(took, 15)
+        return line
+
+    def replaced(self, prepare_second):
+        first, second = self.cluster(), self.cluster()
+        if prepare_second:
+            other = self.driver(second.url())
+            other.prepare()
+        gateway = Gateway(first.ports[0])
+        self.addCleanup(gateway.close)
+        worker = self.driver(gateway.url)
+        worker.prepare()
+        worker.call("watch")
+        gateway.port = second.ports[0]
+        self.assertIn("another cluster", self.gone_and_back(worker))
+        self.assertIn("coordinator.went_back", worker.stderr())
+        self.assertTrue(any("session_lost" in line for line in worker.seen))
+        return worker, second
+
+    def test_replaced_by_nothing(self):
+        worker, _ = self.replaced(False)
+        self.assertEqual(worker.until("renew", "refused").split()[4], "missing")
+        worker.call("claim", "refused", "missing")
+        worker.call("config", "refused", "missing")
+        self.assertEqual(worker.call("slot 0").split()[6], "1")  # confirmed: there is no such record
+
+    def test_replaced_by_another_fleet(self):
+        worker, second = self.replaced(True)
+        config = json.loads(second.get_prefix("/snowfleet/f/config")["/snowfleet/f/config"][0])
+        before = second.get_prefix("/snowfleet/")
+        # Its config may well be at the very revision that was read of the other's: then the token tells them apart.
+        self.assertEqual(worker.until("renew", "refused").split()[4], "current_gone")
+        worker.call("claim", "refused", "current_gone")
+        worker.call("halt", "refused", "state_changed")
+        self.assertEqual(second.get_prefix("/snowfleet/"), before)
+        self.assertEqual(worker.call("config").split()[7], config["token"])
+
+    def restored(self, stopped):
+        """A copy from before the last renewals, then somebody else's writes: every number is what it was, and the content is not."""
+        cluster = self.cluster()
+        worker = self.driver(cluster.url(), session_ms=30000)
+        worker.prepare()
+        worker.call("watch")
+        key = tree(cluster) + "dc/0/slots/0"
+        copy = os.path.join(cluster.directory, "copy")
+        cluster.save(copy)
+        worker.call("renew")
+        worker.call("renew")
+        record, *numbers = cluster.get_prefix(key)[key]
+        if stopped:
+            worker.process.send_signal(19)
+        try:
+            cluster.restore(copy)
+            other = self.driver(cluster.url(), session_ms=30000)
+            other.prepare_in("config", "claim", "slot 0", "bind 0")
+        finally:
+            worker.process.send_signal(18)
+        theirs, *same_numbers = cluster.get_prefix(key)[key]
+        self.assertEqual(same_numbers, numbers)
+        self.assertNotEqual(theirs, record)
+        if stopped:  # it was away too shortly to miss an answer, and long enough to miss a change
+            worker.expect("^event fleet_changed")
+        else:
+            self.gone_and_back(worker)
+        self.assertEqual(worker.until("renew", "refused").split()[4], "version")
+        self.assertEqual(cluster.get_prefix(key)[key][0], theirs)
+
+    def test_restored(self):
+        self.restored(False)
+
+    def test_restored_while_the_worker_stood_still(self):
+        self.restored(True)
+
+    def test_wiped(self):
+        cluster = self.cluster()
+        worker = self.driver(cluster.url())
+        worker.prepare()
+        worker.call("watch")
+        cluster.kill(0)
+        cluster.wipe(0)
+        cluster.start(0)
+        self.gone_and_back(worker)
+        self.assertEqual(worker.until("renew", "refused").split()[4], "missing")
+        worker.call("config", "refused", "missing")
+        worker.call("survey")
+        worker.call("init")
+        worker.call("renew", "refused", "current_gone")
+        for command in ("config", "claim", "slot 0", "bind 0", "renew"):
+            worker.call(command)
 
 
 class Users(Case):
@@ -380,6 +475,7 @@ class Members(Case):
             worker = self.driver(url)
             self.assertLess(int(worker.expect("^event connected").split()[2]), 2500)
             worker.until("init", "refused" if attempt else "done")
+            worker.call("config")
             worker.call("claim")
             worker.close()
 

@@ -86,22 +86,34 @@ static void notice(struct fake *handle, enum sf_coord_event_kind kind, const cha
     struct sf_coord_event *event = sf_coord_event_notice(kind, "%s", text);
     struct sf_coord_event **at = (struct sf_coord_event **)&handle->notices;
     for (; *at != NULL; at = (struct sf_coord_event **)&(*at)->link)
-        if (kind == SF_COORD_CHANGED && (*at)->kind == kind) {
+        if ((kind == SF_COORD_CHANGED || kind == SF_COORD_FLEET_CHANGED) && (*at)->kind == kind) {
             sf_coord_event_free(event); /* coalesced */
             return;
         }
     *at = event;
 }
 
-/* Everybody who watches a datacenter that this path is in. */
+static bool watches(const struct fake *handle)
+{
+    for (unsigned i = 0; i < SF_COORD_DATACENTERS_MAX; i++)
+        if (handle->watching[i])
+            return true;
+    return false;
+}
+
+/* Everybody who watches the datacenter that this path is in; of other paths, the whole fleet. */
 static void path_changed(struct sf_fake_store *store, const char *path)
 {
     for (struct fake *handle = store->handles; handle != NULL; handle = handle->next) {
-        char fleet[SF_COORD_FLEET_MAX];
+        char fleet[SF_COORD_FLEET_MAX], token[SF_COORD_TOKEN_SIZE];
         unsigned datacenter = 0;
-        if (sscanf(path, "/%63[^/]/dc/%u/", fleet, &datacenter) == 2 &&
-            strcmp(fleet, handle->fleet) == 0 && datacenter < SF_COORD_DATACENTERS_MAX &&
-            handle->watching[datacenter] && handle->connected)
+        const int found = sscanf(path, "/%63[^/]/%32[^/]/dc/%u/", fleet, token, &datacenter);
+        if (found < 1 || strcmp(fleet, handle->fleet) != 0 || !handle->connected)
+            continue;
+        if (found < 3 && watches(handle))
+            notice(handle, SF_COORD_FLEET_CHANGED, "");
+        else if (found == 3 && datacenter < SF_COORD_DATACENTERS_MAX &&
+                 handle->watching[datacenter])
             notice(handle, SF_COORD_CHANGED, "");
     }
 }
@@ -143,9 +155,16 @@ void sf_fake_connect(struct sf_coord *coord)
 
 /* Executing. */
 
-static void on_change(void *ctx, const char *path)
+static void changed(void *ctx, const char *path)
 {
     path_changed(ctx, path);
+}
+
+static void watch(void *ctx, uint64_t datacenter)
+{
+    struct fake *handle = ctx;
+    if (datacenter < SF_COORD_DATACENTERS_MAX)
+        handle->watching[datacenter] = true;
 }
 
 static struct sf_coord_event *execute(struct waiting *waiting)
@@ -154,16 +173,17 @@ static struct sf_coord_event *execute(struct waiting *waiting)
     struct sf_fake_store *store = handle->store;
     struct sf_coord_event *event =
         sf_coord_event_completion(&waiting->request, SF_COORD_DONE, SF_COORD_NO_REASON, "%s", "");
-    struct sf_fake_job job = {.request = &waiting->request,
-                              .fleet = handle->fleet,
-                              .session = handle->session,
-                              .now_ms = store->now_ms,
-                              .tree = &store->tree,
-                              .reads = handle->frozen != NULL ? handle->frozen : &store->tree,
-                              .watching = handle->watching,
-                              .changed = on_change,
-                              .changed_ctx = store,
-                              .to = &event->completion};
+    const struct sf_fake_job job = {.fleet = handle->fleet,
+                                    .session = handle->session,
+                                    .now_ms = store->now_ms,
+                                    .request = &waiting->request,
+                                    .tree = &store->tree,
+                                    .reads = handle->frozen != NULL ? handle->frozen : &store->tree,
+                                    .changed = changed,
+                                    .changed_ctx = store,
+                                    .watch = watch,
+                                    .watch_ctx = handle,
+                                    .to = &event->completion};
     sf_fake_execute(&job);
     event->completion.server_ms = store->now_ms + store->server_offset_ms;
     event->completion.server_error_ms = 2;
@@ -220,8 +240,11 @@ static void serve(struct waiting *waiting)
         return;
     case SF_FAKE_EXPIRE_BEFORE:
         sf_fake_expire(&handle->base);
-        complete(waiting, sf_coord_event_completion(&waiting->request, SF_COORD_REFUSED,
-                                                    SF_COORD_SESSION, "the session has ended"));
+        complete_without_answer(waiting, SF_COORD_SESSION);
+        return;
+    case SF_FAKE_DONE_TWICE:
+        sf_coord_event_free(execute(waiting));
+        complete(waiting, execute(waiting));
         return;
     case SF_FAKE_EXPIRE_AFTER:
         sf_coord_event_free(execute(waiting));
@@ -459,6 +482,7 @@ void sf_fake_wipe(struct sf_fake_store *store)
 {
     all_changed(store);
     sf_fake_tree_clear(&store->tree);
+    store->tree.revision = 0; /* what is made anew counts from the start again */
 }
 
 void sf_fake_restore(struct sf_fake_store *store, const struct sf_fake_tree *snapshot)

@@ -43,9 +43,10 @@ enum sf_fake_fault {
     SF_FAKE_NEVER_SENT,   /* LOST */
     SF_FAKE_HELD, /* stays until sf_fake_release; at its deadline UNKNOWN, and then as APPLIED_LATE
                    */
-    SF_FAKE_EXPIRE_BEFORE, /* the session ends first: REFUSED, SESSION; then SESSION_LOST, CONNECTED
+    SF_FAKE_EXPIRE_BEFORE, /* not done: the session ends first, UNKNOWN; then SESSION_LOST, CONNECTED
                             */
     SF_FAKE_EXPIRE_AFTER,  /* done, the session ends, UNKNOWN; then SESSION_LOST, CONNECTED */
+    SF_FAKE_DONE_TWICE,    /* a hop delivers it twice and hands on the second answer */
 };
 /* The fault befalls the next request of this handle with this op that is submitted from now on;
  * faults of one op queue up. */
@@ -65,7 +66,8 @@ void sf_fake_connect(struct sf_coord *coord);
 void sf_fake_freeze_reads(struct sf_coord *coord);
 void sf_fake_thaw_reads(struct sf_coord *coord);
 
-/* Losses of data. Paths begin with the fleet: "/prod/dc/0/slots/3". */
+/* Losses of data. Paths begin with the fleet: "/prod/<token>/dc/0/slots/3". What is wiped counts from
+ * the start again. */
 void sf_fake_wipe(struct sf_fake_store *store);
 struct sf_fake_tree *
 sf_fake_snapshot(const struct sf_fake_store *store); /* free with sf_fake_snapshot_free */

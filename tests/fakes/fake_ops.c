@@ -10,197 +10,221 @@
 #include "coord/init_plan.h"
 #include "coord/records.h"
 #include "coord/request.h"
+#include "coord/state_record.h"
+#include "coord/survey.h"
+#include "fakes/fake_look.h"
 
-#define PATH_SIZE 256
-
-static void refuse(struct sf_fake_job *job, struct sf_refusal refusal)
+static void refuse(const struct sf_fake_job *job, struct sf_refusal refusal)
 {
     job->to->outcome = SF_COORD_REFUSED;
     job->to->reason = refusal.reason;
     memcpy(job->to->text, refusal.text, sizeof job->to->text);
 }
 
-/* The path that refusals name. */
-static const char *root_of(const struct sf_fake_job *job)
+static struct sf_coord_version put(const struct sf_fake_job *job, const char *path, char *record,
+                                   uint64_t session)
 {
-    return job->fleet;
+    const struct sf_coord_version version =
+        sf_fake_tree_put(job->tree, path, record, strlen(record), session)->version;
+    free(record);
+    job->changed(job->changed_ctx, path);
+    return version;
 }
 
-static void config_path(const struct sf_fake_job *job, char path[PATH_SIZE])
+static void put_text(const struct sf_fake_job *job, const char *path, const char *text)
 {
-    snprintf(path, PATH_SIZE, "/%s/config", job->fleet);
+    char *copy = strdup(text);
+    SF_ASSERT(copy != NULL);
+    (void)put(job, path, copy, 0);
 }
 
-static void slot_path(const struct sf_fake_job *job, uint64_t datacenter, uint64_t worker,
-                      char path[PATH_SIZE])
+static void delete (const struct sf_fake_job *job, const char *path)
 {
-    snprintf(path, PATH_SIZE, "/%s/dc/%" PRIu64 "/slots/%" PRIu64, job->fleet, datacenter, worker);
-}
-
-static void claim_path(const struct sf_fake_job *job, const char *name, char path[PATH_SIZE])
-{
-    snprintf(path, PATH_SIZE, "/%s/dc/%" PRIu64 "/claims/%s", job->fleet, job->request->datacenter,
-             name);
-}
-
-/* Slot 0 stands for its datacenter: INIT makes every record. */
-static bool datacenter_exists(const struct sf_fake_job *job, const struct sf_fake_tree *tree)
-{
-    char prefix[PATH_SIZE];
-    snprintf(prefix, sizeof prefix, "/%s/dc/%" PRIu64 "/", job->fleet, job->request->datacenter);
-    size_t at = sf_fake_tree_first(tree, prefix);
-    return at < tree->count && strncmp(tree->nodes[at].path, prefix, strlen(prefix)) == 0;
-}
-
-/* What is there of the config: ret is filled when it is OK, err when it is garbage. */
-static enum sf_coord_record_state look_at_config(const struct sf_fake_job *job,
-                                                 const struct sf_fake_tree *tree,
-                                                 struct sf_coord_config *ret, struct sf_error *err)
-{
-    char path[PATH_SIZE];
-    config_path(job, path);
-    const struct sf_fake_node *node = sf_fake_tree_find(tree, path);
-    if (node == NULL)
-        return SF_COORD_RECORD_MISSING;
-    if (sf_record_config_decode(node->bytes, node->size, ret, err) < 0)
-        return SF_COORD_RECORD_GARBAGE;
-    ret->version = node->version;
-    return SF_COORD_RECORD_OK;
-}
-
-static bool load_config(struct sf_fake_job *job, const struct sf_fake_tree *tree,
-                        struct sf_coord_config *ret)
-{
-    struct sf_error err = {0};
-    switch (look_at_config(job, tree, ret, &err)) {
-    case SF_COORD_RECORD_MISSING:
-        refuse(job, sf_refusal_no_fleet(root_of(job)));
-        return false;
-    case SF_COORD_RECORD_GARBAGE:
-        refuse(job, sf_refusal_config_garbage(root_of(job), err.text));
-        return false;
-    case SF_COORD_RECORD_OK:
-        break;
-    }
-    return true;
-}
-
-/* What is there of a slot; err: why it is garbage. */
-static void look_at_slot(const struct sf_fake_job *job, const struct sf_fake_tree *tree,
-                         uint64_t datacenter, uint64_t worker, struct sf_coord_slot *ret,
-                         struct sf_error *err)
-{
-    char path[PATH_SIZE];
-    slot_path(job, datacenter, worker, path);
-    const struct sf_fake_node *node = sf_fake_tree_find(tree, path);
-    *ret = (struct sf_coord_slot){.worker = worker, .state = SF_COORD_RECORD_MISSING};
-    if (node == NULL)
-        return;
-    if (sf_record_slot_decode(node->bytes, node->size, worker, ret, err) < 0)
-        ret->state = SF_COORD_RECORD_GARBAGE;
-    ret->version = node->version;
+    sf_fake_tree_delete(job->tree, path);
+    job->changed(job->changed_ctx, path);
 }
 
 static void load_slot(const struct sf_fake_job *job, const struct sf_fake_tree *tree,
                       uint64_t worker, struct sf_coord_slot *ret)
 {
     struct sf_error err = {0};
-    look_at_slot(job, tree, job->request->datacenter, worker, ret, &err);
+    sf_fake_look_at_slot(job, tree, worker, ret, &err);
     if (ret->state == SF_COORD_RECORD_GARBAGE && job->to->text[0] == '\0')
-        memcpy(
-            job->to->text,
-            sf_refusal_slot_garbage(root_of(job), job->request->datacenter, worker, err.text).text,
-            sizeof job->to->text);
+        memcpy(job->to->text,
+               sf_refusal_slot_garbage(job->fleet, job->request->datacenter, worker, err.text).text,
+               sizeof job->to->text);
 }
 
-static struct sf_coord_version store_slot(struct sf_fake_job *job, uint64_t datacenter,
-                                          const struct sf_coord_slot *slot)
+/* Refuses where there is none of the present format. */
+static bool load_config(const struct sf_fake_job *job, struct sf_coord_config *ret)
 {
-    char path[PATH_SIZE];
-    slot_path(job, datacenter, slot->worker, path);
-    char *record = sf_record_slot_encode(slot);
-    struct sf_coord_version version =
-        sf_fake_tree_put(job->tree, path, record, strlen(record), 0)->version;
-    free(record);
-    job->changed(job->changed_ctx, path);
-    return version;
+    struct sf_coord_version version;
+    struct sf_error err = {0};
+    enum sf_coord_record_state state = sf_fake_look_at_config(job, ret, &version, &err);
+    if (state == SF_COORD_RECORD_OK && sf_config_check_format(ret, &err) < 0)
+        state = SF_COORD_RECORD_GARBAGE;
+    if (state == SF_COORD_RECORD_OK)
+        return true;
+    refuse(job, state == SF_COORD_RECORD_MISSING ? sf_refusal_no_fleet(job->fleet)
+                                                 : sf_refusal_config_garbage(job->fleet, err.text));
+    return false;
 }
 
-static void do_read_config(struct sf_fake_job *job)
+static void do_read_config(const struct sf_fake_job *job)
 {
     struct sf_coord_config *config = calloc(1, sizeof *config);
     SF_ASSERT(config != NULL);
-    if (load_config(job, job->reads, config))
-        job->to->config = config;
-    else
+    char path[SF_FAKE_PATH_SIZE];
+    sf_fake_fleet_path(job, "", path);
+    job->to->version = sf_fake_version_at(job->tree, path);
+    if (!load_config(job, config)) {
         free(config);
+        return;
+    }
+    job->to->config = config;
+    job->to->current = sf_fake_current_exists(job, config->token);
+    job->to->state = sf_fake_load_state(job, config->token);
 }
 
-/* Returns false when it is refused. */
-static bool init_slot(struct sf_fake_job *job, uint64_t datacenter, uint64_t worker)
+static void do_survey(const struct sf_fake_job *job)
 {
-    struct sf_coord_slot found, slot;
+    struct sf_coord_config *config = calloc(1, sizeof *config);
+    struct sf_coord_survey *found = calloc(1, sizeof *found);
+    SF_ASSERT(config != NULL && found != NULL);
+    struct sf_error err = {0};
+    const enum sf_coord_record_state state =
+        sf_fake_look_at_config(job, config, &job->to->version, &err);
+    sf_fake_survey(job, state == SF_COORD_RECORD_OK ? config->token : "", found);
+    job->to->survey = found;
+    if (state == SF_COORD_RECORD_OK) {
+        job->to->config = config;
+        job->to->current = config->format == 2 && sf_fake_current_exists(job, config->token);
+        return;
+    }
+    found->config_garbage = state == SF_COORD_RECORD_GARBAGE;
+    if (found->config_garbage)
+        snprintf(found->why, sizeof found->why, "config: %.200s", err.text);
+    free(config);
+}
+
+/* INIT. */
+
+static void move_root(const struct sf_fake_job *job)
+{
+    char path[SF_FAKE_PATH_SIZE], count[24];
+    sf_fake_fleet_path(job, "", path);
+    const struct sf_fake_node *node = sf_fake_tree_find(job->tree, path);
+    const uint64_t makings = node != NULL ? strtoull(node->bytes, NULL, 10) : 0;
+    snprintf(count, sizeof count, "%" PRIu64, makings + 1);
+    put_text(job, path, count);
+}
+
+static void unname(const struct sf_fake_job *job)
+{
+    char prefix[SF_FAKE_PATH_SIZE];
+    sf_fake_current_path(job, "", prefix);
+    for (size_t i = sf_fake_tree_first(job->tree, prefix); sf_fake_is_below(job->tree, i, prefix);
+         i = sf_fake_tree_first(job->tree, prefix)) {
+        char path[SF_FAKE_PATH_SIZE];
+        snprintf(path, sizeof path, "%s", job->tree->nodes[i].path);
+        delete (job, path);
+    }
+}
+
+static void make_tree(const struct sf_fake_job *job, const struct sf_coord_config *config)
+{
+    const struct sf_coord_init *init = &job->request->u.init;
+    char path[SF_FAKE_PATH_SIZE];
+    for (size_t i = 0; i < sf_init_datacenter_count(config); i++) {
+        const uint64_t datacenter = sf_init_datacenter(config, i);
+        for (uint64_t worker = 0; worker < sf_init_worker_count(config); worker++) {
+            struct sf_coord_slot slot;
+            sf_init_slot(init, config->floor_ms, datacenter, worker, job->now_ms, &slot);
+            sf_fake_slot_path(job, config->token, datacenter, worker, path);
+            (void)put(job, path, sf_record_slot_encode(&slot), 0);
+        }
+    }
+    struct sf_coord_state *state = calloc(1, sizeof *state);
+    SF_ASSERT(state != NULL);
+    sf_fake_state_path(job, config->token, path);
+    (void)put(job, path, sf_record_state_encode(state), 0);
+    free(state);
+}
+
+static void name_it(const struct sf_fake_job *job, struct sf_coord_config *config)
+{
+    char path[SF_FAKE_PATH_SIZE];
+    unname(job);
+    move_root(job);
+    sf_fake_current_path(job, config->token, path);
+    put_text(job, path, "");
+    sf_fake_fleet_path(job, "/config", path);
+    config->version = put(job, path, sf_record_config_encode(config), 0);
+}
+
+/* May it be made? Returns whether it is to be gone on. */
+static bool init_begins(const struct sf_fake_job *job, struct sf_coord_config *config)
+{
+    const struct sf_coord_init *init = &job->request->u.init;
+    struct sf_coord_config there = {.incarnation = 0};
     struct sf_error err = {0};
     struct sf_refusal refusal = {0};
-    look_at_slot(job, job->tree, datacenter, worker, &found, &err);
-    switch (sf_init_plan_slot(&job->request->u.init, root_of(job), datacenter, &found, err.text,
-                              job->now_ms, &slot, &refusal)) {
-    case SF_INIT_KEEP:
+    struct sf_init_found found = {.config = &there, .why = err.text};
+    char path[SF_FAKE_PATH_SIZE];
+    found.state = sf_fake_look_at_config(job, &there, &found.version, &err);
+    switch (sf_init_plan_config(init, job->fleet, &found, config, &refusal)) {
+    case SF_INIT_GO:
         break;
-    case SF_INIT_WRITE:
-        store_slot(job, datacenter, &slot);
-        break;
+    case SF_INIT_DONE:
+        *config = there;
+        return false;
     case SF_INIT_REFUSED:
         refuse(job, refusal);
         return false;
     }
-    return true;
+    sf_fake_fleet_path(job, "", path);
+    const struct sf_coord_version root = sf_fake_version_at(job->tree, path);
+    if (sf_version_same(&root, &init->root))
+        return true;
+    refuse(job, sf_refusal_config_raced(job->fleet, init->after_data_loss));
+    return false;
 }
 
-static void store_config(struct sf_fake_job *job, struct sf_coord_config *config)
+static void do_init(const struct sf_fake_job *job)
 {
-    char path[PATH_SIZE];
-    config_path(job, path);
-    char *record = sf_record_config_encode(config);
-    config->version = sf_fake_tree_put(job->tree, path, record, strlen(record), 0)->version;
-    free(record);
-}
-
-static void do_init(struct sf_fake_job *job)
-{
-    struct sf_coord_config there = {.incarnation = 0};
+    const struct sf_coord_init *init = &job->request->u.init;
     struct sf_coord_config *config = calloc(1, sizeof *config);
     SF_ASSERT(config != NULL);
-    struct sf_error err = {0};
     struct sf_refusal refusal = {0};
-    bool first = false;
-    const struct sf_init_found found = {
-        .state = look_at_config(job, job->tree, &there, &err), .config = &there, .why = err.text};
-    bool ok = sf_init_plan_config(&job->request->u.init, root_of(job), &found, config, &first,
-                                  &refusal) == 0;
-    if (!ok)
-        refuse(job, refusal);
-    if (ok && first)
-        store_config(job, config);
-    const size_t workers = ok ? sf_init_worker_count(config) : 0;
-    for (size_t i = 0; ok && i < sf_init_datacenter_count(config); i++)
-        for (uint64_t worker = 0; ok && worker < workers; worker++)
-            ok = init_slot(job, sf_init_datacenter(config, i), worker);
-    if (ok && !first)
-        store_config(job, config);
-    if (ok)
+    if (init_begins(job, config)) {
+        struct sf_coord_survey found;
+        if (init->after_data_loss) {
+            unname(job);
+            move_root(job);
+            sf_fake_survey(job, "", &found);
+        }
+        if (sf_init_plan_floor(init, job->fleet, init->after_data_loss ? &found : NULL,
+                               &config->floor_ms, &refusal) < 0) {
+            refuse(job, refusal);
+        } else {
+            make_tree(job, config);
+            name_it(job, config);
+        }
+    }
+    if (job->to->outcome == SF_COORD_DONE)
         job->to->config = config;
     else
         free(config);
 }
 
-static void list_claims(struct sf_fake_job *job)
+/* Lists and slots. */
+
+static void list_claims(const struct sf_fake_job *job)
 {
-    char prefix[PATH_SIZE];
-    claim_path(job, "", prefix);
+    char prefix[SF_FAKE_PATH_SIZE];
+    sf_fake_claim_path(job, "", prefix);
     size_t first = sf_fake_tree_first(job->reads, prefix), end = first;
-    while (end < job->reads->count &&
-           strncmp(job->reads->nodes[end].path, prefix, strlen(prefix)) == 0)
+    while (sf_fake_is_below(job->reads, end, prefix))
         end++;
     job->to->claims = calloc(end - first + 1, sizeof *job->to->claims);
     SF_ASSERT(job->to->claims != NULL);
@@ -218,14 +242,15 @@ static void list_claims(struct sf_fake_job *job)
     sf_claims_sort(job->to->claims, job->to->claim_count);
 }
 
-static void do_list(struct sf_fake_job *job)
+static void do_list(const struct sf_fake_job *job)
 {
     struct sf_coord_config config = {.floor_ms = 0};
-    if (!load_config(job, job->reads, &config))
+    if (!load_config(job, &config))
         return;
-    if (!sf_config_has_datacenter(&config, job->request->datacenter) ||
-        !datacenter_exists(job, job->reads)) {
-        refuse(job, sf_refusal_no_datacenter(root_of(job), job->request->datacenter));
+    if (strcmp(config.token, job->request->basis.token) != 0 ||
+        !sf_config_has_datacenter(&config, job->request->datacenter) ||
+        !sf_fake_datacenter_exists(job, job->reads)) {
+        refuse(job, sf_refusal_no_datacenter(job->fleet, job->request->datacenter));
         return;
     }
     job->to->slot_count = (size_t)sf_layout_max_worker(&config.layout) + 1;
@@ -236,109 +261,179 @@ static void do_list(struct sf_fake_job *job)
     list_claims(job);
 }
 
-static void do_read_slot(struct sf_fake_job *job)
+static void do_read_slot(const struct sf_fake_job *job)
 {
-    if (!datacenter_exists(job, job->reads)) {
-        refuse(job, sf_refusal_no_datacenter(root_of(job), job->request->datacenter));
-        return;
-    }
     job->to->slots = calloc(1, sizeof *job->to->slots);
     SF_ASSERT(job->to->slots != NULL);
     job->to->slot_count = 1;
-    load_slot(job, job->reads, job->request->u.worker, job->to->slots);
+    load_slot(job, job->tree, job->request->u.worker, job->to->slots);
 }
 
-static void put_claim(struct sf_fake_job *job, const struct sf_coord_claim *claim)
+/* Writes. */
+
+static bool basis_holds(const struct sf_fake_job *job, bool by_name)
 {
-    char path[PATH_SIZE];
-    claim_path(job, claim->name, path);
-    char *record = sf_record_claim_encode(claim);
-    sf_fake_tree_put(job->tree, path, record, strlen(record), job->session);
-    free(record);
-    job->changed(job->changed_ctx, path);
+    const struct sf_coord_basis *basis = &job->request->basis;
+    char config[SF_FAKE_PATH_SIZE], state[SF_FAKE_PATH_SIZE];
+    sf_fake_fleet_path(job, "/config", config);
+    sf_fake_state_path(job, basis->token, state);
+    const struct sf_coord_version config_now = sf_fake_version_at(job->tree, config);
+    const struct sf_coord_version state_now = sf_fake_version_at(job->tree, state);
+    if (config_now.incarnation == 0)
+        refuse(job, sf_refusal_no_fleet(job->fleet));
+    else if (!sf_version_same(&config_now, &basis->config))
+        refuse(job, sf_refusal_config_changed(basis->config.version));
+    else if (by_name && !sf_fake_current_exists(job, basis->token))
+        refuse(job, sf_refusal_current_gone(basis->token));
+    else if (!sf_version_same(&state_now, &basis->state))
+        refuse(job, sf_refusal_state_changed(basis->token, basis->state.version));
+    return job->to->outcome == SF_COORD_DONE;
 }
 
-static void do_claim(struct sf_fake_job *job)
+static void put_claim(const struct sf_fake_job *job, const struct sf_coord_claim *claim)
 {
-    if (!datacenter_exists(job, job->tree)) {
-        refuse(job, sf_refusal_no_datacenter(root_of(job), job->request->datacenter));
+    char path[SF_FAKE_PATH_SIZE];
+    sf_fake_claim_path(job, claim->name, path);
+    (void)put(job, path, sf_record_claim_encode(claim), job->session);
+}
+
+static void do_claim(const struct sf_fake_job *job)
+{
+    if (!basis_holds(job, true))
+        return;
+    if (!sf_fake_datacenter_exists(job, job->tree)) {
+        refuse(job, sf_refusal_no_datacenter(job->fleet, job->request->datacenter));
         return;
     }
     struct sf_coord_claim claim = sf_request_claim(&job->request->u.claim, -1, job->now_ms);
     claim.fence = job->tree->revision + 1;
     sf_claim_name_format(claim.guid, claim.fence, claim.name);
     put_claim(job, &claim);
+    free(job->to->claims); /* of the first delivery, when a hop delivers it twice */
     job->to->claims = calloc(1, sizeof claim);
     SF_ASSERT(job->to->claims != NULL);
     job->to->claims[0] = claim;
     job->to->claim_count = 1;
 }
 
-static void do_unclaim(struct sf_fake_job *job)
+static void do_unclaim(const struct sf_fake_job *job)
 {
-    char path[PATH_SIZE];
-    claim_path(job, job->request->u.claim_name, path);
-    job->changed(job->changed_ctx, path);
-    sf_fake_tree_delete(job->tree, path);
+    char path[SF_FAKE_PATH_SIZE];
+    sf_fake_claim_path(job, job->request->u.claim_name, path);
+    delete (job, path);
 }
 
-static bool conditions_hold(struct sf_fake_job *job)
+static bool record_holds(const struct sf_fake_job *job)
 {
     const struct sf_coord_write *write = &job->request->u.write;
-    const struct sf_fake_tree *tree = job->tree;
     const uint64_t worker = write->slot.worker;
-    char path[PATH_SIZE];
-    struct sf_coord_config config = {.floor_ms = 0};
     struct sf_coord_slot there;
     struct sf_error err = {0};
-    if (job->request->op != SF_COORD_RELEASE && !load_config(job, tree, &config))
-        return false;
-    claim_path(job, write->slot.claim, path);
-    look_at_slot(job, tree, job->request->datacenter, worker, &there, &err);
-    if (job->request->op != SF_COORD_RELEASE && !sf_version_same(&config.version, &write->config))
-        refuse(job, sf_refusal_config_changed(write->config.version));
-    else if (sf_fake_tree_find(tree, path) == NULL)
+    char path[SF_FAKE_PATH_SIZE];
+    sf_fake_claim_path(job, write->slot.claim, path);
+    sf_fake_look_at_slot(job, job->tree, worker, &there, &err);
+    if (sf_fake_tree_find(job->tree, path) == NULL)
         refuse(job, sf_refusal_claim_gone(write->slot.claim));
     else if (there.state == SF_COORD_RECORD_MISSING)
         refuse(job, sf_refusal_slot_missing(worker));
     else if (there.state == SF_COORD_RECORD_GARBAGE)
         refuse(job,
-               sf_refusal_slot_garbage(root_of(job), job->request->datacenter, worker, err.text));
-    else if (!sf_version_same(&there.version, &write->expected))
-        refuse(job, sf_refusal_slot_version(worker, write->expected.version));
+               sf_refusal_slot_garbage(job->fleet, job->request->datacenter, worker, err.text));
+    else if (!sf_version_same(&there.version, &write->expected.version) ||
+             !sf_slot_content_same(&there, &write->expected))
+        refuse(job, sf_refusal_slot_version(worker, write->expected.version.version));
     return job->to->outcome == SF_COORD_DONE;
 }
 
-static void do_write(struct sf_fake_job *job)
+static void store_slot(const struct sf_fake_job *job, const struct sf_coord_slot *slot)
+{
+    char path[SF_FAKE_PATH_SIZE];
+    sf_fake_slot_path(job, job->request->basis.token, job->request->datacenter, slot->worker, path);
+    job->to->version = put(job, path, sf_record_slot_encode(slot), 0);
+}
+
+static void do_write(const struct sf_fake_job *job)
 {
     const struct sf_coord_write *write = &job->request->u.write;
+    const enum sf_coord_op op = job->request->op;
     struct sf_coord_claim claim = sf_request_bound_claim(write);
-    if (!conditions_hold(job))
+    if ((op != SF_COORD_RELEASE && !basis_holds(job, true)) || !record_holds(job))
         return;
     memcpy(claim.name, write->slot.claim, sizeof claim.name);
-    job->to->version = store_slot(job, job->request->datacenter, &write->slot);
-    if (job->request->op == SF_COORD_BIND) {
+    store_slot(job, &write->slot);
+    if (op == SF_COORD_BIND) {
         put_claim(job, &claim);
-    } else if (job->request->op == SF_COORD_RELEASE) {
-        char path[PATH_SIZE];
-        claim_path(job, claim.name, path);
-        sf_fake_tree_delete(job->tree, path);
+    } else if (op == SF_COORD_RELEASE) {
+        char path[SF_FAKE_PATH_SIZE];
+        sf_fake_claim_path(job, claim.name, path);
+        delete (job, path);
     }
 }
 
-static void do_watch(struct sf_fake_job *job)
+static void do_halt(const struct sf_fake_job *job)
 {
-    if (!datacenter_exists(job, job->reads))
-        refuse(job, sf_refusal_no_datacenter(root_of(job), job->request->datacenter));
-    else
-        job->watching[job->request->datacenter] = true;
+    if (!basis_holds(job, false))
+        return;
+    const char *token = job->request->basis.token;
+    struct sf_coord_state *state = sf_fake_load_state(job, token);
+    char path[SF_FAKE_PATH_SIZE];
+    SF_ASSERT(state != NULL); /* at its version */
+    sf_state_report(state, &job->request->u.report);
+    sf_fake_state_path(job, token, path);
+    job->to->version = put(job, path, sf_record_state_encode(state), 0);
+    free(state);
 }
 
-void sf_fake_execute(struct sf_fake_job *job)
+/* The live claim that holds the slot, by its content. */
+static bool holder_of(const struct sf_fake_job *job, uint64_t worker, char name[SF_COORD_CLAIM_MAX])
 {
-    static void (*const table[SF_COORD_OPS])(struct sf_fake_job *) = {
+    char prefix[SF_FAKE_PATH_SIZE];
+    sf_fake_claim_path(job, "", prefix);
+    for (size_t i = sf_fake_tree_first(job->tree, prefix); sf_fake_is_below(job->tree, i, prefix);
+         i++) {
+        const struct sf_fake_node *node = &job->tree->nodes[i];
+        struct sf_coord_claim claim = {.slot = -1};
+        if (sf_record_claim_decode(node->bytes, node->size, &claim, NULL) == 0 &&
+            claim.slot == (int64_t)worker) {
+            snprintf(name, SF_COORD_CLAIM_MAX, "%s", node->path + strlen(prefix));
+            return true;
+        }
+    }
+    return false;
+}
+
+static void do_reset_slot(const struct sf_fake_job *job)
+{
+    const struct sf_coord_write *write = &job->request->u.write;
+    const uint64_t worker = write->slot.worker;
+    struct sf_coord_slot there;
+    struct sf_error err = {0};
+    char name[SF_COORD_CLAIM_MAX];
+    if (!basis_holds(job, true))
+        return;
+    sf_fake_look_at_slot(job, job->tree, worker, &there, &err);
+    if (holder_of(job, worker, name))
+        refuse(job, sf_refusal_slot_held(job->request->datacenter, worker, name));
+    else if (!sf_version_same(&there.version, &write->expected.version))
+        refuse(job, sf_refusal_slot_version(worker, write->expected.version.version));
+    else
+        store_slot(job, &write->slot);
+}
+
+static void do_watch(const struct sf_fake_job *job)
+{
+    if (!sf_fake_datacenter_exists(job, job->tree))
+        refuse(job, sf_refusal_no_datacenter(job->fleet, job->request->datacenter));
+    else
+        job->watch(job->watch_ctx, job->request->datacenter);
+}
+
+void sf_fake_execute(const struct sf_fake_job *job)
+{
+    static void (*const table[SF_COORD_OPS])(const struct sf_fake_job *) = {
         [SF_COORD_READ_CONFIG] = do_read_config,
         [SF_COORD_INIT] = do_init,
+        [SF_COORD_SURVEY] = do_survey,
         [SF_COORD_LIST] = do_list,
         [SF_COORD_READ_SLOT] = do_read_slot,
         [SF_COORD_CLAIM] = do_claim,
@@ -346,6 +441,8 @@ void sf_fake_execute(struct sf_fake_job *job)
         [SF_COORD_BIND] = do_write,
         [SF_COORD_RENEW] = do_write,
         [SF_COORD_RELEASE] = do_write,
+        [SF_COORD_HALT] = do_halt,
+        [SF_COORD_RESET_SLOT] = do_reset_slot,
         [SF_COORD_WATCH] = do_watch};
     table[job->request->op](job);
 }

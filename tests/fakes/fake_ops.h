@@ -1,28 +1,25 @@
-/* fakes/fake_ops.h - what each op of the contract does to the tree of the coordinator in memory. One
- * thread. */
+/* fakes/fake_ops.h - what each op of the contract does to the coordinator in memory, in one step: the
+ * shortest true form of coord/coord.h. One thread. */
 #ifndef SF_FAKES_FAKE_OPS_H
 #define SF_FAKES_FAKE_OPS_H
-
-#include <stdbool.h>
-#include <stdint.h>
 
 #include "coord/coord.h"
 #include "fakes/fake_tree.h"
 
-/* One request as it is done. */
 struct sf_fake_job {
-    const struct sf_coord_request *request; /* one that sf_request_check likes */
     const char *fleet;
-    uint64_t session; /* of who asks */
+    uint64_t session;
     int64_t now_ms;
-    struct sf_fake_tree *tree;
-    const struct sf_fake_tree *reads; /* what reads see: the tree, or an older copy */
-    bool *watching;                   /* by datacenter: WATCH sets it */
-    void (*changed)(void *ctx, const char *path); /* told before or after each change */
+    const struct sf_coord_request *request;
+    struct sf_fake_tree *tree;        /* what is written, and what judges writes */
+    const struct sf_fake_tree *reads; /* what LIST shows: may be old. Confirmed reads see `tree` */
+    void (*changed)(void *ctx, const char *path);
     void *changed_ctx;
-    struct sf_coord_completion *to; /* DONE at first; filled, or refused */
+    void (*watch)(void *ctx, uint64_t datacenter);
+    void *watch_ctx;
+    struct sf_coord_completion *to; /* of that request, DONE; filled, or turned into a refusal */
 };
 
-void sf_fake_execute(struct sf_fake_job *job);
+void sf_fake_execute(const struct sf_fake_job *job);
 
 #endif

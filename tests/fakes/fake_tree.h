@@ -1,6 +1,6 @@
 /* fakes/fake_tree.h - what the coordinator in memory keeps: bytes by path, with versions, as a tree
  * that can be copied whole. Paths are those of docs/uniqueness.md below the root, with the fleet in
- * front: "/prod/dc/0/slots/3". One thread. */
+ * front: "/prod/<token>/dc/0/slots/3". One thread. */
 #ifndef SF_FAKES_FAKE_TREE_H
 #define SF_FAKES_FAKE_TREE_H
 

@@ -1,4 +1,4 @@
-/* State files: bytes as they are, and blocks whose checksum holds although what stands in them is
+/* fuzz/fuzz_state.c - state files: bytes as they are, and blocks whose checksum holds although what stands in them is
  * nonsense. What is recalled can be used as it is. */
 #include "fuzz.h"
 
@@ -12,11 +12,16 @@ static void recall(const struct sf_state_block *block)
     struct sf_error why = {0};
     const int64_t mono_ns = INT64_C(5000000000000);
     sf_state_recall(block, BOOT_ID, 11, 12, mono_ns, 10, &memory, &why);
+    for (size_t i = 0; i < SF_RES_LOST_MAX; i++) /* also of a file that is of no other use */
+        MUST(memchr(memory.lost[i], '\0', sizeof memory.lost[i]));
     if (!memory.valid) {
         MUST(why.text[0]);
         return;
     }
     MUST(memchr(memory.fleet_id, '\0', sizeof memory.fleet_id));
+    MUST(memchr(memory.token, '\0', sizeof memory.token));
+    MUST(memchr(memory.record.claim, '\0', sizeof memory.record.claim));
+    MUST(memchr(memory.record.nonce, '\0', sizeof memory.record.nonce));
     MUST(memory.not_before_ms > 0);
     MUST(!(memory.last_word & SF_GENERATOR_CLOSED));
 }

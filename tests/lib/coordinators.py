@@ -7,18 +7,23 @@
         proxies = [faultproxy.FaultProxy(p) for p in c.ports()]
         c.url([p.port for p in proxies])            # the members as somebody behind those proxies names them
         c.get("/snowfleet/default/config")          # past the product: also set, delete, paths, counters
+        c.slot_path("default", 0, 3)                 # where a record is now: below the token that the config names
 
 "local" is a directory: it has no ports, members, sessions or leader.
 """
 import base64
 import contextlib
+import json
 import os
 import pathlib
 import re
 import shutil
+import signal
 import tempfile
+import time
 
 import etcd
+import processes
 import zk
 
 
@@ -33,7 +38,46 @@ def session_password(session):
     return password
 
 
-class ZooKeeper(contextlib.AbstractContextManager):
+def stop_the_leader(leader_of, ports, pids, seconds=60):
+    """Stops the leader until another member leads, and lets it go on: then nobody of them has ended. leader_of(ports) gives the
+    leader's index in ports, or None."""
+    def wait(others):
+        end = time.monotonic() + seconds
+        while (found := leader_of(others)) is None:
+            if time.monotonic() > end:
+                raise TimeoutError("no leader")
+            time.sleep(0.05)
+        return found
+
+    leader = wait(ports)
+    processes.pause(pids[leader])
+    try:
+        wait([port for port in ports if port != ports[leader]])
+    finally:
+        os.kill(pids[leader], signal.SIGCONT)
+
+
+def crc64(data):
+    """CRC-64/XZ, as the local backend seals its files with."""
+    crc = (1 << 64) - 1
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0xC96C5795D7870F42 if crc & 1 else 0)
+    return crc ^ ((1 << 64) - 1)
+
+
+class Kept:
+    """What every coordinator keeps of a fleet."""
+
+    def token(self, fleet="default"):
+        return json.loads(self.get(f"/snowfleet/{fleet}/config"))["token"]
+
+    def slot_path(self, fleet, datacenter, worker):
+        return f"/snowfleet/{fleet}/{self.token(fleet)}/dc/{datacenter}/slots/{worker}"
+
+
+class ZooKeeper(Kept, contextlib.AbstractContextManager):
     name = "zookeeper"
 
     def __init__(self, members, **more):
@@ -132,6 +176,11 @@ class ZooKeeper(contextlib.AbstractContextManager):
         finally:
             client.close()
 
+    @staticmethod
+    def leader_at(ports):
+        """Of members that somebody else started: the leader's index, None while there is none."""
+        return next((i for i, port in enumerate(ports) if zk.mode_at(port, 0.5) == "leader"), None)
+
     def counters(self, path):
         with self.client() as client:
             return client.counters(path)
@@ -151,7 +200,7 @@ class ZooKeeper(contextlib.AbstractContextManager):
                 return []
 
 
-class Etcd(contextlib.AbstractContextManager):
+class Etcd(Kept, contextlib.AbstractContextManager):
     name = "etcd"
 
     def __init__(self, members):
@@ -225,6 +274,20 @@ class Etcd(contextlib.AbstractContextManager):
         elif int(etcd.post(port, "/v3/kv/deleterange", {"key": etcd.b64(path)}).get("deleted", 0)) != 1:
             raise OSError(f"{path} is not there")
 
+    @staticmethod
+    def leader_at(ports):
+        """Of members that somebody else started: the leader's index, None while there is none that these know."""
+        ids, leaders = {}, set()
+        for i, port in enumerate(ports):
+            try:
+                status = etcd.post(port, "/v3/maintenance/status", {}, 1)
+            except OSError:
+                continue
+            ids[status["header"]["member_id"]] = i
+            leaders.add(status.get("leader", "0"))
+        leader = next(iter(leaders)) if len(leaders) == 1 else None
+        return ids.get(leader)
+
     def counters(self, path):
         found = self._read(path)
         return int(found["create_revision"]), int(found["mod_revision"])
@@ -233,7 +296,7 @@ class Etcd(contextlib.AbstractContextManager):
         return sorted(self.cluster.get_prefix(below + "/"))
 
 
-class Local(contextlib.AbstractContextManager):
+class Local(Kept, contextlib.AbstractContextManager):
     """A directory. Paths are those of the coordinators with a server; content is what stands behind a file's seal."""
     name = "local"
     members = 0
@@ -257,8 +320,14 @@ class Local(contextlib.AbstractContextManager):
         assert path.startswith("/snowfleet/")
         return self.directory / path[len("/snowfleet/"):]
 
+    @staticmethod
+    def _remove(tree):
+        """Workers may write into it meanwhile."""
+        while tree.exists():
+            shutil.rmtree(tree, ignore_errors=True)
+
     def wipe(self):
-        shutil.rmtree(self.directory)
+        self._remove(self.directory)
 
     def save(self, path):
         shutil.copytree(self.directory, os.path.join(path, "0"))
@@ -266,7 +335,7 @@ class Local(contextlib.AbstractContextManager):
     def restore(self, path):
         """The directory stays the same one, so whoever has it open sees the older files."""
         for old in self.directory.iterdir():
-            shutil.rmtree(old)
+            self._remove(old)
         shutil.copytree(os.path.join(path, "0"), self.directory, dirs_exist_ok=True)
 
     def get(self, path):
@@ -275,6 +344,18 @@ class Local(contextlib.AbstractContextManager):
             return None
         lines = file.read_text().split("\n")
         return lines[1] if lines[0].startswith('{"incarnation":') else lines[0]  # claims have no seal
+
+    def set(self, path, text):
+        """With a seal that is right: what stands in the file is as it would be on a server."""
+        file, content = self._file(path), text.encode()
+        try:
+            _, version = self.counters(path)
+        except (OSError, ValueError):
+            version = 0
+        # Names are sealed by their path below the fleet's directory.
+        name = "/".join(path.split("/")[2:])
+        seal = crc64(f"{name}\n7 {version + 1}\n".encode() + content)
+        file.write_bytes(b'{"incarnation":7,"version":%d,"checksum":"%016x"}\n%s\n' % (version + 1, seal, content))
 
     def delete(self, path):
         self._file(path).unlink()

@@ -50,6 +50,27 @@ def wait_until(check, what, seconds=60):
         time.sleep(0.03)
 
 
+def four_letters_at(port, word, timeout=2):
+    with socket.create_connection(("127.0.0.1", port), timeout) as s:
+        s.settimeout(timeout)
+        s.sendall(word.encode())
+        answer = b""
+        while chunk := s.recv(65536):
+            answer += chunk
+    return answer.decode(errors="replace")
+
+
+def mode_at(port, timeout=2):
+    """What the member behind that port says it is; None: it does not serve."""
+    try:
+        for line in four_letters_at(port, "srvr", timeout).splitlines():
+            if line.startswith("Mode: "):
+                return line[6:].strip()
+    except OSError:
+        pass
+    return None
+
+
 class Server:
     """One member. home holds zoo.cfg, data and server.log."""
 
@@ -100,25 +121,11 @@ class Server:
 
     def four_letters(self, word, timeout=2):
         """The answer to srvr, mntr, dump, ...; raises OSError where there is none."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout) as s:
-            s.settimeout(timeout)
-            s.sendall(word.encode())
-            answer = b""
-            while chunk := s.recv(65536):
-                answer += chunk
-        return answer.decode(errors="replace")
+        return four_letters_at(self.port, word, timeout)
 
     def mode(self):
         """"leader", "follower", "standalone", or None: not serving."""
-        if not self.alive() or self.paused:
-            return None
-        try:
-            for line in self.four_letters("srvr").splitlines():
-                if line.startswith("Mode: "):
-                    return line[6:].strip()
-        except OSError:
-            pass
-        return None
+        return mode_at(self.port) if self.alive() and not self.paused else None
 
 
 class Ensemble:
@@ -296,6 +303,10 @@ class Client:
 
     def set(self, path, value):
         self._call(5, _text(path.encode()) + _text(value) + struct.pack(">i", -1), f"set {path}")
+
+    def set_acl(self, path, perms, scheme="world", who="anyone"):
+        acl = struct.pack(">ii", 1, perms) + _text(scheme.encode()) + _text(who.encode())
+        self._call(7, _text(path.encode()) + acl + struct.pack(">i", -1), f"ACL of {path}")
 
     def delete(self, path):
         self._call(2, _text(path.encode()) + struct.pack(">i", -1), f"delete {path}")

@@ -30,7 +30,7 @@ def rendered(tools, values):
         "coordinator": {"zookeeper": {"endpoints": ["zookeeper:2181"]}, "sessionTimeoutMs": 4000},
         "drain": {"delayMs": 1500, "timeoutMs": 5000}, "autoscaling": {"enabled": True, "maxReplicas": 8},
         "config": {"reservation": {"window_ms": 20000, "min_window_ms": 10000}, "listen": {"threads": 2}}}))
-    text = subprocess.run([tools / "bin/helm", "template", "ids", pods.ROOT / "helm/snowfleet", "--kube-version", "1.30.0", "-f", values / "values.json"],
+    text = subprocess.run([tools / "bin/helm", "template", "ids", "--set", "init.first=true", pods.ROOT / "helm/snowfleet", "--kube-version", "1.30.0", "-f", values / "values.json"],
                           check=True, capture_output=True, text=True).stdout
     program = "import json, sys, yaml; print(json.dumps([d for d in yaml.safe_load_all(sys.stdin) if d]))"
     return json.loads(subprocess.run([tools / "venv/bin/python", "-c", program], input=text, check=True, capture_output=True, text=True).stdout)

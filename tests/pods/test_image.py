@@ -115,7 +115,7 @@ class Image(unittest.TestCase):
             self.podman.directory.chmod(0o755)
             common = (*pods.RESTRICTED, "--network", "host", "-v", f"{places}:/tls:ro")
             url = cluster.url()
-            self.podman("run", "--rm", *common, "--entrypoint", "/usr/bin/snowfleet", pods.IMAGE, "init", "--coordinator", url,
+            self.podman("run", "--rm", *common, "--entrypoint", "/usr/bin/snowfleet", pods.IMAGE, "init", "--first", "--coordinator", url,
                         "--coordinator-ca", "/tls/ca", "--coordinator-cert", "/tls/cert", "--coordinator-key", "/tls/key")
             name = self.podman.run("tls", *common, "-e", f"SNOWFLEET_FLEET_COORDINATOR={url}", "-e", f"SNOWFLEET_LISTEN_ADDRESS=127.0.0.1:{listen}",
                                    "-e", f"SNOWFLEET_ADMIN_ADDRESS=127.0.0.1:{admin}", "-e", "SNOWFLEET_COORDINATOR_TLS_CA=/tls/ca",

@@ -9,6 +9,7 @@ EVENTS = 'src/worker/reservation_events.c'
 LIST = 'src/worker/reservation_list.c'
 MOVES = 'src/worker/reservation_moves.c'
 MACHINE = 'src/worker/reservation.c'
+CONFIG = 'src/worker/reservation_config.c'
 STATE = 'src/worker/statefile.c'
 GEN = 'src/id/generator.c'
 GENH = 'src/id/generator.h'
@@ -46,8 +47,8 @@ BUGS = {
          '        tenure->must_read = true;',
          '    case SF_COORD_UNKNOWN:\n'
          '        if (s->res->claim_status == SF_CLAIM_HAVE) {\n'
-         '            acknowledge(s, tenure, last, tenure->version,\n'
-         '                        s->res->claim.name, s->res->claim.fence);\n'
+         '            tenure->sent.version = tenure->record.version;\n'
+         '            acknowledge(s, tenure, &tenure->sent);\n'
          '            return true;\n'
          '        }\n'
          '        tenure->must_read = true;'),
@@ -55,17 +56,16 @@ BUGS = {
     'read-settles': ('unknown outcome', 'a read settles that a write was not done', [
         (TENURE,
          '        tenure->must_read = false;\n'
-         '        tenure->regressions = 0;\n'
-         '        return SF_VIEW_UNCHANGED;',
+         '        drop_refused(tenure);',
          '        tenure->must_read = false;\n'
-         '        tenure->outstanding_count = 0;\n'
-         '        tenure->regressions = 0;\n'
-         '        return SF_VIEW_UNCHANGED;'),
+         '        (void)drop_refused;\n'
+         '        tenure->outstanding_count = 0;'),
     ]),
     'foreign-ignored': (4, 'somebody else\'s record is taken for ours unchanged', [
         (TENURE,
-         '    return SF_VIEW_FOREIGN;',
-         '    tenure->version = slot->version;\n'
+         '    return is_loss(tenure, slot) ? SF_VIEW_LOST : SF_VIEW_FOREIGN;',
+         '    (void)is_loss;\n'
+         '    tenure->record = *slot;\n'
          '    tenure->must_read = false;\n'
          '    return SF_VIEW_UNCHANGED;'),
     ]),
@@ -102,23 +102,20 @@ BUGS = {
     ]),
     'reopen-released': (3, 'minting again after a release of unknown outcome', [
         (MACHINE,
-         '        release_sent |= res->hold.outstanding[i].release;',
-         '        release_sent |= false, res->hold.outstanding[i].reserved_until_ms = res->hold.acked_ms;'),
+         '    if (res->hold.active && !res->leaving && !sf_tenure_release_sent(&res->hold) &&\n',
+         '    for (unsigned i = 0; i < res->hold.outstanding_count; i++)\n'
+         '        res->hold.outstanding[i].reserved_until_ms = res->hold.acked_ms;\n'
+         '    if (res->hold.active && !res->leaving &&\n'),
     ]),
     'file-any-version': (1, 'the state file takes over the version that it finds', [
-        (TENURE,
-         '    if (slot->version.version < tenure->version.version)\n'
-         '        return SF_VIEW_OLDER;',
-         '    if (tenure == &s->res->bid && s->res->bid_from_memory)\n'
-         '        return tenure->version = slot->version, tenure->must_read = false, SF_VIEW_UNCHANGED;\n'
-         '    if (slot->version.version < tenure->version.version)\n'
-         '        return SF_VIEW_OLDER;'),
+        (EVENTS,
+         '    if (ours && slot->version.version == known->version.version) {',
+         '    if (there) {'),
     ]),
     'not-before': (1, 'an old copy of the file starts where its word stands', [
-        (DECIDE,
-         '    if (floor_ms < memory->not_before_ms)\n'
-         '        floor_ms = memory->not_before_ms;\n',
-         ""),
+        (CONFIG,
+         '    res->least_start_ms = memory->not_before_ms;\n',
+         '    res->least_start_ms = 0;\n'),
     ]),
     'file-kept-by-stranger': (1, 'a file that was not believed leaves its word', [
         (MOVES,
@@ -178,10 +175,10 @@ BUGS = {
     ]),
     'orphan-writes': ('rule 2', 'an orphan goes on renewing with the version it finds', [
         (MOVES,
-         '    res->orphan = true;\n',
+         '    res->orphan = hold->active;\n',
          '    res->orphan = false;\n'
-         '    res->hold.must_read = false;\n'
-         '    res->hold.version.version = res->hold.version.version + 1;\n'),
+         '    hold->must_read = false;\n'
+         '    hold->record.version.version++;\n'),
     ]),
     'orphan-stops': ('liveness', 'an orphan stops looking for a slot', [
         (DECIDE,
@@ -209,20 +206,31 @@ BUGS = {
         (EVENTS,
          '        res->claim_status = SF_CLAIM_NONE;\n'
          '        res->claim_bound = false;\n'
-         '        sf_res_log(s, SF_LOG_WARN, "coordinator.session_lost"',
-         '        sf_res_log(s, SF_LOG_WARN, "coordinator.session_lost"'),
+         '        memset(res->strays',
+         '        memset(res->strays'),
     ]),
     'claim-gone-ignored': ('liveness', 'a claim that is gone is not made again', [
         (EVENTS,
-         '    case SF_COORD_CLAIM_GONE:\n'
-         '        res->claim_status = SF_CLAIM_NONE;',
-         '    case SF_COORD_CLAIM_GONE:'),
+         '        if (strcmp(tenure->sent.claim, res->claim.name) == 0)\n'
+         '            res->claim_status = SF_CLAIM_NONE;',
+         '        (void)0;'),
     ]),
+    # The watch tells it, and so does every refusal.
     'config-change-ignored': (11, 'a changed config is not read again', [
         (EVENTS,
          '    case SF_COORD_CONFIG_CHANGED:\n'
+         '    case SF_COORD_CURRENT_GONE:',
+         '    case SF_COORD_CONFIG_CHANGED:\n'
+         '        return;\n'
+         '    case SF_COORD_CURRENT_GONE:'),
+        (EVENTS,
+         '        res->claim_status = SF_CLAIM_DOUBTFUL;\n'
          '        res->config_stale = true;',
-         '    case SF_COORD_CONFIG_CHANGED:'),
+         '        res->claim_status = SF_CLAIM_DOUBTFUL;'),
+        (EVENTS,
+         '    case SF_COORD_FLEET_CHANGED:\n'
+         '        res->config_stale = true;',
+         '    case SF_COORD_FLEET_CHANGED:'),
     ]),
     'must-read-stuck': ('liveness', 'a read of our own write does not settle it', [
         (TENURE,
@@ -251,12 +259,12 @@ BUGS = {
         (EVENTS,
          '        res->claim_status = SF_CLAIM_NONE;\n'
          '        res->claim_bound = false;\n'
-         '        sf_res_log(s, SF_LOG_WARN, "coordinator.session_lost"',
-         '        sf_res_log(s, SF_LOG_WARN, "coordinator.session_lost"'),
+         '        memset(res->strays',
+         '        memset(res->strays'),
         (EVENTS,
-         '    case SF_COORD_CLAIM_GONE:\n'
-         '        res->claim_status = SF_CLAIM_NONE;',
-         '    case SF_COORD_CLAIM_GONE:'),
+         '        if (strcmp(tenure->sent.claim, res->claim.name) == 0)\n'
+         '            res->claim_status = SF_CLAIM_NONE;',
+         '        (void)0;'),
     ]),
     'move-below-last': ('rule 4', 'another slot may start below the last ID, and opening does not look', [
         (GEN,
@@ -268,11 +276,9 @@ BUGS = {
          ""),
     ]),
     'file-by-fence': (1, 'the state file is believed when the record is anybody\'s of the same claim', [
-        (TENURE,
-         '    if (slot->version.version == tenure->version.version) {',
-         '    if (slot->version.version == tenure->version.version ||\n'
-         '        (s->res->bid_from_memory && tenure == &s->res->bid && slot->version.version > tenure->version.version)) {\n'
-         '        tenure->version = slot->version;'),
+        (EVENTS,
+         '    if (ours && slot->version.version == known->version.version) {',
+         '    if (there && strcmp(slot->claim, known->claim) == 0) {'),
     ]),
     'file-of-the-future': (1, 'a state file\'s minting time is not carried on to now', [
         (STATE,
@@ -295,22 +301,8 @@ BUGS = {
     ]),
     'floor-from-later-read': (4, 'a slot\'s start is from one read, its version from another', [
         (EVENTS,
-         '    case SF_VIEW_FOREIGN:\n'
-         '    case SF_VIEW_GONE:\n'
-         '        if (on_bid)',
-         '    case SF_VIEW_FOREIGN:\n'
-         '        if (on_bid) {\n'
-         '            tenure->version = c->slots[0].version;\n'
-         '            tenure->must_read = false;\n'
-         '            break;\n'
-         '        }\n'
-         '        /* fall through */\n'
-         '    case SF_VIEW_GONE:\n'
-         '        if (on_bid)'),
-        (EVENTS,
-         '        if (on_bid && tenure->outstanding_count == 0)\n'
-         '            sf_res_bid_dropped(s, "somebody was faster");\n',
-         ""),
+         '            sf_res_bid_dropped(s, foreign);',
+         '            tenure->record = c->slots[0], tenure->must_read = false;'),
     ]),
     'release-now': (6, 'a release writes the present time', [
         (TENURE,
@@ -318,10 +310,10 @@ BUGS = {
          '        (void)released_until_ms;\n'
          '        reserved_until_ms = s->now->mint_ms;'),
     ]),
-    'gone-goes-on': ('positive loss', 'minting goes on when the record is gone', [
-        (EVENTS,
-         '            sf_res_drop(s, "the slot\'s record or the fleet\'s config is gone from the coordinator");',
-         '            sf_res_orphan(s, "gone");'),
+    'gone-goes-on': ('positive loss', 'minting goes on when the fleet is gone', [
+        (CONFIG,
+         '        sf_res_drop(s, "the fleet\'s config is gone from the coordinator");',
+         '        sf_res_orphan(s, "gone");'),
     ]),
     'field-unchecked': (8, 'a timestamp may leave its field', [
         (GEN,

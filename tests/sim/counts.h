@@ -20,6 +20,14 @@ enum sim_fault {
     SIM_EXPIRE,
     SIM_CLAIM_DELETED,
     SIM_RECORD_GONE,
+    SIM_WIPED,
+    SIM_PUT_BACK, /* an older state of all that the coordinator held */
+    SIM_MADE,     /* init --first */
+    SIM_REMADE,   /* init --after-data-loss */
+    SIM_FORCED,   /* the same, where nothing was lost */
+    SIM_INIT_CUT, /* between two of its steps */
+    SIM_INIT_RACED,
+    SIM_TWICE, /* a hop delivers a write twice and hands on the second answer */
     SIM_CONFIG_TOUCH,
     SIM_REQUEST_LOST,
     SIM_ANSWER_LOST,
@@ -58,7 +66,10 @@ enum sim_path {
     SIM_SHRUNK,
     SIM_ORPHANED,
     SIM_ORPHAN_SPENT, /* what was left of its reservation was used up, or it moved */
-    SIM_DROPPED,      /* the record was gone: stopped at once */
+    SIM_DROPPED,      /* the record was made by hand, or the fleet is gone: stopped at once */
+    SIM_LOST,         /* a loss of data was noticed */
+    SIM_HALT_SEEN,
+    SIM_SUPERSEDED, /* the fleet was made anew above everything that was minted */
     SIM_SUSPENDED,
     SIM_RESUMED_HOLDING, /* the clock was right again before the slot was given back */
     SIM_RESUMED_EMPTY,

@@ -74,7 +74,7 @@ static void pause_process(struct sim_world *w, const struct draw *d)
     sim_at(w, d->some_ns, EV_RESUME, d->index);
 }
 
-static void cut(struct sim_world *w, unsigned index, bool both, int64_t for_ns)
+void sim_fault_cut(struct sim_world *w, unsigned index, bool both, int64_t for_ns)
 {
     struct sim_host *h = &w->hosts[index];
     h->cut_to = h->cut_to || both;
@@ -90,7 +90,7 @@ static void cut_some(struct sim_world *w, const struct draw *d)
     const bool both = sim_below(w, 2);
     sim_fault(w, both ? SIM_CUT_BOTH : SIM_CUT_ANSWERS);
     sim_trace(w, d->index, "cut off%s", both ? "" : ", answers only");
-    cut(w, d->index, both, d->some_ns);
+    sim_fault_cut(w, d->index, both, d->some_ns);
 }
 
 static void cut_client(struct sim_world *w, unsigned client, unsigned host, bool both,
@@ -122,7 +122,7 @@ static void cut_datacenter(struct sim_world *w, const struct draw *d)
     for (unsigned i = 0; i < w->shape.hosts; i++) {
         if (w->hosts[i].datacenter != d->h->datacenter)
             continue;
-        cut(w, i, true, d->some_ns);
+        sim_fault_cut(w, i, true, d->some_ns);
         for (unsigned c = 0; c < w->shape.clients; c++)
             cut_client(w, c, i, true, d->some_ns);
     }
@@ -153,26 +153,30 @@ static void touch_records(struct sim_world *w, const struct draw *d)
     case 0:
     case 1:
         sim_fault(w, SIM_CONFIG_TOUCH);
-        w->store.config.version.version = w->store.next_version++;
+        sim_store_config_touched(&w->store);
         for (unsigned i = 0; i < w->shape.hosts; i++)
             w->hosts[i].clear_since_ns = w->now_ns;
         return;
     case 2:
     case 3:
-        claim = hold->res.hold.active ? sim_store_claim(&w->store, hold->res.hold.claim) : NULL;
+        claim = hold->res.hold.active
+                    ? sim_content_claim(&w->store.now, hold->res.hold.token, hold->res.hold.claim)
+                    : NULL;
         if (!claim)
             return;
         sim_fault(w, SIM_CLAIM_DELETED);
         sim_trace(w, d->index, "its claim is deleted");
-        claim->live = false;
+        sim_store_claim_gone(&w->store, claim);
         hold->claim_taken = true;
         return;
     case 4:
-        if (w->store.slots[h->datacenter][worker].record.state != SF_COORD_RECORD_OK)
+        if (!w->loses)
+            return;
+        if (!sim_store_record_gone(&w->store, h->datacenter, worker))
             return;
         sim_fault(w, SIM_RECORD_GONE);
         sim_trace(w, 99, "the record of slot %u/%u is gone", h->datacenter, worker);
-        sim_store_record_gone(&w->store, h->datacenter, worker);
+        w->losses++;
         sim_push(w, d->some_ns,
                  (struct sim_event){.kind = EV_RECORD_BACK,
                                     .value = h->datacenter * SIM_SLOTS_MAX + worker});
@@ -213,7 +217,7 @@ static void move_clock(struct sim_world *w, const struct draw *d)
         sim_push(w, (int64_t)(300 + sim_below(w, 5700)) * MS,
                  (struct sim_event){.kind = EV_CLOCK_BACK, .host = d->index, .value = 1});
         if (sim_below(w, 2))
-            cut(w, d->index, false, 2 * S + d->short_ns * 2);
+            sim_fault_cut(w, d->index, false, 2 * S + d->short_ns * 2);
         return;
     case 5:
         sim_fault(w, SIM_DRIFT);
@@ -304,6 +308,7 @@ void sim_fault_turn(struct sim_world *w)
     const int64_t long_ns = (int64_t)sim_below(w, 90000) * MS;
     d.h = &w->hosts[d.index];
     d.some_ns = sim_below(w, 2) ? d.short_ns : long_ns;
+    sim_loss_turn(w);
     switch (sim_below(w, 20)) {
     case 0:
     case 1:
@@ -395,6 +400,5 @@ void sim_become_calm(struct sim_world *w)
     }
     for (unsigned d = 0; d < w->store.datacenters; d++)
         for (unsigned i = 0; i < w->store.slot_count; i++)
-            if (w->store.slots[d][i].record.state != SF_COORD_RECORD_OK)
-                sim_store_record_back(&w->store, d, i);
+            sim_operator_resets(w, d, i);
 }

@@ -8,9 +8,12 @@
  *   clocks.c   wall, monotonic and minting clocks; time sources
  *   mints.c    minters, some of them slow
  *   network.c  requests between machines and the coordinator, sessions
- *   store.c    the coordinator itself
+ *   store.c    the coordinator itself; content.c, making.c: what it holds, and how a fleet is made
+ *   book.c     what it granted
+ *   operator.c people who make the fleet, and make it anew
  *   clients.c  callers with the client's policy, and the answers of workers
  *   faults.c   what goes wrong
+ *   losses.c   what the coordinator loses
  *   judge.c    what must be true */
 #ifndef SF_SIM_FLEET_H
 #define SF_SIM_FLEET_H
@@ -33,6 +36,8 @@
 #define SIM_MAX_AHEAD_MS  10
 #define SIM_MAX_OFFSET_NS S
 #define SIM_LEAVE_MS      15000
+#define SIM_LIE_MS        30000 /* in a wild world, time sources are wrong by up to that */
+#define SIM_OPERATORS     2
 
 enum sim_event_kind {
     EV_STEP,     /* a machine's timer */
@@ -50,11 +55,13 @@ enum sim_event_kind {
     EV_KILL,  /* of which a copy of the state file was made */
     EV_CLOCK_BACK,
     EV_EXPIRE,
+    EV_ORPHANED, /* a session that was put back, and that nobody took up */
     EV_SESSIONS,
     EV_JUDGE,
     EV_FAULT,
     EV_HEAL,
     EV_RECORD_BACK,
+    EV_OPERATOR,
     EV_ROLL,
     EV_CALL, /* a caller wants an ID */
     EV_ASK,  /* a request at a worker */
@@ -67,7 +74,9 @@ enum sim_event_kind {
 /* A request to the coordinator on its way; shared by the events that may end it. */
 struct sim_flight {
     struct sf_coord_request request;
-    uint64_t session, instance, lineage;
+    uint64_t session, instance, lineage, connection;
+    bool survives; /* a hop keeps it when the coordinator is another one meanwhile */
+    bool twice;    /* it was delivered before, and that answer is gone */
     unsigned host, hold;
     int64_t sent_mono_ns, trust_error_ns;
     bool completed;
@@ -100,8 +109,9 @@ struct sim_event {
 struct sim_hold {
     struct sf_reservation res;
     struct sf_generator gen;
-    uint64_t lineage; /* owner in the book: a fast restart goes on with its predecessor's */
-    uint64_t wake;    /* only the newest timer counts */
+    _Atomic uint64_t word; /* the file's block has the copy */
+    uint64_t lineage;      /* owner in the book: a fast restart goes on with its predecessor's */
+    uint64_t wake;         /* only the newest timer counts */
     uint64_t last_word;
     bool slow; /* a minter is between its two steps: slow_mint */
     struct sf_mint_try slow_mint;
@@ -109,6 +119,17 @@ struct sim_hold {
     unsigned open_requests;
     int64_t claimless_since_ns, seeking_since_ns; /* for the judge */
     bool claim_taken;                             /* somebody deleted its claim */
+    bool unread;                 /* its connection was lost, and it has not read its record since */
+    int64_t knows_loss_since_ns; /* of the present making; -1: it does not */
+    /* Its last ID, of the process before too where its file was believed: under which making. */
+    int64_t minted_ms; /* 0: none */
+    char minted_token[SF_COORD_TOKEN_SIZE];
+    /* What it was told that another one holds of its slot: no ID below that. */
+    struct {
+        int64_t until_ms; /* 0: nothing */
+        uint64_t worker;
+        char token[SF_COORD_TOKEN_SIZE], claim[SF_COORD_CLAIM_MAX];
+    } reported;
     /* What lies in the state directory; survives the process. */
     struct sf_state_block block, old_block;
     uint64_t file_lineage, old_lineage; /* whose slot the files speak of */
@@ -119,6 +140,10 @@ struct sim_host {
     unsigned datacenter, version;
     bool wanted, alive, paused, connected, draining, leaving;
     bool cut_to, cut_back;
+    bool broken; /* its connection is gone, and it has not noticed yet */
+    uint64_t connection;
+    bool watching;         /* somebody is told when the fleet changes */
+    uint64_t seen_changes; /* of the fleet, and told */
     uint64_t instance, session;
     bool session_live;
     int64_t paused_until_ns, cut_until_ns, contact_ns;
@@ -162,9 +187,24 @@ struct sim_client {
     uint64_t probes;
 };
 
+/* What a person is at. The steps of INIT in their order. */
+enum sim_operator_step {
+    SIM_OPERATOR_LOOKS,
+    SIM_OPERATOR_BEGINS,
+    SIM_OPERATOR_SURVEYS,
+    SIM_OPERATOR_MAKES,
+    SIM_OPERATOR_NAMES
+};
+
+struct sim_operator {
+    enum sim_operator_step step;
+    bool forced;
+    struct sim_making making;
+};
+
 /* Every ID: one bit for having been minted, one for having been given to a caller. */
 struct sim_seen {
-    uint64_t key, minted, handed;
+    uint64_t key, minted, handed, tainted;
 };
 
 struct sim_world {
@@ -178,10 +218,20 @@ struct sim_world {
     uint64_t next_order, next_instance, next_session, next_call;
     struct sim_store store;
     bool store_down, calm;
+    bool loses;      /* the coordinator may lose data */
+    unsigned losses; /* so far, and records that were deleted */
+    bool made;       /* once at least */
+    bool forgot;     /* everything, or what was done since a copy, and not made anew since */
+    bool put_back;   /* people know that an older state was put back */
+    struct sim_content *copy; /* of all that it holds; NULL: none was taken */
     int64_t store_down_until_ns, store_lags_until_ns;
     bool wild;    /* the time sources of each host lie by a constant of their own */
     double lossy; /* how often a message is lost, late or slow */
     unsigned rolling, version;
+    struct sim_operator operators[SIM_OPERATORS];
+    int64_t floor_ms;          /* of the making that was named last */
+    int64_t granting_since_ns; /* the coordinator grants, under this very basis; -1: it does not */
+    struct sf_coord_basis granting;
     struct sim_host hosts[SIM_HOSTS_MAX];
     struct sim_client clients[SIM_CLIENTS_MAX];
     struct sim_seen *seen;
@@ -255,6 +305,15 @@ void sim_link_turn(struct sim_world *w, unsigned index);
 void sim_sessions_turn(struct sim_world *w);
 void sim_unref(struct sim_flight *flight);
 
+/* --- operator.c --- */
+/* The fleet is made for the first time, at once or when somebody comes to it, and looked at from now
+ * on. */
+void sim_operators_start(struct sim_world *w, bool at_once);
+/* Whatever they are at: the connection is gone. */
+void sim_operators_cut(struct sim_world *w);
+void sim_operator_turn(struct sim_world *w, unsigned index);
+void sim_operator_resets(struct sim_world *w, unsigned datacenter, unsigned worker);
+
 /* --- clients.c --- */
 void sim_clients_start(struct sim_world *w);
 void sim_call_begin(struct sim_world *w, unsigned client);
@@ -268,7 +327,12 @@ void sim_fault_turn(struct sim_world *w);
 void sim_fault_heal(struct sim_world *w, unsigned index);
 void sim_fault_kill_copied(struct sim_world *w, unsigned index);
 void sim_fault_roll(struct sim_world *w);
+/* From the coordinator; or only its answers. */
+void sim_fault_cut(struct sim_world *w, unsigned index, bool both, int64_t for_ns);
 void sim_become_calm(struct sim_world *w);
+
+/* --- losses.c --- */
+void sim_loss_turn(struct sim_world *w);
 
 /* --- judge.c --- */
 /* natural: by a minter whose clock is the process's own. */
@@ -286,6 +350,9 @@ void sim_judge_handed(struct sim_world *w, unsigned client, uint64_t id);
 void sim_judge_call_failed(struct sim_world *w, unsigned client);
 void sim_judge_turn(struct sim_world *w);
 bool sim_judge_settled(const struct sim_world *w);
+/* Has this client been able to use the host since then? */
+bool sim_judge_within_reach(struct sim_world *w, const struct sim_client *client, unsigned index,
+                            int64_t since_ns);
 void sim_judge_end(struct sim_world *w);
 
 #endif

@@ -20,7 +20,14 @@ static void save_file(struct sim_world *w, struct sim_host *h, struct sim_hold *
     header.datacenter = res->params.datacenter;
     header.worker = res->hold.worker;
     header.fence = res->hold.fence;
-    header.version = res->hold.version;
+    memcpy(header.claim, res->hold.claim, sizeof header.claim);
+    memcpy(header.token, res->hold.token, sizeof header.token);
+    memcpy(header.nonce, res->hold.record.nonce, sizeof header.nonce);
+    header.version = res->hold.record.version;
+    header.from_ms = res->hold.record.from_ms;
+    header.reserved_until_ms = res->hold.record.reserved_until_ms;
+    memcpy(header.lost, res->lost, sizeof header.lost);
+    header.notice = res->notice;
     header.mint = h->policy.mint;
     (void)w;
     sf_state_put(&hold->block, &header);
@@ -107,6 +114,9 @@ static void count_logs(struct sim_world *w, unsigned index, const struct sf_rese
                 {"slot.waiting", SIM_WAITED_FOR_SLOT},
                 {"slot.lost", SIM_ORPHANED},
                 {"slot.gone", SIM_DROPPED},
+                {"fleet.lost", SIM_LOST},
+                {"worker.halted", SIM_HALT_SEEN},
+                {"fleet.superseded", SIM_SUPERSEDED},
                 {"worker.suspended", SIM_SUSPENDED},
                 {"slot.released", SIM_RELEASED}};
     for (unsigned i = 0; i < out->log_count; i++) {
@@ -264,8 +274,14 @@ static void start_machine(struct sim_world *w, unsigned index, unsigned k)
     struct sf_reservation_memory memory;
     struct sf_error why;
     sf_state_recall(&hold->block, BOOT, 1, 1, sim_mono_ns(w, h), SIM_MAX_AHEAD_MS, &memory, &why);
+    hold->minted_ms = 0;
+    if (memory.valid) {
+        hold->minted_ms =
+            (int64_t)(memory.last_word >> w->shape.layout.sequence_bits) + SF_DEFAULT_EPOCH_MS;
+        memcpy(hold->minted_token, memory.token, sizeof hold->minted_token);
+    }
     if (!memory.valid) {
-        atomic_store(&hold->block.word, SF_GENERATOR_CLOSED);
+        atomic_store(&hold->block.word, 0);
         hold->lineage = ++w->next_instance;
         sim_path(w, SIM_STRANGER);
     } else {
@@ -279,9 +295,14 @@ static void start_machine(struct sim_world *w, unsigned index, unsigned k)
     hold->slow = false;
     hold->finished = hold->claim_taken = false;
     hold->open_requests = 0;
+    hold->reported.until_ms = 0;
+    hold->unread = false;
+    hold->knows_loss_since_ns = -1;
     hold->claimless_since_ns = hold->seeking_since_ns = w->now_ns;
-    sf_reservation_init(&hold->res, &params, &hold->gen, &hold->block.word, SIM_MAX_AHEAD_MS,
-                        &memory, random);
+    atomic_store(&hold->word, SF_GENERATOR_CLOSED | (memory.valid ? memory.last_word : 0));
+    sf_reservation_init(&hold->res, &params, &hold->gen, &hold->word, SIM_MAX_AHEAD_MS, &memory,
+                        random);
+    hold->res.copy = &hold->block.word;
     hold->res.next_id = (uint64_t)k << 56; /* all machines share one session */
     sim_trace(w, index, "machine %u starts in process %" PRIu64 "%s", k, h->instance,
               memory.valid ? ", remembers" : "");
@@ -301,6 +322,7 @@ void sim_start(struct sim_world *w, unsigned index)
     struct sim_host *h = &w->hosts[index];
     h->alive = true;
     h->draining = h->leaving = h->connected = h->session_live = h->cut_to = h->cut_back = false;
+    h->watching = h->broken = false;
     h->instance = ++w->next_instance;
     h->contact_ns = h->clear_since_ns = w->now_ns;
     if (h->version != w->version)

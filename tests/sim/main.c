@@ -61,6 +61,8 @@ static void add(struct sim_result *sum, const struct sim_result *one)
     sum->calls += one->calls;
     sum->steps += one->steps;
     sum->true_ns += one->true_ns;
+    sum->tainted += one->tainted;
+    sum->twice += one->twice;
     for (unsigned i = 0; i < SIM_FAULTS; i++)
         sum->faults[i] += one->faults[i];
     for (unsigned i = 0; i < SIM_PATHS; i++)
@@ -80,6 +82,10 @@ static void show(const char *title, const char *const *names, const uint64_t *co
 
 static void report(const struct sim_result *sum, uint64_t seeds, double took_s)
 {
+    printf("%" PRIu64
+           " IDs were granted in trees that had been put back, and by then to somebody else "
+           "too; %" PRIu64 " of them came twice\n",
+           sum->tainted, sum->twice);
     printf("%" PRIu64
            " seeds, %.0f simulated s in %.1f s of a core (%.0f times real time), %" PRIu64 " IDs, "
            "%" PRIu64 " calls, %" PRIu64 " steps\n",

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "coord/request.h"
 #include "fleet.h"
 
 void sim_unref(struct sim_flight *flight)
@@ -38,6 +39,8 @@ void sim_submit(struct sim_world *w, unsigned index, unsigned k,
     SF_ASSERT(flight);
     flight->request = *request;
     flight->session = h->session;
+    flight->connection = h->connection;
+    flight->survives = w->store.compares_content && w->loses && sim_below(w, 2);
     flight->instance = h->instance;
     flight->lineage = h->holds[k].lineage;
     flight->host = index;
@@ -65,6 +68,41 @@ void sim_submit(struct sim_world *w, unsigned index, unsigned k,
     sim_unref(flight);
 }
 
+static void trace_answer(struct sim_world *w, const struct sim_flight *flight,
+                         const struct sf_coord_completion *c)
+{
+    const struct sf_coord_slot *slot = &flight->request.u.write.slot;
+    if (c->op == SF_COORD_BIND || c->op == SF_COORD_RENEW || c->op == SF_COORD_RELEASE)
+        sim_trace(w, flight->host,
+                  "at the coordinator: %s %s %s, slot %u/%" PRIu64 " of %.4s, %" PRId64
+                  " to %" PRId64 " ms by owner %" PRIu64,
+                  sf_coord_op_name(c->op), sf_coord_outcome_name(c->outcome),
+                  sf_coord_reason_name(c->reason), (unsigned)flight->request.datacenter,
+                  slot->worker, flight->request.basis.token, slot->from_ms, slot->reserved_until_ms,
+                  flight->lineage);
+}
+
+static struct sf_coord_event *apply(struct sim_world *w, const struct sim_flight *flight)
+{
+    const struct sim_writer writer = {.session = flight->session, .lineage = flight->lineage};
+    struct sf_coord_event *answer =
+        sim_store_apply(&w->store, &flight->request, &writer, sim_true_unix_ns(w) / MS,
+                        w->now_ns < w->store_lags_until_ns);
+    trace_answer(w, flight, &answer->completion);
+    if (w->store.wrong != NULL)
+        sim_fail(w, "STORE: process %" PRIu64 ": %s", flight->instance, w->store.wrong);
+    else
+        sim_judge_write(w, flight, answer);
+    return answer;
+}
+
+/* The coordinator that it was sent to is another one by now: it reaches the new one only by a hop that
+ * kept it. */
+static bool is_cut_off(const struct sim_host *h, const struct sim_flight *flight)
+{
+    return flight->connection != h->connection ? !flight->survives : h->broken;
+}
+
 void sim_arrive(struct sim_world *w, struct sim_event *event)
 {
     struct sim_flight *flight = event->flight;
@@ -74,10 +112,24 @@ void sim_arrive(struct sim_world *w, struct sim_event *event)
     /* A session that has ended makes no claims. */
     if (flight->request.op == SF_COORD_CLAIM && (flight->session != h->session || !h->session_live))
         return;
-    const struct sim_writer writer = {.session = flight->session, .lineage = flight->lineage};
-    struct sf_coord_event *answer =
-        sim_store_apply(&w->store, &flight->request, &writer, sim_true_unix_ns(w) / MS,
-                        w->now_ns < w->store_lags_until_ns);
+    if (h->instance == flight->instance && is_cut_off(h, flight))
+        return;
+    struct sf_coord_event *answer = apply(w, flight);
+    if (sf_request_writes(flight->request.op) && !flight->twice && sim_chance(w, w->lossy)) {
+        sim_fault(w, SIM_TWICE);
+        flight->twice = true;
+        sf_coord_event_free(answer);
+        if (sim_below(w, 2)) {
+            fly(w, (int64_t)sim_below(w, 3000) * MS, EV_ARRIVE, flight, NULL);
+            return;
+        }
+        answer = apply(w, flight);
+    }
+    if (flight->request.op == SF_COORD_WATCH && answer->completion.outcome == SF_COORD_DONE &&
+        h->instance == flight->instance && !h->watching) {
+        h->watching = true;
+        h->seen_changes = w->store.fleet_changes;
+    }
     sim_judge_write(w, flight, answer);
     if (sim_chance(w, w->lossy)) {
         sim_fault(w, SIM_ANSWER_LOST);
@@ -111,8 +163,8 @@ void sim_answered(struct sim_world *w, struct sim_event *event)
 {
     struct sim_flight *flight = event->flight;
     struct sim_host *h = &w->hosts[flight->host];
-    const bool reaches =
-        h->alive && h->instance == flight->instance && !h->cut_back && !w->store_down;
+    const bool reaches = h->alive && h->instance == flight->instance && !h->cut_back &&
+                         !w->store_down && h->connection == flight->connection;
     if (!reaches || flight->completed) {
         sf_coord_event_free(event->coord);
         return;
@@ -131,9 +183,7 @@ void sim_deadline(struct sim_world *w, struct sim_event *event)
     struct sim_host *h = &w->hosts[flight->host];
     if (flight->completed || !h->alive || h->instance != flight->instance || !can_take(w, event, 2))
         return;
-    const enum sf_coord_op op = flight->request.op;
-    const bool writes = op == SF_COORD_CLAIM || op == SF_COORD_UNCLAIM || op == SF_COORD_BIND ||
-                        op == SF_COORD_RENEW || op == SF_COORD_RELEASE;
+    const bool writes = sf_request_writes(flight->request.op);
     h->clear_since_ns = w->now_ns;
     complete(w, flight,
              sf_coord_event_completion(&flight->request, writes ? SF_COORD_UNKNOWN : SF_COORD_LOST,
@@ -159,6 +209,15 @@ void sim_link_turn(struct sim_world *w, unsigned index)
         return;
     }
     h->contact_ns = w->now_ns;
+    if (h->broken) {
+        h->broken = false;
+        h->clear_since_ns = w->now_ns;
+        if (h->connected) {
+            h->connected = false;
+            sim_deliver(w, index, sf_coord_event_notice(SF_COORD_DISCONNECTED, "reset"));
+        }
+        return;
+    }
     if (!h->session_live) {
         bool claimed = h->connected;
         for (unsigned k = 0; k < w->shape.slots_per_worker; k++)
@@ -176,6 +235,12 @@ void sim_link_turn(struct sim_world *w, unsigned index)
     if (!h->connected) {
         h->connected = true;
         sim_deliver(w, index, sf_coord_event_notice(SF_COORD_CONNECTED, "again"));
+        if (!h->alive || h->instance != instance)
+            return;
+    }
+    if (h->watching && h->seen_changes != w->store.fleet_changes) {
+        h->seen_changes = w->store.fleet_changes;
+        sim_deliver(w, index, sf_coord_event_notice(SF_COORD_FLEET_CHANGED, "watch"));
     }
 }
 

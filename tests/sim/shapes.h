@@ -20,6 +20,7 @@ struct sim_shape {
     const char *name;
     struct sf_layout layout;
     int64_t start_ms; /* true time at the beginning, since the fleet's epoch */
+    bool loses;       /* the coordinator loses data in any case */
     bool ends;        /* the layout's timestamps end during the run */
     unsigned datacenters;
     unsigned hosts;    /* machines; number i is in datacenter i % datacenters */

@@ -204,6 +204,12 @@ static void handle(struct sim_world *w, struct sim_event *event)
     case EV_EXPIRE:
         sim_store_expire(&w->store, event->value);
         return;
+    case EV_ORPHANED:
+        for (unsigned i = 0; i < w->shape.hosts; i++)
+            if (w->hosts[i].session_live && w->hosts[i].session == event->value)
+                return;
+        sim_store_expire(&w->store, event->value);
+        return;
     case EV_SESSIONS:
         sim_sessions_turn(w);
         return;
@@ -217,8 +223,11 @@ static void handle(struct sim_world *w, struct sim_event *event)
         sim_fault_heal(w, event->host);
         return;
     case EV_RECORD_BACK:
-        sim_store_record_back(&w->store, (unsigned)event->value / SIM_SLOTS_MAX,
-                              (unsigned)event->value % SIM_SLOTS_MAX);
+        sim_operator_resets(w, (unsigned)event->value / SIM_SLOTS_MAX,
+                            (unsigned)event->value % SIM_SLOTS_MAX);
+        return;
+    case EV_OPERATOR:
+        sim_operator_turn(w, (unsigned)event->value);
         return;
     case EV_ROLL:
         sim_fault_roll(w);
@@ -248,8 +257,10 @@ static void handle(struct sim_world *w, struct sim_event *event)
 
 static void begin(struct sim_world *w)
 {
-    sim_store_init(&w->store, &w->shape.layout, w->shape.datacenters, sim_true_unix_ns(w) / MS);
+    sim_store_init(&w->store, &w->shape.layout, w->shape.datacenters, sim_below(w, 2));
     w->wild = sim_below(w, 2);
+    w->loses = w->shape.loses || sim_below(w, 3) == 0;
+    sim_operators_start(w, !w->loses);
     w->lossy = sim_below(w, 2) ? 0.01 : 0.15;
     for (unsigned i = 0; i < w->shape.hosts; i++) {
         struct sim_host *h = &w->hosts[i];
@@ -258,7 +269,7 @@ static void begin(struct sim_world *w)
         h->stalled_since_ns = -1;
         h->serving_since_ns = -1;
         if (w->wild)
-            h->lie_ns = (int64_t)sim_below(w, 60000) * MS - 30000 * MS;
+            h->lie_ns = (int64_t)sim_below(w, 2 * SIM_LIE_MS) * MS - SIM_LIE_MS * MS;
         h->wanted = i < w->shape.at_first;
         if (h->wanted)
             sim_at(w, (int64_t)sim_below(w, 100) * MS, EV_START, i);
@@ -282,7 +293,16 @@ static void end(struct sim_world *w)
     free(w->heap);
     free(w->seen);
     sim_store_free(&w->store);
+    sim_content_free(w->copy);
     free(w);
+}
+
+/* Time enough to settle: after the last fault, and after the time that the last making has to let
+ * pass. */
+static int64_t end_ns(const struct sim_world *w, int64_t calm_ns)
+{
+    const int64_t floor_ns = w->floor_ms * MS - (sim_true_unix_ns(w) - w->now_ns);
+    return (floor_ns > calm_ns ? floor_ns : calm_ns) + w->options.calm_s * S;
 }
 
 void sim_run(const struct sim_options *options, struct sim_result *ret)
@@ -296,8 +316,8 @@ void sim_run(const struct sim_options *options, struct sim_result *ret)
     SF_ASSERT(sim_shape_pick(options->shape, options->duration_s, &w->prng, &w->shape));
     ret->shape = w->shape.name;
     begin(w);
-    const int64_t calm_ns = options->duration_s * S, end_ns = calm_ns + options->calm_s * S;
-    while (!ret->failed && w->heap_count > 0 && w->heap[0].at_ns <= end_ns) {
+    const int64_t calm_ns = options->duration_s * S;
+    while (!ret->failed && w->heap_count > 0 && w->heap[0].at_ns <= end_ns(w, calm_ns)) {
         struct sim_event event = pop(w);
         w->now_ns = event.at_ns;
         if (!w->calm && w->now_ns >= calm_ns)

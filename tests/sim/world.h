@@ -21,6 +21,9 @@ struct sim_result {
     char why[512];
     const char *shape;
     uint64_t ids, calls, steps, true_ns;
+    /* Minted by owners that won their slot in a tree that had been put back, where the coordinator
+     * had forgotten that somebody else may mint the same; and how many of those were. */
+    uint64_t tainted, twice;
     uint64_t faults[SIM_FAULTS], paths[SIM_PATHS];
 };
 

@@ -1,4 +1,5 @@
 """Probe and chronyd for the tests of the clock."""
+import ctypes
 import json
 import os
 import select
@@ -17,6 +18,14 @@ def find(program):
     given = os.environ.get(program.upper())
     places = os.environ.get("PATH", "") + ":/usr/sbin:/sbin:/usr/local/sbin"
     return given if given else shutil.which(program, path=places)
+
+
+def kernel_is_synchronised():
+    """Whether somebody keeps this machine's clock, as adjtimex(2) tells (STA_UNSYNC)."""
+    answer = (ctypes.c_byte * 512)()  # a struct timex, asked for nothing
+    ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(answer))
+    status_at = 5 * ctypes.sizeof(ctypes.c_long)
+    return not ctypes.c_int.from_buffer(answer, status_at).value & 0x40
 
 
 def free_udp_port(address):

@@ -112,7 +112,7 @@ class Story:
         print(f"{sum(c.requests for c in clients)} requests, {len(ids)} IDs, {sum(c.retries for c in clients)} retries")
 
     def init(self, fleet, *more):
-        fleet.tool("init", "--coordinator", fleet.coordinator, "--yes", *more)
+        fleet.tool("init", "--coordinator", fleet.coordinator, "--first", *more)
 
     def test_outages_and_expiry_are_not_felt(self):
         with coordinators.start(self.backend, members=3) as coordinator, sf.Fleet(coordinator.url()) as fleet:
@@ -240,7 +240,7 @@ class Story:
             self.assertEqual([s["state"] for s in self.slots(fleet)].count("held"), 1)
             stranger = fleet.worker(options={"fleet-datacenter": 3}).start(ready=False)
             self.assertEqual(stranger.process.wait(30), 78, stranger.log())
-            again = fleet.tool("init", "--coordinator", fleet.coordinator, "--yes", check=False)
+            again = fleet.tool("init", "--coordinator", fleet.coordinator, "--first", check=False)
             self.assertNotEqual(again.returncode, 0)
             coordinator.stop_all()
             self.assertEqual(lonely.readyz()[0], 200)

@@ -68,7 +68,7 @@ class Refusals(unittest.TestCase):
                 for path, word in ((good, "secret"), (bad, "wrong")):
                     path.write_text(word + "\n")
                     path.chmod(0o600)
-                fleet.tool("init", "--coordinator", fleet.coordinator, "--yes", "--username", "fleet", "--password-file", good)
+                fleet.tool("init", "--coordinator", fleet.coordinator, "--first", "--username", "fleet", "--password-file", good)
                 self.tell(fleet.coordinator, ["auth"], **{"coordinator-username": "fleet", "coordinator-password-file": bad})
                 self.tell(fleet.coordinator, ["auth"])
                 worker = fleet.worker(options={"coordinator-username": "fleet", "coordinator-password-file": good}).start()
@@ -88,13 +88,13 @@ class Refusals(unittest.TestCase):
             self.tell(cluster.url(), ["snowfleet init"], **credentials)
             self.tell(cluster.url(), ["auth"], **{"coordinator-username": "worker", "coordinator-password-file": bad})
             self.tell(cluster.url(), ["user name is empty"])
-            fleet.tool("init", "--coordinator", cluster.url(), "--yes", "--username", "worker", "--password-file", good)
+            fleet.tool("init", "--coordinator", cluster.url(), "--first", "--username", "worker", "--password-file", good)
             self.assertEqual(fleet.worker(options=credentials).start().term(), 0)
 
     def test_etcd_certificates(self):
         with etcd.Cluster(tls=True) as cluster, sf.Fleet(cluster.url()) as fleet:
             right = {"coordinator-tls-ca": cluster.ca, "coordinator-tls-cert": cluster.cert, "coordinator-tls-key": cluster.key}
-            fleet.tool("init", "--coordinator", cluster.url(), "--yes", "--coordinator-ca", cluster.ca, "--coordinator-cert", cluster.cert, "--coordinator-key", cluster.key)
+            fleet.tool("init", "--coordinator", cluster.url(), "--first", "--coordinator-ca", cluster.ca, "--coordinator-cert", cluster.cert, "--coordinator-key", cluster.key)
             self.assertEqual(fleet.worker(options=right).start().term(), 0)
             self.tell(cluster.url(), ["certificate"], **{"coordinator-tls-ca": cluster.ca})
             self.tell(cluster.url(), ["certificate"])

@@ -72,7 +72,7 @@ class Tunnel(unittest.TestCase):
         for port, behind in zip(ports, self.server_ports):
             tunnel(port, behind, self.certificates.ca)
         url = "zk://" + ",".join(f"127.0.0.1:{port}" for port in ports)
-        self.fleet.tool("init", "--coordinator", url, "--yes", "--datacenters", "0")
+        self.fleet.tool("init", "--coordinator", url, "--first", "--datacenters", "0")
         worker = self.fleet.worker(coordinator=url, options={"coordinator-session-timeout-ms": 4000, "reservation-window-ms": 20000,
                                                           "reservation-min-window-ms": 20000}).start()
         renewals = 'snowfleet_reservation_renewals_total{result="ok"}'

@@ -90,7 +90,7 @@ class Verify(unittest.TestCase):
     @unittest.skipUnless(coordinators.available("etcd"), "etcd is not there")
     def test_without_the_coordinator_it_asks_on(self):
         with coordinators.start("etcd") as etcd:
-            self.fleet.tool("init", "--coordinator", etcd.url(), "--yes")
+            self.fleet.tool("init", "--coordinator", etcd.url(), "--first")
             worker = self.fleet.worker(coordinator=etcd.url()).start()
             prober = self.prober("--coordinator", etcd.url())
             self.wait_for_ids(prober, [worker])
@@ -104,7 +104,7 @@ class Verify(unittest.TestCase):
     def test_nobody_there(self):
         missing = self.fleet.tool("verify", "--coordinator", self.fleet.coordinator, check=False)
         self.assertEqual(missing.returncode, 78, missing.stderr)
-        self.fleet.tool("init", "--coordinator", self.fleet.coordinator, "--yes")
+        self.fleet.tool("init", "--coordinator", self.fleet.coordinator, "--first")
         empty = self.fleet.tool("verify", "--coordinator", self.fleet.coordinator, check=False)
         self.assertEqual(empty.returncode, 69, empty.stderr)
         self.assertIn("no worker of fleet default holds a slot", empty.stderr)

@@ -4,6 +4,7 @@
 What differs is the place alone: the URL, and the path that the fleet's records lie below. The test writes them as URL and ROOT."""
 import base64
 import contextlib
+import json
 import pathlib
 import sys
 import unittest
@@ -23,16 +24,6 @@ GARBAGE = {
 }
 
 
-def crc64(data):
-    """CRC-64/XZ, as the local backend seals its files with."""
-    crc = (1 << 64) - 1
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0xC96C5795D7870F42 if crc & 1 else 0)
-    return crc ^ ((1 << 64) - 1)
-
-
 class Local:
     """A directory, and reaching past the tool into it. A record that is planted carries a seal that is right: it is what stands in the
     record that is garbage, as it would be on a server."""
@@ -46,12 +37,12 @@ class Local:
         return f"{self.directory}/{name}"
 
     def plant(self, name, path, content):
-        seal = crc64(f"{name}/{path}\n7 1\n".encode() + content)
+        seal = coordinators.crc64(f"{name}/{path}\n7 1\n".encode() + content)
         file = self.directory / name / path
         file.write_bytes(b'{"incarnation":7,"version":1,"checksum":"%016x"}\n%s\n' % (seal, content))
 
-    def delete(self, name, path):
-        (self.directory / name / path).unlink()
+    def token(self, name):
+        return json.loads((self.directory / name / "config").read_text().split("\n")[1])["token"]
 
 
 class ZooKeeper:
@@ -72,8 +63,8 @@ class ZooKeeper:
         except zk.ZooKeeperError:
             self.client.create(f"{self.root(name)}/{path}", content)
 
-    def delete(self, name, path):
-        self.client.delete(f"{self.root(name)}/{path}")
+    def token(self, name):
+        return self.coordinator.token(name)
 
 
 class Etcd:
@@ -93,8 +84,8 @@ class Etcd:
     def plant(self, name, path, content):
         self.ask("put", name, path, value=base64.b64encode(content).decode())
 
-    def delete(self, name, path):
-        self.ask("deleterange", name, path)
+    def token(self, name):
+        return self.coordinator.token(name)
 
 
 class Words(unittest.TestCase):
@@ -138,16 +129,16 @@ class Words(unittest.TestCase):
         self.assertIn(needle, words)
 
     def made(self, place, name, *more):
-        code, words = self.run_tool(place, name, "init", "--layout", "41,5,2,15", "--datacenters", "0,1", *more)
+        code, words = self.run_tool(place, name, "init", "--first", "--layout", "41,5,2,15", "--datacenters", "0,1", *more)
         self.assertEqual(code, 0, words)
 
     def test_fleets_that_cannot_be_made(self):
-        for layout, more, needle in (("35,10,14,4", [], "16777216 slots need as many records, at most 16384 are allowed"),
-                                     ("38,5,15,5", [], "5 datacenter and 15 worker bits; allowed are up to 10 and 14"),
-                                     ("30,20,3,10", [], "20 datacenter and 3 worker bits"),
+        for layout, more, needle in (("41,4,14,4", [], "262144 slots need as many records, at most 16384 are allowed"),
+                                     ("41,5,15,2", [], "5 datacenter and 15 worker bits; allowed are up to 10 and 14"),
+                                     ("40,11,2,10", [], "11 datacenter and 2 worker bits"),
                                      ("41,5,5,12", ["--datacenters", "1,1"], "1 stands there twice")):
             with self.subTest(layout=layout):
-                self.same(64, needle, "init", "--layout", layout, *more)
+                self.same(64, needle, "init", "--first", "--layout", layout, *more)
 
     def test_password_files(self):
         two = self.secret("two", "first\nsecond\n")
@@ -172,7 +163,8 @@ class Words(unittest.TestCase):
             place.plant(name, "config", b'{"format":1,"fleet_id":"01234567-89ab-4cde-8f01-23456789abcd","epoch_ms":1704067200000,'
                         b'"layout":{"timestamp":41,"datacenter":5,"worker":2,"sequence":15},"datacenters":[0,1],"floor_ms":0,'
                         b'"incarnation":1,"created_ms":0}')
-        self.same(1, "exists already, as shown; nothing was changed", "init", prepare=prepare)
+        self.same(1, "exists already, as shown; nothing was changed", "init", prepare=self.made)
+        self.same(78, "URL: ROOT/config is not a config of ours: it is of format 1, made by an older version", "slots", prepare=prepare)
 
     def test_datacenters(self):
         self.same(78, "the fleet at ROOT has no datacenter 5", "slots", "--datacenter", "5", prepare=self.made)
@@ -180,7 +172,7 @@ class Words(unittest.TestCase):
     def test_datacenter_that_a_config_no_longer_has(self):
         def prepare(place, name):
             self.made(place, name)
-            code, words = self.run_tool(place, name, "init", "--layout", "41,5,2,15", "--datacenters", "0", "--after-data-loss", "--yes")
+            code, words = self.run_tool(place, name, "init", "--layout", "41,5,2,15", "--datacenters", "0", "--after-data-loss", "--yes", "--floor-ms", "1800000000000")
             self.assertEqual(code, 0, words)
         self.same(78, "the fleet at ROOT has no datacenter 1", "slots", "--datacenter", "1", prepare=prepare)
 
@@ -197,11 +189,9 @@ class Words(unittest.TestCase):
         for what, content in GARBAGE.items():
             def prepare(place, name, content=content):
                 self.made(place, name)
-                place.delete(name, "config")
-                place.plant(name, "dc/1/slots/3", content)
+                place.plant(name, f"{place.token(name)}/dc/1/slots/3", content)
             with self.subTest(what=what):
-                self.same(78, "URL: ROOT/dc/1/slots/3 is not a slot record of ours: ", "init", "--layout", "41,5,2,15",
-                          "--datacenters", "0,1", prepare=prepare)
+                self.same(1, "1 of its 8 records are missing or damaged (the first: datacenter 1, slot 3)", "init", prepare=prepare)
 
     def test_what_a_worker_logs(self):
         def garbage(place, name):

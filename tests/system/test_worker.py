@@ -219,7 +219,7 @@ class OneWorker(unittest.TestCase):
                 ids = [i for a in load.answers if a.code == sf.OK for i in a.ids()]
                 self.assertEqual(ids, sorted(set(ids)))
                 last = max(last, ids[-1])
-            record = json.loads((fleet.directory / "coordinator/default/dc/0/slots/0").read_text().splitlines()[1])
+            record = json.loads(next((fleet.directory / "coordinator/default").glob("*/dc/0/slots/0")).read_text().splitlines()[1])
             self.assertEqual(record["last_ms"] + 1, record["reserved_until_ms"])
             self.assertGreaterEqual(record["last_ms"], sf.parts(last)[0] + 1704067200000)
             worker.start()  # another slot, unused for longer; the first one is free at once
@@ -228,7 +228,7 @@ class OneWorker(unittest.TestCase):
 
     def test_two_workers_differ_and_a_full_fleet_waits(self):
         with sf.Fleet() as fleet:
-            fleet.tool("init", "--coordinator", fleet.coordinator, "--layout", "46,4,1,12", "--yes")
+            fleet.tool("init", "--coordinator", fleet.coordinator, "--layout", "46,4,1,12", "--first")
             first, second = fleet.worker().start(), fleet.worker().start()
             self.assertEqual({first.status()["worker"], second.status()["worker"]}, {0, 1})
             third = fleet.worker().start(ready=False)

@@ -35,10 +35,13 @@ static inline int setup(void **state)
     return make_root(getenv("TMPDIR"));
 }
 
-static inline void shell(const char *format)
+static struct sf_coord_basis basis; /* as learn read it; requests have it */
+
+/* In the directory; $T is the tree of the making that was learnt last. */
+static inline void shell(const char *text)
 {
-    char command[512];
-    snprintf(command, sizeof command, "cd %s && %s", root, format);
+    char command[640];
+    snprintf(command, sizeof command, "cd %s && T=f/%s && %s", root, basis.token, text);
     assert_int_equal(system(command), 0);
 }
 
@@ -55,7 +58,7 @@ static inline int teardown(void **state)
 struct ear {
     pthread_mutex_t lock;
     struct sf_coord_event *events; /* newest first */
-    unsigned notices[SF_COORD_CHANGED + 1];
+    unsigned notices[SF_COORD_FLEET_CHANGED + 1];
 };
 
 static struct sf_coord *coord;
@@ -127,6 +130,8 @@ static inline uint64_t submit(struct sf_coord_request *request)
     request->id = ++last_id;
     if (request->deadline_ms == 0)
         request->deadline_ms = 10000;
+    if (request->basis.token[0] == '\0')
+        request->basis = basis;
     sf_coord_submit(coord, request);
     return request->id;
 }
@@ -152,10 +157,33 @@ static inline struct sf_coord_completion *call(struct sf_coord_request *request)
     return wait_for(submit(request));
 }
 
+/* Which making there is, for the requests that follow. Returns the config. */
+static inline struct sf_coord_config learn(void)
+{
+    struct sf_coord_request read = {.op = SF_COORD_READ_CONFIG};
+    struct sf_coord_completion *c = call(&read);
+    if (c->outcome != SF_COORD_DONE || c->state == NULL)
+        fail_msg("config: %s", c->text);
+    memcpy(basis.token, c->config->token, sizeof basis.token);
+    basis.config = c->config->version;
+    basis.state = c->state->version;
+    return *c->config;
+}
+
+static inline void random_hex(char to[SF_HEX128_SIZE])
+{
+    uint8_t bytes[16];
+    sf_random_bytes(bytes, sizeof bytes);
+    sf_hex128(bytes, to);
+}
+
 static inline struct sf_coord_request init_request(void)
 {
     struct sf_coord_request request = {.op = SF_COORD_INIT};
     struct sf_coord_config *config = &request.u.init.config;
+    request.u.init.survivor_max_ms = INT64_MAX;
+    random_hex(config->token);
+    config->max_window_ms = 600000;
     strcpy(config->fleet_id, "01234567-89ab-4def-8123-456789abcdef");
     config->layout = (struct sf_layout){41, 5, 2, 15};
     config->datacenter_count = 1;
@@ -163,21 +191,31 @@ static inline struct sf_coord_request init_request(void)
     return request;
 }
 
+/* INIT of what is there now. */
+static inline void survey(struct sf_coord_init *for_init)
+{
+    struct sf_coord_request request = {.op = SF_COORD_SURVEY};
+    struct sf_coord_completion *c = call(&request);
+    if (c->outcome != SF_COORD_DONE)
+        fail_msg("survey: %s", c->text);
+    for_init->root = c->survey->root;
+    for_init->config.version = c->version;
+}
+
 static inline struct sf_coord_config init(void)
 {
     struct sf_coord_request request = init_request();
+    survey(&request.u.init);
     struct sf_coord_completion *c = call(&request);
     if (c->outcome != SF_COORD_DONE)
         fail_msg("init: %s", c->text);
-    return *c->config;
+    return learn();
 }
 
 static inline struct sf_coord_request claim_request(void)
 {
     struct sf_coord_request request = {.op = SF_COORD_CLAIM};
-    uint8_t bytes[16];
-    sf_random_bytes(bytes, sizeof bytes);
-    sf_hex128(bytes, request.u.claim.guid);
+    random_hex(request.u.claim.guid);
     return request;
 }
 
@@ -200,8 +238,7 @@ static inline struct sf_coord_slot read_slot(uint64_t worker)
 
 static inline struct sf_coord_request write_request(enum sf_coord_op op,
                                                     const struct sf_coord_slot *slot,
-                                                    const struct sf_coord_claim *of,
-                                                    const struct sf_coord_config *config)
+                                                    const struct sf_coord_claim *of)
 {
     struct sf_coord_request request = {.op = op};
     struct sf_coord_write *write = &request.u.write;
@@ -210,8 +247,7 @@ static inline struct sf_coord_request write_request(enum sf_coord_op op,
     memcpy(write->slot.claim, of->name, sizeof of->name);
     memcpy(write->slot.nonce, of->guid, sizeof of->guid);
     write->slot.reserved_until_ms += 1000;
-    write->expected = slot->version;
-    write->config = config->version;
+    write->expected = *slot;
     return request;
 }
 
@@ -226,8 +262,8 @@ static inline size_t live_claims(void)
 
 static inline int files_in(const char *directory)
 {
-    char command[256];
-    snprintf(command, sizeof command, "ls -A %s/%s | wc -l", root, directory);
+    char command[512];
+    snprintf(command, sizeof command, "T=f/%s; ls -A %s/%s | wc -l", basis.token, root, directory);
     FILE *pipe = popen(command, "r");
     int count = -1;
     assert_int_equal(fscanf(pipe, "%d", &count), 1);

@@ -56,6 +56,8 @@ static struct {
 static unsigned mint_count;
 static int64_t mint_ms, mono_ms;
 static uint64_t entropy;
+static char token[SF_COORD_TOKEN_SIZE]; /* of the making that the config names */
+static unsigned makings;
 static bool record_rule; /* off where a test takes acknowledged writes away from the store */
 
 static inline void observe(void *ctx, struct sf_coord_event *event)
@@ -202,9 +204,12 @@ static inline void run(int64_t ms)
     }
 }
 
+/* Of the present making. */
 static inline struct sf_coord_completion *call(const struct sf_coord_request *request)
 {
-    sf_coord_submit(observer, request);
+    struct sf_coord_request of_making = *request;
+    memcpy(of_making.basis.token, token, sizeof token);
+    sf_coord_submit(observer, &of_making);
     sf_coord_event_free(observed);
     observed = NULL;
     while (!observed)
@@ -228,7 +233,9 @@ static inline struct sf_coord_slot record_in(uint64_t datacenter, uint64_t worke
                                              .deadline_ms = 1000,
                                              .datacenter = datacenter,
                                              .u.worker = worker};
-    sf_coord_submit(handle, &request);
+    struct sf_coord_request of_making = request;
+    memcpy(of_making.basis.token, token, sizeof token);
+    sf_coord_submit(handle, &of_making);
     sf_fake_pump_all(aside);
     struct sf_coord_slot slot = {.state = SF_COORD_RECORD_MISSING};
     if (observed && observed->completion.slot_count == 1)
@@ -249,32 +256,94 @@ static inline struct sf_coord_slot record_of(uint64_t worker)
 
 static inline struct sf_coord_config fleet_config(void)
 {
-    return (struct sf_coord_config){.fleet_id = FLEET_ID,
+    return (struct sf_coord_config){.max_window_ms = 600000,
+                                    .fleet_id = FLEET_ID,
                                     .epoch_ms = EPOCH_MS,
                                     .layout = {41, 5, 2, 15},
                                     .datacenter_count = 1,
                                     .incarnation = 1};
 }
 
+/* A fresh making, over whatever is there. */
 static inline void make_fleet(const struct sf_coord_config *config, bool after_data_loss)
 {
-    struct sf_coord_request request = {.op = SF_COORD_INIT, .id = 1, .deadline_ms = 1000};
-    request.u.init.config = *config;
-    request.u.init.after_data_loss = after_data_loss;
+    struct sf_coord_request request = {.op = SF_COORD_SURVEY, .id = 1, .deadline_ms = 1000};
+    const struct sf_coord_completion *found = call(&request);
+    assert_int_equal(found->outcome, SF_COORD_DONE);
+    struct sf_coord_init *init = &request.u.init;
+    init->root = found->survey->root;
+    init->config = *config;
+    init->config.version = found->version;
+    init->after_data_loss = after_data_loss;
+    init->survivor_max_ms = INT64_MAX;
+    init->seed[0] = (uint8_t)++makings;
+    snprintf(init->config.token, sizeof init->config.token, "%032x", makings);
+    memcpy(token, init->config.token, sizeof token);
+    request.op = SF_COORD_INIT;
     assert_int_equal(call(&request)->outcome, SF_COORD_DONE);
+}
+
+/* The making that a machine made by itself. */
+static inline void learn_token(const struct machine *m)
+{
+    memcpy(token, m->res.config.token, sizeof token);
 }
 
 /* Writes a record past every rule, as a stranger would. */
 static inline void put_record(uint64_t worker, const char *claim, int64_t reserved_until_ms)
 {
-    struct sf_coord_slot slot;
-    sf_record_slot_fresh(worker, reserved_until_ms, mint_ms, &slot);
+    struct sf_coord_slot slot = {.worker = worker,
+                                 .state = SF_COORD_RECORD_OK,
+                                 .from_ms = reserved_until_ms,
+                                 .reserved_until_ms = reserved_until_ms,
+                                 .updated_ms = mint_ms};
     snprintf(slot.claim, sizeof slot.claim, "%s", claim);
     memcpy(slot.nonce, "ffffffffffffffffffffffffffffffff", SF_HEX128_SIZE);
-    char path[64], *bytes = sf_record_slot_encode(&slot);
-    snprintf(path, sizeof path, "/f/dc/0/slots/%u", (unsigned)worker);
+    char path[96], *bytes = sf_record_slot_encode(&slot);
+    snprintf(path, sizeof path, "/f/%s/dc/0/slots/%u", token, (unsigned)worker);
     sf_fake_put(store, path, bytes, strlen(bytes));
     free(bytes);
+}
+
+/* Somebody edits the config of the present making by hand. */
+static inline void put_config(struct sf_coord_config *config)
+{
+    memcpy(config->token, token, sizeof token);
+    char *bytes = sf_record_config_encode(config);
+    sf_fake_put(store, "/f/config", bytes, strlen(bytes));
+    free(bytes);
+}
+
+static inline void record_path(uint64_t worker, char path[96])
+{
+    snprintf(path, 96, "/f/%s/dc/0/slots/%u", token, (unsigned)worker);
+}
+
+static inline void delete_record(uint64_t worker)
+{
+    char path[96];
+    record_path(worker, path);
+    sf_fake_delete(store, path);
+}
+
+static inline void spoil_record(uint64_t worker)
+{
+    char path[96];
+    record_path(worker, path);
+    sf_fake_put(store, path, "?", 1);
+}
+
+/* What the making's state says. */
+static inline bool is_halted(unsigned *ret_reports)
+{
+    const struct sf_coord_request request = {
+        .op = SF_COORD_READ_CONFIG, .id = 1, .deadline_ms = 1000};
+    const struct sf_coord_completion *c = call(&request);
+    assert_int_equal(c->outcome, SF_COORD_DONE);
+    assert_non_null(c->state);
+    if (ret_reports != NULL)
+        *ret_reports = c->state->report_count;
+    return c->state->halted;
 }
 
 /* A machine that has heard nothing yet; params may be changed before start_machine. */
@@ -381,6 +450,8 @@ static inline int setup_empty(void **state)
     mint_ms = INT64_C(1700000000000);
     mono_ms = 1000000;
     entropy = 0;
+    makings = 0;
+    token[0] = '\0';
     record_rule = true;
     const struct sf_coord_options options = {.fleet = "f", .sink = observe};
     observer = sf_fake_open(store, &options);

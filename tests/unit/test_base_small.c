@@ -126,6 +126,18 @@ static void random_numbers(void **state)
                                      255, 255, 255, 255, 255, 255, 255, 255};
     sf_uuid4(ones, uuid);
     assert_string_equal(uuid, "ffffffff-ffff-4fff-bfff-ffffffffffff");
+    assert_true(sf_uuid_is_valid(uuid));
+    static const char *const not_uuids[] = {"",
+                                            "x",
+                                            "00112233-4455-4677-8899-aabbccddeef",
+                                            "00112233-4455-4677-8899-aabbccddeeff0",
+                                            "00112233-4455-4677-8899-AABBCCDDEEFF",
+                                            "00112233-4455-4677-8899-aabbccddeefg",
+                                            "001122334455-4677-8899-aabbccddeeff",
+                                            "00112233-4455-4677-88990aabbccddeeff",
+                                            "00112233--455-4677-8899-aabbccddeeff"};
+    for (size_t i = 0; i < sizeof not_uuids / sizeof *not_uuids; i++)
+        assert_false(sf_uuid_is_valid(not_uuids[i]));
 }
 
 static void prng(void **state)

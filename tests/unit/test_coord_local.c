@@ -81,45 +81,98 @@ static void test_directories(void **state)
 
 /* Damage. */
 
+/* After a loss of data. */
+static void make_anew(int64_t floor_ms)
+{
+    struct sf_coord_request loss = init_request();
+    loss.u.init.after_data_loss = true;
+    loss.u.init.config.floor_ms = floor_ms;
+    survey(&loss.u.init);
+    struct sf_coord_completion *c = call(&loss);
+    if (c->outcome != SF_COORD_DONE)
+        fail_msg("after a loss of data: %s", c->text);
+    assert_string_equal(learn().token, loss.u.init.config.token);
+}
+
+/* Whatever is damaged of those that say which making grants: nothing is granted, it is said why, and
+ * INIT after a loss of data is the way out. */
+static void test_damaged_fleet(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *damage;
+        enum sf_coord_reason reason; /* of a claim */
+        const char *text;
+        uint64_t garbage; /* of all makings so far: trees stay */
+    } table[] = {
+        {"truncate -s 40 f/config", SF_COORD_GARBAGE, "f/config is not a config of ours", 0},
+        {"rm f/config", SF_COORD_MISSING, "there is no fleet at", 0},
+        {"truncate -s 40 $T/state", SF_COORD_STATE_CHANGED, "the state of making", 1},
+        {"rm $T/state", SF_COORD_STATE_CHANGED, "the state of making", 1},
+        {"rm f/current-*", SF_COORD_CURRENT_GONE, "is not the one that grants", 1},
+        {"rm -r $T", SF_COORD_STATE_CHANGED, "the state of making", 1},
+    };
+    start(NULL);
+    init();
+    for (size_t i = 0; i < SF_COUNT(table); i++) {
+        const struct sf_coord_basis before = basis;
+        shell(table[i].damage);
+        shell("truncate -s 10 f/making"); /* and how often it was made is not known either */
+        struct sf_coord_request request = claim_request();
+        struct sf_coord_completion *c = call(&request);
+        assert_int_equal(c->outcome, SF_COORD_REFUSED);
+        if (c->reason != table[i].reason || strstr(c->text, table[i].text) == NULL)
+            fail_msg("%s: %s, %s", table[i].damage, sf_coord_reason_name(c->reason), c->text);
+        struct sf_coord_request look = {.op = SF_COORD_SURVEY};
+        c = call(&look);
+        assert_int_equal(c->outcome, SF_COORD_DONE);
+        assert_int_equal(c->survey->garbage, table[i].garbage);
+        assert_true(table[i].garbage == 0 || strstr(c->survey->why, "/state: ") != NULL);
+        make_anew(1000 * ((int64_t)i + 1));
+        claim();
+        request.basis = before;
+        assert_int_equal(call(&request)->outcome, SF_COORD_REFUSED); /* the old one is over */
+    }
+    stop();
+    forget();
+}
+
 static void test_damaged_files(void **state)
 {
     (void)state;
     start(NULL);
-    struct sf_coord_config config = init();
+    init();
     struct sf_coord_claim ours = claim();
     struct sf_coord_slot slot = read_slot(1);
     static const char *const damages[] = {
-        "truncate -s 40 f/dc/0/slots/1",
-        ": > f/dc/0/slots/1",
-        "cp f/dc/0/slots/2 f/dc/0/slots/1",
-        "rm f/dc/0/slots/1 && mkfifo f/dc/0/slots/1",
-        "rm -f f/dc/0/slots/1 && ln -s 2 f/dc/0/slots/1",
-        "rm f/dc/0/slots/1 && mkdir f/dc/0/slots/1",
+        "truncate -s 40 $T/dc/0/slots/1",
+        ": > $T/dc/0/slots/1",
+        "cp $T/dc/0/slots/2 $T/dc/0/slots/1",
+        "rm $T/dc/0/slots/1 && mkfifo $T/dc/0/slots/1",
+        "rm -f $T/dc/0/slots/1 && ln -s 2 $T/dc/0/slots/1",
+        "rm $T/dc/0/slots/1 && mkdir $T/dc/0/slots/1",
     };
     for (size_t i = 0; i < SF_COUNT(damages); i++) {
         shell(damages[i]);
-        struct sf_coord_request bind = write_request(SF_COORD_BIND, &slot, &ours, &config);
+        struct sf_coord_request bind = write_request(SF_COORD_BIND, &slot, &ours);
         struct sf_coord_completion *c = call(&bind);
         assert_int_equal(c->outcome, SF_COORD_REFUSED);
         assert_int_equal(c->reason, SF_COORD_GARBAGE);
-        assert_non_null(strstr(c->text, "f/dc/0/slots/1")); /* the file is named */
+        assert_non_null(strstr(c->text, "/dc/0/slots/1")); /* the file is named */
         assert_int_equal(read_slot(1).state, SF_COORD_RECORD_GARBAGE);
         assert_int_equal(read_slot(2).state, SF_COORD_RECORD_OK);
     }
-    shell("truncate -s 10 f/dc/0/sequence");
+    shell("truncate -s 10 $T/dc/0/sequence");
     struct sf_coord_request again = claim_request();
     assert_int_equal(call(&again)->reason, SF_COORD_GARBAGE);
-    shell("rm f/dc/0/sequence");
+    shell("rm $T/dc/0/sequence");
     again = claim_request();
     assert_int_equal(call(&again)->reason, SF_COORD_MISSING);
-    /* INIT after a loss of data is the way out, and fences go on growing. */
-    shell("rmdir f/dc/0/slots/1 && echo x > f/dc/0/slots/1");
-    struct sf_coord_request loss = init_request();
-    loss.u.init.after_data_loss = true;
-    loss.u.init.config.floor_ms = 77;
-    assert_int_equal(call(&loss)->outcome, SF_COORD_DONE);
+    /* INIT after a loss of data is the way out. */
+    shell("rmdir $T/dc/0/slots/1 && echo x > $T/dc/0/slots/1");
+    make_anew(77);
     assert_int_equal(read_slot(1).reserved_until_ms, 77);
-    assert_true(claim().fence > ours.fence);
+    claim();
     stop();
     forget();
 }
@@ -128,19 +181,49 @@ static void test_wiped_under_a_live_handle(void **state)
 {
     (void)state;
     start(NULL);
-    struct sf_coord_config config = init();
+    init();
     struct sf_coord_claim ours = claim();
     struct sf_coord_slot slot = read_slot(0);
     shell("rm -rf f");
-    struct sf_coord_request renew = write_request(SF_COORD_RENEW, &slot, &ours, &config);
+    struct sf_coord_request renew = write_request(SF_COORD_RENEW, &slot, &ours);
     struct sf_coord_completion *c = call(&renew);
     assert_int_equal(c->outcome, SF_COORD_REFUSED);
     assert_int_equal(c->reason, SF_COORD_MISSING);
-    config = init();
+    init();
     struct sf_coord_slot fresh = read_slot(0);
     assert_true(fresh.version.incarnation != slot.version.incarnation);
-    renew = write_request(SF_COORD_RENEW, &fresh, &ours, &config);
+    renew = write_request(SF_COORD_RENEW, &fresh, &ours);
     assert_int_equal(call(&renew)->reason, SF_COORD_CLAIM_GONE);
+    stop();
+    forget();
+}
+
+/* A record put back from a copy has a version that was there before; what it says has not. */
+static void test_put_back_under_a_live_handle(void **state)
+{
+    (void)state;
+    start(NULL);
+    init();
+    const struct sf_coord_claim ours = claim(), others = claim();
+    struct sf_coord_slot slot = read_slot(1);
+    struct sf_coord_request bind = write_request(SF_COORD_BIND, &slot, &ours);
+    assert_int_equal(call(&bind)->outcome, SF_COORD_DONE);
+    shell("cp $T/dc/0/slots/1 copy");
+    struct sf_coord_slot bound = read_slot(1);
+    struct sf_coord_request renew = write_request(SF_COORD_RENEW, &bound, &ours);
+    assert_int_equal(call(&renew)->outcome, SF_COORD_DONE);
+    const struct sf_coord_slot renewed = read_slot(1);
+    shell("cp copy $T/dc/0/slots/1");
+    renew = write_request(SF_COORD_RENEW, &renewed, &ours);
+    assert_int_equal(call(&renew)->reason, SF_COORD_VERSION);
+    /* Somebody else writes: the same version now, and other content. */
+    bind = write_request(SF_COORD_BIND, &bound, &others);
+    assert_int_equal(call(&bind)->outcome, SF_COORD_DONE);
+    const struct sf_coord_slot theirs = read_slot(1);
+    assert_memory_equal(&theirs.version, &renewed.version, sizeof theirs.version);
+    assert_int_equal(call(&renew)->reason, SF_COORD_VERSION);
+    const struct sf_coord_slot after = read_slot(1);
+    assert_true(sf_slot_content_same(&after, &theirs));
     stop();
     forget();
 }
@@ -156,15 +239,14 @@ static void fail_every_step(int code, const char *told)
     struct plan plan = {.countdown = -1, .code = code};
     const struct sf_disk disk = {.fault = strike, .fault_ctx = &plan};
     start(&disk);
-    struct sf_coord_config config = init();
+    init();
     unsigned refused = 0, unknown = 0;
     for (size_t i = 0; i < SF_COUNT(ops); i++) {
         for (int n = 0;; n++) {
             struct sf_coord_claim ours = claim();
             struct sf_coord_slot slot = read_slot(1);
-            struct sf_coord_request request = ops[i] == SF_COORD_CLAIM
-                                                  ? claim_request()
-                                                  : write_request(ops[i], &slot, &ours, &config);
+            struct sf_coord_request request =
+                ops[i] == SF_COORD_CLAIM ? claim_request() : write_request(ops[i], &slot, &ours);
             atomic_store(&plan.countdown, n);
             struct sf_coord_completion *c = call(&request);
             bool struck = atomic_exchange(&plan.countdown, -1) < 0;
@@ -196,7 +278,7 @@ static void fail_every_step(int code, const char *told)
     }
     assert_true(refused > 10 && unknown >= 3);
     claim(); /* sweeps what the failures left */
-    assert_int_equal(files_in("f/dc/0/slots"), 4);
+    assert_int_equal(files_in("$T/dc/0/slots"), 4);
     stop();
     forget();
     shell("rm -rf f");
@@ -215,14 +297,15 @@ static void die_at(int n)
     struct plan plan = {.countdown = -1, .code = 0};
     const struct sf_disk disk = {.fault = strike, .fault_ctx = &plan};
     start(&disk);
-    struct sf_coord_request read = {.op = SF_COORD_READ_CONFIG};
-    struct sf_coord_config config = *call(&read)->config;
+    learn();
     struct sf_coord_slot slot = read_slot(1);
     atomic_store(&plan.countdown, n);
     struct sf_coord_claim ours = claim();
-    struct sf_coord_request request = write_request(SF_COORD_BIND, &slot, &ours, &config);
-    slot.version = call(&request)->version;
-    request = write_request(SF_COORD_RELEASE, &slot, &ours, &config);
+    struct sf_coord_request request = write_request(SF_COORD_BIND, &slot, &ours);
+    const struct sf_coord_version version = call(&request)->version;
+    slot = request.u.write.slot;
+    slot.version = version;
+    request = write_request(SF_COORD_RELEASE, &slot, &ours);
     call(&request);
     _exit(9);
 }
@@ -245,7 +328,7 @@ static void test_dying_at_every_step(void **state)
         assert_true(WIFEXITED(status) && n < 200);
         start(NULL);
         assert_int_equal(live_claims(), 0); /* the dead hold nothing */
-        assert_int_equal(files_in("f/dc/0/claims"), 0);
+        assert_int_equal(files_in("$T/dc/0/claims"), 0);
         struct sf_coord_slot slot = read_slot(1);
         assert_int_equal(slot.state, SF_COORD_RECORD_OK);
         assert_true(slot.version.version >= version && slot.reserved_until_ms >= reserved);
@@ -376,7 +459,7 @@ static void test_killed_holder_is_noticed(void **state)
     assert_true(wait_heard(SF_COORD_CHANGED, seen));
     assert_true(sf_mono_ns() - start_ns < 5 * SF_NS_PER_S);
     assert_int_equal(live_claims(), 0);
-    assert_int_equal(files_in("f/dc/0/claims"), 0);
+    assert_int_equal(files_in("$T/dc/0/claims"), 0);
     stop();
     forget();
     close(ready[0]);
@@ -447,7 +530,9 @@ int main(void)
         TEST(seal),
         TEST(directories),
         TEST(damaged_files),
+        TEST(damaged_fleet),
         TEST(wiped_under_a_live_handle),
+        TEST(put_back_under_a_live_handle),
         TEST(failing_disk),
         TEST(dying_at_every_step),
         TEST(stalled_disk),

@@ -11,6 +11,7 @@ static int setup_in_memory(void **state)
 /* Two datacenters of two slots. */
 enum { DATACENTERS = 2, SLOTS = 2, CUT_STEPS_MIN = 30, CUT_STEPS_MAX = 400 };
 
+/* Of what is there now; for the handle that is open. */
 static struct sf_coord_request cut_request(int64_t floor_ms, bool after_data_loss)
 {
     struct sf_coord_request request = init_request();
@@ -20,6 +21,7 @@ static struct sf_coord_request cut_request(int64_t floor_ms, bool after_data_los
     config->datacenters[1] = 1;
     config->floor_ms = floor_ms;
     request.u.init.after_data_loss = after_data_loss;
+    survey(&request.u.init);
     return request;
 }
 
@@ -51,28 +53,30 @@ static bool whole_or_none(void)
     struct sf_coord_request read = {.op = SF_COORD_READ_CONFIG}, claim = claim_request();
     struct sf_coord_completion *c = call(&read);
     if (c->outcome == SF_COORD_DONE) {
+        assert_true(c->current);
+        assert_false(learn().token[0] == '\0');
         assert_int_equal(reserved_until(1000), DATACENTERS * SLOTS);
         return true;
     }
     assert_int_equal(c->outcome, SF_COORD_REFUSED);
     assert_int_equal(c->reason, SF_COORD_MISSING);
-    struct sf_coord_request list = {.op = SF_COORD_LIST};
-    assert_int_equal(call(&list)->reason, SF_COORD_MISSING);
-    (void)call(&claim); /* which harms nobody: there is no config to bind under */
+    basis = (struct sf_coord_basis){.config = {1, 1}, .state = {1, 1}};
+    random_hex(basis.token);
+    assert_int_equal(call(&claim)->reason, SF_COORD_MISSING);
     return false;
 }
 
 static void go_on_after_a_cut(void)
 {
-    struct sf_coord_request again = cut_request(1000, false);
     const bool whole = whole_or_none();
+    struct sf_coord_request again = cut_request(1000, false);
     struct sf_coord_completion *c = call(&again);
     if (c->outcome != SF_COORD_DONE)
         assert_int_equal(c->reason, SF_COORD_EXISTS);
     assert_int_equal(c->outcome == SF_COORD_DONE, !whole);
     assert_true(whole_or_none());
     claim();
-    assert_int_equal(files_in("f/dc/1/slots"), SLOTS);
+    assert_int_equal(files_in("$T/dc/1/slots"), SLOTS);
 }
 
 /* In a child: this request, dying at step n. Returns false when it got through. */
@@ -97,10 +101,12 @@ static bool dies_at(int n, const struct sf_coord_request *request)
 static void test_init_dying_at_every_step(void **state)
 {
     (void)state;
-    const struct sf_coord_request request = cut_request(1000, false);
     int n = 0;
     for (bool died = true; died; n++) {
         shell("rm -rf f");
+        start(NULL);
+        const struct sf_coord_request request = cut_request(1000, false);
+        stop();
         died = dies_at(n, &request);
         start(NULL);
         go_on_after_a_cut();
@@ -135,38 +141,88 @@ static void test_init_on_a_failing_disk(void **state)
     assert_true(n > CUT_STEPS_MIN);
 }
 
-/* The config is the first to be raised, so that no record is believed that still has to be. */
+/* The old making grants until its name is gone, then nothing does, then the new one does: and what
+ * the config names is named by a current-*, or it is the old one. */
 static void test_data_loss_dying_at_every_step(void **state)
 {
     (void)state;
-    struct sf_coord_request loss = cut_request(50000, true);
-    unsigned in_between = 0;
+    unsigned before = 0, in_between = 0, after = 0;
     int n = 0;
     for (bool died = true; died; n++) {
         shell("rm -rf f");
         start(NULL);
         struct sf_coord_request fresh = cut_request(1000, false);
         assert_int_equal(call(&fresh)->outcome, SF_COORD_DONE);
+        learn();
+        struct sf_coord_request loss = cut_request(50000, true);
         stop();
+        forget();
         died = dies_at(n, &loss);
         start(NULL);
-        struct sf_coord_request read = {.op = SF_COORD_READ_CONFIG};
+        struct sf_coord_request read = {.op = SF_COORD_READ_CONFIG}, request = claim_request();
         struct sf_coord_completion *c = call(&read);
         assert_int_equal(c->outcome, SF_COORD_DONE);
-        const unsigned raised = reserved_until(50000);
-        assert_int_equal(reserved_until(1000) + raised, DATACENTERS * SLOTS);
-        assert_int_equal(c->config->floor_ms, c->config->incarnation == 1 ? 1000 : 50000);
-        if (c->config->incarnation == 1)
-            assert_int_equal(raised, 0);
+        const bool current = c->current, old = c->config->incarnation == 1;
+        assert_int_equal(c->config->floor_ms, old ? 1000 : 50000);
+        assert_string_equal(c->config->token, old ? basis.token : loss.u.init.config.token);
+        assert_int_equal(reserved_until(1000), DATACENTERS * SLOTS); /* the old tree */
+        const struct sf_coord_completion *claimed = call(&request); /* as the old making's worker */
+        if (old && current)
+            assert_int_equal(claimed->outcome, SF_COORD_DONE);
         else
-            in_between += raised < DATACENTERS * SLOTS;
+            assert_int_equal(claimed->reason,
+                             old ? SF_COORD_CURRENT_GONE : SF_COORD_CONFIG_CHANGED);
+        if (!old) {
+            assert_true(current);
+            learn();
+            assert_int_equal(reserved_until(50000), DATACENTERS * SLOTS);
+        }
+        before += old && current;
+        in_between += old && !current;
+        after += !old;
         struct sf_coord_request again = cut_request(60000, true);
         assert_int_equal(call(&again)->outcome, SF_COORD_DONE);
+        learn();
         assert_int_equal(reserved_until(60000), DATACENTERS * SLOTS);
+        claim();
         stop();
         forget();
     }
-    assert_true(n > CUT_STEPS_MIN && in_between > 10);
+    assert_true(n > CUT_STEPS_MIN && before > 1 && in_between > 10 && after >= 1);
+}
+
+/* Of two that are made of the same survey, one loses: it finds that the root has moved. */
+static void test_of_two_inits_one_loses(void **state)
+{
+    (void)state;
+    start(NULL);
+    struct sf_coord_request first = cut_request(1000, false), second = cut_request(1000, false);
+    assert_int_equal(call(&first)->outcome, SF_COORD_DONE);
+    assert_int_equal(call(&second)->reason, SF_COORD_EXISTS);
+    first = cut_request(50000, true);
+    second = cut_request(60000, true);
+    assert_int_equal(call(&second)->outcome, SF_COORD_DONE);
+    assert_int_equal(call(&first)->reason, SF_COORD_VERSION);
+    assert_string_equal(learn().token, second.u.init.config.token);
+    /* Also when there is no config again, as there was not when it was surveyed. */
+    shell("rm -r f");
+    first = cut_request(1000, false);
+    second = cut_request(1000, false);
+    assert_int_equal(call(&first)->outcome, SF_COORD_DONE);
+    shell("rm f/config");
+    struct sf_coord_completion *c = call(&second);
+    assert_int_equal(c->outcome, SF_COORD_REFUSED);
+    assert_int_equal(c->reason, SF_COORD_EXISTS);
+    /* Asked again, the one that was done says so. */
+    stop();
+    start(NULL);
+    shell("rm -r f");
+    first = cut_request(1000, false);
+    assert_int_equal(call(&first)->outcome, SF_COORD_DONE);
+    assert_int_equal(call(&first)->outcome, SF_COORD_DONE);
+    assert_string_equal(learn().token, first.u.init.config.token);
+    stop();
+    forget();
 }
 
 /* A whole fleet of the default layout costs a few waits for the disk, not some for each slot or
@@ -189,9 +245,13 @@ static void test_init_waits_for_the_disk_a_few_times(void **state)
     request.u.init.config.layout = SF_DEFAULT_LAYOUT;
     request.u.init.config.any_datacenter = true;
     request.deadline_ms = 60000;
+    survey(&request.u.init);
     assert_int_equal(call(&request)->outcome, SF_COORD_DONE);
+    learn();
     assert_int_equal(read_slot_in(31, 31).state, SF_COORD_RECORD_OK);
-    assert_int_equal(atomic_load(&syncs), 4); /* records, their names, the config, its name */
+    /* Records, their names, that old names are gone; two each, the file and its name: the state, how
+     * often the fleet was made, current-*, the config. */
+    assert_int_equal(atomic_load(&syncs), 11);
     stop();
     forget();
 }
@@ -203,6 +263,7 @@ int main(void)
         TEST(init_dying_at_every_step),
         TEST(init_on_a_failing_disk),
         TEST(data_loss_dying_at_every_step),
+        TEST(of_two_inits_one_loses),
         TEST(init_waits_for_the_disk_a_few_times),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

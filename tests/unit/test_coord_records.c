@@ -36,6 +36,7 @@ static void test_slot_round_trip(void **state)
     (void)state;
     struct sf_coord_slot slot = {.worker = 7,
                                  .fence = INT64_MAX,
+                                 .from_ms = (INT64_C(1) << 62) - 1,
                                  .claim = CLAIM,
                                  .reserved_until_ms = INT64_C(1) << 62,
                                  .last_ms = -1,
@@ -50,13 +51,74 @@ static void test_slot_round_trip(void **state)
     assert_int_equal(back.worker, 7);
     assert_int_equal(back.fence, slot.fence);
     assert_string_equal(back.claim, slot.claim);
+    assert_int_equal(back.from_ms, slot.from_ms);
     assert_int_equal(back.reserved_until_ms, slot.reserved_until_ms);
+    assert_false(back.reset);
+    assert_true(back.canonical);
+    assert_true(sf_slot_content_same(&back, &slot));
     assert_int_equal(back.last_ms, -1);
     assert_string_equal(back.nonce, slot.nonce);
     assert_string_equal(back.node, slot.node);
     assert_int_equal(back.updated_ms, slot.updated_ms);
     assert_int_equal(back.version.version, 4);
     free(text);
+}
+
+/* Only what encodes to the very bytes again can be compared with in a write. */
+static void test_canonical(void **state)
+{
+    (void)state;
+    struct sf_coord_slot slot = {.fence = 1, .claim = CLAIM, .nonce = GUID, .node = "n"};
+    for (int reset = 0; reset < 2; reset++) {
+        slot.reset = reset == 1;
+        char *text = sf_record_slot_encode(&slot);
+        assert_int_equal(strstr(text, "\"reset\":true") != NULL, slot.reset);
+        struct sf_coord_slot back = {0};
+        assert_int_equal(sf_record_slot_decode(text, strlen(text), 0, &back, NULL), 0);
+        assert_true(back.canonical);
+        assert_int_equal(back.reset, slot.reset);
+        static const struct {
+            const char *from, *to;
+        } edits[] = {
+            {"\"fence\":1", "\"fence\": 1"},                            /* blanks */
+            {"\"fence\":1,\"from_ms\":0", "\"from_ms\":0,\"fence\":1"}, /* another order */
+            {"{\"fence\"", "{\"more\":1,\"fence\""},    /* members of a later version */
+            {"\"node\":\"n\"", "\"node\":\"\\u006e\""}, /* another way to write it */
+        };
+        for (size_t i = 0; i < SF_COUNT(edits); i++) {
+            const char *at = strstr(text, edits[i].from);
+            char *other = NULL;
+            assert_non_null(at);
+            assert_true(asprintf(&other, "%.*s%s%s", (int)(at - text), text, edits[i].to,
+                                 at + strlen(edits[i].from)) > 0);
+            assert_int_equal(sf_record_slot_decode(other, strlen(other), 0, &back, NULL), 0);
+            assert_false(back.canonical);
+            assert_true(sf_slot_content_same(&back, &slot));
+            free(other);
+        }
+        free(text);
+    }
+}
+
+static void test_content_same(void **state)
+{
+    (void)state;
+    const struct sf_coord_slot slot = {
+        .fence = 1, .from_ms = 2, .reserved_until_ms = 3, .claim = CLAIM, .nonce = GUID};
+    struct sf_coord_slot other = slot;
+    other.last_ms = 9; /* what people read only */
+    other.updated_ms = 9;
+    strcpy(other.node, "n");
+    other.version = (struct sf_coord_version){3, 4};
+    assert_true(sf_slot_content_same(&slot, &other));
+    struct sf_coord_slot others[] = {slot, slot, slot, slot, slot};
+    others[0].fence++;
+    others[1].from_ms++;
+    others[2].reserved_until_ms++;
+    others[3].claim[0] = '\0';
+    others[4].nonce[0] = 'f';
+    for (size_t i = 0; i < SF_COUNT(others); i++)
+        assert_false(sf_slot_content_same(&slot, &others[i]));
 }
 
 static void test_invalid_utf8_still_fits(void **state)
@@ -75,6 +137,8 @@ static void fill_config(struct sf_coord_config *config)
 {
     memset(config, 0, sizeof *config);
     strcpy(config->fleet_id, UUID);
+    strcpy(config->token, GUID);
+    config->max_window_ms = SF_COORD_WINDOW_MAX_MS;
     config->epoch_ms = -5;
     config->layout = (struct sf_layout){41, 10, 4, 8};
     config->datacenter_count = SF_COORD_DATACENTERS_MAX;
@@ -94,6 +158,9 @@ static void test_config_round_trip(void **state)
     assert_true(strlen(text) <= SF_COORD_RECORD_SIZE_MAX); /* the largest there is */
     struct sf_error err = {0, ""};
     assert_int_equal(sf_record_config_decode(text, strlen(text), &back, &err), 0);
+    assert_int_equal(back.format, 2);
+    assert_string_equal(back.token, GUID);
+    assert_int_equal(back.max_window_ms, SF_COORD_WINDOW_MAX_MS);
     assert_string_equal(back.fleet_id, UUID);
     assert_int_equal(back.epoch_ms, -5);
     assert_memory_equal(&back.layout, &config.layout, sizeof back.layout);
@@ -108,6 +175,56 @@ static void test_config_round_trip(void **state)
     assert_int_equal(sf_record_config_decode(text, strlen(text), &back, &err), 0);
     assert_true(back.any_datacenter);
     free(text);
+}
+
+/* Of a fleet that an older version made: only who makes it anew reads it, and a worker is told how. */
+static void test_config_of_format_1(void **state)
+{
+    (void)state;
+    static struct sf_coord_config config, before;
+    static const char text[] =
+        "{\"format\":1,\"fleet_id\":\"" UUID
+        "\",\"epoch_ms\":7,\"layout\":{\"timestamp\":41,\"datacenter\":5,\"worker\":5,"
+        "\"sequence\":12},\"datacenters\":[0,31],\"floor_ms\":5,\"incarnation\":3,"
+        "\"created_ms\":9}";
+    struct sf_error err = {0};
+    config.version = (struct sf_coord_version){3, 4};
+    assert_int_equal(sf_record_config_decode_any(text, sizeof text - 1, &config, &err), 0);
+    assert_int_equal(config.format, 1);
+    assert_string_equal(config.token, "");
+    assert_string_equal(config.fleet_id, UUID);
+    assert_int_equal(config.epoch_ms, 7);
+    assert_int_equal(config.layout.sequence_bits, 12);
+    assert_int_equal(config.datacenters[1], 31);
+    assert_int_equal(config.floor_ms, 5);
+    assert_int_equal(config.max_window_ms, 0);
+    assert_int_equal(config.incarnation, 3);
+    assert_int_equal(config.created_ms, 9);
+    assert_int_equal(config.version.version, 4);
+    assert_int_equal(sf_config_check_format(&config, &err), -EBADMSG);
+    before = config;
+    err = (struct sf_error){0};
+    assert_int_equal(sf_record_config_decode(text, sizeof text - 1, &config, &err), -EBADMSG);
+    assert_memory_equal(&config, &before, sizeof config);
+    assert_string_equal(err.text, "it is of format 1, made by an older version; stop its workers, "
+                                  "then snowfleet init --after-data-loss makes the fleet anew");
+    config.format = 2;
+    assert_int_equal(sf_config_check_format(&config, &err), 0);
+}
+
+static void test_tokens(void **state)
+{
+    (void)state;
+    assert_true(sf_token_is_valid(GUID));
+    static const char *const bad[] = {"",
+                                      "0",
+                                      "0123456789abcdef0123456789abcde",
+                                      GUID "0",
+                                      "0123456789ABCDEF0123456789ABCDEF",
+                                      "0123456789abcdef/123456789abcdef",
+                                      "0123456789abcdef-123456789abcdef"};
+    for (size_t i = 0; i < SF_COUNT(bad); i++)
+        assert_false(sf_token_is_valid(bad[i]));
 }
 
 static void test_claim_round_trip(void **state)
@@ -130,14 +247,14 @@ static void test_claim_round_trip(void **state)
     }
 }
 
-static const char good_slot[] =
-    "{\"fence\":1,\"claim\":\"" CLAIM "\",\"reserved_until_ms\":5,\"last_ms\":4,\"nonce\":\"" GUID
-    "\",\"node\":\"n\",\"updated_ms\":1,\"more\":[1,{}]}";
+static const char good_slot[] = "{\"fence\":1,\"from_ms\":3,\"claim\":\"" CLAIM
+                                "\",\"reserved_until_ms\":5,\"last_ms\":4,\"nonce\":\"" GUID
+                                "\",\"node\":\"n\",\"updated_ms\":1,\"more\":[1,{}]}";
 static const char good_config[] =
-    "{\"format\":1,\"fleet_id\":\"" UUID
+    "{\"format\":2,\"token\":\"" GUID "\",\"fleet_id\":\"" UUID
     "\",\"epoch_ms\":0,\"layout\":{\"timestamp\":41,\"datacenter\":5,"
-    "\"worker\":5,\"sequence\":12},\"datacenters\":[0,31],\"floor_ms\":0,\"incarnation\":1,"
-    "\"created_ms\":0,\"x\":null}";
+    "\"worker\":5,\"sequence\":12},\"datacenters\":[0,31],\"floor_ms\":0,"
+    "\"max_window_ms\":600000,\"incarnation\":1,\"created_ms\":0,\"x\":null}";
 static const char good_claim[] = "{\"slot\":3,\"node\":\"n\",\"address\":\"a\",\"admin\":\"b\","
                                  "\"since_ms\":1,\"version\":\"v\"}";
 
@@ -189,6 +306,10 @@ static void test_refused(void **state)
         {SLOT, "\"fence\":1", "\"fence\":9223372036854775808", "JSON"},
         {SLOT, "\"fence\":1,", "\"fence\":1,\"fence\":2,", "JSON"},
         {SLOT, "\"fence\":1,", "", "\"fence\" is missing"},
+        {SLOT, "\"from_ms\":3", "\"from_ms\":-1", "\"from_ms\" is -1, allowed are 0 to"},
+        {SLOT, "\"from_ms\":3", "\"from_ms\":4611686018427387905", "\"from_ms\""},
+        {SLOT, "\"from_ms\":3,", "", "\"from_ms\" is missing"},
+        {SLOT, "\"fence\":1", "\"reset\":1,\"fence\":1", "\"reset\" is neither true nor false"},
         {SLOT, CLAIM, "claim-1", "\"claim\""},
         {SLOT, CLAIM, CLAIM CLAIM, "\"claim\""},
         {SLOT, "\"reserved_until_ms\":5", "\"reserved_until_ms\":-1", "\"reserved_until_ms\""},
@@ -200,7 +321,19 @@ static void test_refused(void **state)
         {SLOT, "\"node\":\"n\"", "\"node\":{}", "\"node\" is not a string"},
         {SLOT, "{}]}", "{}]", "JSON"},
         {SLOT, "{}]}", "{}]} x", "JSON"},
-        {CONFIG, "\"format\":1", "\"format\":2", "\"format\""},
+        {CONFIG, "\"format\":2", "\"format\":3", "\"format\" is 3, allowed are 1 to 2"},
+        {CONFIG, "\"format\":2", "\"format\":0", "\"format\" is 0"},
+        {CONFIG, "\"format\":2", "\"format\":1", "it is of format 1, made by an older version"},
+        {CONFIG, "\"format\":2,", "", "\"format\" is missing"},
+        {CONFIG, "\"token\":\"" GUID, "\"token\":\"0123456789ABCDEF0123456789ABCDEF",
+         "\"token\" is not 32 hexadecimal digits"},
+        {CONFIG, "\"token\":\"" GUID, "\"token\":\"0123456789abcdef", "\"token\" is not 32"},
+        {CONFIG, "\"token\":\"" GUID, "\"token\":\"" GUID "0", "\"token\" has 33 bytes"},
+        {CONFIG, "\"token\":\"" GUID "\",", "", "\"token\" is missing"},
+        {CONFIG, "\"max_window_ms\":600000", "\"max_window_ms\":0",
+         "\"max_window_ms\" is 0, allowed are 1 to 31536000000"},
+        {CONFIG, "\"max_window_ms\":600000", "\"max_window_ms\":31536000001", "31536000001"},
+        {CONFIG, "\"max_window_ms\":600000,", "", "\"max_window_ms\" is missing"},
         {CONFIG, UUID, "01234567-89AB-4def-8123-456789abcdef", "UUID"},
         {CONFIG, UUID, "0123", "UUID"},
         {CONFIG, UUID, UUID "0", "\"fleet_id\""},
@@ -340,8 +473,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_layout_json),
         cmocka_unit_test(test_slot_round_trip),
+        cmocka_unit_test(test_canonical),
+        cmocka_unit_test(test_content_same),
         cmocka_unit_test(test_invalid_utf8_still_fits),
         cmocka_unit_test(test_config_round_trip),
+        cmocka_unit_test(test_config_of_format_1),
+        cmocka_unit_test(test_tokens),
         cmocka_unit_test(test_claim_round_trip),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_sizes),

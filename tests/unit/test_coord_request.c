@@ -10,11 +10,15 @@
 #define VERSION_MAX UINT64_C(1000)
 #define CLAIM       "claim-0123456789abcdef0123456789abcdef-0000000007"
 
+#define TOKEN "fedcba9876543210fedcba9876543210"
+
 static const char guid[] = "0123456789abcdef0123456789abcdef";
 
 static struct sf_coord_request good(enum sf_coord_op op)
 {
     struct sf_coord_request request = {.op = op, .deadline_ms = 1000};
+    request.basis = (struct sf_coord_basis){
+        .token = TOKEN, .config = {1, VERSION_MAX}, .state = {2, VERSION_MAX}};
     if (op == SF_COORD_CLAIM) {
         memcpy(request.u.claim.guid, guid, sizeof guid);
     } else if (op == SF_COORD_UNCLAIM) {
@@ -23,6 +27,8 @@ static struct sf_coord_request good(enum sf_coord_op op)
         struct sf_coord_config *config = &request.u.init.config;
         config->layout = (struct sf_layout){41, 5, 5, 12};
         config->any_datacenter = true;
+        config->max_window_ms = 1;
+        memcpy(config->token, TOKEN, sizeof TOKEN);
         memcpy(config->fleet_id, "01234567-89ab-4cde-8f01-23456789abcd", SF_UUID_SIZE);
     } else if (op == SF_COORD_BIND || op == SF_COORD_RENEW || op == SF_COORD_RELEASE) {
         struct sf_coord_write *write = &request.u.write;
@@ -30,8 +36,19 @@ static struct sf_coord_request good(enum sf_coord_op op)
         write->slot.fence = 7;
         memcpy(write->slot.claim, CLAIM, sizeof CLAIM);
         memcpy(write->slot.nonce, guid, sizeof guid);
-        write->expected = (struct sf_coord_version){1, VERSION_MAX};
-        write->config = (struct sf_coord_version){1, 0};
+        write->expected.version = (struct sf_coord_version){1, VERSION_MAX};
+    } else if (op == SF_COORD_HALT) {
+        struct sf_coord_report *report = &request.u.report;
+        report->datacenter = (UINT64_C(1) << SF_COORD_DATACENTER_BITS_MAX) - 1;
+        report->worker = (UINT64_C(1) << SF_COORD_WORKER_BITS_MAX) - 1;
+        memcpy(report->claim, CLAIM, sizeof CLAIM);
+        report->held_until_ms = INT64_C(1) << 62;
+        report->last_ms = -1;
+    } else if (op == SF_COORD_RESET_SLOT) {
+        struct sf_coord_write *write = &request.u.write;
+        write->slot.reset = true;
+        write->slot.from_ms = write->slot.reserved_until_ms = 5000;
+        memcpy(write->slot.nonce, guid, sizeof guid);
     }
     return request;
 }
@@ -50,8 +67,13 @@ static void test_good(void **state)
 enum spoil {
     NO_VERSION,
     VERSION_TOO_LARGE,
+    NO_TOKEN,
+    SHORT_TOKEN,
+    UPPER_TOKEN,
     NO_CONFIG,
     CONFIG_TOO_LARGE,
+    NO_STATE,
+    STATE_TOO_LARGE,
     NO_FENCE,
     FENCE_TOO_LARGE,
     NO_CLAIM,
@@ -65,8 +87,76 @@ enum spoil {
     SHORT_GUID,
     UPPER_GUID,
     ENDLESS_GUID,
-    TOO_MANY_SLOTS
+    TOO_MANY_SLOTS,
+    INIT_NO_TOKEN,
+    NO_WINDOW,
+    WINDOW_TOO_LARGE,
+    REPORT_BELOW_ZERO,
+    REPORT_TOO_LATE,
+    REPORT_LAST_NO_TIME,
+    REPORT_NO_TIME,
+    REPORT_NO_CLAIM,
+    REPORT_ENDLESS_NODE,
+    REPORT_NO_SUCH_DATACENTER,
+    REPORT_NO_SUCH_WORKER,
+    RESET_NOT_SAID,
+    RESET_WITH_FENCE,
+    RESET_WITH_CLAIM,
+    RESET_FROM_BELOW,
+    RESET_BELOW_ZERO
 };
+
+static void spoil_basis(struct sf_coord_basis *basis, enum spoil how)
+{
+    if (how == NO_TOKEN)
+        basis->token[0] = '\0';
+    else if (how == SHORT_TOKEN)
+        basis->token[SF_COORD_TOKEN_SIZE - 2] = '\0';
+    else if (how == UPPER_TOKEN)
+        basis->token[0] = 'F';
+    else if (how == NO_CONFIG)
+        basis->config.incarnation = 0;
+    else if (how == CONFIG_TOO_LARGE)
+        basis->config.version = VERSION_MAX + 1;
+    else if (how == NO_STATE)
+        basis->state.incarnation = 0;
+    else
+        basis->state.version = VERSION_MAX + 1;
+}
+
+static void spoil_report(struct sf_coord_report *report, enum spoil how)
+{
+    if (how == REPORT_BELOW_ZERO)
+        report->held_until_ms = -1;
+    else if (how == REPORT_TOO_LATE)
+        report->held_until_ms = (INT64_C(1) << 62) + 1;
+    else if (how == REPORT_LAST_NO_TIME)
+        report->last_ms = INT64_MIN;
+    else if (how == REPORT_NO_TIME)
+        report->reported_ms = INT64_MAX;
+    else if (how == REPORT_NO_CLAIM)
+        report->claim[0] = '\0';
+    else if (how == REPORT_ENDLESS_NODE)
+        memset(report->node, 'x', sizeof report->node);
+    else if (how == REPORT_NO_SUCH_DATACENTER)
+        report->datacenter++;
+    else
+        report->worker++;
+}
+
+static void spoil_reset(struct sf_coord_slot *slot, enum spoil how)
+{
+    if (how == RESET_NOT_SAID)
+        slot->reset = false;
+    else if (how == RESET_WITH_FENCE)
+        slot->fence = 1;
+    else if (how == RESET_WITH_CLAIM)
+        memcpy(slot->claim, CLAIM, sizeof CLAIM);
+    else if (how == RESET_FROM_BELOW)
+        slot->from_ms--;
+    else
+        slot->from_ms = slot->reserved_until_ms = -1;
+}
 
 static void spoil(struct sf_coord_request *request, enum spoil how)
 {
@@ -75,16 +165,19 @@ static void spoil(struct sf_coord_request *request, enum spoil how)
         request->op == SF_COORD_CLAIM ? &request->u.claim : &write->body;
     switch (how) {
     case NO_VERSION:
-        write->expected.incarnation = 0;
+        write->expected.version.incarnation = 0;
         return;
     case VERSION_TOO_LARGE:
-        write->expected.version = VERSION_MAX + 1;
+        write->expected.version.version = VERSION_MAX + 1;
         return;
+    case NO_TOKEN:
+    case SHORT_TOKEN:
+    case UPPER_TOKEN:
     case NO_CONFIG:
-        write->config.incarnation = 0;
-        return;
     case CONFIG_TOO_LARGE:
-        write->config.version = VERSION_MAX + 1;
+    case NO_STATE:
+    case STATE_TOO_LARGE:
+        spoil_basis(&request->basis, how);
         return;
     case NO_FENCE:
         write->slot.fence = 0;
@@ -131,6 +224,32 @@ static void spoil(struct sf_coord_request *request, enum spoil how)
     case TOO_MANY_SLOTS:
         request->u.init.config.layout = (struct sf_layout){35, 10, 14, 4};
         return;
+    case INIT_NO_TOKEN:
+        request->u.init.config.token[0] = '\0';
+        return;
+    case NO_WINDOW:
+        request->u.init.config.max_window_ms = 0;
+        return;
+    case WINDOW_TOO_LARGE:
+        request->u.init.config.max_window_ms = SF_COORD_WINDOW_MAX_MS + 1;
+        return;
+    case REPORT_BELOW_ZERO:
+    case REPORT_TOO_LATE:
+    case REPORT_LAST_NO_TIME:
+    case REPORT_NO_TIME:
+    case REPORT_NO_CLAIM:
+    case REPORT_ENDLESS_NODE:
+    case REPORT_NO_SUCH_DATACENTER:
+    case REPORT_NO_SUCH_WORKER:
+        spoil_report(&request->u.report, how);
+        return;
+    case RESET_NOT_SAID:
+    case RESET_WITH_FENCE:
+    case RESET_WITH_CLAIM:
+    case RESET_FROM_BELOW:
+    case RESET_BELOW_ZERO:
+        spoil_reset(&write->slot, how);
+        return;
     }
 }
 
@@ -141,10 +260,19 @@ static const struct {
 } bad[] = {
 #define OP(op) (1U << SF_COORD_##op)
 #define WRITES (OP(BIND) | OP(RENEW) | OP(RELEASE))
+#define OF_TREE                                                                                    \
+    (WRITES | OP(LIST) | OP(READ_SLOT) | OP(CLAIM) | OP(UNCLAIM) | OP(HALT) | OP(RESET_SLOT) |     \
+     OP(WATCH))
+#define GRANTS (OP(CLAIM) | OP(BIND) | OP(RENEW) | OP(HALT) | OP(RESET_SLOT))
+    {NO_TOKEN, OF_TREE, "\"\" names no making of the fleet"},
+    {SHORT_TOKEN, OF_TREE, "\"fedcba9876543210fedcba987654321\" names no making"},
+    {UPPER_TOKEN, OF_TREE, "\"Fedcba9876543210fedcba9876543210\" names no making"},
+    {NO_CONFIG, GRANTS, "no expected version of the config"},
+    {CONFIG_TOO_LARGE, GRANTS, "the config is at version 1001"},
+    {NO_STATE, GRANTS, "no expected version of the making's state"},
+    {STATE_TOO_LARGE, GRANTS, "the making's state is at version 1001"},
     {NO_VERSION, WRITES, "no expected version of the slot's record"},
     {VERSION_TOO_LARGE, WRITES, "the slot's record is at version 1001"},
-    {NO_CONFIG, OP(BIND) | OP(RENEW), "no expected version of the config"},
-    {CONFIG_TOO_LARGE, OP(BIND) | OP(RENEW), "the config is at version 1001"},
     {NO_FENCE, WRITES, "the fence 0 is not 1 to"},
     {FENCE_TOO_LARGE, WRITES, "the fence 9223372036854775808 is not"},
     {NO_CLAIM, WRITES | OP(UNCLAIM), "\"\" is not the name of a claim"},
@@ -159,7 +287,31 @@ static const struct {
     {UPPER_GUID, OP(CLAIM), "is not 32 hexadecimal digits"},
     {ENDLESS_GUID, OP(CLAIM), "is not 32 hexadecimal digits"},
     {TOO_MANY_SLOTS, OP(INIT), "16777216 slots need as many records"},
+    {INIT_NO_TOKEN, OP(INIT), "\"\" names no making of the fleet"},
+    {NO_WINDOW, OP(INIT), "\"max_window_ms\" is 0, allowed are 1 to 31536000000"},
+    {WINDOW_TOO_LARGE, OP(INIT), "\"max_window_ms\" is 31536000001"},
+    {REPORT_BELOW_ZERO, OP(HALT), "held_until_ms"},
+    {REPORT_TOO_LATE, OP(HALT), "held_until_ms"},
+    {REPORT_LAST_NO_TIME, OP(HALT), "\"last_ms\""},
+    {REPORT_NO_TIME, OP(HALT), "\"reported_ms\""},
+    {REPORT_NO_CLAIM, OP(HALT), "\"\" is not the name of a claim"},
+    {REPORT_ENDLESS_NODE, OP(HALT), "the report's node has no end"},
+    {REPORT_NO_SUCH_DATACENTER, OP(HALT), "\"datacenter\" is 1024, allowed are 0 to 1023"},
+    {REPORT_NO_SUCH_WORKER, OP(HALT), "\"worker\" is 16384, allowed are 0 to 16383"},
+    {RESET_NOT_SAID, OP(RESET_SLOT), "belongs to nobody"},
+    {RESET_WITH_FENCE, OP(RESET_SLOT), "belongs to nobody"},
+    {RESET_WITH_CLAIM, OP(RESET_SLOT), "belongs to nobody"},
+    {RESET_FROM_BELOW, OP(RESET_SLOT), "belongs to nobody"},
+    {RESET_BELOW_ZERO, OP(RESET_SLOT), "the record to write: \"from_ms\" is -1"},
 };
+
+/* Is what is spoilt a part of this request at all? */
+static bool holds(int op, enum spoil how)
+{
+    if (how <= STATE_TOO_LARGE && how >= NO_TOKEN)
+        return true;
+    return (WRITES & 1U << op) != 0 && how < SHORT_GUID;
+}
 
 static void test_bad(void **state)
 {
@@ -167,7 +319,7 @@ static void test_bad(void **state)
     for (size_t i = 0; i < SF_COUNT(bad); i++)
         for (int op = 0; op < SF_COORD_OPS; op++) {
             const bool wrong = (bad[i].ops & 1U << op) != 0;
-            if (!wrong && ((WRITES & 1U << op) == 0 || (bad[i].ops & WRITES) == 0))
+            if (!wrong && !holds(op, bad[i].how))
                 continue; /* what is spoilt is not in this request */
             struct sf_coord_request request = good(op);
             spoil(&request, bad[i].how);

@@ -1,15 +1,16 @@
-/* Every request body of the etcd backend, byte for byte: etcd ignores members that it does not
- * know, so a misspelt "compare" would make an unconditional write. */
+/* unit/test_etcd_body.c - every request body of the etcd backend, byte for byte: etcd ignores members
+ * that it does not know, so a misspelt "compare" would make an unconditional write. */
 #include "unit/cmocka_all.h"
 
 #include "coord/etcd/body.h"
 
 /* base64("a") etc. are written out by hand. */
-#define A    "YQ=="
-#define B    "Yg=="
-#define VAL  "eyJ4IjoxfQ==" /* {"x":1} */
-#define PRE  "L3Av"         /* /p/ */
-#define PEND "L3Aw"         /* /p0 */
+#define A      "YQ=="
+#define B      "Yg=="
+#define VAL    "eyJ4IjoxfQ==" /* {"x":1} */
+#define PRE    "L3Av"         /* /p/ */
+#define PEND   "L3Aw"         /* /p0 */
+#define PRE_A1 "L3AvYQE="     /* /p/a\1: what comes behind /p/a */
 
 static void expect(char *body, const char *wanted)
 {
@@ -23,33 +24,42 @@ static void test_txn(void **state)
     const struct sf_etcd_compare compares[] = {
         {.key = "a", .target = SF_ETCD_CREATE, .revision = 7},
         {.key = "a", .target = SF_ETCD_MOD, .revision = UINT64_C(9223372036854775807)},
-        {.key = "b", .target = SF_ETCD_CREATE, .greater = true, .revision = 0}};
+        {.key = "b", .target = SF_ETCD_CREATE, .greater = true, .revision = 0},
+        {.key = "b", .target = SF_ETCD_VALUE, .value = "{\"x\":1}"}};
     const struct sf_etcd_op success[] = {
         {.kind = SF_ETCD_PUT, .key = "a", .value = "{\"x\":1}"},
         {.kind = SF_ETCD_PUT, .key = "b", .value = "", .lease = UINT64_C(7587848390000000001)},
         {.kind = SF_ETCD_DELETE, .key = "b"}};
     const struct sf_etcd_op failure[] = {{.kind = SF_ETCD_GET, .key = "a", .keys_only = true},
-                                         {.kind = SF_ETCD_GET_PREFIX, .key = "/p/"}};
+                                         {.kind = SF_ETCD_GET_PREFIX, .key = "/p/"},
+                                         {.kind = SF_ETCD_GET_PREFIX,
+                                          .key = "/p/",
+                                          .after = "/p/a",
+                                          .limit = 500,
+                                          .keys_only = true}};
     expect(sf_etcd_body_txn(&(struct sf_etcd_txn){.compares = compares,
-                                                  .compare_count = 3,
+                                                  .compare_count = 4,
                                                   .success = success,
                                                   .success_count = 3,
                                                   .failure = failure,
-                                                  .failure_count = 2}),
+                                                  .failure_count = 3}),
            "{\"compare\":["
            "{\"key\":\"" A
            "\",\"target\":\"CREATE\",\"result\":\"EQUAL\",\"create_revision\":\"7\"},"
            "{\"key\":\"" A "\",\"target\":\"MOD\",\"result\":\"EQUAL\",\"mod_revision\":"
            "\"9223372036854775807\"},"
            "{\"key\":\"" B
-           "\",\"target\":\"CREATE\",\"result\":\"GREATER\",\"create_revision\":\"0\"}],"
+           "\",\"target\":\"CREATE\",\"result\":\"GREATER\",\"create_revision\":\"0\"},"
+           "{\"key\":\"" B "\",\"target\":\"VALUE\",\"result\":\"EQUAL\",\"value\":\"" VAL "\"}],"
            "\"success\":["
            "{\"request_put\":{\"key\":\"" A "\",\"value\":\"" VAL "\"}},"
            "{\"request_put\":{\"key\":\"" B "\",\"value\":\"\",\"lease\":\"7587848390000000001\"}},"
            "{\"request_delete_range\":{\"key\":\"" B "\"}}],"
            "\"failure\":["
            "{\"request_range\":{\"key\":\"" A "\",\"keys_only\":true}},"
-           "{\"request_range\":{\"key\":\"" PRE "\",\"range_end\":\"" PEND "\"}}]}");
+           "{\"request_range\":{\"key\":\"" PRE "\",\"range_end\":\"" PEND "\"}},"
+           "{\"request_range\":{\"key\":\"" PRE_A1 "\",\"range_end\":\"" PEND
+           "\",\"limit\":\"500\",\"keys_only\":true}}]}");
     expect(sf_etcd_body_txn(&(struct sf_etcd_txn){.compare_count = 0}),
            "{\"compare\":[],\"success\":[],\"failure\":[]}");
 }
@@ -57,11 +67,18 @@ static void test_txn(void **state)
 static void test_others(void **state)
 {
     (void)state;
-    expect(sf_etcd_body_newest("/p/"), "{\"key\":\"" PRE "\",\"range_end\":\"" PEND
-                                       "\",\"limit\":\"1\",\"sort_order\":\"DESCEND\","
-                                       "\"sort_target\":\"MOD\",\"keys_only\":true}");
-    expect(sf_etcd_body_watch("/p/"),
+    expect(sf_etcd_body_newest("/p/", NULL), "{\"key\":\"" PRE "\",\"range_end\":\"" PEND
+                                             "\",\"limit\":\"1\",\"sort_order\":\"DESCEND\","
+                                             "\"sort_target\":\"MOD\",\"keys_only\":true}");
+    expect(sf_etcd_body_watch("/p/", NULL),
            "{\"create_request\":{\"key\":\"" PRE "\",\"range_end\":\"" PEND "\"}}");
+    /* From a to b, of which the latter is not one. */
+    expect(sf_etcd_body_newest("a", "b"),
+           "{\"key\":\"" A "\",\"range_end\":\"" B
+           "\",\"limit\":\"1\",\"sort_order\":\"DESCEND\",\"sort_target\":\"MOD\","
+           "\"keys_only\":true}");
+    expect(sf_etcd_body_watch("a", "b"),
+           "{\"create_request\":{\"key\":\"" A "\",\"range_end\":\"" B "\"}}");
     expect(sf_etcd_body_grant(10), "{\"TTL\":\"10\"}");
     expect(sf_etcd_body_lease(UINT64_C(7587848390000000001)), "{\"ID\":\"7587848390000000001\"}");
     expect(sf_etcd_body_login("w\"1", "p\\s\n"),

@@ -15,6 +15,7 @@ struct worker {
 
 static struct sf_fake_store *store;
 static struct worker workers[2];
+static struct sf_coord_basis basis; /* as learn read it; requests have it */
 
 static void hear(void *ctx, struct sf_coord_event *event)
 {
@@ -26,7 +27,8 @@ static void hear(void *ctx, struct sf_coord_event *event)
 static struct sf_coord_request request_of(enum sf_coord_op op)
 {
     static uint64_t last_id;
-    struct sf_coord_request request = {.op = op, .id = ++last_id, .deadline_ms = 1000};
+    struct sf_coord_request request = {
+        .op = op, .id = ++last_id, .deadline_ms = 1000, .basis = basis};
     static const char digits[] = "0123456789abcdef";
     if (op == SF_COORD_CLAIM) {
         memset(request.u.claim.guid, 'a', SF_HEX128_SIZE - 1);
@@ -61,6 +63,39 @@ static struct sf_coord_completion *do_op(struct worker *worker, enum sf_coord_op
     return call(worker, &request);
 }
 
+static void learn(struct worker *worker)
+{
+    const struct sf_coord_completion *c = do_op(worker, SF_COORD_READ_CONFIG);
+    assert_int_equal(c->outcome, SF_COORD_DONE);
+    assert_non_null(c->state);
+    memcpy(basis.token, c->config->token, sizeof basis.token);
+    basis.config = c->config->version;
+    basis.state = c->state->version;
+}
+
+static struct sf_coord_slot read_slot(struct worker *worker, uint64_t number)
+{
+    struct sf_coord_request request = request_of(SF_COORD_READ_SLOT);
+    request.u.worker = number;
+    const struct sf_coord_completion *c = call(worker, &request);
+    assert_int_equal(c->outcome, SF_COORD_DONE);
+    return c->slots[0];
+}
+
+static struct sf_coord_request write_of(enum sf_coord_op op, const struct sf_coord_slot *slot,
+                                        const struct sf_coord_claim *claim)
+{
+    struct sf_coord_request request = request_of(op);
+    struct sf_coord_write *write = &request.u.write;
+    write->slot = write->expected = *slot;
+    write->slot.fence = claim->fence;
+    memcpy(write->slot.claim, claim->name, sizeof claim->name);
+    memcpy(write->slot.nonce, claim->guid, sizeof claim->guid);
+    write->slot.nonce[31] = (char)('0' + op); /* of each write its own */
+    write->slot.reserved_until_ms += 1000;
+    return request;
+}
+
 static size_t claims(struct worker *worker)
 {
     struct sf_coord_completion *c = do_op(worker, SF_COORD_LIST);
@@ -81,6 +116,8 @@ static int setup(void **state)
     assert_int_equal(workers[0].count, 0); /* nothing before the pump */
     struct sf_coord_request init = request_of(SF_COORD_INIT);
     strcpy(init.u.init.config.fleet_id, "01234567-89ab-4def-8123-456789abcdef");
+    strcpy(init.u.init.config.token, "0123456789abcdef0123456789abcdef");
+    init.u.init.config.max_window_ms = 1000;
     init.u.init.config.layout = (struct sf_layout){41, 5, 2, 15};
     init.u.init.config.datacenter_count = 1;
     sf_coord_submit(workers[0].coord, &init);
@@ -88,6 +125,7 @@ static int setup(void **state)
     sf_fake_pump_all(store);
     assert_int_equal(workers[0].heard[0]->kind, SF_COORD_CONNECTED);
     assert_int_equal(last(&workers[0])->outcome, SF_COORD_DONE);
+    learn(&workers[0]);
     return 0;
 }
 
@@ -117,7 +155,7 @@ static void test_outcomes(void **state)
         {SF_FAKE_ANSWER_LOST_NOT_APPLIED, SF_COORD_UNKNOWN, SF_COORD_UNREACHABLE, 0, false},
         {SF_FAKE_APPLIED_LATE, SF_COORD_UNKNOWN, SF_COORD_UNREACHABLE, 0, false},
         {SF_FAKE_NEVER_SENT, SF_COORD_LOST, SF_COORD_UNREACHABLE, 0, false},
-        {SF_FAKE_EXPIRE_BEFORE, SF_COORD_REFUSED, SF_COORD_SESSION, 0, true},
+        {SF_FAKE_EXPIRE_BEFORE, SF_COORD_UNKNOWN, SF_COORD_SESSION, 0, true},
         {SF_FAKE_EXPIRE_AFTER, SF_COORD_UNKNOWN, SF_COORD_SESSION, 0, true},
     };
     for (size_t i = 0; i < SF_COUNT(rows); i++) {
@@ -186,36 +224,78 @@ static void test_connection_and_session(void **state)
     assert_int_equal(do_op(&workers[0], SF_COORD_CLAIM)->outcome, SF_COORD_DONE);
 }
 
-static void test_stale_reads_and_lost_data(void **state)
+/* A hop that sends a write again and hands on the second answer: refused, and yet done. */
+static void test_done_twice(void **state)
 {
     (void)state;
-    struct sf_fake_tree *before = sf_fake_snapshot(store);
+    const struct sf_coord_claim claim = do_op(&workers[0], SF_COORD_CLAIM)->claims[0];
+    const struct sf_coord_slot slot = read_slot(&workers[0], 1);
+    const struct sf_coord_request bind = write_of(SF_COORD_BIND, &slot, &claim);
+    sf_fake_fault(workers[0].coord, SF_COORD_BIND, SF_FAKE_DONE_TWICE);
+    const struct sf_coord_completion *c = call(&workers[0], &bind);
+    assert_int_equal(c->outcome, SF_COORD_REFUSED);
+    assert_int_equal(c->reason, SF_COORD_VERSION);
+    const struct sf_coord_slot bound = read_slot(&workers[0], 1);
+    assert_string_equal(bound.nonce, bind.u.write.slot.nonce);
+    /* Of a claim it is the same node: there is one. */
+    sf_fake_fault(workers[1].coord, SF_COORD_CLAIM, SF_FAKE_DONE_TWICE);
+    do_op(&workers[1], SF_COORD_CLAIM);
+    assert_true(claims(&workers[0]) >= 2);
+}
+
+/* Lists may be old; what is confirmed is not, and neither is what judges a write. */
+static void test_stale_lists(void **state)
+{
+    (void)state;
     sf_fake_freeze_reads(workers[1].coord);
-    do_op(&workers[0], SF_COORD_CLAIM);
+    const struct sf_coord_claim claim = do_op(&workers[0], SF_COORD_CLAIM)->claims[0];
     assert_int_equal(claims(&workers[1]), 0); /* a follower that lags */
+    const struct sf_coord_slot slot = read_slot(&workers[0], 1);
+    const struct sf_coord_request bind = write_of(SF_COORD_BIND, &slot, &claim);
+    assert_int_equal(call(&workers[0], &bind)->outcome, SF_COORD_DONE);
+    assert_int_equal(read_slot(&workers[1], 1).fence, claim.fence);
+    const struct sf_coord_claim other = do_op(&workers[1], SF_COORD_CLAIM)->claims[0];
+    const struct sf_coord_request again = write_of(SF_COORD_BIND, &slot, &other);
+    assert_int_equal(call(&workers[1], &again)->reason, SF_COORD_VERSION);
     sf_fake_thaw_reads(workers[1].coord);
+    assert_int_equal(claims(&workers[1]), 2);
+}
+
+static void test_lost_data(void **state)
+{
+    (void)state;
+    struct sf_coord_request watch = request_of(SF_COORD_WATCH);
+    call(&workers[1], &watch);
+    struct sf_fake_tree *before = sf_fake_snapshot(store);
+    do_op(&workers[0], SF_COORD_CLAIM);
     assert_int_equal(claims(&workers[1]), 1);
     sf_fake_restore(store, before);
     sf_fake_snapshot_free(before);
     assert_int_equal(claims(&workers[1]), 0);
-    static const char foreign[] = "{\"format\":2}";
+    static const char foreign[] = "{\"format\":3}";
     sf_fake_put(store, "/f/config", foreign, sizeof foreign - 1);
     assert_int_equal(do_op(&workers[1], SF_COORD_READ_CONFIG)->reason, SF_COORD_GARBAGE);
+    bool told = false;
+    for (size_t i = 0; i < workers[1].count; i++)
+        told = told || workers[1].heard[i]->kind == SF_COORD_FLEET_CHANGED;
+    assert_true(told);
     sf_fake_delete(store, "/f/config");
-    assert_int_equal(do_op(&workers[1], SF_COORD_READ_CONFIG)->reason, SF_COORD_MISSING);
+    struct sf_coord_completion *c = do_op(&workers[1], SF_COORD_READ_CONFIG);
+    assert_int_equal(c->reason, SF_COORD_MISSING);
+    assert_true(c->version.incarnation != 0); /* the root says that there was a fleet */
     sf_fake_wipe(store);
-    struct sf_coord_request read = request_of(SF_COORD_READ_SLOT);
-    assert_int_equal(call(&workers[1], &read)->reason, SF_COORD_MISSING);
+    c = do_op(&workers[1], SF_COORD_READ_CONFIG);
+    assert_int_equal(c->reason, SF_COORD_MISSING);
+    assert_int_equal(c->version.incarnation, 0);
+    assert_int_equal(read_slot(&workers[1], 0).state, SF_COORD_RECORD_MISSING);
 }
 
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(outcomes),
-        TEST(held_and_deadlines),
-        TEST(connection_and_session),
-        TEST(stale_reads_and_lost_data),
+        TEST(outcomes),   TEST(held_and_deadlines), TEST(connection_and_session),
+        TEST(done_twice), TEST(stale_lists),        TEST(lost_data),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -381,6 +381,94 @@ static void no_word_twice_over_threads(void **state)
     free(map);
 }
 
+/* What a process after this one goes on from: never below an ID that has left, and nothing that anybody
+ * writes there is read. */
+static void the_copy_is_raised_and_never_read(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct sf_mint mint;
+    _Atomic uint64_t copy = 0;
+    set_up(&f, &tiny, 1000);
+    sf_generator_keep_copy(&f.gen, &copy);
+    assert_int_equal(sf_generator_open(&f.gen, 0, 0, 100, 1000), 0);
+    uint64_t before = 0;
+    for (unsigned i = 0; i < 3000; i++) {
+        /* Now and then somebody writes over it: what it was before, nothing at all, all ones. */
+        if (i % 100 == 50)
+            atomic_store(&copy, i % 300 == 50 ? 0 : i % 300 == 150 ? before / 2 : UINT64_MAX);
+        const bool was_written_over = atomic_load(&copy) == UINT64_MAX;
+        assert_int_equal(sf_generator_mint(&f.gen, 100, 0, 0, 3, &mint), SF_MINT_OK);
+        assert_true(mint.first_word > before);
+        before = mint.first_word + mint.count - 1;
+        assert_true(atomic_load(&copy) >= before);
+        if (was_written_over)
+            atomic_store(&copy, before);
+        assert_true(atomic_load(&copy) >> 6 < (before >> 6) + SF_GENERATOR_COPY_SPAN_MS);
+    }
+}
+
+/* What stood there before, of somebody else or written over, does not stay in the way. */
+static void the_copy_begins_anew_with_each_opening(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct sf_mint mint;
+    _Atomic uint64_t copy = UINT64_MAX >> 1;
+    set_up(&f, &tiny, 1000);
+    sf_generator_keep_copy(&f.gen, &copy);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(sf_generator_open(&f.gen, 0, 0, 100, 1000), 0);
+        assert_int_equal(sf_generator_mint(&f.gen, 100, 0, 0, 1, &mint), SF_MINT_OK);
+        assert_true(atomic_load(&copy) >= mint.first_word);
+        assert_true(atomic_load(&copy) >> 6 < 100 + 2 * SF_GENERATOR_COPY_SPAN_MS);
+        sf_generator_close(&f.gen);
+        atomic_store(&copy, UINT64_MAX >> 1);
+    }
+}
+
+struct copier {
+    struct sf_generator *gen;
+    _Atomic uint64_t *copy;
+    pthread_t thread;
+};
+
+static char not_minted[] = "not minted", lags[] = "the copy lags behind an ID that has left";
+
+static void *mint_and_look(void *ctx)
+{
+    const struct copier *copier = ctx;
+    struct sf_mint mint;
+    for (unsigned i = 0; i < 20000; i++) {
+        if (sf_generator_mint(copier->gen, 100, 0, 0, 1 + i % 7, &mint) != SF_MINT_OK)
+            return not_minted;
+        if (atomic_load(copier->copy) < mint.first_word + mint.count - 1)
+            return lags;
+    }
+    return NULL;
+}
+
+static void the_copy_of_many_threads(void **state)
+{
+    (void)state;
+    struct fixture f;
+    _Atomic uint64_t copy = 0;
+    struct copier copiers[4];
+    set_up(&f, &tiny, 1000000);
+    sf_generator_keep_copy(&f.gen, &copy);
+    assert_int_equal(sf_generator_open(&f.gen, 0, 0, 100, 1000000), 0);
+    for (unsigned i = 0; i < 4; i++) {
+        copiers[i] = (struct copier){.gen = &f.gen, .copy = &copy};
+        assert_int_equal(pthread_create(&copiers[i].thread, NULL, mint_and_look, &copiers[i]), 0);
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        void *wrong = NULL;
+        assert_int_equal(pthread_join(copiers[i].thread, &wrong), 0);
+        if (wrong != NULL)
+            fail_msg("%s", (const char *)wrong);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -397,6 +485,9 @@ int main(void)
         cmocka_unit_test(a_mint_in_two_steps),
         cmocka_unit_test(closing_under_concurrent_minting),
         cmocka_unit_test(no_word_twice_over_threads),
+        cmocka_unit_test(the_copy_is_raised_and_never_read),
+        cmocka_unit_test(the_copy_begins_anew_with_each_opening),
+        cmocka_unit_test(the_copy_of_many_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-/* The table, counting in blocks, and both expositions; promtool judges the text format, the
+/* unit/test_metrics.c - the table, counting in blocks, and both expositions; promtool judges the text format, the
  * document must name every metric. */
 #include "unit/cmocka_all.h"
 
@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "coord/coord.h"
 #include "metrics/metrics.h"
 #include "wire/frame.h"
 
@@ -49,6 +50,26 @@ static void test_cells_do_not_overlap(void **state)
         }
     }
     sf_metrics_destroy(metrics);
+}
+
+/* The numbers of ops and outcomes are the contract's: their labels must be its words. */
+static void test_coordinator_labels(void **state)
+{
+    (void)state;
+    static const enum sf_coord_outcome outcomes[] = {SF_COORD_DONE, SF_COORD_REFUSED, SF_COORD_LOST,
+                                                     SF_COORD_UNKNOWN};
+    for (unsigned op = 0; op < SF_COORD_OPS; op++)
+        for (size_t i = 0; i < SF_COUNT(outcomes); i++) {
+            char labels[128], wanted[128];
+            snprintf(wanted, sizeof wanted, "op=\"%s\",result=\"%s\"",
+                     sf_coord_op_name((enum sf_coord_op)op), sf_coord_outcome_name(outcomes[i]));
+            assert_string_equal(sf_metrics_series_labels(SF_METRIC_COORDINATOR_OPERATIONS,
+                                                         sf_series_coord(op, outcomes[i]), labels,
+                                                         sizeof labels),
+                                wanted);
+        }
+    assert_int_equal(sf_metric_info(SF_METRIC_COORDINATOR_OPERATIONS)->series,
+                     SF_COORD_OPS * SF_COUNT(outcomes));
 }
 
 static void test_quantiles(void **state)
@@ -254,6 +275,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_counts_over_blocks),
         cmocka_unit_test(test_cells_do_not_overlap),
+        cmocka_unit_test(test_coordinator_labels),
         cmocka_unit_test(test_quantiles),
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_escape),

@@ -7,10 +7,11 @@ static struct sf_reservation_memory memory_of(const struct machine *m)
     struct sf_reservation_memory memory = {.valid = true,
                                            .datacenter = m->params.datacenter,
                                            .worker = m->res.hold.worker,
-                                           .version = m->res.hold.version,
+                                           .record = m->res.hold.record,
                                            .last_word = m->word,
                                            .not_before_ms = mint_ms + 11};
     memcpy(memory.fleet_id, FLEET_ID, sizeof FLEET_ID);
+    memcpy(memory.token, token, sizeof token);
     return memory;
 }
 
@@ -50,11 +51,12 @@ static void a_restart_starts_above_all_that_was_said(void **state)
         struct sf_reservation_memory memory;
         struct machine *m = killed(&memory);
         struct sf_coord_config config = fleet_config();
-        const int64_t word_ms = mint_ms + 900;
+        const int64_t word_ms = memory.not_before_ms + SF_GENERATOR_COPY_SPAN_MS - 1;
         if (i == 0) {
             memory.last_word = (uint64_t)(word_ms - EPOCH_MS) << config.layout.sequence_bits;
         } else {
             config.floor_ms = mint_ms + 700;
+            memcpy(config.token, token, sizeof token);
             sf_fake_delete(store, "/f/config");
             char *bytes = sf_record_config_encode(&config);
             sf_fake_put(store, "/f/config", bytes, strlen(bytes));
@@ -68,19 +70,40 @@ static void a_restart_starts_above_all_that_was_said(void **state)
     }
 }
 
+/* The file is on a disk that others can write to: what nobody can have minted was not minted. */
+static void a_word_that_cannot_be_is_not_believed(void **state)
+{
+    (void)state;
+    const uint64_t words[] = {UINT64_C(0x5555555555555555), SF_GENERATOR_CLOSED - 1, 0};
+    for (unsigned i = 0; i < 3; i++) {
+        struct sf_reservation_memory memory;
+        struct machine *m = killed(&memory);
+        memory.last_word = words[i];
+        if (i == 2)
+            memory.last_word =
+                (uint64_t)(memory.not_before_ms + SF_GENERATOR_COPY_SPAN_MS - EPOCH_MS)
+                << fleet_config().layout.sequence_bits;
+        start_machine(m, &memory);
+        run(20);
+        assert_non_null(strstr(m->logs, "restart.forgotten"));
+        assert_int_equal(m->res.least_start_ms, memory.not_before_ms);
+        teardown(state);
+        setup(state);
+    }
+}
+
 static void a_restart_that_does_not_fit_is_forgotten(void **state)
 {
     (void)state;
-    enum { FLEET, DATACENTER, WORKER, PINNED, FOREIGN, GONE, OLDER, REFUSED, CASES };
+    enum { FLEET, DATACENTER, WORKER, PINNED, FOREIGN, GONE, REFUSED, CASES };
     static const char *const said[CASES] = {
         [FLEET] = "it was written for another fleet, datacenter or slot",
         [DATACENTER] = "it was written for another fleet, datacenter or slot",
         [WORKER] = "it was written for another fleet, datacenter or slot",
         [PINNED] = "it was written for another fleet, datacenter or slot",
         [FOREIGN] = "its record was written by somebody else",
-        [GONE] = "its record is missing, damaged or was made again",
-        [OLDER] = "its record is older than the one we knew",
-        [REFUSED] = "somebody was faster",
+        [GONE] = "its record was written by somebody else",
+        [REFUSED] = "its write was refused, and the record is as it was",
     };
     for (unsigned i = 0; i < CASES; i++) {
         struct sf_reservation_memory memory;
@@ -102,10 +125,7 @@ static void a_restart_that_does_not_fit_is_forgotten(void **state)
             put_record(0, "", mint_ms + 100000);
             break;
         case GONE:
-            sf_fake_delete(store, "/f/dc/0/slots/0");
-            break;
-        case OLDER:
-            memory.version.version += 100;
+            spoil_record(0);
             break;
         default:
             forge_next(m, SF_COORD_BIND, SF_COORD_REFUSED, SF_COORD_VERSION);
@@ -207,6 +227,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         scenario(a_restart_goes_on_with_its_slot),
         scenario(a_restart_starts_above_all_that_was_said),
+        scenario(a_word_that_cannot_be_is_not_believed),
         scenario(a_restart_that_does_not_fit_is_forgotten),
         scenario(a_pinned_worker_may_restart),
         scenario(a_restart_waits_for_a_clock_that_is_behind),

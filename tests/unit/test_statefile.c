@@ -1,4 +1,5 @@
-/* The state file: two copies, checksum, boot, inode, lock, and what a restart may believe. */
+/* unit/test_statefile.c - the state file: two copies, checksum, boot, inode, lock, and what a restart
+ * may believe. */
 #include "unit/cmocka_all.h"
 
 #include <errno.h>
@@ -7,7 +8,11 @@
 
 #include "worker/statefile.h"
 
-#define BOOT "11111111-2222-3333-4444-555555555555"
+#define BOOT  "11111111-2222-3333-4444-555555555555"
+#define TOKEN "0123456789abcdef0123456789abcdef"
+#define LOST  "fedcba9876543210fedcba9876543210"
+#define NONCE "00000000000000000000000000000001"
+#define CLAIM "claim-0123456789abcdef0123456789abcdef-0000000007"
 
 static struct sf_state_header held_header(void)
 {
@@ -19,7 +24,13 @@ static struct sf_state_header held_header(void)
     header.device = 1;
     header.inode = 2;
     header.worker = 5;
+    header.fence = 7;
     header.version = (struct sf_coord_version){7, 9};
+    strcpy(header.token, TOKEN);
+    strcpy(header.nonce, NONCE);
+    strcpy(header.claim, CLAIM);
+    header.from_ms = 11000;
+    header.reserved_until_ms = 12000;
     header.mint = (struct sf_minttime){.anchor_mono_ns = 1000,
                                        .anchor_mint_ns = INT64_C(1700000000000000000)};
     return header;
@@ -44,7 +55,16 @@ static void remembers(void **state)
     const struct sf_reservation_memory memory = recall(&block, BOOT, 2, 1000 + 10 * SF_NS_PER_S);
     assert_true(memory.valid);
     assert_int_equal(memory.worker, 5);
-    assert_int_equal(memory.version.version, 9);
+    assert_int_equal(memory.record.worker, 5);
+    assert_int_equal(memory.record.fence, 7);
+    assert_int_equal(memory.record.version.incarnation, 7);
+    assert_int_equal(memory.record.version.version, 9);
+    assert_string_equal(memory.record.claim, CLAIM);
+    assert_string_equal(memory.record.nonce, NONCE);
+    assert_int_equal(memory.record.from_ms, 11000);
+    assert_int_equal(memory.record.reserved_until_ms, 12000);
+    assert_string_equal(memory.token, TOKEN);
+    assert_string_equal(memory.lost[0], "");
     assert_int_equal(memory.last_word, 12345);
     /* Ten seconds on, slewed by 500 ppm at most, and what may be borrowed. */
     assert_int_equal(memory.not_before_ms, INT64_C(1700000000000) + 10000 + 5 + 1 + 10);
@@ -96,9 +116,72 @@ static void ignores_what_makes_no_sense(void **state)
         sf_state_put(&block, &header);
         assert_false(recall(&block, BOOT, 2, 2000).valid);
     }
-    header = held_header();
-    memset(header.fleet_id, 'a', sizeof header.fleet_id); /* without an end */
+    /* Texts without an end. */
+    static const struct {
+        size_t offset, size;
+    } texts[] = {
+#define TEXT(member)                                                                               \
+    {offsetof(struct sf_state_header, member), sizeof((struct sf_state_header *)NULL)->member}
+        TEXT(fleet_id), TEXT(token), TEXT(nonce), TEXT(claim), TEXT(lost[SF_RES_LOST_MAX - 1]),
+    };
+    for (size_t i = 0; i < SF_COUNT(texts); i++) {
+        header = held_header();
+        memset((char *)&header + texts[i].offset, 'a', texts[i].size);
+        sf_state_put(&block, &header);
+        assert_false(recall(&block, BOOT, 2, 2000).valid);
+    }
+}
+
+/* A making in which a loss was noticed is never claimed under again: whatever became of the slot, the
+ * boot or the file. */
+static void remembers_lost_makings_in_any_case(void **state)
+{
+    (void)state;
+    struct sf_state_block block = {0};
+    struct sf_state_header header = held_header();
+    for (unsigned i = 0; i < SF_RES_LOST_MAX; i++)
+        snprintf(header.lost[i], sizeof header.lost[i], "%s%u", LOST + 1, i);
+    for (int held = 0; held < 2; held++) {
+        header.held = (uint64_t)held;
+        sf_state_put(&block, &header);
+        static const char other_boot[] = "99999999-2222-3333-4444-555555555555";
+        const struct sf_reservation_memory memories[] = {
+            recall(&block, BOOT, 2, 2000), recall(&block, other_boot, 2, 2000),
+            recall(&block, BOOT, 3, 2000), recall(&block, BOOT, 2, 999)};
+        for (size_t k = 0; k < SF_COUNT(memories); k++) {
+            assert_int_equal(memories[k].valid, held == 1 && k == 0);
+            for (unsigned i = 0; i < SF_RES_LOST_MAX; i++)
+                assert_string_equal(memories[k].lost[i], header.lost[i]);
+        }
+    }
+}
+
+static uint64_t fnv1a(const struct sf_state_header *copy)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < offsetof(struct sf_state_header, checksum); i++)
+        hash = (hash ^ ((const unsigned char *)copy)[i]) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
+/* What an older version left has another magic number: it is as if there were none. */
+static void ignores_another_format(void **state)
+{
+    (void)state;
+    struct sf_state_block block = {0};
+    const struct sf_state_header header = held_header();
+    struct sf_state_header got;
     sf_state_put(&block, &header);
+    assert_int_equal(sf_state_get(&block, &got), 0);
+    for (size_t i = 0; i < SF_COUNT(block.copies); i++) {
+        struct sf_state_header *copy = &block.copies[i];
+        if (copy->magic != SF_STATE_MAGIC)
+            continue;
+        assert_true(copy->checksum == fnv1a(copy));
+        copy->magic--;
+        copy->checksum = fnv1a(copy);
+    }
+    assert_int_equal(sf_state_get(&block, &got), -ENOENT);
     assert_false(recall(&block, BOOT, 2, 2000).valid);
 }
 
@@ -180,6 +263,8 @@ int main(void)
         cmocka_unit_test(ignores_what_is_not_this_process_on_this_boot),
         cmocka_unit_test(ignores_a_copy_on_another_device),
         cmocka_unit_test(ignores_what_makes_no_sense),
+        cmocka_unit_test(remembers_lost_makings_in_any_case),
+        cmocka_unit_test(ignores_another_format),
         cmocka_unit_test(every_torn_update_leaves_a_whole_copy),
         cmocka_unit_test(a_flipped_bit_is_noticed),
         cmocka_unit_test(one_process_at_a_time),

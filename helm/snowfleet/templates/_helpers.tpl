@@ -207,12 +207,30 @@ hostAliases:
 {{- end }}
 {{- end -}}
 
+{{/* "yes" where nobody can have minted: Helm itself installs, and a living API server (every namespace of one has this account) knows no
+     Deployment of this release. Under `helm template`, and so under Argo CD, nothing is known: not said there. */}}
+{{- define "snowfleet.first" -}}
+{{- $first := toString .Values.init.first -}}
+{{- if eq $first "true" -}}yes
+{{- else if and (eq $first "auto") .Release.IsInstall (eq (int .Values.fleet.otherReplicas) 0) -}}
+{{- if and (lookup "v1" "ServiceAccount" .Release.Namespace "default") (not (lookup "apps/v1" "Deployment" .Release.Namespace (include "snowfleet.fullname" .))) -}}yes{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Where `init` asks workers: the data port says it in the clear and to everybody, or else the admin port does. */}}
+{{- define "snowfleet.askPort" -}}
+{{- if or .Values.clients.tls.enabled .Values.clients.tokens.existingSecret -}}7451{{- else -}}7450{{- end -}}
+{{- end -}}
+
 {{/* The configuration file: what the chart sets, over .Values.config. */}}
 {{- define "snowfleet.config" -}}
 {{- $v := .Values -}}
 {{- $c := $v.coordinator -}}
 {{- $config := deepCopy $v.config -}}
 {{- $fleet := dict "name" $v.fleet.name "datacenter" (int $v.fleet.datacenter) "slots_per_worker" (int $v.fleet.slotsPerWorker) "coordinator" (include "snowfleet.coordinatorUrl" .) "auto_init" $v.devCoordinator.enabled -}}
+{{- with $v.fleet.expectId }}{{ $_ := set $fleet "expect_id" . }}{{ end -}}
+{{- with $v.fleet.expectEpochMs }}{{ $_ := set $fleet "expect_epoch_ms" . }}{{ end -}}
+{{- with $v.fleet.expectLayout }}{{ $_ := set $fleet "expect_layout" . }}{{ end -}}
 {{- $coordinator := dict "session_timeout_ms" (int $c.sessionTimeoutMs) -}}
 {{- if $c.auth.username -}}
 {{- $_ := set $coordinator "username" $c.auth.username -}}

@@ -8,35 +8,37 @@
 
 #include "base/assert.h"
 
-/* Nothing but lower terms for so long: the cluster itself went back. */
-#define TERM_BACK_MS 3000
+/* Nothing but lower terms, or another cluster, for so long: the cluster itself went back. */
+#define BACK_MS 3000
 
-/* A member behind a partition, or one restored from an old copy, answers with an older term. When
- * nothing else has been heard for a while, it is the cluster itself that went back: its answers are
- * then believed, so that the worker finds out what is missing. */
-static bool term_ok(struct sf_etcd *etcd, const struct sf_etcd_header *header)
+/* What is heard differs from what was known. A member behind a partition, or one of another cluster,
+ * may answer so for a while; when nothing else has been heard for longer, it is the cluster itself that
+ * was restored or made anew. That proves nothing: its answers are believed then, so that the worker
+ * finds out by their content what is missing. */
+static bool is_settled(struct sf_etcd *etcd)
 {
     struct sf_etcd_belief *belief = etcd->belief;
     const int64_t now_ns = sf_etcd_now_ns(etcd);
-    if (header->raft_term >= belief->raft_term) {
-        belief->raft_term = header->raft_term;
-        belief->term_back_since_ns = 0;
-        return true;
-    }
-    if (belief->term_back_since_ns == 0)
-        belief->term_back_since_ns = now_ns;
-    if (now_ns - belief->term_back_since_ns < TERM_BACK_MS * SF_NS_PER_MS)
-        return false;
+    if (belief->back_since_ns == 0)
+        belief->back_since_ns = now_ns;
+    return now_ns - belief->back_since_ns >= BACK_MS * SF_NS_PER_MS;
+}
+
+static void take_over(struct sf_etcd *etcd, const struct sf_etcd_header *header)
+{
+    struct sf_etcd_belief *belief = etcd->belief;
     sf_log_limited(etcd->log, &belief->limit_stale, SF_ETCD_LOG_EVERY_MS, SF_LOG_ERROR,
                    "coordinator.went_back",
-                   "raft term %" PRIu64 " after %" PRIu64
+                   "cluster %" PRIx64 ", raft term %" PRIu64 " after cluster %" PRIx64
+                   ", term %" PRIu64
                    " everywhere: the cluster was made anew or restored; if it lost data, run "
                    "`snowfleet init --after-data-loss`",
-                   header->raft_term, belief->raft_term);
+                   header->cluster_id, header->raft_term, belief->cluster_id, belief->raft_term);
+    belief->cluster_id = header->cluster_id;
     belief->raft_term = header->raft_term;
     belief->revision = header->revision;
-    belief->term_back_since_ns = 0;
-    return true;
+    belief->back_since_ns = 0;
+    belief->went_back = true;
 }
 
 bool sf_etcd_believes(struct sf_etcd *etcd, const struct sf_etcd_header *header,
@@ -47,19 +49,22 @@ bool sf_etcd_believes(struct sf_etcd *etcd, const struct sf_etcd_header *header,
         return true; /* login in some versions: no header */
     if (belief->cluster_id == 0)
         belief->cluster_id = header->cluster_id;
-    if (header->cluster_id != belief->cluster_id) {
+    const bool other = header->cluster_id != belief->cluster_id;
+    if ((other || header->raft_term < belief->raft_term) && is_settled(etcd))
+        take_over(etcd, header);
+    else if (other) {
         snprintf(text, SF_COORD_TEXT_MAX,
-                 "belongs to another cluster (id %" PRIx64 ", ours is %" PRIx64
-                 "); restart the worker if that is meant",
+                 "belongs to another cluster (id %" PRIx64 ", ours is %" PRIx64 ")",
                  header->cluster_id, belief->cluster_id);
         return false;
-    }
-    if (!term_ok(etcd, header)) {
+    } else if (header->raft_term < belief->raft_term) {
         snprintf(text, SF_COORD_TEXT_MAX,
                  "lags behind the cluster (raft term %" PRIu64 ", known is %" PRIu64 ")",
                  header->raft_term, belief->raft_term);
         return false;
     }
+    belief->back_since_ns = 0;
+    belief->raft_term = header->raft_term;
     if (header->revision > belief->revision)
         belief->revision = header->revision;
     return true;

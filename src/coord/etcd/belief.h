@@ -19,7 +19,9 @@ struct sf_etcd_belief {
     uint64_t token_serial; /* grows with every login */
     bool relogin;          /* the token was refused */
     uint64_t cluster_id, raft_term, revision;
-    int64_t term_back_since_ns; /* 0: the last answer had a good term */
+    int64_t
+        back_since_ns; /* since when only another cluster or lower terms were heard; 0: not so */
+    bool went_back;    /* what is there was made anew or restored: to be told (session.c) */
     struct sf_log_limiter limit_stale;
 };
 

@@ -2,6 +2,7 @@
 #include "coord/etcd/body.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -103,9 +104,35 @@ static void add_compare(struct sf_strbuf *buf, const struct sf_etcd_compare *com
     const bool create = compare->target == SF_ETCD_CREATE;
     sf_strbuf_addf(buf, "{");
     add_key(buf, compare->key, false);
+    if (compare->target == SF_ETCD_VALUE) {
+        sf_strbuf_addf(buf, ",\"target\":\"VALUE\",\"result\":\"EQUAL\",");
+        add_base64(buf, "value", compare->value);
+        sf_strbuf_addf(buf, "}");
+        return;
+    }
     sf_strbuf_addf(buf, ",\"target\":\"%s\",\"result\":\"%s\",\"%s\":\"%" PRIu64 "\"}",
                    create ? "CREATE" : "MOD", compare->greater ? "GREATER" : "EQUAL",
                    create ? "create_revision" : "mod_revision", compare->revision);
+}
+
+/* No key of ours goes on with a byte below '\1' behind another one. */
+static void add_range(struct sf_strbuf *buf, const struct sf_etcd_op *op)
+{
+    if (op->after == NULL) {
+        add_key(buf, op->key, op->kind == SF_ETCD_GET_PREFIX);
+    } else {
+        char *end = prefix_end(op->key), *from = NULL;
+        SF_ASSERT(asprintf(&from, "%s\1", op->after) > 0);
+        add_base64(buf, "key", from);
+        sf_strbuf_addf(buf, ",");
+        add_base64(buf, "range_end", end);
+        free(from);
+        free(end);
+    }
+    if (op->limit != 0)
+        sf_strbuf_addf(buf, ",\"limit\":\"%" PRIu64 "\"", op->limit);
+    if (op->keys_only)
+        sf_strbuf_addf(buf, ",\"keys_only\":true");
 }
 
 static void add_op(struct sf_strbuf *buf, const struct sf_etcd_op *op)
@@ -126,9 +153,7 @@ static void add_op(struct sf_strbuf *buf, const struct sf_etcd_op *op)
     case SF_ETCD_GET:
     case SF_ETCD_GET_PREFIX:
         sf_strbuf_addf(buf, "{\"request_range\":{");
-        add_key(buf, op->key, op->kind == SF_ETCD_GET_PREFIX);
-        if (op->keys_only)
-            sf_strbuf_addf(buf, ",\"keys_only\":true");
+        add_range(buf, op);
         break;
     }
     sf_strbuf_addf(buf, "}}");
@@ -167,23 +192,33 @@ char *sf_etcd_body_txn(const struct sf_etcd_txn *txn)
     return finish(&buf);
 }
 
-char *sf_etcd_body_newest(const char *prefix)
+/* end NULL: what starts with first. */
+static void add_keys(struct sf_strbuf *buf, const char *first, const char *end)
+{
+    add_key(buf, first, end == NULL);
+    if (end == NULL)
+        return;
+    sf_strbuf_addf(buf, ",");
+    add_base64(buf, "range_end", end);
+}
+
+char *sf_etcd_body_newest(const char *first, const char *end)
 {
     struct sf_strbuf buf;
     sf_strbuf_init(&buf, BODY_SIZE_MAX);
     sf_strbuf_addf(&buf, "{");
-    add_key(&buf, prefix, true);
+    add_keys(&buf, first, end);
     sf_strbuf_addf(&buf, ",\"limit\":\"1\",\"sort_order\":\"DESCEND\",\"sort_target\":\"MOD\","
                          "\"keys_only\":true}");
     return finish(&buf);
 }
 
-char *sf_etcd_body_watch(const char *prefix)
+char *sf_etcd_body_watch(const char *first, const char *end)
 {
     struct sf_strbuf buf;
     sf_strbuf_init(&buf, BODY_SIZE_MAX);
     sf_strbuf_addf(&buf, "{\"create_request\":{");
-    add_key(&buf, prefix, true);
+    add_keys(&buf, first, end);
     sf_strbuf_addf(&buf, "}}");
     return finish(&buf);
 }

@@ -14,12 +14,13 @@
 #include <stdint.h>
 
 /* What a transaction asks about one key. Revision 0 with CREATE EQUAL: "does not exist". */
-enum sf_etcd_target { SF_ETCD_CREATE, SF_ETCD_MOD };
+enum sf_etcd_target { SF_ETCD_CREATE, SF_ETCD_MOD, SF_ETCD_VALUE };
 struct sf_etcd_compare {
     const char *key;
     enum sf_etcd_target target;
-    bool greater; /* instead of equal */
-    uint64_t revision;
+    bool greater;      /* instead of equal; CREATE, MOD */
+    uint64_t revision; /* CREATE, MOD */
+    const char *value; /* VALUE */
 };
 
 enum sf_etcd_op_kind {
@@ -34,6 +35,8 @@ struct sf_etcd_op {
     const char *value; /* PUT */
     uint64_t lease;    /* PUT; 0: none */
     bool keys_only;    /* GET, GET_PREFIX: revisions without values */
+    const char *after; /* GET_PREFIX: only the keys behind this one; NULL: all */
+    uint64_t limit;    /* GET_PREFIX: at most so many; 0: all */
 };
 
 struct sf_etcd_txn {
@@ -46,9 +49,10 @@ struct sf_etcd_txn {
 };
 
 char *sf_etcd_body_txn(const struct sf_etcd_txn *txn);
-/* Below prefix: the highest mod_revision and the number of keys. */
-char *sf_etcd_body_newest(const char *prefix);
-char *sf_etcd_body_watch(const char *prefix);
+/* The highest mod_revision and the number of keys, of the same keys as a watch. */
+char *sf_etcd_body_newest(const char *first, const char *end);
+/* From `first` on, up to but without `end`; NULL: what starts with `first`. */
+char *sf_etcd_body_watch(const char *first, const char *end);
 char *sf_etcd_body_grant(uint64_t ttl_s);
 /* For /v3/lease/keepalive and /v3/lease/revoke. */
 char *sf_etcd_body_lease(uint64_t lease);

@@ -8,11 +8,13 @@
 #include "base/assert.h"
 #include "base/thread.h"
 #include "coord/etcd/belief.h"
+#include "coord/etcd/fleet.h"
 #include "coord/etcd/http.h"
 #include "coord/etcd/init.h"
 #include "coord/etcd/job.h"
 #include "coord/etcd/read.h"
 #include "coord/etcd/session.h"
+#include "coord/etcd/survey.h"
 #include "coord/etcd/watch.h"
 #include "coord/etcd/write.h"
 
@@ -32,8 +34,9 @@ struct handle {
 };
 
 static const struct sf_etcd_job_ops ops[SF_COORD_OPS] = {
-    [SF_COORD_READ_CONFIG] = {sf_etcd_read_start, sf_etcd_read_answer, NULL},
+    [SF_COORD_READ_CONFIG] = {sf_etcd_config_start, sf_etcd_config_answer, sf_etcd_config_free},
     [SF_COORD_INIT] = {sf_etcd_init_start, sf_etcd_init_answer, sf_etcd_init_free},
+    [SF_COORD_SURVEY] = {sf_etcd_survey_start, sf_etcd_survey_answer, sf_etcd_survey_free},
     [SF_COORD_LIST] = {sf_etcd_read_start, sf_etcd_read_answer, NULL},
     [SF_COORD_READ_SLOT] = {sf_etcd_read_start, sf_etcd_read_answer, NULL},
     [SF_COORD_CLAIM] = {sf_etcd_claim_start, sf_etcd_claim_answer, free},
@@ -41,6 +44,8 @@ static const struct sf_etcd_job_ops ops[SF_COORD_OPS] = {
     [SF_COORD_BIND] = {sf_etcd_write_start, sf_etcd_write_answer, NULL},
     [SF_COORD_RENEW] = {sf_etcd_write_start, sf_etcd_write_answer, NULL},
     [SF_COORD_RELEASE] = {sf_etcd_write_start, sf_etcd_write_answer, NULL},
+    [SF_COORD_HALT] = {sf_etcd_halt_start, sf_etcd_halt_answer, free},
+    [SF_COORD_RESET_SLOT] = {sf_etcd_reset_start, sf_etcd_reset_answer, free},
     [SF_COORD_WATCH] = {sf_etcd_read_start, sf_etcd_read_answer, NULL},
 };
 

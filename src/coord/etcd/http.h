@@ -27,8 +27,8 @@ enum sf_etcd_fate {
 
 struct sf_etcd_result {
     enum sf_etcd_fate fate;
-    enum sf_coord_reason reason; /* unless ANSWERED */
-    char text[SF_COORD_TEXT_MAX];   /* the endpoint is named in it, and in the answer's */
+    enum sf_coord_reason reason;  /* unless ANSWERED */
+    char text[SF_COORD_TEXT_MAX]; /* the endpoint is named in it, and in the answer's */
     struct sf_etcd_answer answer;
     unsigned endpoint;
     int64_t server_ms; /* -1: not told */

@@ -2,48 +2,37 @@
 #include "coord/etcd/init.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
-#include "coord/etcd/body.h"
-#include "coord/etcd/read.h"
+#include "coord/etcd/fleet.h"
+#include "coord/etcd/survey.h"
 #include "coord/init_plan.h"
 #include "coord/records.h"
+#include "coord/state_record.h"
+#include "coord/version.h"
 
-#define RACES_MAX 5
 #define TXN_OPS   100 /* below etcd's --max-txn-ops of 128 */
+#define NAMES_MAX 32  /* makings that are named at once: one, unless somebody's hand was there */
 
-enum step { READ_CONFIG, WRITE_CONFIG, READ_SLOTS, WRITE_SLOTS };
-
-struct todo {
-    uint64_t worker;
-    uint64_t mod_revision; /* 0: there is none */
-    char *value;
-};
+enum step { LOOK, UNNAME, SURVEY, TREE, NAME, LOOK_AGAIN };
 
 struct work {
     enum step step;
-    struct sf_coord_version version; /* of the config; 0: none there */
-    bool config_written;
-    size_t next; /* index of the datacenter that is worked at */
-    unsigned races;
-    struct todo *todos; /* of this datacenter */
-    size_t todo_count, todo_done, todo_sent;
+    struct sf_coord_config config;        /* what becomes the fleet's */
+    struct sf_coord_version before, root; /* of the config that is replaced, and of the root */
+    uint64_t makings;
+    char names[NAMES_MAX][SF_ETCD_KEY_MAX]; /* keys that name other makings */
+    size_t name_count;
+    struct sf_etcd_surveying surveying;
+    size_t next; /* records made so far; the state is the last one */
+    size_t sent;
 };
-
-static void free_todos(struct work *work)
-{
-    for (size_t i = 0; i < work->todo_count; i++)
-        free(work->todos[i].value);
-    free(work->todos);
-    work->todos = NULL;
-    work->todo_count = work->todo_done = work->todo_sent = 0;
-}
 
 void sf_etcd_init_free(void *work)
 {
-    free_todos(work);
     free(work);
 }
 
@@ -52,271 +41,325 @@ static struct work *work_of(const struct sf_etcd_job *job)
     return job->work;
 }
 
-static const struct sf_coord_config *config_of(const struct sf_etcd_job *job)
-{
-    return &job->request.u.init.config;
-}
+/* Looking. */
 
-/* The datacenter that is worked at. */
-static uint64_t datacenter_of(const struct sf_etcd_job *job)
+static void send_look(struct sf_etcd *etcd, struct sf_etcd_job *job, enum step step)
 {
-    return sf_init_datacenter(config_of(job), work_of(job)->next);
-}
-
-static void send_read(struct sf_etcd *etcd, struct sf_etcd_job *job, enum step step,
-                      const char *key)
-{
-    const struct sf_etcd_op op = {.kind = step == READ_CONFIG ? SF_ETCD_GET : SF_ETCD_GET_PREFIX,
-                                  .key = key};
+    char root[SF_ETCD_KEY_MAX], config[SF_ETCD_KEY_MAX], names[SF_ETCD_KEY_MAX];
+    sf_etcd_key(etcd, root, "%s", "");
+    sf_etcd_key(etcd, config, "/config");
+    sf_etcd_key(etcd, names, "/current-");
+    const struct sf_etcd_op ops[] = {{.kind = SF_ETCD_GET, .key = root},
+                                     {.kind = SF_ETCD_GET, .key = config},
+                                     {.kind = SF_ETCD_GET_PREFIX, .key = names, .keys_only = true}};
     work_of(job)->step = step;
     sf_etcd_job_send(etcd, job, "/v3/kv/txn",
-                     sf_etcd_body_txn(&(struct sf_etcd_txn){.success = &op, .success_count = 1}),
+                     sf_etcd_body_txn(&(struct sf_etcd_txn){.success = ops, .success_count = 3}),
                      false, SF_ETCD_INIT_MS);
 }
 
-static void send_read_slots(struct sf_etcd *etcd, struct sf_etcd_job *job)
+/* The compares of root and config as they were read. */
+static size_t conditions(const struct work *work, const char *root, const char *config,
+                         struct sf_etcd_compare to[4])
 {
-    char key[SF_ETCD_KEY_MAX];
-    sf_etcd_key(etcd, key, "/dc/%" PRIu64 "/slots/", datacenter_of(job));
-    free_todos(job->work);
-    send_read(etcd, job, READ_SLOTS, key);
+    const struct sf_etcd_compare all[] = {
+        {.key = root, .target = SF_ETCD_CREATE, .revision = work->root.incarnation},
+        {.key = root, .target = SF_ETCD_MOD, .revision = work->root.version},
+        {.key = config, .target = SF_ETCD_CREATE, .revision = work->before.incarnation},
+        {.key = config, .target = SF_ETCD_MOD, .revision = work->before.version}};
+    memcpy(to, all, sizeof all);
+    return 4;
 }
 
-static void send_write_config(struct sf_etcd *etcd, struct sf_etcd_job *job)
+static size_t deletions(const struct work *work, struct sf_etcd_op *to)
 {
-    char key[SF_ETCD_KEY_MAX];
-    struct work *work = job->work;
-    sf_etcd_key(etcd, key, "/config");
-    char *value = sf_record_config_encode(config_of(job));
-    const struct sf_etcd_compare compares[] = {
-        {.key = key, .target = SF_ETCD_CREATE, .revision = work->version.incarnation},
-        {.key = key, .target = SF_ETCD_MOD, .revision = work->version.version}};
-    const struct sf_etcd_op put = {.kind = SF_ETCD_PUT, .key = key, .value = value};
-    work->step = WRITE_CONFIG;
-    sf_etcd_job_send(
-        etcd, job, "/v3/kv/txn",
-        sf_etcd_body_txn(&(struct sf_etcd_txn){
-            .compares = compares, .compare_count = 2, .success = &put, .success_count = 1}),
-        true, SF_ETCD_INIT_MS);
-    free(value);
+    for (size_t i = 0; i < work->name_count; i++)
+        to[i] = (struct sf_etcd_op){.kind = SF_ETCD_DELETE, .key = work->names[i]};
+    return work->name_count;
 }
 
-static void send_write_slots(struct sf_etcd *etcd, struct sf_etcd_job *job)
+/* Nothing is granted from here on. */
+static void send_unname(struct sf_etcd *etcd, struct sf_etcd_job *job)
 {
-    static const size_t max = TXN_OPS;
+    char root[SF_ETCD_KEY_MAX], config[SF_ETCD_KEY_MAX], count[24];
+    struct sf_etcd_compare compares[4];
+    struct sf_etcd_op ops[NAMES_MAX + 1];
     struct work *work = job->work;
-    const size_t left = work->todo_count - work->todo_done;
-    work->todo_sent = left < max ? left : max;
-    char(*keys)[SF_ETCD_KEY_MAX] = calloc(work->todo_sent, sizeof *keys);
-    struct sf_etcd_compare *compares = calloc(work->todo_sent, sizeof *compares);
-    struct sf_etcd_op *puts = calloc(work->todo_sent, sizeof *puts);
-    SF_ASSERT(keys != NULL && compares != NULL && puts != NULL);
-    for (size_t i = 0; i < work->todo_sent; i++) {
-        const struct todo *todo = &work->todos[work->todo_done + i];
-        sf_etcd_key(etcd, keys[i], "/dc/%" PRIu64 "/slots/%" PRIu64, datacenter_of(job),
-                    todo->worker);
-        compares[i] = (struct sf_etcd_compare){
-            .key = keys[i], .target = SF_ETCD_MOD, .revision = todo->mod_revision};
-        puts[i] = (struct sf_etcd_op){.kind = SF_ETCD_PUT, .key = keys[i], .value = todo->value};
-    }
-    work->step = WRITE_SLOTS;
+    sf_etcd_key(etcd, root, "%s", "");
+    sf_etcd_key(etcd, config, "/config");
+    snprintf(count, sizeof count, "%" PRIu64, work->makings + 1);
+    const size_t compare_count = conditions(work, root, config, compares);
+    size_t op_count = deletions(work, ops);
+    ops[op_count++] = (struct sf_etcd_op){.kind = SF_ETCD_PUT, .key = root, .value = count};
+    work->step = UNNAME;
     sf_etcd_job_send(etcd, job, "/v3/kv/txn",
                      sf_etcd_body_txn(&(struct sf_etcd_txn){.compares = compares,
-                                                            .compare_count = work->todo_sent,
-                                                            .success = puts,
-                                                            .success_count = work->todo_sent}),
+                                                            .compare_count = compare_count,
+                                                            .success = ops,
+                                                            .success_count = op_count}),
                      true, SF_ETCD_INIT_MS);
+}
+
+static void send_page(struct sf_etcd *etcd, struct sf_etcd_job *job)
+{
+    work_of(job)->step = SURVEY;
+    sf_etcd_survey_page(etcd, job, &work_of(job)->surveying);
+}
+
+/* The tree. */
+
+static size_t record_count(const struct work *work)
+{
+    return sf_init_datacenter_count(&work->config) * sf_init_worker_count(&work->config) + 1;
+}
+
+static char *record_at(const struct sf_etcd *etcd, const struct sf_etcd_job *job, size_t index,
+                       char key[SF_ETCD_KEY_MAX])
+{
+    const struct work *work = job->work;
+    const size_t workers = sf_init_worker_count(&work->config);
+    if (index + 1 == record_count(work)) {
+        struct sf_coord_state *state = calloc(1, sizeof *state);
+        SF_ASSERT(state != NULL);
+        sf_etcd_key(etcd, key, "/%s/state", work->config.token);
+        char *value = sf_record_state_encode(state);
+        free(state);
+        return value;
+    }
+    const uint64_t datacenter = sf_init_datacenter(&work->config, index / workers);
+    struct sf_coord_slot slot;
+    sf_init_slot(&job->request.u.init, work->config.floor_ms, datacenter, index % workers,
+                 sf_etcd_real_ms(etcd), &slot);
+    sf_etcd_key(etcd, key, "/%s/dc/%" PRIu64 "/slots/%zu", work->config.token, datacenter,
+                index % workers);
+    return sf_record_slot_encode(&slot);
+}
+
+static void send_tree(struct sf_etcd *etcd, struct sf_etcd_job *job)
+{
+    struct work *work = job->work;
+    const size_t left = record_count(work) - work->next;
+    work->sent = left < TXN_OPS ? left : TXN_OPS;
+    char(*keys)[SF_ETCD_KEY_MAX] = calloc(work->sent, sizeof *keys);
+    char **values = calloc(work->sent, sizeof *values);
+    struct sf_etcd_op *puts = calloc(work->sent, sizeof *puts);
+    SF_ASSERT(keys != NULL && values != NULL && puts != NULL);
+    for (size_t i = 0; i < work->sent; i++) {
+        values[i] = record_at(etcd, job, work->next + i, keys[i]);
+        puts[i] = (struct sf_etcd_op){.kind = SF_ETCD_PUT, .key = keys[i], .value = values[i]};
+    }
+    work->step = TREE;
+    sf_etcd_job_send(
+        etcd, job, "/v3/kv/txn",
+        sf_etcd_body_txn(&(struct sf_etcd_txn){.success = puts, .success_count = work->sent}), true,
+        SF_ETCD_INIT_MS);
+    for (size_t i = 0; i < work->sent; i++)
+        free(values[i]);
     free(keys);
-    free(compares);
+    free(values);
     free(puts);
 }
 
+/* The name. */
+
+static void send_name(struct sf_etcd *etcd, struct sf_etcd_job *job)
+{
+    char root[SF_ETCD_KEY_MAX], config[SF_ETCD_KEY_MAX], current[SF_ETCD_KEY_MAX],
+        state[SF_ETCD_KEY_MAX], count[24];
+    struct sf_etcd_compare compares[5];
+    struct sf_etcd_op ops[NAMES_MAX + 3];
+    struct work *work = job->work;
+    sf_etcd_key(etcd, root, "%s", "");
+    sf_etcd_key(etcd, config, "/config");
+    sf_etcd_key(etcd, current, "/current-%s", work->config.token);
+    sf_etcd_key(etcd, state, "/%s/state", work->config.token);
+    snprintf(count, sizeof count, "%" PRIu64, work->makings + 1);
+    char *value = sf_record_config_encode(&work->config);
+    size_t compare_count = conditions(work, root, config, compares);
+    compares[compare_count++] = (struct sf_etcd_compare){
+        .key = state, .target = SF_ETCD_CREATE, .greater = true, .revision = 0};
+    size_t op_count = deletions(work, ops);
+    ops[op_count++] = (struct sf_etcd_op){.kind = SF_ETCD_PUT, .key = root, .value = count};
+    ops[op_count++] = (struct sf_etcd_op){.kind = SF_ETCD_PUT, .key = current, .value = ""};
+    ops[op_count++] = (struct sf_etcd_op){.kind = SF_ETCD_PUT, .key = config, .value = value};
+    work->step = NAME;
+    sf_etcd_job_send(etcd, job, "/v3/kv/txn",
+                     sf_etcd_body_txn(&(struct sf_etcd_txn){.compares = compares,
+                                                            .compare_count = compare_count,
+                                                            .success = ops,
+                                                            .success_count = op_count}),
+                     true, SF_ETCD_INIT_MS);
+    free(value);
+}
+
 static void finish(struct sf_etcd *etcd, struct sf_etcd_job *job,
-                   const struct sf_etcd_result *result)
+                   const struct sf_etcd_result *result, const struct sf_coord_config *made)
 {
     struct sf_coord_config *config = malloc(sizeof *config);
     SF_ASSERT(config != NULL);
-    *config = *config_of(job);
-    config->version = work_of(job)->version;
+    *config = *made;
     struct sf_coord_event *event = sf_etcd_job_done(job);
     event->completion.config = config;
     sf_etcd_job_finish(etcd, job, event, result);
 }
 
-/* The next datacenter, or what comes after the last. */
-static void go_on(struct sf_etcd *etcd, struct sf_etcd_job *job,
-                  const struct sf_etcd_result *result)
-{
-    if (work_of(job)->next < sf_init_datacenter_count(config_of(job)))
-        send_read_slots(etcd, job);
-    else if (work_of(job)->config_written)
-        finish(etcd, job, result);
-    else
-        send_write_config(etcd, job);
-}
+/* Answers. */
 
-static void config_read(struct sf_etcd *etcd, struct sf_etcd_job *job,
-                        const struct sf_etcd_result *result)
+/* Plans by what was read at once. */
+static void take_look(struct sf_etcd *etcd, struct sf_etcd_job *job,
+                      const struct sf_etcd_result *result, const struct sf_etcd_range *ranges)
 {
-    struct sf_etcd_range range = {0};
-    struct sf_coord_config there, config;
+    const struct sf_coord_init *init = &job->request.u.init;
+    struct work *work = job->work;
+    struct sf_coord_config there;
     struct sf_error err = {0};
     struct sf_refusal refusal = {0};
-    bool first = false;
-    if (sf_etcd_txn_range(result->answer.root, 0, &range) < 0) {
-        sf_etcd_job_unreadable(etcd, job, result);
+    const struct sf_init_found found = {.state = sf_etcd_config_from(&ranges[1], &there, &err),
+                                        .config = &there,
+                                        .version = sf_etcd_version_from(&ranges[1]),
+                                        .why = err.text};
+    const struct sf_coord_version root = sf_etcd_version_from(&ranges[0]);
+    const enum sf_init_verdict verdict =
+        sf_init_plan_config(init, etcd->options.root, &found, &work->config, &refusal);
+    if (verdict == SF_INIT_DONE) {
+        finish(etcd, job, result, &there);
         return;
     }
-    const struct sf_init_found found = {
-        .state = sf_etcd_config_from(&range, &there, &err), .config = &there, .why = err.text};
-    if (range.count == 1)
-        work_of(job)->version =
-            (struct sf_coord_version){range.kvs[0].create_revision, range.kvs[0].mod_revision};
-    sf_etcd_range_free(&range);
-    if (sf_init_plan_config(&job->request.u.init, etcd->options.root, &found, &config, &first,
-                            &refusal) < 0) {
+    if (verdict == SF_INIT_GO && (work->step == LOOK_AGAIN || !sf_version_same(&root, &init->root)))
+        refusal = sf_refusal_config_raced(etcd->options.root, init->after_data_loss);
+    if (refusal.reason == SF_COORD_NO_REASON && ranges[2].count > NAMES_MAX)
+        refusal = sf_refusal_make(SF_COORD_GARBAGE,
+                                  "%zu makings are named at %.100s, at most %d can be taken away",
+                                  ranges[2].count, etcd->options.root, NAMES_MAX);
+    if (refusal.reason != SF_COORD_NO_REASON) {
         sf_etcd_job_refuse(etcd, job, result, &refusal);
         return;
     }
-    job->request.u.init.config = config;
-    if (first)
-        send_write_config(etcd, job);
+    work->before = found.version;
+    work->root = root;
+    work->makings = ranges[0].count == 1 ? strtoull(ranges[0].kvs[0].value, NULL, 10) : 0;
+    work->name_count = ranges[2].count;
+    for (size_t i = 0; i < work->name_count; i++)
+        snprintf(work->names[i], sizeof work->names[i], "%s", ranges[2].kvs[i].key);
+    if (init->after_data_loss)
+        send_unname(etcd, job);
     else
-        go_on(etcd, job, result);
+        send_tree(etcd, job);
 }
 
-static void config_written(struct sf_etcd *etcd, struct sf_etcd_job *job,
-                           const struct sf_etcd_result *result)
+static void looked(struct sf_etcd *etcd, struct sf_etcd_job *job,
+                   const struct sf_etcd_result *result)
+{
+    struct sf_etcd_range ranges[3] = {{0}};
+    bool readable = true;
+    for (size_t i = 0; i < 3; i++)
+        readable = readable && sf_etcd_txn_range(result->answer.root, i, &ranges[i]) == 0;
+    if (readable)
+        take_look(etcd, job, result, ranges);
+    else
+        sf_etcd_job_unreadable(etcd, job, result);
+    for (size_t i = 0; i < 3; i++)
+        sf_etcd_range_free(&ranges[i]);
+}
+
+static void unnamed(struct sf_etcd *etcd, struct sf_etcd_job *job,
+                    const struct sf_etcd_result *result)
 {
     struct work *work = job->work;
     if (!sf_etcd_txn_succeeded(result->answer.root)) {
-        const struct sf_refusal refusal =
-            sf_refusal_config_raced(etcd->options.root, job->request.u.init.after_data_loss);
+        const struct sf_refusal refusal = sf_refusal_config_raced(etcd->options.root, true);
         sf_etcd_job_refuse(etcd, job, result, &refusal);
         return;
     }
     job->touched = true;
     const uint64_t revision = result->answer.header.revision;
-    if (work->version.incarnation == 0)
-        work->version.incarnation = revision;
-    work->version.version = revision;
-    work->config_written = true;
-    go_on(etcd, job, result);
+    work->root = (struct sf_coord_version){
+        work->root.incarnation != 0 ? work->root.incarnation : revision, revision};
+    work->makings++;
+    work->name_count = 0;
+    sf_etcd_survey_begin(&work->surveying, "");
+    send_page(etcd, job);
 }
 
-/* What has to be written for one record; kv NULL: there is none. Returns -1 with the refusal. */
-static int plan_slot(struct sf_etcd *etcd, struct sf_etcd_job *job, uint64_t worker,
-                     const struct sf_etcd_kv *kv, struct sf_refusal *ret_refusal)
+static void surveyed(struct sf_etcd *etcd, struct sf_etcd_job *job,
+                     const struct sf_etcd_result *result)
 {
     struct work *work = job->work;
-    struct sf_coord_slot slot, found = {.worker = worker, .state = SF_COORD_RECORD_MISSING};
-    struct sf_error err = {0};
-    if (kv != NULL)
-        (void)sf_etcd_slot_from(kv, worker, &found, &err);
-    switch (sf_init_plan_slot(&job->request.u.init, etcd->options.root, datacenter_of(job), &found,
-                              err.text, sf_etcd_real_ms(etcd), &slot, ret_refusal)) {
-    case SF_INIT_KEEP:
-        return 0;
-    case SF_INIT_WRITE:
-        work->todos[work->todo_count++] =
-            (struct todo){worker, found.version.version, sf_record_slot_encode(&slot)};
-        return 0;
-    case SF_INIT_REFUSED:
-        break;
-    }
-    return -1;
-}
-
-static int plan(struct sf_etcd *etcd, struct sf_etcd_job *job, const struct sf_etcd_range *range,
-                struct sf_refusal *ret_refusal)
-{
-    struct work *work = job->work;
-    const uint64_t max = sf_layout_max_worker(&config_of(job)->layout);
-    char prefix[SF_ETCD_KEY_MAX];
-    sf_etcd_key(etcd, prefix, "/dc/%" PRIu64 "/slots/", datacenter_of(job));
-    const struct sf_etcd_kv **there = calloc(max + 1, sizeof *there);
-    work->todos = calloc(max + 1, sizeof *work->todos);
-    SF_ASSERT(there != NULL && work->todos != NULL);
-    for (size_t i = 0; i < range->count; i++) {
-        uint64_t worker = 0;
-        if (sf_etcd_slot_number(&range->kvs[i], prefix, max, &worker) == 0)
-            there[worker] = &range->kvs[i];
-    }
-    int rc = 0;
-    for (uint64_t worker = 0; rc == 0 && worker <= max; worker++)
-        rc = plan_slot(etcd, job, worker, there[worker], ret_refusal);
-    free(there);
-    return rc;
-}
-
-static void slots_read(struct sf_etcd *etcd, struct sf_etcd_job *job,
-                       const struct sf_etcd_result *result)
-{
-    struct sf_etcd_range range = {0};
     struct sf_refusal refusal = {0};
-    if (sf_etcd_txn_range(result->answer.root, 0, &range) < 0) {
+    switch (sf_etcd_survey_take(etcd, &work->surveying, result)) {
+    case 0:
+        send_page(etcd, job);
+        return;
+    case 1:
+        break;
+    default:
         sf_etcd_job_unreadable(etcd, job, result);
         return;
     }
-    const int rc = plan(etcd, job, &range, &refusal);
-    sf_etcd_range_free(&range);
-    if (rc < 0) {
+    if (sf_init_plan_floor(&job->request.u.init, etcd->options.root, &work->surveying.found,
+                           &work->config.floor_ms, &refusal) < 0)
         sf_etcd_job_refuse(etcd, job, result, &refusal);
-    } else if (work_of(job)->todo_count > 0) {
-        send_write_slots(etcd, job);
-    } else {
-        work_of(job)->next++;
-        go_on(etcd, job, result);
-    }
+    else
+        send_tree(etcd, job);
 }
 
-static void slots_written(struct sf_etcd *etcd, struct sf_etcd_job *job,
-                          const struct sf_etcd_result *result)
+static void planted(struct sf_etcd *etcd, struct sf_etcd_job *job)
+{
+    struct work *work = job->work;
+    job->touched = true;
+    work->next += work->sent;
+    if (work->next < record_count(work))
+        send_tree(etcd, job);
+    else
+        send_name(etcd, job);
+}
+
+static void named(struct sf_etcd *etcd, struct sf_etcd_job *job,
+                  const struct sf_etcd_result *result)
 {
     struct work *work = job->work;
     if (!sf_etcd_txn_succeeded(result->answer.root)) {
-        const struct sf_refusal refusal =
-            sf_refusal_slots_raced(etcd->options.root, datacenter_of(job));
-        if (++work->races > RACES_MAX)
-            sf_etcd_job_refuse(etcd, job, result, &refusal);
-        else
-            send_read_slots(etcd, job);
+        send_look(etcd, job, LOOK_AGAIN);
         return;
     }
-    job->touched = true;
-    work->todo_done += work->todo_sent;
-    if (work->todo_done < work->todo_count) {
-        send_write_slots(etcd, job);
-        return;
-    }
-    work->next++;
-    go_on(etcd, job, result);
+    const uint64_t revision = result->answer.header.revision;
+    work->config.version = (struct sf_coord_version){
+        work->before.incarnation != 0 ? work->before.incarnation : revision, revision};
+    finish(etcd, job, result, &work->config);
 }
 
+/* Where a read is asked again it goes on with its step. */
 void sf_etcd_init_start(struct sf_etcd *etcd, struct sf_etcd_job *job)
 {
-    char key[SF_ETCD_KEY_MAX];
-    job->work = calloc(1, sizeof(struct work));
-    SF_ASSERT(job->work != NULL);
-    sf_etcd_key(etcd, key, "/config");
-    send_read(etcd, job, READ_CONFIG, key);
+    if (job->work == NULL) {
+        job->work = calloc(1, sizeof(struct work));
+        SF_ASSERT(job->work != NULL);
+    }
+    if (work_of(job)->step == SURVEY)
+        send_page(etcd, job);
+    else
+        send_look(etcd, job, work_of(job)->step == LOOK_AGAIN ? LOOK_AGAIN : LOOK);
 }
 
 void sf_etcd_init_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
                          const struct sf_etcd_result *result)
 {
     switch (work_of(job)->step) {
-    case READ_CONFIG:
-        config_read(etcd, job, result);
+    case LOOK:
+    case LOOK_AGAIN:
+        looked(etcd, job, result);
         break;
-    case WRITE_CONFIG:
-        config_written(etcd, job, result);
+    case UNNAME:
+        unnamed(etcd, job, result);
         break;
-    case READ_SLOTS:
-        slots_read(etcd, job, result);
+    case SURVEY:
+        surveyed(etcd, job, result);
         break;
-    case WRITE_SLOTS:
-        slots_written(etcd, job, result);
+    case TREE:
+        planted(etcd, job);
+        break;
+    case NAME:
+        named(etcd, job, result);
         break;
     }
 }

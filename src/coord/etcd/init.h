@@ -1,16 +1,13 @@
-/* coord/etcd/init.h - INIT: the fleet's config and its slot records, in transactions of at most
- * a hundred records.
+/* coord/etcd/init.h - INIT (coord/init_plan.h): a fleet's tree under a fresh token, in transactions of at
+ * most a hundred records, and its name in one.
  *
- * A fleet gets its config last: before that, nobody takes it for complete. After a loss of data a
- * config that can be read is replaced first: its new version makes every renewal under the old one
- * fail, and its floor holds back what the records do not yet.
+ *   plain:            look -> tree* -> name
+ *   after data loss:  look -> unname -> survey* -> tree* -> name
  *
- *   no fleet there:  read config -> (read slots -> write slots)* for each datacenter -> write
- * config one to replace:  read config -> write config -> (read slots -> write slots)* for each
- * datacenter
- *
- * Records that are there already (of an INIT that ended halfway) are kept, raised to the floor, and
- * never lowered. */
+ * look reads root, config and names at once. A tree's keys are new, so that its transactions have no
+ * condition. When naming is refused, the config is read: our token there means that an answer before was
+ * lost, and the fleet is made.
+ */
 #ifndef SF_COORD_ETCD_INIT_H
 #define SF_COORD_ETCD_INIT_H
 

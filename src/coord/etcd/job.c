@@ -109,11 +109,20 @@ static void lease_missing(struct sf_etcd *etcd, struct sf_etcd_job *job,
 {
     etcd->belief->doubt = true;
     if (job->request.op == SF_COORD_CLAIM)
-        sf_etcd_job_fail(etcd, job, result, SF_COORD_LOST, SF_COORD_SESSION, "%s",
+        sf_etcd_job_fail(etcd, job, result, SF_COORD_UNKNOWN, SF_COORD_SESSION, "%s",
                          result->answer.text);
     else
         sf_etcd_job_fail(etcd, job, result, SF_COORD_REFUSED, SF_COORD_CLAIM_GONE, "%s",
                          result->answer.text);
+}
+
+/* What a write got instead of an answer from the store: a hop may have delivered it twice and handed
+ * on what the second got, so it may have been done. Of a read it is the answer. */
+static void turned_away(struct sf_etcd *etcd, struct sf_etcd_job *job,
+                        const struct sf_etcd_result *result, enum sf_coord_reason reason)
+{
+    sf_etcd_job_fail(etcd, job, result, job->writing ? SF_COORD_UNKNOWN : SF_COORD_REFUSED, reason,
+                     "%s", result->answer.text);
 }
 
 static void judge(struct sf_etcd *etcd, struct sf_etcd_job *job,
@@ -126,25 +135,25 @@ static void judge(struct sf_etcd *etcd, struct sf_etcd_job *job,
         break;
     case SF_ETCD_BAD_TOKEN:
         if (etcd->options.username == NULL)
-            sf_etcd_job_fail(etcd, job, result, SF_COORD_REFUSED, SF_COORD_AUTH, "%s", text);
+            turned_away(etcd, job, result, SF_COORD_AUTH);
         else
-            unanswered(etcd, job, false, SF_COORD_AUTH, text, result);
+            unanswered(etcd, job, true, SF_COORD_AUTH, text, result);
         break;
     case SF_ETCD_DENIED:
-        sf_etcd_job_fail(etcd, job, result, SF_COORD_REFUSED, SF_COORD_AUTH, "%s", text);
+        turned_away(etcd, job, result, SF_COORD_AUTH);
         break;
     case SF_ETCD_FULL:
-        sf_etcd_job_fail(etcd, job, result, SF_COORD_REFUSED, SF_COORD_STORAGE, "%s", text);
+        turned_away(etcd, job, result, SF_COORD_STORAGE);
         break;
     case SF_ETCD_BUSY:
-        unanswered(etcd, job, false, SF_COORD_UNREACHABLE, text, result);
+        unanswered(etcd, job, true, SF_COORD_UNREACHABLE, text, result);
         break;
     case SF_ETCD_NO_LEASE:
         lease_missing(etcd, job, result);
         break;
     case SF_ETCD_NO_AUTH:
     case SF_ETCD_REJECTED:
-        sf_etcd_job_fail(etcd, job, result, SF_COORD_REFUSED, SF_COORD_INVALID, "%s", text);
+        turned_away(etcd, job, result, SF_COORD_INVALID);
         break;
     case SF_ETCD_UNAVAILABLE:
         sf_etcd_suspect(etcd, result->endpoint);

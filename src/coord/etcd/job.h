@@ -38,8 +38,7 @@ struct sf_etcd_job {
 };
 
 /* Submit's part, on the control thread: a job that is on no list yet. */
-struct sf_etcd_job *sf_etcd_job_create(const struct sf_etcd *etcd,
-                                       const struct sf_etcd_job_ops *op,
+struct sf_etcd_job *sf_etcd_job_create(const struct sf_etcd *etcd, const struct sf_etcd_job_ops *op,
                                        const struct sf_coord_request *request);
 void sf_etcd_job_turn(struct sf_etcd *etcd);
 int64_t sf_etcd_job_due_ns(const struct sf_etcd *etcd);
@@ -51,12 +50,12 @@ struct sf_coord_event *sf_etcd_job_done(const struct sf_etcd_job *job);
 void sf_etcd_job_finish(struct sf_etcd *etcd, struct sf_etcd_job *job, struct sf_coord_event *event,
                         const struct sf_etcd_result *result);
 void sf_etcd_job_fail(struct sf_etcd *etcd, struct sf_etcd_job *job,
-                        const struct sf_etcd_result *result, enum sf_coord_outcome outcome,
-                        enum sf_coord_reason reason, const char *format, ...)
+                      const struct sf_etcd_result *result, enum sf_coord_outcome outcome,
+                      enum sf_coord_reason reason, const char *format, ...)
     __attribute__((format(printf, 6, 7)));
 /* REFUSED, for this reason. */
 void sf_etcd_job_refuse(struct sf_etcd *etcd, struct sf_etcd_job *job,
-                         const struct sf_etcd_result *result, const struct sf_refusal *refusal);
+                        const struct sf_etcd_result *result, const struct sf_refusal *refusal);
 /* The answer is OK, but lacks what it must have: of a write nobody knows then; a read is asked
  * again. */
 void sf_etcd_job_unreadable(struct sf_etcd *etcd, struct sf_etcd_job *job,

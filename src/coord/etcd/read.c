@@ -9,27 +9,14 @@
 
 #include "base/assert.h"
 #include "base/parse.h"
-#include "coord/etcd/body.h"
+#include "coord/etcd/fleet.h"
 #include "coord/etcd/watch.h"
 #include "coord/records.h"
 #include "coord/request.h"
 
-enum sf_coord_record_state sf_etcd_config_from(const struct sf_etcd_range *range,
-                                               struct sf_coord_config *ret, struct sf_error *err)
-{
-    if (range->count != 1)
-        return SF_COORD_RECORD_MISSING;
-    const struct sf_etcd_kv *kv = &range->kvs[0];
-    memset(ret, 0, sizeof *ret);
-    if (sf_record_config_decode(kv->value, kv->value_size, ret, err) < 0)
-        return SF_COORD_RECORD_GARBAGE;
-    ret->version = (struct sf_coord_version){kv->create_revision, kv->mod_revision};
-    return SF_COORD_RECORD_OK;
-}
-
 /* Version and data are of the same read. */
-enum sf_coord_record_state sf_etcd_slot_from(const struct sf_etcd_kv *kv, uint64_t worker,
-                                             struct sf_coord_slot *ret, struct sf_error *err)
+static enum sf_coord_record_state slot_from(const struct sf_etcd_kv *kv, uint64_t worker,
+                                            struct sf_coord_slot *ret, struct sf_error *err)
 {
     struct sf_coord_slot slot = {.worker = worker, .state = SF_COORD_RECORD_OK};
     if (sf_record_slot_decode(kv->value, kv->value_size, worker, &slot, err) < 0)
@@ -39,8 +26,7 @@ enum sf_coord_record_state sf_etcd_slot_from(const struct sf_etcd_kv *kv, uint64
     return slot.state;
 }
 
-int sf_etcd_slot_number(const struct sf_etcd_kv *kv, const char *prefix, uint64_t max,
-                        uint64_t *ret)
+static int slot_number(const struct sf_etcd_kv *kv, const char *prefix, uint64_t max, uint64_t *ret)
 {
     const char *number = kv->key + strlen(prefix);
     if (number[0] == '0' && number[1] != '\0')
@@ -54,7 +40,7 @@ static void take_slot(struct sf_etcd *etcd, const struct sf_etcd_job *job,
                       char text[SF_COORD_TEXT_MAX])
 {
     struct sf_error err = {0};
-    if (sf_etcd_slot_from(kv, worker, ret, &err) == SF_COORD_RECORD_OK)
+    if (slot_from(kv, worker, ret, &err) == SF_COORD_RECORD_OK)
         return;
     sf_log_limited(etcd->log, &etcd->limit_record, SF_ETCD_RECORD_LOG_MS, SF_LOG_WARN,
                    "coordinator.record", "%.300s is not a slot record of ours: %.200s", kv->key,
@@ -73,7 +59,8 @@ static void take_slots(struct sf_etcd *etcd, const struct sf_etcd_job *job,
 {
     const uint64_t max = sf_layout_max_worker(layout);
     char prefix[SF_ETCD_KEY_MAX];
-    sf_etcd_key(etcd, prefix, "/dc/%" PRIu64 "/slots/", job->request.datacenter);
+    sf_etcd_key(etcd, prefix, "/%s/dc/%" PRIu64 "/slots/", job->request.basis.token,
+                job->request.datacenter);
     to->slots = calloc(max + 1, sizeof *to->slots);
     SF_ASSERT(to->slots != NULL);
     to->slot_count = max + 1;
@@ -81,7 +68,7 @@ static void take_slots(struct sf_etcd *etcd, const struct sf_etcd_job *job,
         to->slots[i] = (struct sf_coord_slot){.worker = i, .state = SF_COORD_RECORD_MISSING};
     for (size_t i = 0; i < range->count; i++) {
         uint64_t worker = 0;
-        if (sf_etcd_slot_number(&range->kvs[i], prefix, max, &worker) == 0)
+        if (slot_number(&range->kvs[i], prefix, max, &worker) == 0)
             take_slot(etcd, job, &range->kvs[i], worker, &to->slots[worker], to->text);
     }
 }
@@ -122,12 +109,14 @@ static char *body_get(const char *key)
     return sf_etcd_body_txn(&(struct sf_etcd_txn){.success = &op, .success_count = 1});
 }
 
-static char *body_list(struct sf_etcd *etcd, uint64_t datacenter)
+static char *body_list(const struct sf_etcd *etcd, const struct sf_coord_request *request)
 {
+    const char *token = request->basis.token;
+    const uint64_t datacenter = request->datacenter;
     char config[SF_ETCD_KEY_MAX], slots[SF_ETCD_KEY_MAX], claims[SF_ETCD_KEY_MAX];
     sf_etcd_key(etcd, config, "/config");
-    sf_etcd_key(etcd, slots, "/dc/%" PRIu64 "/slots/", datacenter);
-    sf_etcd_key(etcd, claims, "/dc/%" PRIu64 "/claims/", datacenter);
+    sf_etcd_key(etcd, slots, "/%s/dc/%" PRIu64 "/slots/", token, datacenter);
+    sf_etcd_key(etcd, claims, "/%s/dc/%" PRIu64 "/claims/", token, datacenter);
     const struct sf_etcd_op ops[] = {{.kind = SF_ETCD_GET, .key = config},
                                      {.kind = SF_ETCD_GET_PREFIX, .key = slots},
                                      {.kind = SF_ETCD_GET_PREFIX, .key = claims}};
@@ -147,7 +136,6 @@ void sf_etcd_read_start(struct sf_etcd *etcd, struct sf_etcd_job *job)
     const struct sf_coord_request *request = &job->request;
     char *body = NULL;
     switch (request->op) {
-    case SF_COORD_READ_CONFIG:
     case SF_COORD_WATCH:
         if (job->watching) {
             look_at_watch(etcd, job);
@@ -157,12 +145,12 @@ void sf_etcd_read_start(struct sf_etcd *etcd, struct sf_etcd_job *job)
         body = body_get(key);
         break;
     case SF_COORD_READ_SLOT:
-        sf_etcd_key(etcd, key, "/dc/%" PRIu64 "/slots/%" PRIu64, request->datacenter,
-                    request->u.worker);
+        sf_etcd_key(etcd, key, "/%s/dc/%" PRIu64 "/slots/%" PRIu64, request->basis.token,
+                    request->datacenter, request->u.worker);
         body = body_get(key);
         break;
     case SF_COORD_LIST:
-        body = body_list(etcd, request->datacenter);
+        body = body_list(etcd, request);
         break;
     default:
         SF_ASSERT(!"a read");
@@ -171,15 +159,18 @@ void sf_etcd_read_start(struct sf_etcd *etcd, struct sf_etcd_job *job)
     sf_etcd_job_send(etcd, job, "/v3/kv/txn", body, false, SF_ETCD_REQUEST_MS);
 }
 
-/* Reads the fleet's config, and refuses when there is none or it does not have the job's
- * datacenter. */
+/* Reads the fleet's config, and refuses when there is none, or one that names another making than the
+ * job's or does not have its datacenter. */
 static bool config_fits(struct sf_etcd *etcd, struct sf_etcd_job *job,
                         const struct sf_etcd_result *result, const struct sf_etcd_range *range,
                         struct sf_coord_config *ret)
 {
     struct sf_error err = {0};
     struct sf_refusal refusal = {0};
-    switch (sf_etcd_config_from(range, ret, &err)) {
+    enum sf_coord_record_state state = sf_etcd_config_from(range, ret, &err);
+    if (state == SF_COORD_RECORD_OK && sf_config_check_format(ret, &err) < 0)
+        state = SF_COORD_RECORD_GARBAGE;
+    switch (state) {
     case SF_COORD_RECORD_MISSING:
         refusal = sf_refusal_no_fleet(etcd->options.root);
         break;
@@ -187,7 +178,7 @@ static bool config_fits(struct sf_etcd *etcd, struct sf_etcd_job *job,
         refusal = sf_refusal_config_garbage(etcd->options.root, err.text);
         break;
     case SF_COORD_RECORD_OK:
-        if (job->request.op == SF_COORD_READ_CONFIG ||
+        if (strcmp(ret->token, job->request.basis.token) == 0 &&
             sf_config_has_datacenter(ret, job->request.datacenter))
             return true;
         refusal = sf_refusal_no_datacenter(etcd->options.root, job->request.datacenter);
@@ -204,23 +195,9 @@ static void watch_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
     if (!config_fits(etcd, job, result, range, &config))
         return;
     job->watching = true;
-    if (sf_etcd_watch_add(etcd, job->request.datacenter) < 0)
+    if (sf_etcd_watch_add(etcd, job->request.basis.token, job->request.datacenter) < 0)
         sf_etcd_job_fail(etcd, job, result, SF_COORD_REFUSED, SF_COORD_INVALID,
                          "more than %d datacenters to watch", SF_ETCD_WATCHES_MAX);
-}
-
-static void config_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
-                          const struct sf_etcd_result *result, const struct sf_etcd_range *range)
-{
-    struct sf_coord_config *config = malloc(sizeof *config);
-    SF_ASSERT(config != NULL);
-    if (!config_fits(etcd, job, result, range, config)) {
-        free(config);
-        return;
-    }
-    struct sf_coord_event *event = sf_etcd_job_done(job);
-    event->completion.config = config;
-    sf_etcd_job_finish(etcd, job, event, result);
 }
 
 static void slot_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
@@ -250,7 +227,8 @@ static void list_ranges(struct sf_etcd *etcd, struct sf_etcd_job *job,
     struct sf_coord_event *event = sf_etcd_job_done(job);
     struct sf_coord_completion *completion = &event->completion;
     take_slots(etcd, job, slots, &config.layout, completion);
-    sf_etcd_key(etcd, prefix, "/dc/%" PRIu64 "/claims/", job->request.datacenter);
+    sf_etcd_key(etcd, prefix, "/%s/dc/%" PRIu64 "/claims/", job->request.basis.token,
+                job->request.datacenter);
     completion->claims = take_claims(etcd, claims, prefix, &completion->claim_count);
     sf_etcd_job_finish(etcd, job, event, result);
 }
@@ -280,8 +258,6 @@ void sf_etcd_read_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
     }
     if (sf_etcd_txn_range(result->answer.root, 0, &range) < 0)
         sf_etcd_job_unreadable(etcd, job, result);
-    else if (job->request.op == SF_COORD_READ_CONFIG)
-        config_answer(etcd, job, result, &range);
     else if (job->request.op == SF_COORD_WATCH)
         watch_answer(etcd, job, result, &range);
     else

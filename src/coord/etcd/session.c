@@ -242,12 +242,26 @@ static void send_open(struct sf_etcd *etcd)
 
 /* Turning. */
 
+/* What is there now is not what was there before: a session that goes on across that must not hide
+ * it. Whoever reads again after DISCONNECTED reads from the new one. */
+static void begin_again(struct sf_etcd *etcd)
+{
+    etcd->belief->went_back = false;
+    if (etcd->session->state != SF_ETCD_UP)
+        return; /* it was told already, and what comes is a connection */
+    move(etcd->session, SF_ETCD_DOWN);
+    etcd->session->retry_ns = sf_etcd_now_ns(etcd);
+    announce_down(etcd, "the cluster was made anew or restored");
+}
+
 void sf_etcd_session_turn(struct sf_etcd *etcd)
 {
     struct sf_etcd_session *session = etcd->session;
     const int64_t now_ns = sf_etcd_now_ns(etcd);
     if (session->transfer != NULL)
         return;
+    if (etcd->belief->went_back)
+        begin_again(etcd);
     if (session->state == SF_ETCD_DOWN && now_ns >= session->retry_ns) {
         const bool login = etcd->options.username != NULL &&
                            (etcd->belief->token == NULL || etcd->belief->relogin);
@@ -274,6 +288,8 @@ int64_t sf_etcd_session_due_ns(const struct sf_etcd *etcd)
     const struct sf_etcd_session *session = etcd->session;
     if (session->transfer != NULL)
         return INT64_MAX;
+    if (etcd->belief->went_back)
+        return 0;
     if (session->state == SF_ETCD_UP)
         return etcd->belief->relogin || etcd->belief->doubt ? 0 : session->keepalive_ns;
     return session->retry_ns;

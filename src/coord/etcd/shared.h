@@ -12,7 +12,7 @@
 #define SF_ETCD_REQUEST_MS    700
 #define SF_ETCD_RETRY_MIN_MS  50
 #define SF_ETCD_LOG_EVERY_MS  10000
-#define SF_ETCD_KEY_MAX       640 /* prefix, fleet, "/dc/<d>/claims/", name */
+#define SF_ETCD_KEY_MAX       680 /* prefix, fleet, "/<token>/dc/<d>/claims/", name */
 #define SF_ETCD_RECORD_LOG_MS 60000
 
 struct sf_etcd_belief;

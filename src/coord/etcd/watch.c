@@ -15,8 +15,17 @@
 #define POLL_MS    5000
 #define CHANGED_MS 100 /* CHANGED at most this often */
 
+/* What a stream is for. */
+enum subject {
+    DATACENTER, /* its claims and records */
+    NAMES,      /* the config, and which makings are named */
+    STATE       /* of the making last named */
+};
+
 struct sf_etcd_watch {
     struct sf_etcd_watch *next;
+    enum subject subject;
+    char token[SF_COORD_TOKEN_SIZE];
     uint64_t datacenter;
     struct sf_etcd_transfer *stream, *poll;
     unsigned endpoint, failures;
@@ -30,8 +39,12 @@ struct sf_etcd_watch {
     int64_t retry_ns, poll_ns;
 };
 
-static void changed(struct sf_etcd *etcd)
+static void changed(struct sf_etcd *etcd, const struct sf_etcd_watch *watch)
 {
+    if (watch->subject == DATACENTER)
+        etcd->watches->changed = true;
+    else
+        etcd->watches->fleet_changed = true;
     const int64_t now_ns = sf_etcd_now_ns(etcd);
     const int64_t earliest_ns = etcd->watches->changed_last_ns + CHANGED_MS * SF_NS_PER_MS;
     if (etcd->watches->changed_due_ns == 0)
@@ -65,7 +78,7 @@ static void on_created(struct sf_etcd *etcd, struct sf_etcd_watch *watch, uint64
     watch->baseline = false;
     watch->poll_ns = sf_etcd_after_ms(etcd, POLL_MS);
     if (watch->was_created)
-        changed(etcd);
+        changed(etcd, watch);
     watch->was_created = true;
 }
 
@@ -98,7 +111,7 @@ static void on_line(struct sf_etcd *etcd, void *ctx, const char *bytes, size_t s
             if (watch->seen_revision > watch->known_revision)
                 watch->known_revision = watch->seen_revision;
             watch->baseline = false;
-            changed(etcd);
+            changed(etcd, watch);
         }
     }
     sf_etcd_answer_free(&answer);
@@ -112,21 +125,41 @@ static void on_stream_done(struct sf_etcd *etcd, void *ctx, const struct sf_etcd
     sf_etcd_suspect(etcd, result->endpoint);
 }
 
+/* Where it begins; ret_end: the key behind its last, or "" where it is everything that begins so. A
+ * making's token sorts before "config", so that nothing but names stands between that and "current.". */
+static void range_of(const struct sf_etcd *etcd, const struct sf_etcd_watch *watch,
+                     char ret_first[SF_ETCD_KEY_MAX], char ret_end[SF_ETCD_KEY_MAX])
+{
+    ret_end[0] = '\0';
+    switch (watch->subject) {
+    case DATACENTER:
+        sf_etcd_key(etcd, ret_first, "/%s/dc/%" PRIu64 "/", watch->token, watch->datacenter);
+        return;
+    case NAMES:
+        sf_etcd_key(etcd, ret_first, "/config");
+        sf_etcd_key(etcd, ret_end, "/current.");
+        return;
+    case STATE:
+        sf_etcd_key(etcd, ret_first, "/%s/state", watch->token);
+        return;
+    }
+}
+
 static void open_stream(struct sf_etcd *etcd, struct sf_etcd_watch *watch)
 {
-    char prefix[SF_ETCD_KEY_MAX];
-    sf_etcd_key(etcd, prefix, "/dc/%" PRIu64 "/", watch->datacenter);
+    char first[SF_ETCD_KEY_MAX], end[SF_ETCD_KEY_MAX];
+    range_of(etcd, watch, first, end);
     watch->endpoint = etcd->belief->current;
     watch->suspicions = etcd->belief->suspicions[watch->endpoint];
     watch->token_serial = etcd->belief->token_serial;
-    watch->stream =
-        sf_etcd_http_send(etcd, &(struct sf_etcd_send){.path = "/v3/watch",
-                                                       .body = sf_etcd_body_watch(prefix),
-                                                       .with_token = true,
-                                                       .endpoint = watch->endpoint,
-                                                       .done = on_stream_done,
-                                                       .line = on_line,
-                                                       .ctx = watch});
+    watch->stream = sf_etcd_http_send(
+        etcd, &(struct sf_etcd_send){.path = "/v3/watch",
+                                     .body = sf_etcd_body_watch(first, end[0] != '\0' ? end : NULL),
+                                     .with_token = true,
+                                     .endpoint = watch->endpoint,
+                                     .done = on_stream_done,
+                                     .line = on_line,
+                                     .ctx = watch});
     watch->poll_ns = sf_etcd_after_ms(etcd, POLL_MS);
 }
 
@@ -138,7 +171,7 @@ static void take_poll(struct sf_etcd *etcd, struct sf_etcd_watch *watch,
     const uint64_t newest = range->count == 0 ? 0 : range->kvs[0].mod_revision;
     const bool same = watch->baseline && newest == watch->newest && range->total == watch->count;
     if (!same)
-        changed(etcd);
+        changed(etcd, watch);
     if (newest > watch->seen_revision || (watch->baseline && range->total != watch->count)) {
         char text[SF_COORD_TEXT_MAX];
         sf_etcd_tell(etcd, watch->endpoint, "the watch has stalled; opening it again", text);
@@ -170,16 +203,17 @@ static void on_poll_done(struct sf_etcd *etcd, void *ctx, const struct sf_etcd_r
 
 static void send_poll(struct sf_etcd *etcd, struct sf_etcd_watch *watch)
 {
-    char prefix[SF_ETCD_KEY_MAX];
-    sf_etcd_key(etcd, prefix, "/dc/%" PRIu64 "/", watch->datacenter);
-    watch->poll =
-        sf_etcd_http_send(etcd, &(struct sf_etcd_send){.path = "/v3/kv/range",
-                                                       .body = sf_etcd_body_newest(prefix),
-                                                       .with_token = true,
-                                                       .timeout_ms = SF_ETCD_REQUEST_MS,
-                                                       .endpoint = etcd->belief->current,
-                                                       .done = on_poll_done,
-                                                       .ctx = watch});
+    char first[SF_ETCD_KEY_MAX], end[SF_ETCD_KEY_MAX];
+    range_of(etcd, watch, first, end);
+    watch->poll = sf_etcd_http_send(
+        etcd,
+        &(struct sf_etcd_send){.path = "/v3/kv/range",
+                               .body = sf_etcd_body_newest(first, end[0] != '\0' ? end : NULL),
+                               .with_token = true,
+                               .timeout_ms = SF_ETCD_REQUEST_MS,
+                               .endpoint = etcd->belief->current,
+                               .done = on_poll_done,
+                               .ctx = watch});
 }
 
 /* A stream that was asked for but never said that it is there is opened anew after the same
@@ -211,7 +245,12 @@ void sf_etcd_watch_turn(struct sf_etcd *etcd)
     if (etcd->watches->changed_due_ns != 0 && now_ns >= etcd->watches->changed_due_ns) {
         etcd->watches->changed_due_ns = 0;
         etcd->watches->changed_last_ns = now_ns;
-        sf_etcd_notice(etcd, SF_COORD_CHANGED, "");
+        const bool of_fleet = etcd->watches->fleet_changed, of_slots = etcd->watches->changed;
+        etcd->watches->fleet_changed = etcd->watches->changed = false;
+        if (of_fleet)
+            sf_etcd_notice(etcd, SF_COORD_FLEET_CHANGED, "");
+        if (of_slots)
+            sf_etcd_notice(etcd, SF_COORD_CHANGED, "");
     }
     leave_suspects(etcd);
     if (!sf_etcd_session_ready(etcd))
@@ -240,36 +279,55 @@ int64_t sf_etcd_watch_due_ns(const struct sf_etcd *etcd)
     return due_ns;
 }
 
-static struct sf_etcd_watch *find(const struct sf_etcd *etcd, uint64_t datacenter)
+static struct sf_etcd_watch *find(const struct sf_etcd *etcd, enum subject subject,
+                                  uint64_t datacenter)
 {
     struct sf_etcd_watch *watch = etcd->watches->list;
-    while (watch != NULL && watch->datacenter != datacenter)
+    while (watch != NULL && (watch->subject != subject || watch->datacenter != datacenter))
         watch = watch->next;
     return watch;
 }
 
-int sf_etcd_watch_add(struct sf_etcd *etcd, uint64_t datacenter)
+/* The one of that subject, for that making from now on. */
+static void watch_for(struct sf_etcd *etcd, enum subject subject, const char *token,
+                      uint64_t datacenter)
 {
-    if (find(etcd, datacenter) != NULL)
-        return 0;
+    struct sf_etcd_watch *watch = find(etcd, subject, datacenter);
+    if (watch == NULL) {
+        watch = calloc(1, sizeof *watch);
+        SF_ASSERT(watch != NULL);
+        watch->subject = subject;
+        watch->datacenter = datacenter;
+        watch->next = etcd->watches->list;
+        etcd->watches->list = watch;
+    } else if (strcmp(watch->token, token) != 0) {
+        reopen(etcd, watch, 0);
+    }
+    memcpy(watch->token, token, strlen(token) + 1);
+}
+
+int sf_etcd_watch_add(struct sf_etcd *etcd, const char *token, uint64_t datacenter)
+{
     unsigned count = 0;
     for (const struct sf_etcd_watch *watch = etcd->watches->list; watch != NULL;
          watch = watch->next)
-        count++;
-    if (count == SF_ETCD_WATCHES_MAX)
+        count += watch->subject == DATACENTER;
+    if (count >= SF_ETCD_WATCHES_MAX && find(etcd, DATACENTER, datacenter) == NULL)
         return -ENOSPC;
-    struct sf_etcd_watch *watch = calloc(1, sizeof *watch);
-    SF_ASSERT(watch != NULL);
-    watch->datacenter = datacenter;
-    watch->next = etcd->watches->list;
-    etcd->watches->list = watch;
+    watch_for(etcd, DATACENTER, token, datacenter);
+    watch_for(etcd, NAMES, "", 0);
+    watch_for(etcd, STATE, token, 0);
     return 0;
 }
 
 bool sf_etcd_watch_ready(const struct sf_etcd *etcd, uint64_t datacenter)
 {
-    const struct sf_etcd_watch *watch = find(etcd, datacenter);
-    return watch != NULL && watch->created;
+    const struct sf_etcd_watch *const needed[] = {find(etcd, DATACENTER, datacenter),
+                                                  find(etcd, NAMES, 0), find(etcd, STATE, 0)};
+    for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++)
+        if (needed[i] == NULL || !needed[i]->created)
+            return false;
+    return true;
 }
 
 void sf_etcd_watch_end(struct sf_etcd *etcd)

@@ -1,5 +1,6 @@
-/* coord/etcd/watch.h - CHANGED: a watch stream for each datacenter, opened again when it ends, and
- * a poll that notices when it stalls.
+/* coord/etcd/watch.h - CHANGED and FLEET_CHANGED: a watch stream for each datacenter, one for the
+ * fleet's config and names, one for the state of the making last named; opened again when they end, and
+ * a poll that notices when one stalls.
  *
  * A stream that is opened again starts at the present, and says CHANGED as soon as it is there:
  * whatever happened before that is in the list that the receiver reads then. So there is no
@@ -24,14 +25,16 @@ struct sf_etcd_watch;
 struct sf_etcd_watches {
     struct sf_etcd_watch *list;
     int64_t changed_due_ns, changed_last_ns;
+    bool changed, fleet_changed; /* what is due */
     struct sf_log_limiter limit_watch;
 };
 
 void sf_etcd_watch_turn(struct sf_etcd *etcd);
 int64_t sf_etcd_watch_due_ns(const struct sf_etcd *etcd);
-/* Returns 0, or -ENOSPC when there are too many. */
-int sf_etcd_watch_add(struct sf_etcd *etcd, uint64_t datacenter);
-/* Is its stream there? */
+/* For a datacenter of a making, and for what names and halts it. Returns 0, or -ENOSPC when there are
+ * too many. */
+int sf_etcd_watch_add(struct sf_etcd *etcd, const char *token, uint64_t datacenter);
+/* Are its streams there? */
 bool sf_etcd_watch_ready(const struct sf_etcd *etcd, uint64_t datacenter);
 void sf_etcd_watch_end(struct sf_etcd *etcd);
 

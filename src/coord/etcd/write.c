@@ -6,23 +6,23 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "coord/etcd/body.h"
+#include "coord/etcd/fleet.h"
 #include "coord/etcd/session.h"
 #include "coord/records.h"
 #include "coord/request.h"
 
-struct keys {
-    char config[SF_ETCD_KEY_MAX], claim[SF_ETCD_KEY_MAX], slot[SF_ETCD_KEY_MAX];
-};
-
-static void write_keys(struct sf_etcd *etcd, const struct sf_coord_request *request,
-                       struct keys *ret)
+static void claim_key(const struct sf_etcd *etcd, const struct sf_coord_request *request,
+                      const char *name, char to[SF_ETCD_KEY_MAX])
 {
-    const struct sf_coord_slot *slot = &request->u.write.slot;
-    sf_etcd_key(etcd, ret->config, "/config");
-    sf_etcd_key(etcd, ret->claim, "/dc/%" PRIu64 "/claims/%s", request->datacenter, slot->claim);
-    sf_etcd_key(etcd, ret->slot, "/dc/%" PRIu64 "/slots/%" PRIu64, request->datacenter,
-                slot->worker);
+    sf_etcd_key(etcd, to, "/%s/dc/%" PRIu64 "/claims/%s", request->basis.token, request->datacenter,
+                name);
+}
+
+static void slot_key(const struct sf_etcd *etcd, const struct sf_coord_request *request,
+                     char to[SF_ETCD_KEY_MAX])
+{
+    sf_etcd_key(etcd, to, "/%s/dc/%" PRIu64 "/slots/%" PRIu64, request->basis.token,
+                request->datacenter, request->u.write.slot.worker);
 }
 
 /* CLAIM: the lease stands in the name, so that the claim can be written again (BIND) with the lease
@@ -31,30 +31,53 @@ static void write_keys(struct sf_etcd *etcd, const struct sf_coord_request *requ
 void sf_etcd_claim_start(struct sf_etcd *etcd, struct sf_etcd_job *job)
 {
     struct sf_coord_request *request = &job->request;
-    struct keys keys;
+    char key[SF_ETCD_KEY_MAX];
+    struct sf_etcd_basis basis;
     struct sf_coord_claim *claim = calloc(1, sizeof *claim);
     SF_ASSERT(claim != NULL);
+    free(job->work); /* of a try before */
     job->work = claim;
     *claim = sf_request_claim(&request->u.claim, -1, sf_etcd_real_ms(etcd));
     sf_claim_name_format(claim->guid, etcd->session->lease, claim->name);
-    sf_etcd_key(etcd, keys.config, "/config");
-    sf_etcd_key(etcd, keys.claim, "/dc/%" PRIu64 "/claims/%s", request->datacenter, claim->name);
+    sf_etcd_basis_of(etcd, &request->basis, &basis);
+    claim_key(etcd, request, claim->name, key);
     char *value = sf_record_claim_encode(claim);
-    const struct sf_etcd_compare compares[] = {
-        {.key = keys.config, .target = SF_ETCD_CREATE, .greater = true, .revision = 0},
-        {.key = keys.claim, .target = SF_ETCD_CREATE, .revision = 0}};
+    struct sf_etcd_compare compares[SF_ETCD_BASIS_COMPARES + 1];
+    memcpy(compares, basis.compares, sizeof basis.compares);
+    compares[SF_ETCD_BASIS_COMPARES] =
+        (struct sf_etcd_compare){.key = key, .target = SF_ETCD_CREATE, .revision = 0};
     const struct sf_etcd_op put = {
-        .kind = SF_ETCD_PUT, .key = keys.claim, .value = value, .lease = etcd->session->lease};
-    const struct sf_etcd_op gets[] = {{.kind = SF_ETCD_GET, .key = keys.config, .keys_only = true},
-                                      {.kind = SF_ETCD_GET, .key = keys.claim, .keys_only = true}};
+        .kind = SF_ETCD_PUT, .key = key, .value = value, .lease = etcd->session->lease};
+    struct sf_etcd_op gets[SF_ETCD_BASIS_GETS + 1];
+    memcpy(gets, basis.gets, sizeof basis.gets);
+    gets[SF_ETCD_BASIS_GETS] =
+        (struct sf_etcd_op){.kind = SF_ETCD_GET, .key = key, .keys_only = true};
     char *body = sf_etcd_body_txn(&(struct sf_etcd_txn){.compares = compares,
-                                                        .compare_count = 2,
+                                                        .compare_count = SF_ETCD_BASIS_COMPARES + 1,
                                                         .success = &put,
                                                         .success_count = 1,
                                                         .failure = gets,
-                                                        .failure_count = 2});
+                                                        .failure_count = SF_ETCD_BASIS_GETS + 1});
     free(value);
     sf_etcd_job_send(etcd, job, "/v3/kv/txn", body, true, SF_ETCD_REQUEST_MS);
+}
+
+static void claim_refused(struct sf_etcd *etcd, struct sf_etcd_job *job,
+                          const struct sf_etcd_result *result)
+{
+    const struct sf_coord_claim *claim = job->work;
+    struct sf_refusal refusal = {0};
+    switch (sf_etcd_basis_refusal(etcd, &job->request.basis, true, result, &refusal)) {
+    case 1:
+        sf_etcd_job_refuse(etcd, job, result, &refusal);
+        break;
+    case 0:
+        sf_etcd_job_fail(etcd, job, result, SF_COORD_REFUSED, SF_COORD_EXISTS,
+                         "claim %s exists already", claim->name);
+        break;
+    default:
+        sf_etcd_job_unreadable(etcd, job, result);
+    }
 }
 
 void sf_etcd_claim_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
@@ -62,16 +85,7 @@ void sf_etcd_claim_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
 {
     struct sf_coord_claim *claim = job->work;
     if (!sf_etcd_txn_succeeded(result->answer.root)) {
-        struct sf_etcd_range config = {0};
-        const bool there =
-            sf_etcd_txn_range(result->answer.root, 0, &config) == 0 && config.count == 1;
-        sf_etcd_range_free(&config);
-        if (there)
-            sf_etcd_job_fail(etcd, job, result, SF_COORD_REFUSED, SF_COORD_EXISTS,
-                             "claim %s exists already", claim->name);
-        const struct sf_refusal refusal = sf_refusal_no_fleet(etcd->options.root);
-        if (!there)
-            sf_etcd_job_refuse(etcd, job, result, &refusal);
+        claim_refused(etcd, job, result);
         return;
     }
     if (result->answer.header.revision == 0) {
@@ -89,8 +103,7 @@ void sf_etcd_claim_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
 void sf_etcd_unclaim_start(struct sf_etcd *etcd, struct sf_etcd_job *job)
 {
     char key[SF_ETCD_KEY_MAX];
-    sf_etcd_key(etcd, key, "/dc/%" PRIu64 "/claims/%s", job->request.datacenter,
-                job->request.u.claim_name);
+    claim_key(etcd, &job->request, job->request.u.claim_name, key);
     const struct sf_etcd_op op = {.kind = SF_ETCD_DELETE, .key = key};
     sf_etcd_job_send(etcd, job, "/v3/kv/txn",
                      sf_etcd_body_txn(&(struct sf_etcd_txn){.success = &op, .success_count = 1}),
@@ -114,39 +127,58 @@ static uint64_t lease_of(const char *claim)
     return sf_claim_name_parse(claim, guid, &lease) < 0 ? 0 : lease;
 }
 
-static char *body_write(const struct sf_coord_request *request, const struct keys *keys,
+/* The content that was read, or NULL where it was not written as we write it. */
+static char *expected_value(const struct sf_coord_write *write)
+{
+    return write->expected.canonical ? sf_record_slot_encode(&write->expected) : NULL;
+}
+
+static char *body_write(const struct sf_etcd *etcd, const struct sf_coord_request *request,
                         uint64_t lease)
 {
     const struct sf_coord_write *write = &request->u.write;
     const bool release = request->op == SF_COORD_RELEASE;
-    const struct sf_etcd_compare compares[] = {
-        {.key = keys->claim, .target = SF_ETCD_CREATE, .revision = write->slot.fence},
-        {.key = keys->slot, .target = SF_ETCD_CREATE, .revision = write->expected.incarnation},
-        {.key = keys->slot, .target = SF_ETCD_MOD, .revision = write->expected.version},
-        {.key = keys->config, .target = SF_ETCD_CREATE, .revision = write->config.incarnation},
-        {.key = keys->config, .target = SF_ETCD_MOD, .revision = write->config.version}};
+    char claim_at[SF_ETCD_KEY_MAX], slot_at[SF_ETCD_KEY_MAX];
+    struct sf_etcd_basis basis;
+    sf_etcd_basis_of(etcd, &request->basis, &basis);
+    claim_key(etcd, request, write->slot.claim, claim_at);
+    slot_key(etcd, request, slot_at);
     const struct sf_coord_claim claim = sf_request_bound_claim(write);
     char *slot_value = sf_record_slot_encode(&write->slot);
     char *claim_value = sf_record_claim_encode(&claim);
-    struct sf_etcd_op success[2] = {{.kind = SF_ETCD_PUT, .key = keys->slot, .value = slot_value}};
+    char *before = expected_value(write);
+    struct sf_etcd_compare compares[4 + SF_ETCD_BASIS_COMPARES] = {
+        {.key = claim_at, .target = SF_ETCD_CREATE, .revision = write->slot.fence},
+        {.key = slot_at, .target = SF_ETCD_CREATE, .revision = write->expected.version.incarnation},
+        {.key = slot_at, .target = SF_ETCD_MOD, .revision = write->expected.version.version}};
+    size_t compare_count = 3;
+    if (before != NULL)
+        compares[compare_count++] =
+            (struct sf_etcd_compare){.key = slot_at, .target = SF_ETCD_VALUE, .value = before};
+    for (size_t i = 0; !release && i < SF_ETCD_BASIS_COMPARES; i++)
+        compares[compare_count++] = basis.compares[i];
+    struct sf_etcd_op success[2] = {{.kind = SF_ETCD_PUT, .key = slot_at, .value = slot_value}};
     size_t count = 1;
     if (request->op == SF_COORD_BIND)
         success[count++] = (struct sf_etcd_op){
-            .kind = SF_ETCD_PUT, .key = keys->claim, .value = claim_value, .lease = lease};
+            .kind = SF_ETCD_PUT, .key = claim_at, .value = claim_value, .lease = lease};
     else if (release)
-        success[count++] = (struct sf_etcd_op){.kind = SF_ETCD_DELETE, .key = keys->claim};
-    const struct sf_etcd_op failure[] = {
-        {.kind = SF_ETCD_GET, .key = keys->config, .keys_only = true},
-        {.kind = SF_ETCD_GET, .key = keys->claim, .keys_only = true},
-        {.kind = SF_ETCD_GET, .key = keys->slot, .keys_only = true}};
+        success[count++] = (struct sf_etcd_op){.kind = SF_ETCD_DELETE, .key = claim_at};
+    struct sf_etcd_op failure[SF_ETCD_BASIS_GETS + 2];
+    memcpy(failure, basis.gets, sizeof basis.gets);
+    failure[SF_ETCD_BASIS_GETS] =
+        (struct sf_etcd_op){.kind = SF_ETCD_GET, .key = claim_at, .keys_only = true};
+    failure[SF_ETCD_BASIS_GETS + 1] =
+        (struct sf_etcd_op){.kind = SF_ETCD_GET, .key = slot_at, .keys_only = true};
     char *body = sf_etcd_body_txn(&(struct sf_etcd_txn){.compares = compares,
-                                                        .compare_count = release ? 3 : 5,
+                                                        .compare_count = compare_count,
                                                         .success = success,
                                                         .success_count = count,
                                                         .failure = failure,
-                                                        .failure_count = 3});
+                                                        .failure_count = SF_ETCD_BASIS_GETS + 2});
     free(slot_value);
     free(claim_value);
+    free(before);
     return body;
 }
 
@@ -159,55 +191,43 @@ void sf_etcd_write_start(struct sf_etcd *etcd, struct sf_etcd_job *job)
                          job->request.u.write.slot.claim);
         return;
     }
-    struct keys keys;
-    write_keys(etcd, &job->request, &keys);
-    sf_etcd_job_send(etcd, job, "/v3/kv/txn", body_write(&job->request, &keys, lease), true,
+    sf_etcd_job_send(etcd, job, "/v3/kv/txn", body_write(etcd, &job->request, lease), true,
                      SF_ETCD_REQUEST_MS);
 }
 
-static bool is_at(const struct sf_etcd_range *range, const struct sf_coord_version *version)
-{
-    return range->kvs[0].create_revision == version->incarnation &&
-           range->kvs[0].mod_revision == version->version;
-}
-
-/* The first condition that did not hold. */
-static struct sf_refusal why_not(const struct sf_etcd *etcd, const struct sf_coord_request *request,
-                                 const struct sf_etcd_range *config,
+/* The first condition that did not hold, after those of the basis. */
+static struct sf_refusal why_not(const struct sf_coord_request *request,
                                  const struct sf_etcd_range *claim,
                                  const struct sf_etcd_range *slot)
 {
     const struct sf_coord_write *write = &request->u.write;
-    const bool needs_config = request->op != SF_COORD_RELEASE;
-    if (needs_config && config->count != 1)
-        return sf_refusal_no_fleet(etcd->options.root);
-    if (needs_config && !is_at(config, &write->config))
-        return sf_refusal_config_changed(write->config.version);
     if (claim->count != 1 || claim->kvs[0].create_revision != write->slot.fence)
         return sf_refusal_claim_gone(write->slot.claim);
     if (slot->count != 1)
         return sf_refusal_slot_missing(write->slot.worker);
-    if (!is_at(slot, &write->expected))
-        return sf_refusal_slot_version(write->slot.worker, write->expected.version);
-    return sf_refusal_make(SF_COORD_INVALID,
-                           "the transaction was refused though its conditions hold");
+    /* The same version with another content: what was put back from a copy counts again. */
+    return sf_refusal_slot_version(write->slot.worker, write->expected.version.version);
 }
 
 static void write_refused(struct sf_etcd *etcd, struct sf_etcd_job *job,
                           const struct sf_etcd_result *result)
 {
     const json_t *root = result->answer.root;
-    struct sf_etcd_range config = {0}, claim = {0}, slot = {0};
-    if (sf_etcd_txn_range(root, 0, &config) == 0 && sf_etcd_txn_range(root, 1, &claim) == 0 &&
-        sf_etcd_txn_range(root, 2, &slot) == 0) {
-        const struct sf_refusal refusal = why_not(etcd, &job->request, &config, &claim, &slot);
-        sf_etcd_job_refuse(etcd, job, result, &refusal);
-    } else {
-        sf_etcd_job_unreadable(etcd, job, result);
-    }
-    sf_etcd_range_free(&config);
+    const bool release = job->request.op == SF_COORD_RELEASE;
+    struct sf_etcd_range claim = {0}, slot = {0};
+    struct sf_refusal refusal = {0};
+    const int basis =
+        release ? 0 : sf_etcd_basis_refusal(etcd, &job->request.basis, true, result, &refusal);
+    const bool readable = basis >= 0 && sf_etcd_txn_range(root, SF_ETCD_BASIS_GETS, &claim) == 0 &&
+                          sf_etcd_txn_range(root, SF_ETCD_BASIS_GETS + 1, &slot) == 0;
+    if (readable && basis == 0)
+        refusal = why_not(&job->request, &claim, &slot);
     sf_etcd_range_free(&claim);
     sf_etcd_range_free(&slot);
+    if (readable)
+        sf_etcd_job_refuse(etcd, job, result, &refusal);
+    else
+        sf_etcd_job_unreadable(etcd, job, result);
 }
 
 void sf_etcd_write_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
@@ -217,13 +237,102 @@ void sf_etcd_write_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
         write_refused(etcd, job, result);
         return;
     }
+    const struct sf_coord_version *expected = &job->request.u.write.expected.version;
     const uint64_t revision = result->answer.header.revision;
-    if (revision <= job->request.u.write.expected.version) {
+    if (revision <= expected->version) {
         sf_etcd_job_unreadable(etcd, job, result);
         return;
     }
     struct sf_coord_event *event = sf_etcd_job_done(job);
-    event->completion.version =
-        (struct sf_coord_version){job->request.u.write.expected.incarnation, revision};
+    event->completion.version = (struct sf_coord_version){
+        expected->incarnation != 0 ? expected->incarnation : revision, revision};
     sf_etcd_job_finish(etcd, job, event, result);
+}
+
+/* RESET_SLOT: does anybody live in it? Then the record, on condition of what was read. */
+
+void sf_etcd_reset_start(struct sf_etcd *etcd, struct sf_etcd_job *job)
+{
+    char claims[SF_ETCD_KEY_MAX];
+    claim_key(etcd, &job->request, "", claims);
+    const struct sf_etcd_op get = {.kind = SF_ETCD_GET_PREFIX, .key = claims};
+    free(job->work);
+    job->work = NULL; /* nothing is written yet */
+    sf_etcd_job_send(etcd, job, "/v3/kv/txn",
+                     sf_etcd_body_txn(&(struct sf_etcd_txn){.success = &get, .success_count = 1}),
+                     false, SF_ETCD_REQUEST_MS);
+}
+
+static void send_reset(struct sf_etcd *etcd, struct sf_etcd_job *job)
+{
+    const struct sf_coord_write *write = &job->request.u.write;
+    char key[SF_ETCD_KEY_MAX];
+    struct sf_etcd_basis basis;
+    sf_etcd_basis_of(etcd, &job->request.basis, &basis);
+    slot_key(etcd, &job->request, key);
+    struct sf_etcd_compare compares[2 + SF_ETCD_BASIS_COMPARES] = {
+        {.key = key, .target = SF_ETCD_CREATE, .revision = write->expected.version.incarnation},
+        {.key = key, .target = SF_ETCD_MOD, .revision = write->expected.version.version}};
+    memcpy(compares + 2, basis.compares, sizeof basis.compares);
+    char *value = sf_record_slot_encode(&write->slot);
+    const struct sf_etcd_op put = {.kind = SF_ETCD_PUT, .key = key, .value = value};
+    job->work = malloc(1); /* the write is out */
+    SF_ASSERT(job->work != NULL);
+    sf_etcd_job_send(
+        etcd, job, "/v3/kv/txn",
+        sf_etcd_body_txn(&(struct sf_etcd_txn){.compares = compares,
+                                               .compare_count = 2 + SF_ETCD_BASIS_COMPARES,
+                                               .success = &put,
+                                               .success_count = 1,
+                                               .failure = basis.gets,
+                                               .failure_count = SF_ETCD_BASIS_GETS}),
+        true, SF_ETCD_REQUEST_MS);
+    free(value);
+}
+
+static void reset_claims(struct sf_etcd *etcd, struct sf_etcd_job *job,
+                         const struct sf_etcd_result *result)
+{
+    const uint64_t worker = job->request.u.write.slot.worker;
+    struct sf_etcd_range range = {0};
+    struct sf_refusal refusal = {0};
+    char prefix[SF_ETCD_KEY_MAX];
+    if (sf_etcd_txn_range(result->answer.root, 0, &range) < 0) {
+        sf_etcd_job_unreadable(etcd, job, result);
+        return;
+    }
+    claim_key(etcd, &job->request, "", prefix);
+    for (size_t i = 0; i < range.count && refusal.reason == SF_COORD_NO_REASON; i++) {
+        const struct sf_etcd_kv *kv = &range.kvs[i];
+        struct sf_coord_claim claim = {.slot = -1};
+        if (sf_record_claim_decode(kv->value, kv->value_size, &claim, NULL) == 0 &&
+            claim.slot == (int64_t)worker)
+            refusal =
+                sf_refusal_slot_held(job->request.datacenter, worker, kv->key + strlen(prefix));
+    }
+    sf_etcd_range_free(&range);
+    if (refusal.reason != SF_COORD_NO_REASON)
+        sf_etcd_job_refuse(etcd, job, result, &refusal);
+    else
+        send_reset(etcd, job);
+}
+
+void sf_etcd_reset_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
+                          const struct sf_etcd_result *result)
+{
+    if (job->work == NULL) {
+        reset_claims(etcd, job, result);
+        return;
+    }
+    if (sf_etcd_txn_succeeded(result->answer.root)) {
+        sf_etcd_write_answer(etcd, job, result);
+        return;
+    }
+    const struct sf_coord_write *write = &job->request.u.write;
+    struct sf_refusal refusal =
+        sf_refusal_slot_version(write->slot.worker, write->expected.version.version);
+    if (sf_etcd_basis_refusal(etcd, &job->request.basis, true, result, &refusal) < 0)
+        sf_etcd_job_unreadable(etcd, job, result);
+    else
+        sf_etcd_job_refuse(etcd, job, result, &refusal);
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "coord/local/fleet.h"
 #include "coord/records.h"
 #include "coord/request.h"
 
@@ -56,7 +57,7 @@ int sf_local_claim_prepare(struct sf_local_store *store, const struct sf_local_d
     free(record);
     if (rc < 0)
         return rc;
-    rc = sf_disk_try_lock(&store->disk, fd);
+    rc = sf_disk_try_lock(&store->disk, fd, SF_DISK_ALONE);
     if (rc < 0) {
         unlinkat(dc->claims, ret_name, 0);
         close(fd);
@@ -163,8 +164,8 @@ int sf_local_claims_list(struct sf_local_store *store, struct sf_local_dc *dc,
         return rc;
     }
     /* Sweeping is a courtesy: a disk that refuses it must not keep us from reading. */
-    if (listing.dead &&
-        (dc->lock >= 0 || sf_disk_lock_file(&store->disk, dc->top, "lock", &dc->lock) == 0))
+    if (listing.dead && (dc->lock >= 0 || sf_disk_lock_file(&store->disk, dc->top, "lock",
+                                                            SF_DISK_ALONE, &dc->lock) == 0))
         (void)scan(store, dc, NULL);
     sf_claims_sort(listing.claims, listing.count);
     *ret = listing.claims;
@@ -213,6 +214,7 @@ static int publish(struct sf_local_store *store, struct sf_local_job *job,
                                    dc->path);
     struct sf_local_claim *held = calloc(1, sizeof *held);
     SF_ASSERT(held != NULL);
+    memcpy(held->token, job->request->basis.token, sizeof held->token);
     held->datacenter = dc->number;
     memcpy(held->name, claim->name, sizeof held->name);
     held->fd = fd;
@@ -221,29 +223,42 @@ static int publish(struct sf_local_store *store, struct sf_local_job *job,
     return 0;
 }
 
-int sf_local_do_claim(struct sf_local_store *store, struct sf_local_job *job)
+static int make_claim(struct sf_local_store *store, struct sf_local_job *job,
+                      struct sf_local_dc *dc)
 {
-    struct sf_coord_claim *claim = calloc(1, sizeof *claim);
-    SF_ASSERT(claim != NULL);
-    job->event->completion.claims = claim;
-    job->event->completion.claim_count = 1;
+    struct sf_coord_completion *to = &job->event->completion;
+    struct sf_coord_claim *claim = to->claims;
     *claim = sf_request_claim(&job->request->u.claim, -1,
                               store->ticks->real_ns(store->ticks->ctx) / SF_NS_PER_MS);
+    if (next_sequence(store, job, dc, &claim->fence, &to->server_ms) < 0)
+        return -1;
+    sf_claim_name_format(claim->guid, claim->fence, claim->name);
+    if (publish(store, job, dc, claim) < 0)
+        return -1;
+    (void)scan(store, dc, NULL);
+    sf_local_sweep(store, dc->slots);
+    sf_local_sweep(store, dc->top);
+    return 0;
+}
+
+int sf_local_do_claim(struct sf_local_store *store, struct sf_local_job *job)
+{
+    struct sf_coord_completion *to = &job->event->completion;
+    struct sf_local_fleet fleet = SF_LOCAL_FLEET_CLOSED;
     struct sf_local_dc dc = SF_LOCAL_DC_CLOSED;
-    int rc = sf_local_dc_open(store, job, job->request->datacenter, true, &dc);
-    if (rc < 0)
-        return rc;
-    rc = next_sequence(store, job, &dc, &claim->fence, &job->event->completion.server_ms);
-    if (rc == 0) {
-        sf_claim_name_format(claim->guid, claim->fence, claim->name);
-        rc = publish(store, job, &dc, claim);
-    }
-    if (rc == 0) {
-        (void)scan(store, &dc, NULL);
-        sf_local_sweep(store, dc.slots);
-        sf_local_sweep(store, dc.top);
-    }
+    to->claims = calloc(1, sizeof *to->claims);
+    SF_ASSERT(to->claims != NULL);
+    to->claim_count = 1;
+    int rc = sf_local_fleet_open(store, job, SF_DISK_SHARED, &fleet);
+    if (rc == 0)
+        rc = sf_local_check_basis(store, job, &fleet, true);
+    if (rc == 0)
+        rc = sf_local_dc_open(store, job, job->request->basis.token, job->request->datacenter,
+                              SF_LOCAL_DC_LOCKED, &dc);
+    if (rc == 0)
+        rc = make_claim(store, job, &dc);
     sf_local_dc_close(&dc);
+    sf_local_fleet_close(&fleet);
     return rc;
 }
 
@@ -262,7 +277,8 @@ int sf_local_do_unclaim(struct sf_local_store *store, struct sf_local_job *job)
 {
     const char *name = job->request->u.claim_name;
     struct sf_local_dc dc = SF_LOCAL_DC_CLOSED;
-    int rc = sf_local_dc_open(store, job, job->request->datacenter, true, &dc);
+    int rc = sf_local_dc_open(store, job, job->request->basis.token, job->request->datacenter,
+                              SF_LOCAL_DC_LOCKED, &dc);
     struct sf_coord_completion *to = &job->event->completion;
     if (rc < 0 && to->reason == SF_COORD_MISSING) {
         to->outcome = SF_COORD_DONE; /* gone with its datacenter */
@@ -290,7 +306,8 @@ void sf_local_claims_end(struct sf_local_store *store, int64_t give_up_ns)
                                        &request, SF_COORD_DONE, SF_COORD_NO_REASON, "%s", "")};
         struct sf_local_dc dc = SF_LOCAL_DC_CLOSED;
         bool deleted = false;
-        if (sf_local_dc_open(store, &job, claim->datacenter, true, &dc) == 0 &&
+        if (sf_local_dc_open(store, &job, claim->token, claim->datacenter, SF_LOCAL_DC_LOCKED,
+                             &dc) == 0 &&
             sf_disk_same_file(claim->fd, dc.claims, claim->name))
             deleted = delete_claim(store, &dc, claim->name) == 0;
         if (!deleted)

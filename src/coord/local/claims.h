@@ -7,6 +7,7 @@
 
 struct sf_local_claim {
     struct sf_local_claim *next;
+    char token[SF_COORD_TOKEN_SIZE]; /* of the making that it is in */
     uint64_t datacenter;
     char name[SF_COORD_CLAIM_MAX];
     int fd;

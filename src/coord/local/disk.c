@@ -251,24 +251,26 @@ int sf_disk_replace(const struct sf_disk *disk, int dirfd, const char *name, con
     return rc;
 }
 
-int sf_disk_try_lock(const struct sf_disk *disk, int fd)
+int sf_disk_try_lock(const struct sf_disk *disk, int fd, enum sf_disk_hold hold)
 {
     const int rc = hit(disk, SF_DISK_LOCK, "lock");
     if (rc < 0)
         return rc;
-    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    struct flock whole = {.l_type = hold == SF_DISK_ALONE ? F_WRLCK : F_RDLCK,
+                          .l_whence = SEEK_SET};
     if (fcntl(fd, F_OFD_SETLK, &whole) == 0)
         return 0;
     return errno == EACCES ? -EAGAIN : -errno;
 }
 
-int sf_disk_lock_file(const struct sf_disk *disk, int dirfd, const char *name, int *ret_fd)
+int sf_disk_lock_file(const struct sf_disk *disk, int dirfd, const char *name,
+                      enum sf_disk_hold hold, int *ret_fd)
 {
     const int fd =
         openat(dirfd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, FILE_MODE);
     if (fd < 0)
         return -errno;
-    int rc = sf_disk_try_lock(disk, fd);
+    int rc = sf_disk_try_lock(disk, fd, hold);
     /* Somebody may have removed the tree between open and lock: then this lock guards nothing. */
     if (rc == 0 && !sf_disk_same_file(fd, dirfd, name))
         rc = -EAGAIN;

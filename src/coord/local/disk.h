@@ -43,6 +43,7 @@ struct sf_disk {
 
 #define SF_DISK_TEMPORARY  ".tmp-" /* prefix of files on their way; left over ones are garbage */
 #define SF_DISK_SEALED_MAX (SF_COORD_RECORD_SIZE_MAX + 256)
+#define SF_DISK_STATE_MAX  (SF_COORD_STATE_SIZE_MAX + 256)
 #define SF_DISK_NAME_MAX   96
 
 /* The bound of a file's timestamp: the kernel stamps files with the time of its last tick, at most
@@ -82,11 +83,14 @@ int sf_disk_sync_filesystem(const struct sf_disk *disk, int dirfd, const char *n
 int sf_disk_replace(const struct sf_disk *disk, int dirfd, const char *name, const char *bytes,
                     size_t size, int64_t *ret_mtime_ms, bool *ret_maybe_done);
 
+/* Alone, or beside others who share it. */
+enum sf_disk_hold { SF_DISK_ALONE, SF_DISK_SHARED };
 /* Takes the lock of an open file without waiting: 0, -EAGAIN (held by another), or an error. */
-int sf_disk_try_lock(const struct sf_disk *disk, int fd);
+int sf_disk_try_lock(const struct sf_disk *disk, int fd, enum sf_disk_hold hold);
 /* Opens (making it if needed) and locks a lock file, without waiting. -EAGAIN as above. The lock
  * ends when ret_fd is closed. */
-int sf_disk_lock_file(const struct sf_disk *disk, int dirfd, const char *name, int *ret_fd);
+int sf_disk_lock_file(const struct sf_disk *disk, int dirfd, const char *name,
+                      enum sf_disk_hold hold, int *ret_fd);
 /* Does another open file hold the lock of this file? Takes nothing. 1, 0 or an error. */
 int sf_disk_is_locked(int dirfd, const char *name);
 /* Is name still the file that fd has open? */

@@ -1,10 +1,9 @@
-/* coord/local/init.h - INIT: make a fleet's tree, or raise it above what a loss of data may have
- * forgotten.
+/* coord/local/init.h - INIT: make a fleet's tree under a fresh token, and name it (coord/init_plan.h).
  *
- * Order: all records first (each datacenter under its lock, on the disk before they get their
- * names), the config last. A tree without a config is no fleet yet, so an INIT that died halfway is
- * simply done again; records that it left are kept and raised. After a loss of data a config that
- * can be read is replaced first: its floor holds back what the records do not yet.
+ * All of it alone under the fleet's lock. What the plan calls one step is, on a disk, an order in which
+ * being cut off anywhere grants nothing: names of other makings go first, then the root's counter
+ * moves, then the config is replaced, and its own name comes last, each durable before the next.
+ * Records are on the disk before they get their names; a tree that was left half made has no name.
  * Returns 0 with the config in the job's event, or -1 refused. I/O thread only.
  */
 #ifndef SF_COORD_LOCAL_INIT_H

@@ -20,6 +20,7 @@
 #include "base/coordinator.h"
 #include "base/thread.h"
 #include "coord/local/claims.h"
+#include "coord/local/fleet.h"
 #include "coord/local/init.h"
 #include "coord/local/read.h"
 #include "coord/local/watch.h"
@@ -48,7 +49,7 @@ struct local {
     /* I/O thread only */
     struct sf_local_store store;
     struct sf_local_watch *watch;
-    bool changed;
+    unsigned changed; /* what is to be told: SF_LOCAL_CHANGED, SF_LOCAL_FLEET_CHANGED */
     int64_t changed_sent_ns;
 
     /* under lock */
@@ -182,6 +183,7 @@ static struct sf_coord_event *do_request(struct sf_local_store *store,
     static int (*const table[SF_COORD_OPS])(struct sf_local_store *, struct sf_local_job *) = {
         [SF_COORD_READ_CONFIG] = sf_local_do_read_config,
         [SF_COORD_INIT] = sf_local_do_init,
+        [SF_COORD_SURVEY] = sf_local_do_survey,
         [SF_COORD_LIST] = sf_local_do_list,
         [SF_COORD_READ_SLOT] = sf_local_do_read_slot,
         [SF_COORD_CLAIM] = sf_local_do_claim,
@@ -189,6 +191,8 @@ static struct sf_coord_event *do_request(struct sf_local_store *store,
         [SF_COORD_BIND] = sf_local_do_write,
         [SF_COORD_RENEW] = sf_local_do_write,
         [SF_COORD_RELEASE] = sf_local_do_write,
+        [SF_COORD_HALT] = sf_local_do_halt,
+        [SF_COORD_RESET_SLOT] = sf_local_do_reset_slot,
     };
     SF_ASSERT(table[request->op] != NULL);
     struct sf_local_job job = {
@@ -260,14 +264,17 @@ static struct pending *take(struct local *local)
 static void look_for_changes(struct local *local)
 {
     const int64_t now = now_ns(local);
-    if (sf_local_watch_look(local->watch, &local->store, now))
-        local->changed = true;
-    if (!local->changed || now - local->changed_sent_ns < CHANGED_PAUSE_MS * SF_NS_PER_MS)
+    local->changed |= sf_local_watch_look(local->watch, &local->store, now);
+    if (local->changed == 0 || now - local->changed_sent_ns < CHANGED_PAUSE_MS * SF_NS_PER_MS)
         return;
-    local->changed = false;
+    const unsigned changed = local->changed;
+    local->changed = 0;
     local->changed_sent_ns = now;
     pthread_mutex_lock(&local->lock);
-    deliver(local, sf_coord_event_notice(SF_COORD_CHANGED, "%s", ""));
+    if ((changed & SF_LOCAL_FLEET_CHANGED) != 0)
+        deliver(local, sf_coord_event_notice(SF_COORD_FLEET_CHANGED, "%s", ""));
+    if ((changed & SF_LOCAL_CHANGED) != 0)
+        deliver(local, sf_coord_event_notice(SF_COORD_CHANGED, "%s", ""));
     pthread_mutex_unlock(&local->lock);
 }
 
@@ -276,7 +283,7 @@ static void sleep_until_needed(struct local *local)
     struct pollfd fds[2] = {{.fd = local->io_wake, .events = POLLIN},
                             {.fd = sf_local_watch_fd(local->watch), .events = POLLIN}};
     int wait_ms = sf_local_watch_wait_ms(local->watch, now_ns(local));
-    if (local->changed && (wait_ms < 0 || wait_ms > CHANGED_PAUSE_MS))
+    if (local->changed != 0 && (wait_ms < 0 || wait_ms > CHANGED_PAUSE_MS))
         wait_ms = CHANGED_PAUSE_MS;
     if (poll(fds, 2, wait_ms) > 0 && (fds[0].revents & POLLIN) != 0)
         settle(local->io_wake);

@@ -7,21 +7,8 @@
 
 #include "base/assert.h"
 #include "coord/local/claims.h"
+#include "coord/local/fleet.h"
 #include "coord/request.h"
-
-int sf_local_do_read_config(struct sf_local_store *store, struct sf_local_job *job)
-{
-    struct sf_error err = {0};
-    struct sf_coord_config *config = calloc(1, sizeof *config);
-    SF_ASSERT(config != NULL);
-    const int rc = sf_local_read_config(store, config, &err);
-    if (rc < 0) {
-        free(config);
-        return sf_local_refuse_config(store, job, rc, err.text);
-    }
-    job->event->completion.config = config;
-    return 0;
-}
 
 /* One record of a listing: what is wrong with it stands in its state; what is wrong with the disk
  * ends the request. */
@@ -44,25 +31,41 @@ static int read_slot_state(struct sf_local_store *store, struct sf_local_job *jo
     return 0;
 }
 
-int sf_local_do_list(struct sf_local_store *store, struct sf_local_job *job)
+/* How many slots a datacenter of the request's making has; refuses where the config names another
+ * making, or not this datacenter. */
+static int count_slots(struct sf_local_store *store, struct sf_local_job *job, size_t *ret)
 {
-    int rc = sf_local_do_read_config(store, job);
-    if (rc < 0)
-        return rc;
-    struct sf_coord_completion *to = &job->event->completion;
-    const size_t count = (size_t)sf_layout_max_worker(&to->config->layout) + 1;
-    const bool known = sf_config_has_datacenter(to->config, job->request->datacenter);
-    free(to->config);
-    to->config = NULL;
     const struct sf_refusal unknown =
         sf_refusal_no_datacenter(store->fleet_root, job->request->datacenter);
-    if (!known)
+    struct sf_local_fleet fleet = SF_LOCAL_FLEET_CLOSED;
+    if (sf_local_fleet_open(store, job, SF_DISK_SHARED, &fleet) < 0)
+        return -1;
+    struct sf_coord_config config = {.floor_ms = 0};
+    struct sf_coord_version version = {0, 0};
+    struct sf_error err = {0};
+    const int rc = sf_local_read_config_any(store, &fleet, &config, &version, &err);
+    sf_local_fleet_close(&fleet);
+    if (rc < 0)
+        return sf_local_refuse_config(store, job, rc, err.text);
+    if (strcmp(config.token, job->request->basis.token) != 0 ||
+        !sf_config_has_datacenter(&config, job->request->datacenter))
         return sf_local_refuse(job, &unknown);
+    *ret = (size_t)sf_layout_max_worker(&config.layout) + 1;
+    return 0;
+}
+
+int sf_local_do_list(struct sf_local_store *store, struct sf_local_job *job)
+{
+    struct sf_coord_completion *to = &job->event->completion;
     struct sf_local_dc dc = SF_LOCAL_DC_CLOSED;
-    if ((rc = sf_local_dc_open(store, job, job->request->datacenter, false, &dc)) < 0)
-        return rc;
+    size_t count = 0;
+    if (count_slots(store, job, &count) < 0 ||
+        sf_local_dc_open(store, job, job->request->basis.token, job->request->datacenter,
+                         SF_LOCAL_DC_UNLOCKED, &dc) < 0)
+        return -1;
     to->slots = calloc(count, sizeof *to->slots);
     SF_ASSERT(to->slots != NULL);
+    int rc = 0;
     for (to->slot_count = 0; rc == 0 && to->slot_count < count; to->slot_count++)
         rc = read_slot_state(store, job, &dc, to->slot_count, &to->slots[to->slot_count]);
     if (rc == 0) {
@@ -76,15 +79,24 @@ int sf_local_do_list(struct sf_local_store *store, struct sf_local_job *job)
 
 int sf_local_do_read_slot(struct sf_local_store *store, struct sf_local_job *job)
 {
+    struct sf_coord_completion *to = &job->event->completion;
     struct sf_local_dc dc = SF_LOCAL_DC_CLOSED;
-    int rc = sf_local_dc_open(store, job, job->request->datacenter, false, &dc);
-    if (rc < 0)
+    const uint64_t worker = job->request->u.worker;
+    int rc = sf_local_dc_open(store, job, job->request->basis.token, job->request->datacenter,
+                              SF_LOCAL_DC_UNLOCKED, &dc);
+    if (rc < 0 && to->reason != SF_COORD_MISSING)
         return rc;
-    struct sf_coord_slot *slot = calloc(1, sizeof *slot);
-    SF_ASSERT(slot != NULL);
-    rc = read_slot_state(store, job, &dc, job->request->u.worker, slot);
-    job->event->completion.slots = slot;
-    job->event->completion.slot_count = 1;
+    to->slots = calloc(1, sizeof *to->slots);
+    SF_ASSERT(to->slots != NULL);
+    to->slot_count = 1;
+    if (rc < 0) { /* it is not there: with its datacenter, or its whole making */
+        to->slots[0] = (struct sf_coord_slot){.worker = worker, .state = SF_COORD_RECORD_MISSING};
+        to->outcome = SF_COORD_DONE;
+        to->reason = SF_COORD_NO_REASON;
+        to->text[0] = '\0';
+        return 0;
+    }
+    rc = read_slot_state(store, job, &dc, worker, to->slots);
     sf_local_dc_close(&dc);
     return rc;
 }

@@ -18,7 +18,7 @@
 
 #define LOCK_PAUSE_MIN_MS 1
 #define LOCK_PAUSE_MAX_MS 8
-#define IDENTITY_MAX      (SF_COORD_FLEET_MAX + 64)
+#define IDENTITY_MAX      (SF_COORD_FLEET_MAX + 112)
 
 int sf_local_fail(struct sf_local_job *job, enum sf_coord_outcome outcome,
                   enum sf_coord_reason reason, const char *format, ...)
@@ -78,11 +78,11 @@ uint64_t sf_local_fresh_incarnation(void)
 /* Directories and locks. */
 
 int sf_local_lock(struct sf_local_store *store, struct sf_local_job *job, int dirfd,
-                  const char *where, int *ret_fd)
+                  const char *where, enum sf_disk_hold hold, int *ret_fd)
 {
     int64_t pause_ms = LOCK_PAUSE_MIN_MS;
     for (;;) {
-        const int rc = sf_disk_lock_file(&store->disk, dirfd, "lock", ret_fd);
+        const int rc = sf_disk_lock_file(&store->disk, dirfd, "lock", hold, ret_fd);
         if (rc == 0)
             return 0;
         char path[IDENTITY_MAX];
@@ -119,30 +119,38 @@ void sf_local_dc_close(struct sf_local_dc *dc)
     close_if_open(&dc->top);
 }
 
-int sf_local_dc_open(struct sf_local_store *store, struct sf_local_job *job, uint64_t datacenter,
-                     bool lock, struct sf_local_dc *ret)
+/* A directory of a datacenter: a descriptor, or an errno code. `partial`: -1 where there is none. */
+static int open_part(const struct sf_local_dc *dc, const char *name, bool partial, int *ret_fd)
+{
+    const int fd = open_directory(dc->top, name);
+    if (fd < 0 && !(partial && fd == -ENOENT))
+        return fd;
+    *ret_fd = fd < 0 ? -1 : fd;
+    return 0;
+}
+
+int sf_local_dc_open(struct sf_local_store *store, struct sf_local_job *job, const char *token,
+                     uint64_t datacenter, enum sf_local_dc_how how, struct sf_local_dc *ret)
 {
     struct sf_local_dc dc = SF_LOCAL_DC_CLOSED;
     char path[PATH_MAX];
     dc.number = datacenter;
-    snprintf(dc.path, sizeof dc.path, "dc/%" PRIu64, datacenter);
+    snprintf(dc.path, sizeof dc.path, "%.32s/dc/%" PRIu64, token, datacenter);
     const int length = snprintf(path, sizeof path, "%s/%s/%s", store->root, store->fleet, dc.path);
     SF_ASSERT(length > 0 && (size_t)length < sizeof path);
     int rc = 0;
     if ((dc.top = open_directory(AT_FDCWD, path)) < 0)
         rc = dc.top;
-    else if ((dc.slots = open_directory(dc.top, "slots")) < 0)
-        rc = dc.slots;
-    else if ((dc.claims = open_directory(dc.top, "claims")) < 0)
-        rc = dc.claims;
+    else if ((rc = open_part(&dc, "slots", how == SF_LOCAL_DC_AS_IT_IS, &dc.slots)) == 0)
+        rc = open_part(&dc, "claims", how == SF_LOCAL_DC_AS_IT_IS, &dc.claims);
     const struct sf_refusal missing = sf_refusal_no_datacenter(store->fleet_root, datacenter);
     if (rc == -ENOENT)
         rc = sf_local_refuse(job, &missing);
     else if (rc < 0)
         rc = sf_local_fail_errno(job, rc == -ENOTDIR ? -EBADMSG : rc, false, "datacenter directory",
                                  path);
-    else if (lock)
-        rc = sf_local_lock(store, job, dc.top, dc.path, &dc.lock);
+    else if (how != SF_LOCAL_DC_UNLOCKED)
+        rc = sf_local_lock(store, job, dc.top, dc.path, SF_DISK_ALONE, &dc.lock);
     if (rc < 0) {
         sf_local_dc_close(&dc);
         return rc;
@@ -159,15 +167,18 @@ static void slot_identity(const struct sf_local_store *store, const struct sf_lo
     snprintf(to, IDENTITY_MAX, "%s/%s/slots/%" PRIu64, store->fleet, dc->path, worker);
 }
 
-static int read_sealed(struct sf_local_store *store, int dirfd, const char *name,
-                       const char *identity, char bytes[SF_DISK_SEALED_MAX],
-                       struct sf_coord_version *ret_version, const char **ret_record,
-                       size_t *ret_size, struct sf_error *err)
+int sf_local_read_sealed(struct sf_local_store *store, int dirfd, const char *name,
+                         const char *identity, size_t size_max, char **ret_bytes,
+                         struct sf_coord_version *ret_version, const char **ret_record,
+                         size_t *ret_size, struct sf_error *err)
 {
+    char *bytes = malloc(size_max);
+    SF_ASSERT(bytes != NULL);
+    *ret_bytes = bytes;
     size_t size = 0;
-    int rc = sf_disk_read(&store->disk, dirfd, name, bytes, SF_DISK_SEALED_MAX, &size);
+    int rc = sf_disk_read(&store->disk, dirfd, name, bytes, size_max, &size);
     if (rc == -EFBIG)
-        rc = sf_error_set(err, -EBADMSG, "the file has more than %d bytes", SF_DISK_SEALED_MAX);
+        rc = sf_error_set(err, -EBADMSG, "the file has more than %zu bytes", size_max);
     else if (rc == -EBADMSG)
         sf_error_set(err, rc, "not a regular file");
     else if (rc < 0) {
@@ -178,9 +189,8 @@ static int read_sealed(struct sf_local_store *store, int dirfd, const char *name
     return rc;
 }
 
-/* The disk's own troubles: whose file it was, and what it said. */
-static int fail_storage(const struct sf_local_store *store, struct sf_local_job *job,
-                        const char *name, const char *why)
+int sf_local_fail_storage(const struct sf_local_store *store, struct sf_local_job *job,
+                          const char *name, const char *why)
 {
     return sf_local_fail(job, SF_COORD_REFUSED, SF_COORD_STORAGE, "%.150s/%s: %s",
                          store->fleet_root, name, why);
@@ -193,64 +203,47 @@ int sf_local_refuse_config(const struct sf_local_store *store, struct sf_local_j
     const struct sf_refusal garbage = sf_refusal_config_garbage(store->fleet_root, why);
     return rc == -ENOENT    ? sf_local_refuse(job, &missing)
            : rc == -EBADMSG ? sf_local_refuse(job, &garbage)
-                            : fail_storage(store, job, "config", why);
+                            : sf_local_fail_storage(store, job, "config", why);
 }
 
 int sf_local_refuse_slot(const struct sf_local_store *store, struct sf_local_job *job,
                          const struct sf_local_dc *dc, uint64_t worker, int rc, const char *why)
 {
-    char name[64];
+    char name[112];
     snprintf(name, sizeof name, "%s/slots/%" PRIu64, dc->path, worker);
     const struct sf_refusal missing = sf_refusal_slot_missing(worker);
     const struct sf_refusal garbage =
         sf_refusal_slot_garbage(store->fleet_root, dc->number, worker, why);
     return rc == -ENOENT    ? sf_local_refuse(job, &missing)
            : rc == -EBADMSG ? sf_local_refuse(job, &garbage)
-                            : fail_storage(store, job, name, why);
+                            : sf_local_fail_storage(store, job, name, why);
 }
 
 int sf_local_refuse_sequence(const struct sf_local_store *store, struct sf_local_job *job,
                              const struct sf_local_dc *dc, int rc, const char *why)
 {
-    char name[64];
+    char name[112];
     snprintf(name, sizeof name, "%s/sequence", dc->path);
     if (rc != -ENOENT && rc != -EBADMSG)
-        return fail_storage(store, job, name, why);
+        return sf_local_fail_storage(store, job, name, why);
     return sf_local_fail(job, SF_COORD_REFUSED, rc == -ENOENT ? SF_COORD_MISSING : SF_COORD_GARBAGE,
                          "%.150s/%s: %s", store->fleet_root, name, why);
-}
-
-int sf_local_read_config(struct sf_local_store *store, struct sf_coord_config *ret,
-                         struct sf_error *err)
-{
-    char path[PATH_MAX], identity[IDENTITY_MAX], bytes[SF_DISK_SEALED_MAX];
-    snprintf(path, sizeof path, "%s/%s/config", store->root, store->fleet);
-    snprintf(identity, sizeof identity, "%s/config", store->fleet);
-    struct sf_coord_version version = {0, 0};
-    const char *record = NULL;
-    size_t size = 0;
-    int rc = read_sealed(store, AT_FDCWD, path, identity, bytes, &version, &record, &size, err);
-    if (rc < 0)
-        return rc;
-    rc = sf_record_config_decode(record, size, ret, err);
-    if (rc == 0)
-        ret->version = version;
-    return rc;
 }
 
 int sf_local_read_slot(struct sf_local_store *store, const struct sf_local_dc *dc, uint64_t worker,
                        struct sf_coord_slot *ret, struct sf_error *err)
 {
-    char name[SF_DISK_NAME_MAX], identity[IDENTITY_MAX], bytes[SF_DISK_SEALED_MAX];
+    char name[SF_DISK_NAME_MAX], identity[IDENTITY_MAX], *bytes = NULL;
     snprintf(name, sizeof name, "%" PRIu64, worker);
     slot_identity(store, dc, worker, identity);
     struct sf_coord_version version = {0, 0};
     const char *record = NULL;
     size_t size = 0;
-    int rc = read_sealed(store, dc->slots, name, identity, bytes, &version, &record, &size, err);
-    if (rc < 0)
-        return rc;
-    rc = sf_record_slot_decode(record, size, worker, ret, err);
+    int rc = sf_local_read_sealed(store, dc->slots, name, identity, SF_DISK_SEALED_MAX, &bytes,
+                                  &version, &record, &size, err);
+    if (rc == 0)
+        rc = sf_record_slot_decode(record, size, worker, ret, err);
+    free(bytes);
     if (rc == 0)
         ret->version = version;
     return rc;
@@ -286,18 +279,18 @@ int sf_local_read_sequence(struct sf_local_store *store, const struct sf_local_d
                            uint64_t *ret_sequence, struct sf_coord_version *ret_version,
                            struct sf_error *err)
 {
-    char identity[IDENTITY_MAX], bytes[SF_DISK_SEALED_MAX];
+    char identity[IDENTITY_MAX], *bytes = NULL;
     snprintf(identity, sizeof identity, "%s/%s/sequence", store->fleet, dc->path);
     const char *record = NULL;
     size_t size = 0;
     struct sf_coord_version version = {0, 0};
-    int rc =
-        read_sealed(store, dc->top, "sequence", identity, bytes, &version, &record, &size, err);
-    if (rc < 0)
-        return rc;
+    int rc = sf_local_read_sealed(store, dc->top, "sequence", identity, SF_DISK_SEALED_MAX, &bytes,
+                                  &version, &record, &size, err);
     json_int_t sequence = -1;
-    json_t *root = json_loadb(record, size, JSON_REJECT_DUPLICATES, NULL);
-    if (root == NULL || json_unpack(root, "{s:I}", "sequence", &sequence) < 0 || sequence < 0)
+    json_t *root = rc == 0 ? json_loadb(record, size, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    free(bytes);
+    if (rc == 0 &&
+        (root == NULL || json_unpack(root, "{s:I}", "sequence", &sequence) < 0 || sequence < 0))
         rc = sf_error_set(err, -EBADMSG, "not {\"sequence\":N}");
     json_decref(root);
     if (rc < 0)

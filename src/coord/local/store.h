@@ -2,17 +2,18 @@
  * Everything here may block on the disk and runs on the handle's I/O thread only. Below
  * DIR/<fleet>:
  *
- *   config                 sealed config record
- *   lock                   held while the config is made
- *   dc/<d>/lock            held for every change below dc/<d>
- *   dc/<d>/sequence        sealed {"sequence":N}: the last fence given; durable, only grows
- *   dc/<d>/slots/<w>       sealed slot record
- *   dc/<d>/claims/<name>   claim record, not sealed: live while its lock is held
+ *   config                         sealed config record
+ *   making                         sealed {"makings":N}: moved by every INIT
+ *   current-<token>                empty: names the making that grants
+ *   lock                           shared while a write compares and replaces; alone for INIT and HALT
+ *   <token>/state                  sealed: whether this making is halted
+ *   <token>/dc/<d>/lock            held for every change below it
+ *   <token>/dc/<d>/sequence        sealed {"sequence":N}: the last fence given; durable, only grows
+ *   <token>/dc/<d>/slots/<w>       sealed slot record
+ *   <token>/dc/<d>/claims/<name>   claim record, not sealed: live while its lock is held
  *
- * A conditional write holds dc/<d>/lock while it compares and replaces. INIT may replace the config
- * between a write's look at it and the write itself: by then it has raised every record that was
- * below the floor, whose old version no write meets any more, and a write to a record at or above
- * the floor might as well have come before INIT.
+ * A conditional write shares the fleet's lock and holds that of its datacenter while it compares and
+ * replaces, in this order: so what names a making, halts it or surveys it sees each write whole.
  * A claim that is found without its lock is that of a dead process; whoever meets it removes it,
  * under the lock of the datacenter.
  */
@@ -60,27 +61,39 @@ int sf_local_fail(struct sf_local_job *job, enum sf_coord_outcome outcome,
 int sf_local_fail_errno(struct sf_local_job *job, int code, bool maybe_done, const char *what,
                           const char *path);
 
-/* A datacenter's directories; lock -1: not taken. */
+/* A datacenter's directories in a making; lock -1: not taken. */
 struct sf_local_dc {
     uint64_t number;
     int top, slots, claims, lock;
-    char path[32]; /* "dc/<d>" */
+    char path[80]; /* "<token>/dc/<d>" */
 };
 #define SF_LOCAL_DC_CLOSED                                                                         \
     {                                                                                              \
         0, -1, -1, -1, -1, ""                                                                      \
     }
 
-int sf_local_dc_open(struct sf_local_store *store, struct sf_local_job *job, uint64_t datacenter,
-                     bool lock, struct sf_local_dc *ret);
+enum sf_local_dc_how {
+    SF_LOCAL_DC_UNLOCKED,
+    SF_LOCAL_DC_LOCKED,
+    SF_LOCAL_DC_AS_IT_IS /* locked; slots and claims are -1 where they are not there: what an INIT that
+                            was cut off, or a loss of data, has left */
+};
+int sf_local_dc_open(struct sf_local_store *store, struct sf_local_job *job, const char *token,
+                     uint64_t datacenter, enum sf_local_dc_how how, struct sf_local_dc *ret);
 void sf_local_dc_close(struct sf_local_dc *dc);
 int sf_local_lock(struct sf_local_store *store, struct sf_local_job *job, int dirfd,
-                  const char *where, int *ret_fd);
+                  const char *where, enum sf_disk_hold hold, int *ret_fd);
+
+/* A sealed file of at most size_max bytes (with its seal), whose place below DIR is `identity`. The
+ * record is in *ret_bytes, which the caller frees (also on failure; NULL then, or not). Returns 0,
+ * -ENOENT, -EBADMSG, or another errno code; err says why. */
+int sf_local_read_sealed(struct sf_local_store *store, int dirfd, const char *name,
+                         const char *identity, size_t size_max, char **ret_bytes,
+                         struct sf_coord_version *ret_version, const char **ret_record,
+                         size_t *ret_size, struct sf_error *err);
 
 /* Reads and unseals. Returns 0, -ENOENT, -EBADMSG, or another errno code; err says why, without the
  * path. */
-int sf_local_read_config(struct sf_local_store *store, struct sf_coord_config *ret,
-                         struct sf_error *err);
 int sf_local_read_slot(struct sf_local_store *store, const struct sf_local_dc *dc, uint64_t worker,
                        struct sf_coord_slot *ret, struct sf_error *err);
 int sf_local_read_sequence(struct sf_local_store *store, const struct sf_local_dc *dc,
@@ -89,6 +102,9 @@ int sf_local_read_sequence(struct sf_local_store *store, const struct sf_local_d
 /* Refuse for what those could not read; return -1. rc, why: what they returned. */
 int sf_local_refuse_config(const struct sf_local_store *store, struct sf_local_job *job, int rc,
                            const char *why);
+/* The disk's own troubles: whose file it was, and what it said. */
+int sf_local_fail_storage(const struct sf_local_store *store, struct sf_local_job *job,
+                          const char *name, const char *why);
 int sf_local_refuse_slot(const struct sf_local_store *store, struct sf_local_job *job,
                          const struct sf_local_dc *dc, uint64_t worker, int rc, const char *why);
 int sf_local_refuse_sequence(const struct sf_local_store *store, struct sf_local_job *job,

@@ -14,6 +14,7 @@
 
 struct watched {
     struct watched *next;
+    char token[SF_COORD_TOKEN_SIZE];
     uint64_t datacenter;
     int slots_wd, claims_wd; /* -1: not watched by inotify */
     uint64_t seen;           /* digest of the live claims and the directories' times */
@@ -22,6 +23,9 @@ struct watched {
 struct sf_local_watch {
     int fd;
     struct watched *list;
+    int fleet_wd, tree_wd;           /* the fleet's directory, and that of the making last named */
+    char token[SF_COORD_TOKEN_SIZE]; /* that making's */
+    uint64_t fleet_seen;             /* digest of their times */
     int64_t next_poll_ns;
 };
 
@@ -30,6 +34,7 @@ struct sf_local_watch *sf_local_watch_create(void)
     struct sf_local_watch *watch = calloc(1, sizeof *watch);
     SF_ASSERT(watch != NULL);
     watch->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    watch->fleet_wd = watch->tree_wd = -1;
     return watch;
 }
 
@@ -59,8 +64,31 @@ static void mix(uint64_t *digest, const void *bytes, size_t size)
         *digest = (*digest ^ at[i]) * UINT64_C(0x100000001b3); /* FNV-1a */
 }
 
+static void mix_directory(uint64_t *digest, const struct stat *info)
+{
+    mix(digest, &info->st_ino, sizeof info->st_ino);
+    mix(digest, &info->st_mtim.tv_sec, sizeof info->st_mtim.tv_sec);
+    mix(digest, &info->st_mtim.tv_nsec, sizeof info->st_mtim.tv_nsec);
+}
+
+/* What is gone has a digest too, so that its return is a change. */
+static uint64_t look_at_fleet(const struct sf_local_watch *watch,
+                              const struct sf_local_store *store)
+{
+    uint64_t digest = UINT64_C(0xcbf29ce484222325);
+    char path[PATH_MAX];
+    struct stat info;
+    if (stat(store->fleet_root, &info) == 0)
+        mix_directory(&digest, &info);
+    const int length = snprintf(path, sizeof path, "%s/%s", store->fleet_root, watch->token);
+    if (length > 0 && (size_t)length < sizeof path && stat(path, &info) == 0)
+        mix_directory(&digest, &info);
+    return digest;
+}
+
 /* A wiped datacenter has a digest too, so that its return is a change. */
-static uint64_t look_at(struct sf_local_store *store, uint64_t datacenter, size_t *claims_met)
+static uint64_t look_at(struct sf_local_store *store, const struct watched *entry,
+                        size_t *claims_met)
 {
     const struct sf_coord_request request = {.op = SF_COORD_WATCH, .deadline_ms = 1};
     struct sf_local_job job = {
@@ -68,13 +96,11 @@ static uint64_t look_at(struct sf_local_store *store, uint64_t datacenter, size_
         .event = sf_coord_event_completion(&request, SF_COORD_DONE, SF_COORD_NO_REASON, "%s", "")};
     struct sf_local_dc dc = SF_LOCAL_DC_CLOSED;
     uint64_t digest = UINT64_C(0xcbf29ce484222325);
-    if (sf_local_dc_open(store, &job, datacenter, false, &dc) == 0) {
+    if (sf_local_dc_open(store, &job, entry->token, entry->datacenter, SF_LOCAL_DC_UNLOCKED, &dc) ==
+        0) {
         struct stat info;
-        if (fstat(dc.slots, &info) == 0) {
-            mix(&digest, &info.st_ino, sizeof info.st_ino);
-            mix(&digest, &info.st_mtim.tv_sec, sizeof info.st_mtim.tv_sec);
-            mix(&digest, &info.st_mtim.tv_nsec, sizeof info.st_mtim.tv_nsec);
-        }
+        if (fstat(dc.slots, &info) == 0)
+            mix_directory(&digest, &info);
         struct sf_coord_claim *claims = NULL;
         size_t count = 0;
         if (sf_local_claims_list(store, &dc, &claims, &count) == 0)
@@ -88,41 +114,52 @@ static uint64_t look_at(struct sf_local_store *store, uint64_t datacenter, size_
     return digest;
 }
 
+/* path: below the fleet's directory; "": itself. */
 static int watch_directory(const struct sf_local_watch *watch, const struct sf_local_store *store,
-                           const struct sf_local_dc *dc, const char *name)
+                           const char *parent, const char *name)
 {
     char path[PATH_MAX];
-    const int length =
-        snprintf(path, sizeof path, "%s/%s/%s/%s", store->root, store->fleet, dc->path, name);
+    const int length = snprintf(path, sizeof path, "%s/%s/%s", store->fleet_root, parent, name);
     if (watch->fd < 0 || length < 0 || (size_t)length >= sizeof path)
         return -1;
     return inotify_add_watch(watch->fd, path,
                              IN_MOVED_TO | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF);
 }
 
-int sf_local_watch_add(struct sf_local_watch *watch, struct sf_local_store *store,
-                       struct sf_local_job *job)
+static struct watched *entry_of(struct sf_local_watch *watch, uint64_t datacenter)
 {
-    const uint64_t datacenter = job->request->datacenter;
-    struct sf_local_dc dc = SF_LOCAL_DC_CLOSED;
-    const int rc = sf_local_dc_open(store, job, datacenter, false, &dc);
-    if (rc < 0)
-        return rc;
     struct watched *entry = watch->list;
     while (entry != NULL && entry->datacenter != datacenter)
         entry = entry->next;
-    if (entry == NULL) {
-        entry = calloc(1, sizeof *entry);
-        SF_ASSERT(entry != NULL);
-        entry->datacenter = datacenter;
-        entry->next = watch->list;
-        watch->list = entry;
-    }
-    entry->slots_wd = watch_directory(watch, store, &dc, "slots");
-    entry->claims_wd = watch_directory(watch, store, &dc, "claims");
+    if (entry != NULL)
+        return entry;
+    entry = calloc(1, sizeof *entry);
+    SF_ASSERT(entry != NULL);
+    entry->datacenter = datacenter;
+    entry->next = watch->list;
+    watch->list = entry;
+    return entry;
+}
+
+int sf_local_watch_add(struct sf_local_watch *watch, struct sf_local_store *store,
+                       struct sf_local_job *job)
+{
+    const char *token = job->request->basis.token;
+    struct sf_local_dc dc = SF_LOCAL_DC_CLOSED;
+    if (sf_local_dc_open(store, job, token, job->request->datacenter, SF_LOCAL_DC_UNLOCKED, &dc) <
+        0)
+        return -1;
+    struct watched *entry = entry_of(watch, job->request->datacenter);
+    memcpy(entry->token, token, sizeof entry->token);
+    memcpy(watch->token, token, sizeof watch->token);
+    entry->slots_wd = watch_directory(watch, store, dc.path, "slots");
+    entry->claims_wd = watch_directory(watch, store, dc.path, "claims");
+    watch->fleet_wd = watch_directory(watch, store, "", "");
+    watch->tree_wd = watch_directory(watch, store, token, "");
     sf_local_dc_close(&dc);
     size_t met = 0;
-    entry->seen = look_at(store, datacenter, &met);
+    entry->seen = look_at(store, entry, &met);
+    watch->fleet_seen = look_at_fleet(watch, store);
     watch->next_poll_ns = 0;
     return 0;
 }
@@ -135,38 +172,44 @@ int sf_local_watch_wait_ms(const struct sf_local_watch *watch, int64_t mono_ns)
     return left_ns <= 0 ? 0 : (int)(left_ns / SF_NS_PER_MS) + 1;
 }
 
-/* Anything but a file on its way counts: what exactly happened is for the list to tell. */
-static bool drain(const struct sf_local_watch *watch)
+/* Anything but a file on its way counts: what exactly happened is for whoever reads again to tell. */
+static unsigned drain(const struct sf_local_watch *watch)
 {
     _Alignas(struct inotify_event) char bytes[4096];
-    bool changed = false;
+    unsigned changed = 0;
     ssize_t got;
     while (watch->fd >= 0 && (got = read(watch->fd, bytes, sizeof bytes)) > 0) {
         for (char *at = bytes; at < bytes + got;) {
             const struct inotify_event *event = (const struct inotify_event *)(void *)at;
+            const bool of_fleet = event->wd == watch->fleet_wd || event->wd == watch->tree_wd;
             if (event->len == 0 ||
                 strncmp(event->name, SF_DISK_TEMPORARY, strlen(SF_DISK_TEMPORARY)) != 0)
-                changed = true;
+                changed |= of_fleet ? SF_LOCAL_FLEET_CHANGED : SF_LOCAL_CHANGED;
             at += sizeof *event + event->len;
         }
     }
     return changed;
 }
 
-bool sf_local_watch_look(struct sf_local_watch *watch, struct sf_local_store *store,
-                         int64_t mono_ns)
+unsigned sf_local_watch_look(struct sf_local_watch *watch, struct sf_local_store *store,
+                             int64_t mono_ns)
 {
     if (watch->list == NULL)
-        return false;
-    bool changed = drain(watch);
+        return 0;
+    unsigned changed = drain(watch);
     if (mono_ns < watch->next_poll_ns)
         return changed;
     size_t met = 0;
     for (struct watched *entry = watch->list; entry != NULL; entry = entry->next) {
-        const uint64_t digest = look_at(store, entry->datacenter, &met);
-        changed = changed || digest != entry->seen;
+        const uint64_t digest = look_at(store, entry, &met);
+        if (digest != entry->seen)
+            changed |= SF_LOCAL_CHANGED;
         entry->seen = digest;
     }
+    const uint64_t digest = look_at_fleet(watch, store);
+    if (digest != watch->fleet_seen)
+        changed |= SF_LOCAL_FLEET_CHANGED;
+    watch->fleet_seen = digest;
     watch->next_poll_ns = mono_ns + (SF_LOCAL_POLL_MS + (int64_t)met) * SF_NS_PER_MS;
     return changed;
 }

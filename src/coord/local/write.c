@@ -4,38 +4,39 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/assert.h"
 #include "coord/local/claims.h"
+#include "coord/local/fleet.h"
+#include "coord/records.h"
 #include "coord/request.h"
 
-/* The conditions, in the order in which ZooKeeper's multi would find them broken. */
+/* The conditions, in the order in which ZooKeeper's multi would find them broken. With the fleet's
+ * lock shared and the datacenter's held. */
 static int check_conditions(struct sf_local_store *store, struct sf_local_job *job,
-                            const struct sf_local_dc *dc, struct sf_local_claim **ret_claim)
+                            const struct sf_local_fleet *fleet, const struct sf_local_dc *dc,
+                            struct sf_local_claim **ret_claim)
 {
     const struct sf_coord_write *write = &job->request->u.write;
     const uint64_t worker = write->slot.worker;
     struct sf_error err = {0};
-    int rc;
-    if (job->request->op != SF_COORD_RELEASE) {
-        const struct sf_refusal changed = sf_refusal_config_changed(write->config.version);
-        struct sf_coord_config config = {.floor_ms = 0};
-        if ((rc = sf_local_read_config(store, &config, &err)) < 0)
-            return sf_local_refuse_config(store, job, rc, err.text);
-        if (!sf_version_same(&config.version, &write->config))
-            return sf_local_refuse(job, &changed);
-    }
+    if (job->request->op != SF_COORD_RELEASE && sf_local_check_basis(store, job, fleet, true) < 0)
+        return -1;
     const struct sf_refusal gone = sf_refusal_claim_gone(write->slot.claim);
     struct sf_local_claim *claim = sf_local_claim_held(store, dc, write->slot.claim);
     if (claim == NULL)
         return sf_local_refuse(job, &gone);
-    const struct sf_refusal changed = sf_refusal_slot_version(worker, write->expected.version);
+    const struct sf_refusal changed =
+        sf_refusal_slot_version(worker, write->expected.version.version);
     struct sf_coord_slot there = {0};
-    if ((rc = sf_local_read_slot(store, dc, worker, &there, &err)) < 0)
+    const int rc = sf_local_read_slot(store, dc, worker, &there, &err);
+    if (rc < 0)
         return sf_local_refuse_slot(store, job, dc, worker, rc, err.text);
-    if (!sf_version_same(&there.version, &write->expected))
+    if (!sf_version_same(&there.version, &write->expected.version) ||
+        !sf_slot_content_same(&there, &write->expected))
         return sf_local_refuse(job, &changed);
     *ret_claim = claim;
     return 0;
@@ -49,7 +50,10 @@ static int replace_record(struct sf_local_store *store, struct sf_local_job *job
     if (store->ticks->mono_ns(store->ticks->ctx) >= job->give_up_ns)
         return sf_local_fail(job, SF_COORD_LOST, SF_COORD_UNREACHABLE,
                              "the disk was too slow for the deadline");
-    struct sf_coord_version version = {write->expected.incarnation, write->expected.version + 1};
+    const struct sf_coord_version *before = &write->expected.version;
+    struct sf_coord_version version = {before->incarnation, before->version + 1};
+    if (before->incarnation == 0)
+        version = (struct sf_coord_version){sf_local_fresh_incarnation(), 1}; /* there was none */
     bool maybe_done = false;
     const int rc =
         sf_local_write_slot(store, dc, &write->slot, &version, &to->server_ms, &maybe_done);
@@ -103,20 +107,91 @@ static int release_slot(struct sf_local_store *store, struct sf_local_job *job,
     return 0;
 }
 
+static int write_slot(struct sf_local_store *store, struct sf_local_job *job,
+                      const struct sf_local_fleet *fleet, struct sf_local_dc *dc)
+{
+    struct sf_local_claim *claim = NULL;
+    if (check_conditions(store, job, fleet, dc, &claim) < 0)
+        return -1;
+    if (job->request->op == SF_COORD_BIND)
+        return bind_slot(store, job, dc, claim);
+    if (job->request->op == SF_COORD_RELEASE)
+        return release_slot(store, job, dc, claim);
+    return replace_record(store, job, dc);
+}
+
+/* Does a live claim say that it holds the slot? Returns 1 and its name, 0, or -1 refused. */
+static int holder_of(struct sf_local_store *store, struct sf_local_job *job, struct sf_local_dc *dc,
+                     uint64_t worker, char ret_name[SF_COORD_CLAIM_MAX])
+{
+    struct sf_coord_claim *claims = NULL;
+    size_t count = 0;
+    int held = 0;
+    const int code = sf_local_claims_list(store, dc, &claims, &count);
+    if (code < 0)
+        return sf_local_fail_errno(job, code, false, "cannot list the claims of", dc->path);
+    for (size_t i = 0; i < count && held == 0; i++) {
+        if (claims[i].slot != (int64_t)worker)
+            continue;
+        memcpy(ret_name, claims[i].name, sizeof claims[i].name);
+        held = 1;
+    }
+    free(claims);
+    return held;
+}
+
+static int reset_slot(struct sf_local_store *store, struct sf_local_job *job,
+                      const struct sf_local_fleet *fleet, struct sf_local_dc *dc)
+{
+    const struct sf_coord_write *write = &job->request->u.write;
+    const uint64_t worker = write->slot.worker;
+    struct sf_coord_slot there = {0};
+    struct sf_error err = {0};
+    char holder[SF_COORD_CLAIM_MAX];
+    if (sf_local_check_basis(store, job, fleet, true) < 0)
+        return -1;
+    const int held = holder_of(store, job, dc, worker, holder);
+    if (held < 0)
+        return -1;
+    if (held > 0) {
+        const struct sf_refusal refusal = sf_refusal_slot_held(dc->number, worker, holder);
+        return sf_local_refuse(job, &refusal);
+    }
+    const int rc = sf_local_read_slot(store, dc, worker, &there, &err);
+    if (rc < 0 && rc != -ENOENT && rc != -EBADMSG)
+        return sf_local_refuse_slot(store, job, dc, worker, rc, err.text);
+    /* One that is garbage may have no version that can be told: it is known by being garbage. */
+    const struct sf_refusal changed =
+        sf_refusal_slot_version(worker, write->expected.version.version);
+    const struct sf_coord_version none = {0, 0};
+    if (!sf_version_same(rc == 0 ? &there.version : &none, &write->expected.version))
+        return sf_local_refuse(job, &changed);
+    return replace_record(store, job, dc);
+}
+
+static int locked(struct sf_local_store *store, struct sf_local_job *job,
+                  int (*act)(struct sf_local_store *, struct sf_local_job *,
+                             const struct sf_local_fleet *, struct sf_local_dc *))
+{
+    struct sf_local_fleet fleet = SF_LOCAL_FLEET_CLOSED;
+    struct sf_local_dc dc = SF_LOCAL_DC_CLOSED;
+    int rc = sf_local_fleet_open(store, job, SF_DISK_SHARED, &fleet);
+    if (rc == 0)
+        rc = sf_local_dc_open(store, job, job->request->basis.token, job->request->datacenter,
+                              SF_LOCAL_DC_LOCKED, &dc);
+    if (rc == 0)
+        rc = act(store, job, &fleet, &dc);
+    sf_local_dc_close(&dc);
+    sf_local_fleet_close(&fleet);
+    return rc;
+}
+
 int sf_local_do_write(struct sf_local_store *store, struct sf_local_job *job)
 {
-    struct sf_local_dc dc = SF_LOCAL_DC_CLOSED;
-    int rc = sf_local_dc_open(store, job, job->request->datacenter, true, &dc);
-    if (rc < 0)
-        return rc;
-    struct sf_local_claim *claim = NULL;
-    rc = check_conditions(store, job, &dc, &claim);
-    if (rc == 0 && job->request->op == SF_COORD_BIND)
-        rc = bind_slot(store, job, &dc, claim);
-    else if (rc == 0 && job->request->op == SF_COORD_RELEASE)
-        rc = release_slot(store, job, &dc, claim);
-    else if (rc == 0)
-        rc = replace_record(store, job, &dc);
-    sf_local_dc_close(&dc);
-    return rc;
+    return locked(store, job, write_slot);
+}
+
+int sf_local_do_reset_slot(struct sf_local_store *store, struct sf_local_job *job)
+{
+    return locked(store, job, reset_slot);
 }

@@ -110,12 +110,6 @@ static void on_created(int rc, const char *path, const struct Stat *stat, const 
     answer(call, rc, stat);
 }
 
-static void on_string(int rc, const char *path, const void *data)
-{
-    (void)path;
-    answer(call_of(data), rc, NULL);
-}
-
 /* Calls. */
 
 static struct sf_zk_call *call_begin(struct sf_zk *z, struct sf_zk_job *job, size_t index,
@@ -201,12 +195,6 @@ int sf_zk_children(struct sf_zk *z, struct sf_zk_job *job, size_t index, const c
                      false);
 }
 
-int sf_zk_sync(struct sf_zk *z, struct sf_zk_job *job, const char *path, sf_zk_done *done)
-{
-    struct sf_zk_call *call = call_begin(z, job, 0, done);
-    return call_sent(call, zoo_async(call->link->handle, path, on_string, call), false);
-}
-
 int sf_zk_create(struct sf_zk *z, struct sf_zk_job *job, size_t index, const char *path,
                  const char *content, const struct ACL_vector *acl, int mode, sf_zk_done *done)
 {
@@ -217,31 +205,33 @@ int sf_zk_create(struct sf_zk *z, struct sf_zk_job *job, size_t index, const cha
                      true);
 }
 
-int sf_zk_set(struct sf_zk *z, struct sf_zk_job *job, const char *path, const char *content,
-              uint64_t version, sf_zk_done *done)
-{
-    struct sf_zk_call *call = call_begin(z, job, 0, done);
-    return call_sent(call,
-                     zoo_aset(call->link->handle, path, content, (int)strlen(content),
-                              sf_zk_wire_version(version), on_stat, call),
-                     true);
-}
-
 int sf_zk_delete(struct sf_zk *z, struct sf_zk_job *job, const char *path, sf_zk_done *done)
 {
     struct sf_zk_call *call = call_begin(z, job, 0, done);
     return call_sent(call, zoo_adelete(call->link->handle, path, -1, on_void, call), true);
 }
 
-int sf_zk_multi_send(struct sf_zk *z, struct sf_zk_job *job, size_t index,
-                     struct sf_zk_multi *multi, sf_zk_done *done)
+static int send_multi(struct sf_zk *z, struct sf_zk_job *job, size_t index,
+                      struct sf_zk_multi *multi, bool write, sf_zk_done *done)
 {
     struct sf_zk_call *call = call_begin(z, job, index, done);
     call->multi = multi;
     return call_sent(
         call,
         zoo_amulti(call->link->handle, multi->count, multi->ops, multi->results, on_void, call),
-        true);
+        write);
+}
+
+int sf_zk_multi_send(struct sf_zk *z, struct sf_zk_job *job, size_t index,
+                     struct sf_zk_multi *multi, sf_zk_done *done)
+{
+    return send_multi(z, job, index, multi, true, done);
+}
+
+int sf_zk_multi_ask(struct sf_zk *z, struct sf_zk_job *job, size_t index, struct sf_zk_multi *multi,
+                    sf_zk_done *done)
+{
+    return send_multi(z, job, index, multi, false, done);
 }
 
 /* Answers. */

@@ -16,7 +16,9 @@
 #include "coord/zookeeper/message.h"
 #include "coord/zookeeper/multi.h"
 
-#define SF_ZK_WATCHES_MAX 16 /* datacenters that one handle watches */
+#define SF_ZK_DATACENTERS_MAX 16 /* that one handle watches */
+#define SF_ZK_FLEET_WATCHES   3  /* config, names of makings, state */
+#define SF_ZK_WATCHES_MAX     (SF_ZK_FLEET_WATCHES + SF_ZK_DATACENTERS_MAX)
 
 struct sf_zk_call;
 typedef void sf_zk_done(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call);
@@ -58,28 +60,29 @@ struct sf_zk_link {
     bool closed;
     int owners;
     bool connected;
+    uint64_t losses; /* how often the connection was lost; the session may have survived */
     bool had_session;
     int64_t since_ns; /* of the last change of connected */
 };
 
-/* Each makes a call on z->link, which must be there. `watch`: told when what was read changes (NULL:
- * none). Returns 0 or the library's code: then nothing has been sent. */
+/* Each makes a call on z->link, which must be there. `watch`: told when what was read changes
+ * (NULL: none). Returns 0 or the library's code: then nothing has been sent. */
 int sf_zk_get(struct sf_zk *z, struct sf_zk_job *job, size_t index, const char *path,
               sf_zk_done *done);
 int sf_zk_exists(struct sf_zk *z, struct sf_zk_job *job, size_t index, const char *path,
                  struct sf_zk_watch *watch, sf_zk_done *done);
 int sf_zk_children(struct sf_zk *z, struct sf_zk_job *job, size_t index, const char *path,
                    struct sf_zk_watch *watch, sf_zk_done *done);
-int sf_zk_sync(struct sf_zk *z, struct sf_zk_job *job, const char *path, sf_zk_done *done);
 int sf_zk_create(struct sf_zk *z, struct sf_zk_job *job, size_t index, const char *path,
                  const char *content, const struct ACL_vector *acl, int mode, sf_zk_done *done);
-int sf_zk_set(struct sf_zk *z, struct sf_zk_job *job, const char *path, const char *content,
-              uint64_t version, sf_zk_done *done);
 /* Of any version: for a claim, whose name is used once (it carries a fresh GUID). */
 int sf_zk_delete(struct sf_zk *z, struct sf_zk_job *job, const char *path, sf_zk_done *done);
 /* Takes the multi over, also on failure. */
 int sf_zk_multi_send(struct sf_zk *z, struct sf_zk_job *job, size_t index,
                      struct sf_zk_multi *multi, sf_zk_done *done);
+/* A multi that only checks: it goes through the quorum like a write, but writes nothing. */
+int sf_zk_multi_ask(struct sf_zk *z, struct sf_zk_job *job, size_t index, struct sf_zk_multi *multi,
+                    sf_zk_done *done);
 
 /* An answer from the inbox: hands it to its job (or, without one, to done) and frees the call. */
 void sf_zk_call_answered(struct sf_zk *z, struct sf_zk_call *call);

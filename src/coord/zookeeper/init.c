@@ -1,291 +1,376 @@
-/* coord/zookeeper/init.c - see init.h. */
+/* coord/zookeeper/init.c - see init.h. From the last step to the first, as the phases call each
+ * other. */
 #include "coord/zookeeper/init.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
 #include "coord/init_plan.h"
 #include "coord/records.h"
+#include "coord/survey.h"
+#include "coord/version.h"
 #include "coord/zookeeper/acl.h"
-#include "coord/zookeeper/call.h"
-#include "coord/zookeeper/read.h"
+#include "coord/zookeeper/answer.h"
+#include "coord/zookeeper/confirm.h"
+#include "coord/zookeeper/tree.h"
 
-#define CONFLICTS_MAX 16
-#define BATCH         64 /* writes in one multi */
-
-struct wanted {
-    uint64_t datacenter, worker;
-    bool write, there;
-    uint64_t version;
-    char *content;
-};
-
-struct init {
-    struct sf_coord_config config;
-    bool config_there;
-    bool config_first;   /* a fleet is replaced */
-    bool config_written; /* and has been: it stays so when records must be looked at again */
-    uint64_t config_version;
-    size_t shared; /* directories above the fleet's: chroot and /snowfleet */
-    size_t datacenters, workers;
-    struct wanted *wanted; /* datacenters * workers */
-    size_t *writes;        /* those to write */
-    size_t write_count;
-    unsigned conflicts; /* passes in which somebody else wrote between our read and our write */
-    bool conflict;      /* in this pass */
-};
+static void drop_currents(struct sf_zk_making *making)
+{
+    sf_zk_names_free(making->currents);
+    free(making->current_versions);
+    making->currents = NULL;
+    making->current_versions = NULL;
+}
 
 void sf_zk_init_free(void *work)
 {
-    struct init *init = work;
-    for (size_t i = 0; init->wanted != NULL && i < init->datacenters * init->workers; i++)
-        free(init->wanted[i].content);
-    free(init->wanted);
-    free(init->writes);
-    free(init);
+    struct sf_zk_making *making = work;
+    sf_zk_survey_drop(&making->surveying);
+    drop_currents(making);
+    sf_zk_names_free(making->survivors);
+    free(making);
 }
 
-static struct init *init_of(const struct sf_zk_job *job)
+static void refuse_raced(struct sf_zk *z, struct sf_zk_job *job)
 {
-    return job->work;
+    const struct sf_refusal raced =
+        sf_refusal_config_raced(z->options.root, job->request.u.init.after_data_loss);
+    sf_zk_refuse(z, job, &raced);
 }
 
-static void look_at_config(struct sf_zk *z, struct sf_zk_job *job);
-static void make_directories(struct sf_zk *z, struct sf_zk_job *job);
-
-/* Two INITs run at once, or workers of an old life renew. Nothing but the records that we saw is
- * overwritten, so we start over; the config decides in the end who made the fleet. */
-static void look_again(struct sf_zk *z, struct sf_zk_job *job)
+static bool is_broken_condition(int rc)
 {
-    struct init *init = job->work;
-    if (++init->conflicts == CONFLICTS_MAX) {
-        const struct sf_refusal refusal =
-            sf_refusal_slots_raced(z->options.root, sf_init_datacenter(&init->config, 0));
-        sf_zk_refuse(z, job, &refusal);
+    return rc == ZNONODE || rc == ZBADVERSION || rc == ZNODEEXISTS;
+}
+
+/* Did it become the fleet? Whatever the last step answered, the config tells: our own token there
+ * means done. Without an answer its absence tells nothing: the step may still be on its way. */
+
+static void settle(struct sf_zk *z, struct sf_zk_job *job);
+
+/* Whether it has to be asked again: the connection may have broken with the step's answer. */
+static bool is_unsettled(struct sf_zk_job *job, const struct sf_zk_call *call)
+{
+    struct sf_zk_making *making = job->work;
+    const bool broken = call->rc == ZCONNECTIONLOSS || call->rc == ZOPERATIONTIMEOUT;
+    making->unsettled = making->unsettled || broken;
+    return broken;
+}
+
+static void quorum_asked(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
+{
+    if (!is_unsettled(job, call) && call->rc != ZOK && call->rc != ZNONODE)
+        sf_zk_finish_rc(z, job, call->rc, "reading what became of the fleet's config");
+}
+
+static void config_settled(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
+{
+    const struct sf_zk_making *making = job->work;
+    if (is_unsettled(job, call))
         return;
-    }
-    for (size_t i = 0; i < init->datacenters * init->workers; i++)
-        free(init->wanted[i].content);
-    free(init->wanted);
-    free(init->writes);
-    init->wanted = NULL;
-    init->writes = NULL;
-    init->write_count = 0;
-    init->conflict = false;
-    if (init->config_written) {
-        make_directories(z, job);
-        return;
-    }
-    look_at_config(z, job);
-}
-
-/* The config. */
-
-static void config_written(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
-{
-    if (call->rc == ZNODEEXISTS || call->rc == ZBADVERSION) {
-        const struct sf_refusal refusal =
-            sf_refusal_config_raced(z->options.root, job->request.u.init.after_data_loss);
-        sf_zk_refuse(z, job, &refusal);
-        return;
-    }
-    if (call->rc != ZOK) {
-        sf_zk_finish_rc(z, job, call->rc, "writing the fleet's config");
-        return;
-    }
-    SF_ASSERT(call->has_stat);
-    init_of(job)->config_written = true;
-    struct sf_coord_config *config = calloc(1, sizeof *config);
-    SF_ASSERT(config != NULL);
-    *config = init_of(job)->config;
-    config->version = (struct sf_coord_version){(uint64_t)call->stat.czxid,
-                                                (uint64_t)(uint32_t)call->stat.version};
-    job->event->completion.config = config;
-    job->event->completion.server_ms = call->stat.mtime;
-    job->event->completion.server_error_ms = 2;
-}
-
-static int issue_config_write(struct sf_zk *z, struct sf_zk_job *job, size_t index)
-{
-    char path[SF_ZK_PATH_MAX];
-    sf_zk_path(z, path, "/config");
-    char *content = sf_record_config_encode(&init_of(job)->config);
-    const int rc =
-        init_of(job)->config_there
-            ? sf_zk_set(z, job, path, content, init_of(job)->config_version, config_written)
-            : sf_zk_create(z, job, index, path, content, sf_zk_acl_record(&z->options), 0,
-                           config_written);
-    free(content);
-    return rc;
-}
-
-static void records_written(struct sf_zk *z, struct sf_zk_job *job)
-{
-    if (init_of(job)->conflict)
-        look_again(z, job);
-    else if (init_of(job)->config_written)
-        sf_zk_finish_done(z, job);
-    else
-        sf_zk_phase(z, job, 1, issue_config_write, sf_zk_finish_done);
-}
-
-static void batch_written(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
-{
-    if (call->rc == ZNODEEXISTS || call->rc == ZBADVERSION || call->rc == ZNONODE)
-        init_of(job)->conflict = true; /* the batch was surely not done: look again */
-    else if (call->rc != ZOK)
-        sf_zk_finish_rc(z, job, call->rc, "making the slots' records");
-}
-
-static int issue_batch(struct sf_zk *z, struct sf_zk_job *job, size_t index)
-{
-    struct init *init = job->work;
-    size_t first = index * BATCH, left = init->write_count - first;
-    const int count = left < BATCH ? (int)left : BATCH;
-    struct sf_zk_multi *multi = sf_zk_multi_create(count);
-    for (int i = 0; i < count; i++) {
-        const struct wanted *wanted = &init->wanted[init->writes[first + (size_t)i]];
-        char path[SF_ZK_PATH_MAX];
-        sf_zk_slot_path(z, path, wanted->datacenter, wanted->worker);
-        if (wanted->there)
-            sf_zk_multi_set(multi, path, wanted->content, wanted->version);
-        else
-            sf_zk_multi_create_node(multi, path, wanted->content, sf_zk_acl_record(&z->options));
-    }
-    return sf_zk_multi_send(z, job, index, multi, batch_written);
-}
-
-static void write_records(struct sf_zk *z, struct sf_zk_job *job)
-{
-    struct init *init = job->work;
-    const size_t total = init->datacenters * init->workers;
-    init->writes = calloc(total, sizeof *init->writes);
-    SF_ASSERT(init->writes != NULL);
-    for (size_t i = 0; i < total; i++)
-        if (init->wanted[i].write)
-            init->writes[init->write_count++] = i;
-    sf_zk_phase(z, job, (init->write_count + BATCH - 1) / BATCH, issue_batch, records_written);
-}
-
-static void record_read(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
-{
-    struct wanted *wanted = &init_of(job)->wanted[call->index];
-    struct sf_coord_slot found = {.worker = wanted->worker, .state = SF_COORD_RECORD_MISSING}, slot;
-    struct sf_error err = {0};
-    struct sf_refusal refusal = {0};
     if (call->rc != ZOK && call->rc != ZNONODE) {
-        sf_zk_finish_rc(z, job, call->rc, "reading a slot");
+        sf_zk_finish_rc(z, job, call->rc, "reading what became of the fleet's config");
         return;
     }
-    wanted->there = call->rc == ZOK;
-    wanted->version = wanted->there ? (uint64_t)(uint32_t)call->stat.version : 0;
-    if (wanted->version > SF_ZK_VERSION_MAX) {
-        sf_zk_finish(z, job, SF_COORD_REFUSED, SF_COORD_INVALID,
-                     "slot %" PRIu64 " has been written more than 2^30 times", wanted->worker);
+    struct sf_coord_config *config = calloc(1, sizeof *config);
+    struct sf_coord_version version = {0, 0};
+    SF_ASSERT(config != NULL);
+    if (sf_zk_config_from(call, config, &version, NULL) != SF_COORD_RECORD_OK ||
+        strcmp(config->token, making->config.token) != 0) {
+        free(config);
         return;
     }
-    if (wanted->there && sf_zk_slot_from(call, wanted->worker, &found, &err) < 0)
-        found.state = SF_COORD_RECORD_GARBAGE;
-    switch (sf_init_plan_slot(&job->request.u.init, z->options.root, wanted->datacenter, &found,
-                              err.text, sf_zk_real_ms(z), &slot, &refusal)) {
-    case SF_INIT_KEEP:
-        return;
-    case SF_INIT_WRITE:
-        wanted->write = true;
-        wanted->content = sf_record_slot_encode(&slot);
-        return;
-    case SF_INIT_REFUSED:
-        sf_zk_refuse(z, job, &refusal);
-        return;
-    }
+    job->event->completion.config = config;
+    sf_zk_told_time(job, call->stat.mtime);
+    sf_zk_finish_done(z, job);
 }
 
-static int issue_record_read(struct sf_zk *z, struct sf_zk_job *job, size_t index)
+static int issue_settle(struct sf_zk *z, struct sf_zk_job *job, size_t index)
 {
-    struct init *init = job->work;
-    struct wanted *wanted = &init->wanted[index];
     char path[SF_ZK_PATH_MAX];
-    wanted->datacenter = sf_init_datacenter(&init->config, index / init->workers);
-    wanted->worker = index % init->workers;
-    sf_zk_slot_path(z, path, wanted->datacenter, wanted->worker);
-    return sf_zk_get(z, job, index, path, record_read);
+    if (index == 0)
+        return sf_zk_ask_quorum(z, job, index, quorum_asked);
+    sf_zk_path(z, path, "/config");
+    return sf_zk_get(z, job, index, path, config_settled);
 }
 
-static void read_records(struct sf_zk *z, struct sf_zk_job *job)
+static void not_ours(struct sf_zk *z, struct sf_zk_job *job)
 {
-    struct init *init = job->work;
-    init->wanted = calloc(init->datacenters * init->workers, sizeof *init->wanted);
-    SF_ASSERT(init->wanted != NULL);
-    sf_zk_phase(z, job, init->datacenters * init->workers, issue_record_read, write_records);
+    const struct sf_zk_making *making = job->work;
+    if (making->unsettled || !sf_zk_is_confirmed(z, job))
+        settle(z, job);
+    else if (is_broken_condition(making->named_rc))
+        refuse_raced(z, job);
+    else if (making->named_rc == ZOK)
+        sf_zk_finish(z, job, SF_COORD_UNKNOWN, SF_COORD_CONFIG_CHANGED,
+                     "the fleet was made, and replaced at once by somebody else");
+    else
+        sf_zk_finish_rc(z, job, making->named_rc, "naming the fleet");
 }
 
-/* Directories, parents first: requests of one session are done in order. */
-
-static size_t chroot_parts(const char *chroot)
+static void settle(struct sf_zk *z, struct sf_zk_job *job)
 {
-    size_t count = 0;
-    for (; *chroot != '\0'; chroot++)
-        count += *chroot == '/';
-    return count;
+    struct sf_zk_making *making = job->work;
+    making->unsettled = false;
+    sf_zk_phase(z, job, 2, issue_settle, not_ours);
 }
 
-/* The first `parts` parts of the root: the chroot's, then /snowfleet, then the fleet's own. */
-static void root_prefix(const struct sf_zk *z, size_t parts, char to[SF_ZK_PATH_MAX])
+/* Taking and giving the name. */
+
+/* Every making moves the root. */
+static void add_move(const struct sf_zk *z, const struct sf_zk_making *making,
+                     struct sf_zk_multi *multi)
 {
-    const char *at = z->options.root;
-    for (size_t i = 0; i < parts; i++)
-        at += 1 + strcspn(at + 1, "/");
-    snprintf(to, SF_ZK_PATH_MAX, "%.*s", (int)(at - z->options.root), z->options.root);
+    sf_zk_multi_set(multi, SF_ZK_ROOT, z->options.root, "", making->root.version);
 }
 
-static void directory_made(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
+static void add_unnaming(const struct sf_zk *z, const struct sf_zk_making *making,
+                         struct sf_zk_multi *multi)
 {
-    /* Where we may not create, the directory may still be there: its children will tell. */
-    if (call->rc == ZOK || call->rc == ZNODEEXISTS)
-        return;
-    if (call->rc == ZNOAUTH && call->index < init_of(job)->shared)
-        return;
-    sf_zk_finish_rc(z, job, call->rc, "making the fleet's directories");
-}
-
-static int issue_directory(struct sf_zk *z, struct sf_zk_job *job, size_t index)
-{
-    const struct init *init = job->work;
     char path[SF_ZK_PATH_MAX];
-    const struct ACL_vector *acl = sf_zk_acl_directory(&z->options);
-    if (index < init->shared) {
-        root_prefix(z, index + 1, path);
-        acl = sf_zk_acl_shared();
-    } else if (index == init->shared) {
-        sf_zk_path(z, path, "%s", "");
-    } else if (index == init->shared + 1) {
-        sf_zk_path(z, path, "/dc");
+    for (size_t i = 0; i < making->currents->count; i++) {
+        sf_zk_path(z, path, "/%s", making->currents->text[i]);
+        sf_zk_multi_delete(multi, SF_ZK_CURRENT, path, making->current_versions[i]);
+    }
+}
+
+static void named(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
+{
+    (void)z;
+    struct sf_zk_making *making = job->work;
+    making->named_rc = call->rc;
+}
+
+static int issue_naming(struct sf_zk *z, struct sf_zk_job *job, size_t index)
+{
+    const struct sf_zk_making *making = job->work;
+    const char *token = making->config.token;
+    char path[SF_ZK_PATH_MAX];
+    struct sf_zk_multi *multi = sf_zk_multi_create(4 + (int)making->currents->count);
+    add_move(z, making, multi);
+    sf_zk_state_path(z, path, token);
+    sf_zk_multi_check_exists(multi, SF_ZK_STATE, path);
+    add_unnaming(z, making, multi);
+    sf_zk_current_path(z, path, token);
+    sf_zk_multi_make(multi, SF_ZK_CURRENT, path, "", sf_zk_acl_name(&z->options), 0);
+    char *content = sf_record_config_encode(&making->config);
+    sf_zk_path(z, path, "/config");
+    if (making->there.incarnation != 0)
+        sf_zk_multi_set(multi, SF_ZK_CONFIG, path, content, making->there.version);
+    else
+        sf_zk_multi_make(multi, SF_ZK_CONFIG, path, content, sf_zk_acl_record(&z->options), 0);
+    free(content);
+    return sf_zk_multi_send(z, job, index, multi, named);
+}
+
+static void name_it(struct sf_zk *z, struct sf_zk_job *job)
+{
+    sf_zk_phase(z, job, 1, issue_naming, settle);
+}
+
+/* The names that there are, each with its version; on the way, root and config must still be what
+ * they were, incarnations too, which a multi cannot compare. */
+
+static void current_looked_at(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
+{
+    const struct sf_zk_making *making = job->work;
+    const uint64_t version = call->rc == ZOK ? sf_zk_version_of(&call->stat).version : 0;
+    if (call->rc == ZNONODE || version > SF_ZK_VERSION_MAX)
+        refuse_raced(z, job);
+    else if (call->rc != ZOK)
+        sf_zk_finish_rc(z, job, call->rc, "looking at the names of makings");
+    else
+        making->current_versions[call->index] = version;
+}
+
+static int issue_current(struct sf_zk *z, struct sf_zk_job *job, size_t index)
+{
+    const struct sf_zk_making *making = job->work;
+    char path[SF_ZK_PATH_MAX];
+    sf_zk_path(z, path, "/%s", making->currents->text[index]);
+    return sf_zk_exists(z, job, index, path, NULL, current_looked_at);
+}
+
+static void names_listed(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
+{
+    struct sf_zk_making *making = job->work;
+    const struct sf_coord_version root =
+        call->rc == ZOK ? sf_zk_version_of(&call->stat) : (struct sf_coord_version){0, 0};
+    if (call->rc != ZOK && call->rc != ZNONODE) {
+        sf_zk_finish_rc(z, job, call->rc, "listing the names of makings");
+    } else if (!sf_version_same(&root, &making->root)) {
+        refuse_raced(z, job);
     } else {
-        const size_t rest = index - init->shared - 2;
-        static const char *const parts[] = {"", "/slots", "/claims"};
-        sf_zk_path(z, path, "/dc/%" PRIu64 "%s", sf_init_datacenter(&init->config, rest / 3),
-                   parts[rest % 3]);
-        if (rest % 3 == 1)
-            acl = sf_zk_acl_slots(&z->options);
+        drop_currents(making);
+        making->currents = sf_zk_names_take(call);
+        sf_zk_names_keep(making->currents, sf_zk_is_current_name);
+        making->current_versions =
+            calloc(making->currents->count + 1, sizeof *making->current_versions);
+        SF_ASSERT(making->current_versions != NULL);
     }
-    return sf_zk_create(z, job, index, path, "", acl, 0, directory_made);
 }
 
-static void make_directories(struct sf_zk *z, struct sf_zk_job *job)
+static void config_looked_at(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
 {
-    struct init *init = job->work;
-    init->shared = chroot_parts(z->options.url.chroot) + 1;
-    sf_zk_phase(z, job, init->shared + 2 + init->datacenters * 3, issue_directory, read_records);
+    const struct sf_zk_making *making = job->work;
+    const struct sf_coord_version there =
+        call->rc == ZOK ? sf_zk_version_of(&call->stat) : (struct sf_coord_version){0, 0};
+    if (call->rc != ZOK && call->rc != ZNONODE)
+        sf_zk_finish_rc(z, job, call->rc, "looking at the fleet's config");
+    else if (!sf_version_same(&there, &making->there))
+        refuse_raced(z, job);
 }
 
-/* What is there now. */
-
-static void old_config_read(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
+static int issue_names(struct sf_zk *z, struct sf_zk_job *job, size_t index)
 {
-    struct init *init = job->work;
+    char path[SF_ZK_PATH_MAX];
+    if (index == 0)
+        return sf_zk_children(z, job, index, z->options.root, NULL, names_listed);
+    sf_zk_path(z, path, "/config");
+    return sf_zk_exists(z, job, index, path, NULL, config_looked_at);
+}
+
+static void look_at_currents(struct sf_zk *z, struct sf_zk_job *job)
+{
+    const struct sf_zk_making *making = job->work;
+    sf_zk_phase(z, job, making->currents->count, issue_current, making->listed);
+}
+
+static void list_names(struct sf_zk *z, struct sf_zk_job *job,
+                       void (*then)(struct sf_zk *z, struct sf_zk_job *job))
+{
+    struct sf_zk_making *making = job->work;
+    making->listed = then;
+    sf_zk_phase(z, job, 2, issue_names, look_at_currents);
+}
+
+/* The floor and the tree. */
+
+static void begin_naming(struct sf_zk *z, struct sf_zk_job *job)
+{
+    list_names(z, job, name_it);
+}
+
+static void make_tree(struct sf_zk *z, struct sf_zk_job *job)
+{
+    struct sf_zk_making *making = job->work;
+    const struct sf_coord_init *init = &job->request.u.init;
+    struct sf_refusal refusal = {0};
+    if (sf_init_plan_floor(init, z->options.root,
+                           init->after_data_loss ? &making->surveying.found : NULL,
+                           &making->config.floor_ms, &refusal) < 0)
+        sf_zk_refuse(z, job, &refusal);
+    else
+        sf_zk_make_tree(z, job, begin_naming);
+}
+
+/* After a loss of data: the names go first, then everything that survives is read. */
+
+static void take_children(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
+{
+    struct sf_zk_making *making = job->work;
+    if (call->rc != ZOK)
+        sf_zk_finish_rc(z, job, call->rc, "listing what survives of the fleet");
+    else
+        making->survivors = sf_zk_names_take(call);
+}
+
+static int issue_children(struct sf_zk *z, struct sf_zk_job *job, size_t index)
+{
+    return sf_zk_children(z, job, index, z->options.root, NULL, take_children);
+}
+
+static void survey_trees(struct sf_zk *z, struct sf_zk_job *job)
+{
+    struct sf_zk_making *making = job->work;
+    struct sf_zk_names *survivors = making->survivors;
+    making->survivors = NULL;
+    sf_zk_survey_trees(z, job, survivors);
+}
+
+static void survey(struct sf_zk *z, struct sf_zk_job *job)
+{
+    struct sf_zk_making *making = job->work;
+    sf_survey_begin(&making->surveying.found);
+    making->surveying.then = make_tree;
+    sf_zk_phase(z, job, 1, issue_children, survey_trees);
+}
+
+static void unnamed(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
+{
+    struct sf_zk_making *making = job->work;
+    const struct Stat *stat = sf_zk_multi_stat(call->multi, SF_ZK_ROOT);
+    if (is_broken_condition(call->rc))
+        refuse_raced(z, job);
+    else if (call->rc != ZOK)
+        sf_zk_finish_rc(z, job, call->rc, "taking the name from the making that was there");
+    else if ((uint64_t)stat->czxid != making->root.incarnation)
+        refuse_raced(z, job);
+    else
+        making->root = sf_zk_version_of(stat);
+}
+
+static int issue_unnaming(struct sf_zk *z, struct sf_zk_job *job, size_t index)
+{
+    const struct sf_zk_making *making = job->work;
+    char path[SF_ZK_PATH_MAX];
+    struct sf_zk_multi *multi = sf_zk_multi_create(3 + (int)making->currents->count);
+    add_move(z, making, multi);
+    sf_zk_path(z, path, "/config");
+    if (making->there.incarnation != 0)
+        sf_zk_multi_check(multi, SF_ZK_CONFIG, path, making->there.version);
+    else
+        sf_zk_multi_check_absent(multi, SF_ZK_CONFIG, path, sf_zk_acl_record(&z->options));
+    add_unnaming(z, making, multi);
+    return sf_zk_multi_send(z, job, index, multi, unnamed);
+}
+
+static void unname(struct sf_zk *z, struct sf_zk_job *job)
+{
+    sf_zk_phase(z, job, 1, issue_unnaming, survey);
+}
+
+/* What is there. */
+
+static void begin(struct sf_zk *z, struct sf_zk_job *job)
+{
+    if (job->request.u.init.after_data_loss)
+        list_names(z, job, unname);
+    else
+        make_tree(z, job);
+}
+
+static void decided(struct sf_zk *z, struct sf_zk_job *job)
+{
+    const struct sf_zk_making *making = job->work;
+    if (!sf_zk_ensure_confirmed(z, job))
+        return;
+    job->confirmed = false; /* from here on conditions decide */
+    if (!sf_version_same(&making->root, &job->request.u.init.root))
+        refuse_raced(z, job);
+    else if (making->root.version > SF_ZK_VERSION_MAX || making->there.version > SF_ZK_VERSION_MAX)
+        sf_zk_finish(z, job, SF_COORD_REFUSED, SF_COORD_INVALID,
+                     "the fleet was made or its config written more than 2^30 times: make another "
+                     "fleet, under a new name");
+    else if (making->root.incarnation == 0)
+        sf_zk_make_root(z, job, begin);
+    else
+        begin(z, job);
+}
+
+static void root_read(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
+{
+    struct sf_zk_making *making = job->work;
+    if (call->rc == ZOK)
+        making->root = sf_zk_version_of(&call->stat);
+    else if (call->rc != ZNONODE)
+        sf_zk_finish_rc(z, job, call->rc, "looking at the fleet's root");
+}
+
+static void config_read(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
+{
+    struct sf_zk_making *making = job->work;
     if (call->rc != ZOK && call->rc != ZNONODE) {
         sf_zk_finish_rc(z, job, call->rc, "reading the fleet's config");
         return;
@@ -294,50 +379,40 @@ static void old_config_read(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk
     struct sf_error err = {0};
     struct sf_refusal refusal = {0};
     SF_ASSERT(there != NULL);
-    struct sf_init_found found = {
-        .state = SF_COORD_RECORD_MISSING, .config = there, .why = err.text};
-    init->config_there = call->rc == ZOK;
-    init->config_version = init->config_there ? (uint64_t)(uint32_t)call->stat.version : 0;
-    if (init->config_there)
-        found.state =
-            sf_zk_config_from(call, there, &err) < 0 ? SF_COORD_RECORD_GARBAGE : SF_COORD_RECORD_OK;
-    if (sf_init_plan_config(&job->request.u.init, z->options.root, &found, &init->config,
-                            &init->config_first, &refusal) < 0)
+    struct sf_init_found found = {.config = there, .why = err.text};
+    found.state = sf_zk_config_from(call, there, &found.version, &err);
+    making->there = found.version;
+    job->event->completion.config = there;
+    switch (sf_init_plan_config(&job->request.u.init, z->options.root, &found, &making->config,
+                                &refusal)) {
+    case SF_INIT_GO:
+        job->event->completion.config = NULL;
+        free(there);
+        return;
+    case SF_INIT_DONE:
+        sf_zk_finish_done(z, job);
+        return;
+    case SF_INIT_REFUSED:
         sf_zk_refuse(z, job, &refusal);
-    else if (init->config_version > SF_ZK_VERSION_MAX)
-        sf_zk_finish(z, job, SF_COORD_REFUSED, SF_COORD_INVALID,
-                     "the config has been written more than 2^30 times");
-    free(there);
+        return;
+    }
 }
 
-static int issue_old_config(struct sf_zk *z, struct sf_zk_job *job, size_t index)
+static int issue_look(struct sf_zk *z, struct sf_zk_job *job, size_t index)
 {
     char path[SF_ZK_PATH_MAX];
+    if (index == 0)
+        return sf_zk_confirm(z, job, index);
+    if (index == 1)
+        return sf_zk_exists(z, job, index, z->options.root, NULL, root_read);
     sf_zk_path(z, path, "/config");
-    return index == 0 ? sf_zk_sync(z, job, path, sf_zk_synced)
-                      : sf_zk_get(z, job, index, path, old_config_read);
-}
-
-static void config_looked_at(struct sf_zk *z, struct sf_zk_job *job)
-{
-    if (init_of(job)->config_first)
-        sf_zk_phase(z, job, 1, issue_config_write, make_directories);
-    else
-        make_directories(z, job);
-}
-
-static void look_at_config(struct sf_zk *z, struct sf_zk_job *job)
-{
-    sf_zk_phase(z, job, 2, issue_old_config, config_looked_at);
+    return sf_zk_get(z, job, index, path, config_read);
 }
 
 void sf_zk_init(struct sf_zk *z, struct sf_zk_job *job)
 {
-    struct init *init = calloc(1, sizeof *init);
-    SF_ASSERT(init != NULL);
-    init->config = job->request.u.init.config;
-    init->datacenters = sf_init_datacenter_count(&init->config);
-    init->workers = sf_init_worker_count(&init->config);
-    job->work = init;
-    look_at_config(z, job);
+    struct sf_zk_making *making = calloc(1, sizeof *making);
+    SF_ASSERT(making != NULL);
+    job->work = making;
+    sf_zk_phase(z, job, 3, issue_look, decided);
 }

@@ -1,7 +1,6 @@
-/* coord/zookeeper/init.h - INIT: directories, records in batches, the config last. Without its
- * config a tree is no fleet yet, so an INIT that stopped halfway is simply done again; records that
- * are there are kept and raised. After a loss of data a config that can be read is replaced first:
- * its floor holds back what the records do not yet. */
+/* coord/zookeeper/init.h - INIT, as coord/init_plan.h has it. The data version of the fleet's root
+ * is the count of makings: every step that takes or gives a name sets the root at its version, so
+ * of two at once one loses. */
 #ifndef SF_COORD_ZOOKEEPER_INIT_H
 #define SF_COORD_ZOOKEEPER_INIT_H
 

@@ -53,50 +53,52 @@ void sf_zk_finish_unanswered(struct sf_zk *z, struct sf_zk_job *job, enum sf_coo
     sf_zk_finish(z, job, unknown ? SF_COORD_UNKNOWN : SF_COORD_LOST, reason, "%s", text);
 }
 
-void sf_zk_finish_rc(struct sf_zk *z, struct sf_zk_job *job, int rc, const char *what)
+static enum sf_coord_reason reason_of(int rc)
 {
-    char text[SF_COORD_TEXT_MAX];
-    snprintf(text, sizeof text, "%.150s: %s (%d)", what, zerror(rc), rc);
     switch (rc) {
     case ZNOAUTH:
-        sf_log_limited(z->log, &z->auth_limiter, 10000, SF_LOG_ERROR, "coordinator.auth",
-                       "%s: not allowed %s", what,
-                       z->options.auth != NULL ? "with this user name and password"
-                                               : "without credentials");
-        sf_zk_finish(z, job, SF_COORD_REFUSED, SF_COORD_AUTH,
-                     "%.150s: the ACL does not allow it %s", what,
-                     z->options.auth != NULL ? "with this user name and password"
-                                             : "without credentials (coordinator.username)");
-        return;
+    case ZINVALIDACL:
+    case ZAUTHFAILED:
+        return SF_COORD_AUTH;
     case ZNONODE:
-        sf_zk_finish(z, job, SF_COORD_REFUSED, SF_COORD_MISSING, "%s", text);
-        return;
+        return SF_COORD_MISSING;
     case ZBADVERSION:
     case ZNODEEXISTS:
-        sf_zk_finish(z, job, SF_COORD_REFUSED, SF_COORD_VERSION, "%s", text);
-        return;
-    case ZINVALIDACL:
-        sf_zk_finish(z, job, SF_COORD_REFUSED, SF_COORD_AUTH, "%s", text);
-        return;
+        return SF_COORD_VERSION;
     case ZBADARGUMENTS:
     case ZUNIMPLEMENTED:
     case ZNOTREADONLY:
     case ZNOCHILDRENFOREPHEMERALS:
-        sf_zk_finish(z, job, SF_COORD_REFUSED, SF_COORD_INVALID, "%s", text);
-        return;
-    case ZTHROTTLEDOP:
-    case ZSESSIONMOVED: /* the server says that it has not done it */
-        sf_zk_finish(z, job, SF_COORD_LOST, SF_COORD_UNREACHABLE, "%s", text);
-        return;
+        return SF_COORD_INVALID;
+    case SF_ZK_QUOTA_EXCEEDED:
+        return SF_COORD_STORAGE;
     case ZSESSIONEXPIRED:
-        sf_zk_finish_unanswered(z, job, SF_COORD_SESSION, text);
-        return;
-    case ZAUTHFAILED:
-        sf_zk_finish_unanswered(z, job, SF_COORD_AUTH, text);
-        return;
+        return SF_COORD_SESSION;
     default:
-        sf_zk_finish_unanswered(z, job, SF_COORD_UNREACHABLE, text);
+        return SF_COORD_UNREACHABLE;
     }
+}
+
+void sf_zk_finish_rc(struct sf_zk *z, struct sf_zk_job *job, int rc, const char *what)
+{
+    char text[SF_COORD_TEXT_MAX];
+    const enum sf_coord_reason reason = reason_of(rc);
+    if (rc == ZNOAUTH) {
+        const char *with = z->options.auth != NULL ? "with this user name and password"
+                                                   : "without credentials (coordinator.username)";
+        sf_log_limited(z->log, &z->auth_limiter, 10000, SF_LOG_ERROR, "coordinator.auth",
+                       "%s: not allowed %s", what, with);
+        snprintf(text, sizeof text, "%.150s: the ACL does not allow it %s", what, with);
+    } else {
+        snprintf(text, sizeof text, "%.150s: %s (%d)", what,
+                 rc == SF_ZK_QUOTA_EXCEEDED ? "the quota is exceeded" : zerror(rc), rc);
+    }
+    const bool unanswered = reason == SF_COORD_UNREACHABLE || reason == SF_COORD_SESSION ||
+                            rc == ZAUTHFAILED || (sf_request_writes(job->request.op) && job->wrote);
+    if (unanswered)
+        sf_zk_finish_unanswered(z, job, reason, text);
+    else
+        sf_zk_finish(z, job, SF_COORD_REFUSED, reason, "%s", text);
 }
 
 static void pump(struct sf_zk *z, struct sf_zk_job *job)

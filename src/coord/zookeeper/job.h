@@ -1,8 +1,8 @@
 /* coord/zookeeper/job.h - from a request to its one completion: phases, and what an answer of the
  * server means for the outcome.
  *
- * A job goes through phases; in a phase `total` calls are issued, at most SF_ZK_WINDOW at once, then
- * `then` is called. A job that is finished stays on the list until sf_zk_jobs_reap, so that whoever
+ * A job goes through phases; in a phase `total` calls are issued, at most SF_ZK_WINDOW at once,
+ * then `then` is called. A job that is finished stays on the list until sf_zk_jobs_reap, so that whoever
  * finished it may still look at it. Backend thread only. */
 #ifndef SF_COORD_ZOOKEEPER_JOB_H
 #define SF_COORD_ZOOKEEPER_JOB_H
@@ -12,6 +12,7 @@
 
 #include "coord/refusal.h"
 #include "coord/zookeeper/message.h"
+#include "coord/zookeeper/multi.h"
 #include "coord/zookeeper/shared.h"
 
 #define SF_ZK_WINDOW 256 /* calls of one job in flight */
@@ -29,13 +30,20 @@ struct sf_zk_job {
     struct sf_coord_event *event; /* what will be delivered; NULL: it has been */
     int64_t start_ns, deadline_ns;
     bool wrote;    /* a write has left: without an answer the outcome is unknown */
+    bool confirmed; /* what it reads must be ordered behind a write (confirm.h) */
+    uint64_t losses; /* of the link, when that write left */
     bool finished; /* the event was delivered */
     bool pumping;
     size_t next_index, total, in_flight;
     int (*issue)(struct sf_zk *z, struct sf_zk_job *job, size_t index);
     void (*then)(struct sf_zk *z, struct sf_zk_job *job);
     const struct sf_zk_job_ops *op;
-    void *work; /* the op's own */
+    const enum sf_zk_condition *looks; /* what it looks at (basis.h) */
+    size_t look_count;
+    bool doubted; /* something was not as expected, on a server that may lag */
+    void (*after_look)(struct sf_zk *z, struct sf_zk_job *job);
+    uint64_t claim_version; /* BIND: of the claim's node, as looked at */
+    void *work;             /* the op's own */
 };
 
 /* Submit's part, on the control thread: a job that is on no list yet. */
@@ -62,7 +70,8 @@ void sf_zk_refuse(struct sf_zk *z, struct sf_zk_job *job, const struct sf_refusa
 /* LOST, or UNKNOWN for a write that has left. */
 void sf_zk_finish_unanswered(struct sf_zk *z, struct sf_zk_job *job, enum sf_coord_reason reason,
                              const char *text);
-/* Finishes by the result code of a call to the server, while doing `what`. */
+/* Finishes by the result code of a call to the server, while doing `what`. A write that has left is
+ * UNKNOWN then: only a condition that can never come true again refuses it (basis.h). */
 void sf_zk_finish_rc(struct sf_zk *z, struct sf_zk_job *job, int rc, const char *what);
 
 #endif

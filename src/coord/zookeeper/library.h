@@ -10,7 +10,11 @@
 #pragma GCC diagnostic ignored "-Wstrict-prototypes"
 #pragma GCC diagnostic ignored "-Wpedantic"
 #include <zookeeper/zookeeper.h>
+
+#include <zookeeper/proto.h>
 #pragma GCC diagnostic pop
+
+#define SF_ZK_QUOTA_EXCEEDED (-125) /* a server of 3.7 or later says so; the header lacks it */
 
 /* Versions above this are refused: the library's are signed 32 bits. */
 #define SF_ZK_VERSION_MAX (UINT64_C(1) << 30)

@@ -7,30 +7,60 @@
 
 #include "coord/zookeeper/library.h"
 
+/* What an op is about, and so what it means that it fails. */
+enum sf_zk_condition {
+    SF_ZK_PLAIN, /* nothing of its own */
+    SF_ZK_ROOT,
+    SF_ZK_CONFIG,
+    SF_ZK_CURRENT, /* current-<token> */
+    SF_ZK_STATE,
+    SF_ZK_CLAIM,
+    SF_ZK_CLAIMS, /* their directory, in which a claim is made */
+    SF_ZK_SLOT
+};
+
 struct sf_zk_multi {
     int count;
     zoo_op_t *ops;
     zoo_op_result_t *results;
     struct Stat *stats;
-    char **strings; /* paths and contents; two for each op */
+    struct sf_zk_multi_kept {
+        enum sf_zk_condition condition;
+        char *path, *content;
+        char *made; /* where the server puts the path that it has made; NULL: not asked */
+    } *kept;        /* one for each op */
 };
 
 /* For at most count ops. Never NULL (aborts when memory is out). */
 struct sf_zk_multi *sf_zk_multi_create(int count);
 /* NULL is fine. */
 void sf_zk_multi_free(struct sf_zk_multi *multi);
-void sf_zk_multi_check(struct sf_zk_multi *multi, const char *path, uint64_t version);
-void sf_zk_multi_check_exists(struct sf_zk_multi *multi, const char *path);
-void sf_zk_multi_set(struct sf_zk_multi *multi, const char *path, const char *content,
-                     uint64_t version);
-void sf_zk_multi_create_node(struct sf_zk_multi *multi, const char *path, const char *content,
-                             const struct ACL_vector *acl);
-/* Writes nothing into a directory, whatever its version: it wakes who watches the directory. */
-void sf_zk_multi_touch(struct sf_zk_multi *multi, const char *path);
-void sf_zk_multi_delete(struct sf_zk_multi *multi, const char *path);
 
-/* -1 would mean "any version" to the server: a version must never get there by a wrap. Asserts that
- * it is at most SF_ZK_VERSION_MAX. */
-int sf_zk_wire_version(uint64_t version);
+void sf_zk_multi_check(struct sf_zk_multi *multi, enum sf_zk_condition condition, const char *path,
+                       uint64_t version);
+/* By its name: at whatever version. */
+void sf_zk_multi_check_exists(struct sf_zk_multi *multi, enum sf_zk_condition condition,
+                              const char *path);
+void sf_zk_multi_set(struct sf_zk_multi *multi, enum sf_zk_condition condition, const char *path,
+                     const char *content, uint64_t version);
+/* mode: the library's; of a sequential node sf_zk_multi_made tells the name. */
+void sf_zk_multi_make(struct sf_zk_multi *multi, enum sf_zk_condition condition, const char *path,
+                      const char *content, const struct ACL_vector *acl, int mode);
+void sf_zk_multi_delete(struct sf_zk_multi *multi, enum sf_zk_condition condition, const char *path,
+                        uint64_t version);
+/* The node is not there: two ops, since ZooKeeper has no such check. */
+void sf_zk_multi_check_absent(struct sf_zk_multi *multi, enum sf_zk_condition condition,
+                              const char *path, const struct ACL_vector *acl);
+/* The two that ask for no version. A claim's name is used once (it carries a fresh GUID). Touching
+ * writes nothing into a directory: it wakes who watches it. */
+void sf_zk_multi_delete_claim(struct sf_zk_multi *multi, const char *path);
+void sf_zk_multi_touch(struct sf_zk_multi *multi, const char *path);
+
+/* Of an answer. Which op failed: its code, and what it is about; ZOK: none is marked. */
+int sf_zk_multi_failed(const struct sf_zk_multi *multi, enum sf_zk_condition *ret_condition);
+/* What came back of the op about that: a set's stat, a made node's path. There must be one. */
+const struct Stat *sf_zk_multi_stat(const struct sf_zk_multi *multi,
+                                    enum sf_zk_condition condition);
+const char *sf_zk_multi_made(const struct sf_zk_multi *multi, enum sf_zk_condition condition);
 
 #endif

@@ -12,7 +12,7 @@
 #define BACKOFF_MIN_MS      50
 #define BACKOFF_MAX_MS      5000
 #define POLL_MS             3000 /* looks at watched claims even when no watch fires */
-#define CHANGED_PAUSE_MS    50   /* between CHANGED notices */
+#define CHANGED_PAUSE_MS    50   /* between such notices */
 #define CLOSE_PATIENCE_MS   1000
 #define WATCHDOG_MS         200 /* the watchdogs need no better */
 
@@ -100,6 +100,7 @@ void sf_zk_session_note(struct sf_zk *z, const struct sf_zk_note *note)
         drop_link(z, true, "ZooKeeper refuses the credentials");
     } else if (link->connected) {
         link->connected = false;
+        link->losses++;
         link->since_ns = sf_zk_now_ns(z);
         tell_down(z, "the connection to ZooKeeper has broken");
     }
@@ -187,17 +188,25 @@ static void update_link(struct sf_zk *z, int64_t now_ns)
         return;
     z->session->next_poll_ns = now_ns + POLL_MS * SF_NS_PER_MS;
     sf_zk_watch_arm_all(z);
-    if (z->watches->count == 0 && link->oldest == NULL) /* is anybody there? */
+    if (z->watches->datacenters == 0 && link->oldest == NULL) /* is anybody there? */
         sf_zk_exists(z, NULL, 0, z->options.root, NULL, ignore_answer);
+}
+
+static bool has_news(const struct sf_zk *z)
+{
+    return z->watches->changed || z->watches->fleet_changed;
 }
 
 static void tell_changed(struct sf_zk *z, int64_t now_ns)
 {
-    if (!z->watches->changed || now_ns < z->session->next_changed_ns)
+    if (!has_news(z) || now_ns < z->session->next_changed_ns)
         return;
-    z->watches->changed = false;
     z->session->next_changed_ns = now_ns + CHANGED_PAUSE_MS * SF_NS_PER_MS;
-    notify(z, SF_COORD_CHANGED, "");
+    if (z->watches->fleet_changed)
+        notify(z, SF_COORD_FLEET_CHANGED, "");
+    if (z->watches->changed)
+        notify(z, SF_COORD_CHANGED, "");
+    z->watches->changed = z->watches->fleet_changed = false;
 }
 
 /* The whole. */
@@ -220,7 +229,7 @@ int64_t sf_zk_session_due_ns(const struct sf_zk *z)
 {
     const struct sf_zk_session *session = z->session;
     int64_t due_ns = sf_zk_now_ns(z) + WATCHDOG_MS * SF_NS_PER_MS;
-    if (z->watches->changed && session->next_changed_ns < due_ns)
+    if (has_news(z) && session->next_changed_ns < due_ns)
         due_ns = session->next_changed_ns;
     if (z->link == NULL && session->resolver == NULL && session->next_link_ns < due_ns)
         due_ns = session->next_link_ns;

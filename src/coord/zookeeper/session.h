@@ -33,7 +33,7 @@ struct sf_zk_session {
 };
 
 void sf_zk_session_init(struct sf_zk *z);
-/* Moves on by time: resolves, links, gives up, polls; tells CHANGED. */
+/* Moves on by time: resolves, links, gives up, polls; tells CHANGED and FLEET_CHANGED. */
 void sf_zk_session_turn(struct sf_zk *z);
 /* When the next turn is due at the latest. */
 int64_t sf_zk_session_due_ns(const struct sf_zk *z);

@@ -18,14 +18,30 @@ void sf_zk_path(const struct sf_zk *z, char to[SF_ZK_PATH_MAX], const char *form
     SF_ASSERT(more >= 0 && length + more < SF_ZK_PATH_MAX);
 }
 
-void sf_zk_slot_path(const struct sf_zk *z, char to[SF_ZK_PATH_MAX], uint64_t datacenter,
-                     uint64_t worker)
+void sf_zk_current_path(const struct sf_zk *z, char to[SF_ZK_PATH_MAX], const char *token)
 {
-    sf_zk_path(z, to, "/dc/%" PRIu64 "/slots/%" PRIu64, datacenter, worker);
+    sf_zk_path(z, to, "/current-%.32s", token);
 }
 
-void sf_zk_claim_path(const struct sf_zk *z, char to[SF_ZK_PATH_MAX], uint64_t datacenter,
-                      const char *name)
+void sf_zk_state_path(const struct sf_zk *z, char to[SF_ZK_PATH_MAX], const char *token)
 {
-    sf_zk_path(z, to, "/dc/%" PRIu64 "/claims/%s", datacenter, name);
+    sf_zk_path(z, to, "/%.32s/state", token);
+}
+
+void sf_zk_slot_path(const struct sf_zk *z, char to[SF_ZK_PATH_MAX], const char *token,
+                     uint64_t datacenter, uint64_t worker)
+{
+    sf_zk_path(z, to, "/%.32s/dc/%" PRIu64 "/slots/%" PRIu64, token, datacenter, worker);
+}
+
+void sf_zk_claims_path(const struct sf_zk *z, char to[SF_ZK_PATH_MAX], const char *token,
+                       uint64_t datacenter)
+{
+    sf_zk_path(z, to, "/%.32s/dc/%" PRIu64 "/claims", token, datacenter);
+}
+
+void sf_zk_claim_path(const struct sf_zk *z, char to[SF_ZK_PATH_MAX], const char *token,
+                      uint64_t datacenter, const char *name)
+{
+    sf_zk_path(z, to, "/%.32s/dc/%" PRIu64 "/claims/%s", token, datacenter, name);
 }

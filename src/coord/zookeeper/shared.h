@@ -8,7 +8,7 @@
 #include "coord/coord.h"
 #include "coord/zookeeper/options.h"
 
-#define SF_ZK_PATH_MAX (SF_ZK_ROOT_MAX + SF_COORD_CLAIM_MAX + 64)
+#define SF_ZK_PATH_MAX (SF_ZK_ROOT_MAX + SF_COORD_TOKEN_SIZE + SF_COORD_CLAIM_MAX + 64)
 
 struct sf_zk_job;
 struct sf_zk_link;
@@ -44,9 +44,14 @@ static inline int64_t sf_zk_real_ms(const struct sf_zk *z)
 /* A path below the fleet's root. */
 void sf_zk_path(const struct sf_zk *z, char to[SF_ZK_PATH_MAX], const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-void sf_zk_slot_path(const struct sf_zk *z, char to[SF_ZK_PATH_MAX], uint64_t datacenter,
-                     uint64_t worker);
-void sf_zk_claim_path(const struct sf_zk *z, char to[SF_ZK_PATH_MAX], uint64_t datacenter,
-                      const char *name);
+void sf_zk_current_path(const struct sf_zk *z, char to[SF_ZK_PATH_MAX], const char *token);
+void sf_zk_state_path(const struct sf_zk *z, char to[SF_ZK_PATH_MAX], const char *token);
+void sf_zk_slot_path(const struct sf_zk *z, char to[SF_ZK_PATH_MAX], const char *token,
+                     uint64_t datacenter, uint64_t worker);
+/* The directory of a datacenter's claims. */
+void sf_zk_claims_path(const struct sf_zk *z, char to[SF_ZK_PATH_MAX], const char *token,
+                       uint64_t datacenter);
+void sf_zk_claim_path(const struct sf_zk *z, char to[SF_ZK_PATH_MAX], const char *token,
+                      uint64_t datacenter, const char *name);
 
 #endif

@@ -2,18 +2,26 @@
 #include "coord/zookeeper/watch.h"
 
 #include <inttypes.h>
+#include <string.h>
 
+#include "base/assert.h"
 #include "coord/zookeeper/read.h"
+
+enum { CONFIG, NAMES, STATE, DATACENTERS };
+_Static_assert(DATACENTERS == SF_ZK_FLEET_WATCHES, "the fleet's come first");
 
 static void watched(struct sf_zk *z, int number, const struct sf_zk_call *call)
 {
+    struct sf_zk_watched *at = &z->watches->at[number];
     int64_t zxid = 0;
     if (call->rc == ZOK)
         zxid = call->stat.pzxid > call->stat.mzxid ? call->stat.pzxid : call->stat.mzxid;
-    if (z->watches->at[number].seen && z->watches->at[number].zxid != zxid)
-        z->watches->changed = true;
-    z->watches->at[number].seen = true;
-    z->watches->at[number].zxid = zxid;
+    if (at->seen && at->zxid != zxid) {
+        z->watches->changed = z->watches->changed || number >= DATACENTERS;
+        z->watches->fleet_changed = z->watches->fleet_changed || number < DATACENTERS;
+    }
+    at->seen = true;
+    at->zxid = zxid;
 }
 
 static void rearmed(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
@@ -25,7 +33,31 @@ static void rearmed(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *c
 
 static void watch_path(const struct sf_zk *z, char to[SF_ZK_PATH_MAX], int number)
 {
-    sf_zk_path(z, to, "/dc/%" PRIu64 "/claims", z->watches->at[number].datacenter);
+    const struct sf_zk_watched *at = &z->watches->at[number];
+    switch (number) {
+    case CONFIG:
+        sf_zk_path(z, to, "/config");
+        return;
+    case NAMES:
+        sf_zk_path(z, to, "%s", "");
+        return;
+    case STATE:
+        sf_zk_state_path(z, to, at->token);
+        return;
+    default:
+        sf_zk_claims_path(z, to, at->token, at->datacenter);
+    }
+}
+
+/* Content and names are two watches. */
+static bool watches_content(int number)
+{
+    return number != NAMES;
+}
+
+static bool watches_names(int number)
+{
+    return number == NAMES || number >= DATACENTERS;
 }
 
 /* A failure to send shows in the session's events; the poll tries again. */
@@ -34,58 +66,82 @@ void sf_zk_watch_arm(struct sf_zk *z, int number)
     char path[SF_ZK_PATH_MAX];
     struct sf_zk_watch *watch = &z->link->watches[number];
     watch_path(z, path, number);
-    (void)sf_zk_exists(z, NULL, (size_t)number, path, watch, rearmed);
-    (void)sf_zk_children(z, NULL, (size_t)number, path, watch, rearmed);
+    if (watches_content(number))
+        (void)sf_zk_exists(z, NULL, (size_t)number, path, watch, rearmed);
+    if (watches_names(number))
+        (void)sf_zk_children(z, NULL, (size_t)number, path, watch, rearmed);
 }
 
 void sf_zk_watch_arm_all(struct sf_zk *z)
 {
-    for (int i = 0; i < z->watches->count; i++)
+    const int datacenters = z->watches->datacenters;
+    const int total = datacenters > 0 ? DATACENTERS + datacenters : 0;
+    for (int i = 0; i < total; i++)
         sf_zk_watch_arm(z, i);
+}
+
+/* Another making's are others: what was seen of the former says nothing. */
+static void point(struct sf_zk_watched *at, const struct sf_coord_request *request)
+{
+    if (strcmp(at->token, request->basis.token) == 0)
+        return;
+    *at = (struct sf_zk_watched){.datacenter = request->datacenter};
+    memcpy(at->token, request->basis.token, sizeof at->token);
 }
 
 /* Of the datacenter of a WATCH that has begun. */
 static int number_of(const struct sf_zk *z, const struct sf_zk_job *job)
 {
-    int number = 0;
+    int number = DATACENTERS;
     while (z->watches->at[number].datacenter != job->request.datacenter)
         number++;
     return number;
 }
 
+static int number_at(const struct sf_zk *z, const struct sf_zk_job *job, size_t index)
+{
+    return index < DATACENTERS ? (int)index : number_of(z, job);
+}
+
 static void first_watched(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
 {
-    const int number = number_of(z, job);
-    if (call->rc == ZOK)
+    const int number = number_at(z, job, call->index);
+    if (call->rc == ZOK || (call->rc == ZNONODE && number < DATACENTERS))
         watched(z, number, call);
     else if (call->rc == ZNONODE)
         sf_zk_refuse_no_datacenter(z, job);
     else
-        sf_zk_finish_rc(z, job, call->rc, "watching the claims");
+        sf_zk_finish_rc(z, job, call->rc, "watching the fleet");
 }
 
+/* The fleet's three, then the datacenter's content and names. */
 static int issue_watch(struct sf_zk *z, struct sf_zk_job *job, size_t index)
 {
     char path[SF_ZK_PATH_MAX];
-    struct sf_zk_watch *watch = &z->link->watches[number_of(z, job)];
-    watch_path(z, path, number_of(z, job));
-    return index == 0 ? sf_zk_exists(z, job, index, path, watch, first_watched)
-                      : sf_zk_children(z, job, index, path, watch, first_watched);
+    const int number = number_at(z, job, index);
+    struct sf_zk_watch *watch = &z->link->watches[number];
+    watch_path(z, path, number);
+    return number == NAMES || index > DATACENTERS
+               ? sf_zk_children(z, job, index, path, watch, first_watched)
+               : sf_zk_exists(z, job, index, path, watch, first_watched);
 }
 
 void sf_zk_watch_start(struct sf_zk *z, struct sf_zk_job *job)
 {
     struct sf_zk_watches *watches = z->watches;
-    int number = 0;
-    while (number < watches->count && watches->at[number].datacenter != job->request.datacenter)
+    int number = DATACENTERS;
+    while (number < DATACENTERS + watches->datacenters &&
+           watches->at[number].datacenter != job->request.datacenter)
         number++;
     if (number == SF_ZK_WATCHES_MAX) {
         sf_zk_finish(z, job, SF_COORD_REFUSED, SF_COORD_INVALID,
-                     "one handle watches at most %d datacenters", SF_ZK_WATCHES_MAX);
+                     "one handle watches at most %d datacenters", SF_ZK_DATACENTERS_MAX);
         return;
     }
-    if (number == watches->count)
-        watches->at[watches->count++] =
-            (struct sf_zk_watched){.datacenter = job->request.datacenter};
-    sf_zk_phase(z, job, 2, issue_watch, sf_zk_finish_done);
+    if (number == DATACENTERS + watches->datacenters)
+        watches->datacenters++;
+    watches->at[number].datacenter = job->request.datacenter;
+    point(&watches->at[number], &job->request);
+    point(&watches->at[STATE], &job->request);
+    sf_zk_phase(z, job, DATACENTERS + 2, issue_watch, sf_zk_finish_done);
 }

@@ -1,8 +1,10 @@
-/* coord/zookeeper/watch.h - WATCH, and from then on CHANGED.
+/* coord/zookeeper/watch.h - WATCH, and from then on CHANGED and FLEET_CHANGED.
  *
- * On the directory of the claims: its names (a worker comes, or goes and leaves its slot) and its
- * own content, which BIND touches. Renewals of records are not watched: with n workers each would
- * wake n others. What a lost watch would hide, the poll (the same calls) shows. */
+ * CHANGED: on the directory of a datacenter's claims: its names (a worker comes, or goes and leaves
+ * its slot) and its own content, which BIND touches. Renewals of records are not watched: with n
+ * workers each would wake n others. FLEET_CHANGED: on the config, the children of the fleet's root
+ * (among them the names of makings) and the state of the making that was watched last. What a lost
+ * watch would hide, the poll (the same calls) shows. */
 #ifndef SF_COORD_ZOOKEEPER_WATCH_H
 #define SF_COORD_ZOOKEEPER_WATCH_H
 
@@ -12,16 +14,17 @@
 #include "coord/zookeeper/call.h"
 
 struct sf_zk_watched {
+    char token[SF_COORD_TOKEN_SIZE]; /* of the state and the datacenters */
     uint64_t datacenter;
     bool seen;
-    int64_t zxid; /* of the last change to the claims' directory */
+    int64_t zxid; /* of the last change to it */
 };
 
-/* Of one handle. */
+/* Of one handle. By number: config, names, state, then the datacenters. */
 struct sf_zk_watches {
     struct sf_zk_watched at[SF_ZK_WATCHES_MAX];
-    int count;
-    bool changed; /* something that was not told yet */
+    int datacenters;
+    bool changed, fleet_changed; /* something that was not told yet */
 };
 
 void sf_zk_watch_start(struct sf_zk *z, struct sf_zk_job *job);

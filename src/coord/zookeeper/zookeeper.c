@@ -11,10 +11,12 @@
 #include "base/thread.h"
 #include "coord/request.h"
 #include "coord/zookeeper/call.h"
+#include "coord/zookeeper/claim.h"
 #include "coord/zookeeper/init.h"
 #include "coord/zookeeper/log.h"
 #include "coord/zookeeper/read.h"
 #include "coord/zookeeper/session.h"
+#include "coord/zookeeper/survey.h"
 #include "coord/zookeeper/watch.h"
 #include "coord/zookeeper/write.h"
 
@@ -46,13 +48,16 @@ static void start_job(struct handle *handle, struct sf_zk_job *job)
     static const struct sf_zk_job_ops ops[SF_COORD_OPS] = {
         [SF_COORD_READ_CONFIG] = {.start = sf_zk_read_config},
         [SF_COORD_INIT] = {.start = sf_zk_init, .free = sf_zk_init_free},
+        [SF_COORD_SURVEY] = {.start = sf_zk_survey, .free = sf_zk_survey_free},
         [SF_COORD_LIST] = {.start = sf_zk_list, .free = sf_zk_list_free},
         [SF_COORD_READ_SLOT] = {.start = sf_zk_read_slot},
         [SF_COORD_CLAIM] = {.start = sf_zk_claim},
         [SF_COORD_UNCLAIM] = {.start = sf_zk_unclaim},
-        [SF_COORD_BIND] = {.start = sf_zk_write, .free = free},
-        [SF_COORD_RENEW] = {.start = sf_zk_write},
-        [SF_COORD_RELEASE] = {.start = sf_zk_write},
+        [SF_COORD_BIND] = {.start = sf_zk_bind},
+        [SF_COORD_RENEW] = {.start = sf_zk_renew},
+        [SF_COORD_RELEASE] = {.start = sf_zk_release},
+        [SF_COORD_HALT] = {.start = sf_zk_halt},
+        [SF_COORD_RESET_SLOT] = {.start = sf_zk_reset_slot, .free = sf_zk_reset_free},
         [SF_COORD_WATCH] = {.start = sf_zk_watch_start},
     };
     struct sf_zk *z = &handle->z;

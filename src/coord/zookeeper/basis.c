@@ -1,0 +1,222 @@
+/* coord/zookeeper/basis.c - see basis.h. */
+#include "coord/zookeeper/basis.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/assert.h"
+#include "coord/records.h"
+#include "coord/version.h"
+#include "coord/zookeeper/answer.h"
+#include "coord/zookeeper/confirm.h"
+
+/* What does not hold, and how: ZNONODE, ZBADVERSION or ZNODEEXISTS. */
+static struct sf_refusal refusal_of(const struct sf_zk *z, const struct sf_coord_request *request,
+                                    enum sf_zk_condition condition, int rc)
+{
+    const struct sf_coord_basis *basis = &request->basis;
+    const struct sf_coord_write *write = &request->u.write;
+    switch (condition) {
+    case SF_ZK_CONFIG:
+        return rc == ZNONODE ? sf_refusal_no_fleet(z->options.root)
+                             : sf_refusal_config_changed(basis->config.version);
+    case SF_ZK_CURRENT:
+        return sf_refusal_current_gone(basis->token);
+    case SF_ZK_STATE:
+        return sf_refusal_state_changed(basis->token, basis->state.version);
+    case SF_ZK_CLAIM:
+        return sf_refusal_claim_gone(write->slot.claim);
+    case SF_ZK_CLAIMS:
+        return sf_refusal_no_datacenter(z->options.root, request->datacenter);
+    case SF_ZK_SLOT:
+        return rc == ZNONODE
+                   ? sf_refusal_slot_missing(write->slot.worker)
+                   : sf_refusal_slot_version(write->slot.worker, write->expected.version.version);
+    case SF_ZK_PLAIN:
+    case SF_ZK_ROOT:
+        break;
+    }
+    SF_ASSERT(!"a condition of a write");
+    return (struct sf_refusal){0};
+}
+
+void sf_zk_refuse_multi(struct sf_zk *z, struct sf_zk_job *job, const struct sf_zk_call *call,
+                        const char *what)
+{
+    enum sf_zk_condition condition = SF_ZK_PLAIN;
+    const bool condition_broken =
+        call->rc == ZNONODE || call->rc == ZBADVERSION || call->rc == ZNODEEXISTS;
+    if (!condition_broken || sf_zk_multi_failed(call->multi, &condition) != call->rc ||
+        condition == SF_ZK_PLAIN) {
+        sf_zk_finish_rc(z, job, call->rc, what);
+        return;
+    }
+    const struct sf_refusal refusal = refusal_of(z, &job->request, condition, call->rc);
+    sf_zk_refuse(z, job, &refusal);
+}
+
+void sf_zk_finish_written(struct sf_zk *z, struct sf_zk_job *job, enum sf_zk_condition condition,
+                          const struct Stat *stat)
+{
+    const struct sf_coord_request *request = &job->request;
+    const bool slot = condition == SF_ZK_SLOT;
+    const struct sf_coord_version *read =
+        slot ? &request->u.write.expected.version : &request->basis.state;
+    if (read->incarnation == 0 || read->incarnation == (uint64_t)stat->czxid) {
+        job->event->completion.version = sf_zk_version_of(stat);
+        sf_zk_told_time(job, stat->mtime);
+        sf_zk_finish_done(z, job);
+        return;
+    }
+    char text[96];
+    if (slot)
+        snprintf(text, sizeof text,
+                 "the record of slot %" PRIu64 " was deleted and made again behind our back",
+                 request->u.write.slot.worker);
+    else
+        snprintf(text, sizeof text,
+                 "the making's state was deleted and made again behind our back");
+    sf_log_write(z->log, SF_LOG_ERROR, "coordinator.incarnation", "%s", text);
+    sf_zk_finish(z, job, SF_COORD_UNKNOWN, slot ? SF_COORD_VERSION : SF_COORD_STATE_CHANGED, "%s",
+                 text);
+}
+
+/* Looking. */
+
+static void look_path(const struct sf_zk *z, const struct sf_zk_job *job,
+                      enum sf_zk_condition condition, char path[SF_ZK_PATH_MAX])
+{
+    const struct sf_coord_request *request = &job->request;
+    const char *token = request->basis.token;
+    switch (condition) {
+    case SF_ZK_CONFIG:
+        sf_zk_path(z, path, "/config");
+        return;
+    case SF_ZK_STATE:
+        sf_zk_state_path(z, path, token);
+        return;
+    case SF_ZK_CLAIM:
+        sf_zk_claim_path(z, path, token, request->datacenter, request->u.write.slot.claim);
+        return;
+    case SF_ZK_SLOT:
+        sf_zk_slot_path(z, path, token, request->datacenter, request->u.write.slot.worker);
+        return;
+    default:
+        SF_ASSERT(!"something to look at");
+    }
+}
+
+/* ZOK, or how it is not as the request expects it. */
+static int verdict_of_node(const struct sf_zk *z, struct sf_zk_job *job,
+                           enum sf_zk_condition condition, const struct Stat *stat)
+{
+    const struct sf_coord_request *request = &job->request;
+    uint64_t incarnation = 0;
+    switch (condition) {
+    case SF_ZK_CLAIM:
+        job->claim_version = sf_zk_version_of(stat).version;
+        return stat->ephemeralOwner == zoo_client_id(z->link->handle)->client_id ? ZOK : ZNONODE;
+    case SF_ZK_CONFIG:
+        incarnation = request->basis.config.incarnation;
+        break;
+    case SF_ZK_STATE:
+        incarnation = request->basis.state.incarnation;
+        break;
+    default:
+        incarnation = request->u.write.expected.version.incarnation;
+    }
+    return (uint64_t)stat->czxid == incarnation ? ZOK : ZBADVERSION;
+}
+
+/* A holder's record is looked at as a whole, its content too; one that is reset may be anything. */
+static bool reads_it(const struct sf_zk_job *job, enum sf_zk_condition condition)
+{
+    return condition == SF_ZK_SLOT && job->request.op != SF_COORD_RESET_SLOT;
+}
+
+/* Is it as the request expects it? */
+static bool is_expected(const struct sf_zk *z, struct sf_zk_job *job,
+                        enum sf_zk_condition condition, const struct sf_zk_call *call,
+                        struct sf_refusal *ret_refusal)
+{
+    const struct sf_coord_request *request = &job->request;
+    const struct sf_coord_write *write = &request->u.write;
+    int verdict = call->rc == ZOK ? verdict_of_node(z, job, condition, &call->stat) : ZNONODE;
+    if (call->rc == ZOK && reads_it(job, condition)) {
+        struct sf_coord_slot there;
+        struct sf_error err = {0};
+        sf_zk_slot_from(call, write->slot.worker, &there, &err);
+        if (there.state == SF_COORD_RECORD_GARBAGE) {
+            *ret_refusal = sf_refusal_slot_garbage(z->options.root, request->datacenter,
+                                                   write->slot.worker, err.text);
+            return false;
+        }
+        if (!sf_version_same(&there.version, &write->expected.version) ||
+            !sf_slot_content_same(&there, &write->expected))
+            verdict = ZBADVERSION;
+    }
+    if (verdict != ZOK)
+        *ret_refusal = refusal_of(z, request, condition, verdict);
+    return verdict == ZOK;
+}
+
+static void looked(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
+{
+    struct sf_refusal refusal = {0};
+    if (call->rc != ZOK && call->rc != ZNONODE)
+        sf_zk_finish_rc(z, job, call->rc, "looking at what to write");
+    else if (is_expected(z, job, job->looks[call->index], call, &refusal))
+        return;
+    else if (!job->confirmed)
+        job->doubted = true;
+    else if (sf_zk_ensure_confirmed(z, job))
+        sf_zk_refuse(z, job, &refusal);
+}
+
+static int issue_look(struct sf_zk *z, struct sf_zk_job *job, size_t index)
+{
+    const enum sf_zk_condition condition = job->looks[index];
+    char path[SF_ZK_PATH_MAX];
+    look_path(z, job, condition, path);
+    return reads_it(job, condition) ? sf_zk_get(z, job, index, path, looked)
+                                    : sf_zk_exists(z, job, index, path, NULL, looked);
+}
+
+static void look_done(struct sf_zk *z, struct sf_zk_job *job);
+
+static void look_again(struct sf_zk *z, struct sf_zk_job *job)
+{
+    sf_zk_phase(z, job, job->look_count, issue_look, look_done);
+}
+
+static void look_done(struct sf_zk *z, struct sf_zk_job *job)
+{
+    if (job->doubted && !job->confirmed)
+        sf_zk_phase(z, job, 1, sf_zk_confirm, look_again);
+    else if (job->claim_version > SF_ZK_VERSION_MAX)
+        sf_zk_finish(z, job, SF_COORD_REFUSED, SF_COORD_INVALID,
+                     "%s has been written more than 2^30 times", job->request.u.write.slot.claim);
+    else
+        job->after_look(z, job);
+}
+
+void sf_zk_look(struct sf_zk *z, struct sf_zk_job *job, const enum sf_zk_condition *list,
+                size_t count, void (*then)(struct sf_zk *z, struct sf_zk_job *job))
+{
+    job->looks = list;
+    job->look_count = count;
+    job->after_look = then;
+    sf_zk_phase(z, job, count, issue_look, look_done);
+}
+
+void sf_zk_add_basis(const struct sf_zk *z, const struct sf_zk_job *job, struct sf_zk_multi *multi)
+{
+    const struct sf_coord_basis *basis = &job->request.basis;
+    char path[SF_ZK_PATH_MAX];
+    sf_zk_path(z, path, "/config");
+    sf_zk_multi_check(multi, SF_ZK_CONFIG, path, basis->config.version);
+    sf_zk_current_path(z, path, basis->token);
+    sf_zk_multi_check_exists(multi, SF_ZK_CURRENT, path);
+    sf_zk_state_path(z, path, basis->token);
+    sf_zk_multi_check(multi, SF_ZK_STATE, path, basis->state.version);
+}
