@@ -1,0 +1,103 @@
+#!/usr/bin/env python3
+"""Something between worker and coordinator delivers a write twice and hands on the second answer: a refusal is no proof."""
+import pathlib
+import sys
+import time
+import unittest
+
+import stage as st
+import repeats
+from stage import sf
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
+from fake_ntp import FakeNtp  # noqa: E402
+
+WINDOW_MS = 20000
+
+
+@st.spread
+class Hop(unittest.TestCase):
+    def clock(self):
+        """Three time servers that are right, and so know of a worker's clock that is not."""
+        fakes = [FakeNtp() for _ in range(3)]
+        for fake in fakes:
+            self.addCleanup(fake.close)
+        return {"clock-sources": ",".join(f.source for f in fakes), "clock-poll-ms": 200, "clock-require-sync": "true"}
+
+    @st.on(*st.SERVERS)
+    def release_applied_but_refused(self, kind, members):
+        """The clock is wrong, so the slot is given back; that is done, and reported as refused; then the coordinator is away."""
+        with st.Stage(self, kind, members, WINDOW_MS) as stage:
+            stage.first_init()
+            old = stage.worker("old", proxy=stage.repeater, options=self.clock(), clock=True)
+            new = stage.worker("new", options={"fleet-worker": 0})
+            old.start()
+            self.assertEqual(old.slot(), 0)
+            stage.collect()
+            self.assertTrue(old.mints())
+            for proxy in old.proxies:
+                proxy.which = repeats.is_release
+                proxy.repeated = lambda: old.mode("hole")
+                proxy.twice = True
+            old.clock(5)
+            sf.wait_until(lambda: sum(p.count for p in old.proxies) > 0, lambda: f"a release, twice:\n{old.log()}")
+            for proxy in old.proxies:
+                proxy.twice = False
+            old.clock(0)
+            new.start()
+            self.assertEqual(new.slot(), 0)
+            sf.wait_until(lambda: old.status()["clock"]["verdict"] != "bad", lambda: f"{old.status()['clock']}")
+            released_ms = st.now_ms()
+            time.sleep(4)
+            minted_without_writing = old.mints()
+            old.mend()
+            old.wait_ready()
+            sf.wait_until(old.mints, old.log)
+            verdict = stage.finish()
+            stage.assert_unique(verdict)
+            self.assertFalse(minted_without_writing, old.log())
+            self.assertNotEqual(old.slot(), 0)
+            self.assertGreater(stage.count(verdict, old, released_ms), 0)
+
+    @st.on(*st.SERVERS)
+    def every_write_twice(self, kind, members):
+        """A whole life through such a hop: it claims, renews and gives back as if nothing were wrong, and leaves nothing behind."""
+        with st.Stage(self, kind, members, 5000) as stage:
+            stage.first_init()
+            worker = stage.worker("twice", proxy=stage.repeater)
+            for proxy in worker.proxies:
+                proxy.twice = True
+            stage.collect()
+            worker.start()
+            first = stage.coordinator.counters(stage.record_path(worker.slot()))
+            sf.wait_until(lambda: stage.coordinator.counters(stage.record_path(worker.slot()))[1] >= first[1] + 4, worker.log)
+            self.assertGreater(sum(p.count for p in worker.proxies), 4)
+            self.assertTrue(worker.is_ready() and worker.mints())
+            sf.wait_until(lambda: len(stage.claims()) == 1, lambda: f"strays: {stage.claims()}\n{worker.log()}", 15)
+            slot = worker.slot()
+            self.assertEqual(worker.term(), 0, worker.log())
+            sf.wait_until(lambda: stage.claims() == {}, lambda: f"left behind: {stage.claims()}", 10)
+            self.assertEqual(stage.slots()[slot]["state"], "free")
+            stage.assert_unique(stage.finish())
+
+    @st.on(*st.SERVERS)
+    def every_claim_twice(self, kind, members):
+        """A sequential create that is done twice makes two claims; one of them must go."""
+        with st.Stage(self, kind, members, 5000) as stage:
+            stage.first_init()
+            worker = stage.worker("twice", proxy=stage.repeater)
+            for proxy in worker.proxies:
+                proxy.which = repeats.is_claim
+                proxy.twice = True
+            stage.collect()
+            worker.start()
+            self.assertGreater(sum(p.count for p in worker.proxies), 0)
+            sf.wait_until(lambda: len(stage.claims()) == 1, lambda: f"strays: {stage.claims()}\n{worker.log()}", 15)
+            name = next(iter(stage.claims())).rsplit("/", 1)[1]
+            self.assertEqual(stage.record(worker.slot())["claim"], name)
+            self.assertTrue(worker.is_ready() and worker.mints())
+            stage.assert_unique(stage.finish())
+
+
+if __name__ == "__main__":
+    st.main()
