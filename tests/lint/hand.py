@@ -4,7 +4,6 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from pending import is_pending
 from source import line_of
 
 BANNED = {
@@ -53,15 +52,13 @@ def check_openings(tree):
     """Every file begins with a comment that says what it is for."""
     for path in tree.files("src", "include", "tests"):
         match = re.match(r"/\*(.*?)\*/", tree.text(path), re.S)
-        if (match is None or len(match.group(1).strip()) < OPENING_MIN) and not is_pending("opening", tree.name(path)):
+        if match is None or len(match.group(1).strip()) < OPENING_MIN:
             tree.complain(path, 1, "no opening comment that says what the file is for")
 
 
 def check_exit_codes(tree):
     """Exit codes have names."""
     for path in tree.files("src"):
-        if is_pending("exit code", tree.name(path)):
-            continue
         code = tree.code(path)
         for pattern in (EXIT_CALL, EXIT_CODE) if tree.name(path).startswith(EXIT_ROOMS) else (EXIT_CALL,):
             for match in pattern.finditer(code):
@@ -71,8 +68,6 @@ def check_exit_codes(tree):
 def check_casts(tree):
     """64-bit numbers are printed with PRIu64 and PRId64."""
     for path in tree.files("src", "include", "tests"):
-        if is_pending("long long", tree.name(path)):
-            continue
         code = tree.code(path)
         for match in LONG_LONG.finditer(code):
             tree.complain(path, line_of(code, match.start()), "a cast to long long: print with PRIu64 or PRId64")

@@ -6,7 +6,6 @@ arguments to where it is defined. Types make no arrow: a struct that goes round 
 import re
 import statistics
 
-from pending import is_pending
 from rooms import TABLE, Rooms, included
 from source import WORD, line_of
 
@@ -93,11 +92,8 @@ def shortest_round(graph, members):
 
 def check_circles(tree):
     """No files that call each other in a circle."""
-    rooms, graph = Rooms(tree.source), arrows(tree)
+    graph = arrows(tree)
     for members in circles(graph):
-        inside = {rooms.room_of(member) for member in members}
-        if len(inside) == 1 and is_pending("circle", inside.copy().pop()):
-            continue
         way = shortest_round(graph, members)
         told = " -> ".join(f"{a} ({graph[a][b][2]})" for a, b in zip(way, way[1:])) + f" -> {way[0]}"
         path, line, _ = graph[way[0]][way[1]]
@@ -130,7 +126,7 @@ def check_sizes(tree):
         lines = tree.text(path).splitlines()
         if not path.is_relative_to(tree.source / "tests"):
             sizes.append(len(lines))
-        if len(lines) > FILE_LINES_MAX and not is_pending("size", tree.name(path)):
+        if len(lines) > FILE_LINES_MAX:
             tree.complain(path, len(lines), f"{len(lines)} lines, at most {FILE_LINES_MAX}: split by meaning")
         if not path.is_relative_to(tree.source / "tests"):
             check_functions(tree, path, lines)
@@ -167,7 +163,7 @@ def check_dead(tree):
         for match in WORD.finditer(code):
             offered.setdefault(match.group(0), (path, match.start()))
     for name, (defined, line) in sorted(definitions(tree).items()):
-        if name not in offered or name in installed or is_pending("dead", tree.name(defined)):
+        if name not in offered or name in installed:
             continue
         header, position = offered[name]
         own_use = {defined}

@@ -1,5 +1,4 @@
-/* What a TRACKING reply means, what NTP servers say together, and the
- * pace of asking. */
+/* What a TRACKING reply means, what NTP servers say together, and the pace of asking. */
 #include "unit/cmocka_all.h"
 
 #include <errno.h>
@@ -92,6 +91,26 @@ static void test_chrony_without_sources(void **state)
     r.good_mono_ns = 1000 * S;
     assert_int_equal(sf_reading_status_at(&r, 1013 * S), SF_READING_SYNCED);
     assert_int_equal(sf_reading_status_at(&r, 1013 * S + 1), SF_READING_HOLDOVER);
+}
+
+/* A reference time that lies in the future is as fresh as one can be; one from long ago is lost, and
+ * counts as at most a day old. */
+static void test_chrony_reference_times(void **state)
+{
+    (void)state;
+    struct sf_chrony_reference future = {.known = false}, old = {.known = false};
+    struct sf_chrony_tracking t = tracking;
+    t.reference_ns += 3600 * S;
+    t.address[0] = '\0';
+    struct sf_reading r = interpret(&future, &t, 0);
+    assert_int_equal(r.status, SF_READING_SYNCED);
+    assert_string_equal(r.text, "stratum 3, reference clock");
+    assert_int_equal(interpret(&future, &t, 30 * S).status, SF_READING_SYNCED);
+    assert_int_equal(interpret(&future, &t, 30 * S + 1).status, SF_READING_HOLDOVER);
+    t.reference_ns = 0;
+    r = interpret(&old, &t, 0);
+    assert_int_equal(sf_reading_status_at(&r, 0), SF_READING_UNSYNCED);
+    assert_int_equal(r.error_ns, 4 * MS + sf_clock_drift_ns(86400 * S));
 }
 
 static void heard(struct sf_ntp_server *server, int64_t mono_ns, int64_t base_ns)
@@ -245,6 +264,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_chrony_readings),
         cmocka_unit_test(test_chrony_without_sources),
+        cmocka_unit_test(test_chrony_reference_times),
         cmocka_unit_test(test_ntp_together),
         cmocka_unit_test(test_pace),
         cmocka_unit_test(test_a_bad_name_is_asked_for_in_pace),
