@@ -69,7 +69,7 @@ class Stage:
         self.records = Records(coordinator) if coordinator else None
         self.seen = set()
         fleet.tool("init", "--coordinator", fleet.coordinator, "--first", "--layout", LAYOUTS[layout], "--datacenters", "0",
-                   "--window-ms", WINDOW_MS)
+                   "--max-window-ms", WINDOW_MS)
 
     def worker(self, name=None, **more):
         more["options"] = {**OPTIONS, **more.get("options", {})}
