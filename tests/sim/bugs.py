@@ -275,15 +275,18 @@ BUGS = {
          '        start_ms = sf_res_last_ms(res) + 1;\n',
          ""),
     ]),
-    'file-by-fence': (1, 'the state file is believed when the record is anybody\'s of the same claim', [
+    'file-by-fence': (1, 'the state file is believed when the record is newer than it says', [
         (EVENTS,
          '    if (ours && slot->version.version == known->version.version) {',
-         '    if (there && strcmp(slot->claim, known->claim) == 0) {'),
+         '    if (there && slot->version.version >= known->version.version) {'),
     ]),
     'file-of-the-future': (1, 'a state file\'s minting time is not carried on to now', [
         (STATE,
          '    const int64_t latest_ns = header.mint.anchor_mint_ns + elapsed_ns + slew_ns;',
          '    const int64_t latest_ns = header.mint.anchor_mint_ns + 0 * (elapsed_ns + slew_ns);'),
+        (CONFIG,
+         '    if (last_ms >= memory->not_before_ms + SF_GENERATOR_COPY_SPAN_MS) {',
+         '    if (false) {'),
     ]),
     'nonce-not-fresh': (2, 'every write carries the same nonce', [
         (TENURE,
@@ -336,10 +339,15 @@ BUGS = {
          '            sf_res_apply_limit(&s);\n'
          '        next_state(&s);'),
     ]),
-    'stray-kept': ('claims', 'a claim that was given up is left when it turns up', [
+    'stray-kept': ('claims', 'a claim that was given up, or made twice, is left when it turns up', [
         (LIST,
          '                memcpy(res->stray_name, c->claims[i].name, sizeof res->stray_name);',
          '                (void)0;'),
+        (LIST,
+         '            strcmp(c->claims[i].name, res->claim.name) != 0)\n'
+         '            memcpy(res->stray_name, c->claims[i].name, sizeof res->stray_name);',
+         '            strcmp(c->claims[i].name, res->claim.name) != 0)\n'
+         '            (void)0;'),
     ]),
     # A clock that the servers contradict is stopped three times over: as wrong, as not verified when it jumps, and by the coordinator.
     'clock-follows': ('clock', 'what the time servers say of the clock is ignored', [
