@@ -216,8 +216,11 @@ class Dash(unittest.TestCase):
         with open(os.path.join(load.ROOT, "docs/configuration.md"), encoding="utf-8") as f:
             options = set(re.findall(r"^\| ([a-z_]+\.[a-z_0-9]+) \|", f.read(), re.M))
         self.assertGreater(len(options), 40)
+        with open(os.path.join(load.ROOT, "docs/logs.md"), encoding="utf-8") as f:
+            events = set(re.findall(r"^\| `([a-z_]+\.[a-z_]+)` \|", f.read(), re.M))
+        self.assertGreater(len(events), 40)
         for option in set(re.findall(r"\b((?:clock|reservation|mint|listen|limit|drain|fleet)\.[a-z_]+)", text)) - {"fleet.json"}:
-            self.assertIn(option, options)
+            self.assertIn(option, options | events)
         commands = re.findall(r"(?:^    \$ |`)snowfleet ([a-z]+)([^`\n]*)", text, re.M)
         self.assertGreater(len(commands), 60)
         folder = os.environ.get("SNOWFLEET_BIN")

@@ -8,7 +8,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import time
 
 import load
 
@@ -21,6 +20,10 @@ from fake_ntp import FakeNtp  # noqa: E402
 # They need systemd, chronyd or a host with clients; what they print is not ours.
 OF_THE_HOST = ("journalctl", "chronyc", "timedatectl", "ss")
 WINDOW_MS = 2000
+SMALL = {"reservation-window-ms": WINDOW_MS, "reservation-min-window-ms": 1000}
+FLEET_ID = "01234567-89ab-4cde-8f01-23456789abcd"
+LOST = "The coordinators data was lost or restored"
+WIPED, PUT_BACK = "The coordinator was wiped", "The coordinator was put back from a backup"
 
 # (heading, beginning of the command): exit code, where it is not 0.
 EXITS = {
@@ -57,21 +60,24 @@ class Book:
         self.fleet, self.coordinator = fleet, coordinator
         self.workers = []
         self.ran = set()
+        self.slot = "0/0"
 
     def filled(self, heading, command, worker):
+        if "--fleet-id I" in command and heading == WIPED:
+            command = command.replace("--fleet NAME", "--fleet again")
         """NAME is the fleet; where a procedure begins with a new one, another."""
         for old, new in {
                 "$ADMIN": f"http://127.0.0.1:{worker.admin}", "$COORD": self.coordinator, "10.0.0.7:7450": f"127.0.0.1:{worker.port}",
                 "HOST:PORT": f"127.0.0.1:{worker.port}", "$NEW": self.coordinator,
                 "--fleet NAME": "--fleet " + {"Deploy": "deployed", "Move to another coordinator": "moved"}.get(heading, "default"), "--fleet NEW": "--fleet wider",
-                "--epoch-ms E": "--epoch-ms 1704067200000", "--layout T,D,W,S": "--layout 41,5,5,12", "--time NOW": "--time 2026-11-21T00:00:00Z", "12 ID": "12 381741927817609216",
+                "--epoch-ms E": "--epoch-ms 1704067200000", "--fleet-id I": f"--fleet-id {FLEET_ID}", " SLOT ": f" {self.slot} ", "--layout T,D,W,S": "--layout 41,5,5,12", "--time NOW": "--time 2026-11-21T00:00:00Z", "12 ID": "12 381741927817609216",
         }.items():
             command = command.replace(old, new)
         command = re.sub(r"-t \d+", "-t 1", command)
         if command.startswith("snowfleet id"):
             command += f" --server 127.0.0.1:{worker.port}"  # said of a worker on the default port
         if "--after-data-loss" in command:
-            command += f" --window-ms {WINDOW_MS}"  # not to wait: these workers were drained, so no ID lies above now
+            command += f" --max-window-ms {WINDOW_MS}"  # not to wait ten minutes: it is the window that these workers have
         return command
 
     def run(self, heading, command, text, worker):
@@ -141,6 +147,7 @@ def procedures(book):
         book.run_one(heading, "snowfleet drain", worker)
         assert worker.process.wait(sf.DEADLINE_S) == 0, heading
         worker.start()
+    book.run_one("Move to another coordinator", "snowfleet id -n 1", first)
     status = book.run_one("Move to another coordinator", "curl -s $ADMIN/status", first)
     assert '"epoch_ms":1704067200000' in status and '"layout":' in status
     for worker in book.workers:
@@ -148,12 +155,77 @@ def procedures(book):
         assert worker.process.wait(sf.DEADLINE_S) == 0
     assert re.search(r"^0 held", book.run_one("Move to another coordinator", "snowfleet slots", first), re.M)
     book.run_one("Move to another coordinator", "snowfleet init", first)
-    last = int(book.fleet.tool("encode", "--time", str(int(time.time() * 1000))).stdout)
-    book.run_one("The coordinators data was lost or restored", "snowfleet init", first)
+
+
+def single_slots(book, coordinator):
+    """One that a dead worker holds, and one whose record is garbage."""
+    third = book.workers[2]
+    with third.connect() as connection:
+        _, datacenter, number, _ = sf.parts(connection.ids(1)[0])
+    third.kill()
+    book.slot = f"{datacenter}/{number}"
+    book.run_one("A slot is leaked", "snowfleet slots --coordinator", third)
+    book.run_one("A slot is leaked", "snowfleet slots release", third)
+    third.start()
+    book.slot = "0/30"
+    coordinator.set(coordinator.slot_path("default", 0, 30), "garbage")
+    listed = book.run_one("A record is broken", "snowfleet slots --coordinator", third)
+    assert re.search(r"^0 +30 +broken", listed, re.M), listed
+    book.run_one("A record is broken", "snowfleet slots reset", third)
+    assert not re.search(r"^0 +30 +broken", book.run_one("A record is broken", "snowfleet slots --coordinator", third), re.M)
+
+
+def draw(book, seen):
+    """IDs of every worker; each for the first time."""
     for worker in book.workers:
+        with worker.connect() as connection:
+            for identifier in connection.ids(50):
+                assert identifier not in seen, f"{identifier} came twice"
+                seen.add(identifier)
+
+
+def remade(book, seen, token):
+    """Everybody mints again, in the new making, and above what was."""
+    for worker in book.workers:
+        if worker.process.poll() is not None:
+            worker.start(ready=False)
+    sf.wait_until(lambda: all(worker.readyz()[0] == 200 and worker.status()["token"] not in (None, token) for worker in book.workers),
+                  lambda: [(worker.readyz(), worker.log()[-1500:]) for worker in book.workers], 60)
+    last = max(seen)
+    draw(book, seen)
+    fresh = sorted(seen)[-150:]
+    assert fresh[0] > last, "above everything that was minted"
+
+
+def lost_data(book, coordinator, directory):
+    """Under workers that live: everything gone, then an older copy put back."""
+    for worker in book.workers:
+        worker.end()
+        worker.options.update(SMALL)
         worker.start()
-    ids = [int(word) for word in book.run_one("SnowfleetFewReady", "snowfleet id -n 10", first).split()]
-    assert min(ids) > last, "above everything that was minted"
+    seen, first = set(), book.workers[0]
+    draw(book, seen)
+    token = first.status()["token"]
+    coordinator.wipe()
+    sf.wait_until(lambda: all(worker.readyz()[0] == 503 for worker in book.workers), lambda: [worker.readyz() for worker in book.workers], 60)
+    book.run_one(LOST, "snowfleet status --admin", first)
+    book.run_one(WIPED, "snowfleet init --coordinator $COORD --fleet NAME --after-data-loss --yes --ask", first)
+    remade(book, seen, token)
+    book.run_one(WIPED, "snowfleet init --coordinator $COORD --fleet NAME --after-data-loss --yes --fleet-id", first)
+    directory.mkdir()
+    coordinator.save(directory)
+    third = book.workers[2]
+    assert third.term() == 0  # what the copy knows of it is out of date now
+    third.start()
+    draw(book, seen)
+    token = first.status()["token"]
+    coordinator.restore(directory)
+    book.run_one(PUT_BACK, "snowfleet slots", first)
+    sf.wait_until(lambda: any("fleet.lost" in worker.log() or "fleet.halted" in worker.log() for worker in book.workers),
+                  lambda: [worker.log()[-1500:] for worker in book.workers], 60)
+    book.run_one(PUT_BACK, "snowfleet init", first)
+    remade(book, seen, token)
+    book.run_one(PUT_BACK, "snowfleet init --coordinator $COORD --fleet NAME --if-missing", first)
 
 
 def check(coordinator):
@@ -171,6 +243,11 @@ def check(coordinator):
                     c.ids(5)
             faults(book, coordinator, ntp)
             procedures(book)
+            for worker in book.workers:
+                if worker.process.poll() is not None:
+                    worker.start()
+            single_slots(book, coordinator)
+            lost_data(book, coordinator, fleet.directory / "copy")
         finally:
             ntp.close()
     left = {(h, c) for h, c, _ in commands() if c.split()[0] not in OF_THE_HOST} - book.ran
