@@ -301,12 +301,11 @@ static void unnamed(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *c
 {
     struct sf_zk_making *making = job->work;
     const struct Stat *stat = sf_zk_multi_stat(call->multi, SF_ZK_ROOT);
-    if (is_broken_condition(call->rc))
+    const bool another = call->rc == ZOK && (uint64_t)stat->czxid != making->root.incarnation;
+    if (another || is_broken_condition(call->rc))
         refuse_raced(z, job);
     else if (call->rc != ZOK)
         sf_zk_finish_rc(z, job, call->rc, "taking the name from the making that was there");
-    else if ((uint64_t)stat->czxid != making->root.incarnation)
-        refuse_raced(z, job);
     else
         making->root = sf_zk_version_of(stat);
 }
