@@ -160,7 +160,7 @@ static void refused(struct sf_res_step *s, const struct sf_coord_completion *c,
         return;
     case SF_COORD_CLAIM_GONE:
         if (strcmp(tenure->sent.claim, res->claim.name) == 0)
-            res->claim_status = SF_CLAIM_NONE;
+            sf_res_give_claim_up(res);
         return;
     case SF_COORD_CONFIG_CHANGED:
     case SF_COORD_CURRENT_GONE:

@@ -16,8 +16,7 @@ void sf_res_released(struct sf_res_step *s)
     res->stats.releases++;
     res->hold.active = false;
     res->orphan = false;
-    res->claim_status = SF_CLAIM_NONE; /* deleted in the same step */
-    res->claim_bound = false;
+    sf_res_give_claim_up(res); /* deleted in the same step: until an older state is put back */
     res->waiting_since_mono_ms = s->now->mono_ms;
     s->out->forget = true;
     sf_res_progress(s);

@@ -151,6 +151,34 @@ static void what_is_not_believed_is_forgotten_first(void **state)
     assert_int_equal(m->forgets, 1);
 }
 
+/* The session outlives it that an older state is put back: a claim that was given back with its slot is
+ * there again, and would keep everybody from the slot. */
+static void a_claim_that_comes_back_is_deleted(void **state)
+{
+    (void)state;
+    struct machine *m = ready_machine(0);
+    char claim[SF_COORD_CLAIM_MAX];
+    memcpy(claim, m->res.hold.claim, sizeof claim);
+    struct sf_fake_tree *before = sf_fake_snapshot(store);
+    m->now.clock_ok = false;
+    run(2000);
+    assert_said(m, "slot.released: ");
+    record_rule = false;
+    sf_fake_restore(store, before);
+    sf_fake_snapshot_free(before);
+    sf_fake_disconnect(m->coord);
+    settle();
+    sf_fake_connect(m->coord);
+    m->now.clock_ok = true;
+    run(5000);
+    struct sf_coord_request request = {.op = SF_COORD_LIST, .id = 1, .deadline_ms = 1000};
+    const struct sf_coord_completion *c = call(&request);
+    assert_int_equal(c->outcome, SF_COORD_DONE);
+    for (size_t i = 0; i < c->claim_count; i++)
+        assert_string_not_equal(c->claims[i].name, claim);
+    assert_state(m, SF_WORKER_READY);
+}
+
 /* By its from_ms an owner is told from the next one: it starts above its own last ID in a slot that was
  * free for long, and says the same in all its writes. */
 static void an_owner_keeps_its_mark(void **state)
@@ -233,6 +261,7 @@ int main(void)
         scenario(who_never_got_an_answer_tells_too),
         scenario(who_followed_a_release_took_nothing),
         scenario(what_is_not_believed_is_forgotten_first),
+        scenario(a_claim_that_comes_back_is_deleted),
         scenario(an_owner_keeps_its_mark),
         scenario(who_holds_nothing_any_more_tells_too),
         scenario(nobody_claims_in_a_halted_fleet_to_learn_the_time),
