@@ -212,7 +212,7 @@ BUGS = {
     'claim-gone-ignored': ('liveness', 'a claim that is gone is not made again', [
         (EVENTS,
          '        if (strcmp(tenure->sent.claim, res->claim.name) == 0)\n'
-         '            res->claim_status = SF_CLAIM_NONE;',
+         '            sf_res_give_claim_up(res);',
          '        (void)0;'),
     ]),
     # The watch tells it, and so does every refusal.
@@ -263,7 +263,7 @@ BUGS = {
          '        memset(res->strays'),
         (EVENTS,
          '        if (strcmp(tenure->sent.claim, res->claim.name) == 0)\n'
-         '            res->claim_status = SF_CLAIM_NONE;',
+         '            sf_res_give_claim_up(res);',
          '        (void)0;'),
     ]),
     'move-below-last': ('rule 4', 'another slot may start below the last ID, and opening does not look', [
