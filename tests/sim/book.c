@@ -56,11 +56,27 @@ static bool overlaps(const struct sim_book_slot *slot, const struct sim_grant *g
     return false;
 }
 
+/* A write that comes so late that its record has been put back meanwhile, over its owner's own: whatever
+ * he was granted stays granted. */
+static bool is_late(struct sim_book_slot *slot, const struct sim_entry *entry)
+{
+    if (!entry->own || entry->overwritten_ms >= entry->acked_ms)
+        return false;
+    for (unsigned i = slot->count; i-- > 0;) {
+        const struct sim_grant *grant = &slot->grants[i];
+        if (grant->lineage == entry->lineage && grant->making == entry->making)
+            return entry->to_ms <= grant->to_ms;
+    }
+    return false;
+}
+
 const char *sim_book_enter(struct sim_book *book, const struct sim_entry *entry)
 {
     struct sim_book_slot *slot = &book->slots[entry->datacenter][entry->worker];
     struct sim_grant *last = last_of(slot, entry->making);
     const bool put_back = entry->overwritten_ms < entry->acked_ms;
+    if (is_late(slot, entry))
+        return NULL;
     if (last == NULL || last->lineage != entry->lineage) {
         if (entry->from_ms < entry->overwritten_ms)
             return "a new owner starts below what it overwrote";

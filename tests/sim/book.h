@@ -48,6 +48,7 @@ struct sim_entry {
     int64_t from_ms, to_ms; /* as written */
     int64_t overwritten_ms; /* reserved_until of the record before */
     int64_t acked_ms;       /* see struct sim_record */
+    bool own;               /* the record before was of the same claim */
 };
 /* NULL, or what is wrong with that. */
 const char *sim_book_enter(struct sim_book *book, const struct sim_entry *entry);

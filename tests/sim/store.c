@@ -311,7 +311,8 @@ static void enter(struct sim_store *store, const struct sf_coord_request *reques
                                     .from_ms = slot->from_ms,
                                     .to_ms = slot->reserved_until_ms,
                                     .overwritten_ms = record->slot.reserved_until_ms,
-                                    .acked_ms = record->acked_ms};
+                                    .acked_ms = record->acked_ms,
+                                    .own = strcmp(record->slot.claim, slot->claim) == 0};
     const char *why = sim_book_enter(&store->book, &entry);
     if (why != NULL)
         wrong(store, why, request);
