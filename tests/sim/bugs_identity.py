@@ -5,6 +5,7 @@ CONFIG = 'src/worker/reservation_config.c'
 DECIDE = 'src/worker/reservation_decide.c'
 MOVES = 'src/worker/reservation_moves.c'
 MACHINE = 'src/worker/reservation.c'
+STATE = 'src/worker/statefile.c'
 LOSS = 'src/worker/reservation_loss.c'
 PLAN = 'src/coord/init_plan.c'
 STORE = 'tests/sim/store.c'
@@ -62,6 +63,9 @@ BUGS = {
         (MACHINE,
          '(!res->notice.due || time_is_over)',
          'true'),
+        (STATE,
+         '    ret->notice = header.notice;\n',
+         ''),
     ]),
     'report-ignored': ('rule 8', 'the holder of a reported slot goes on', [
         (LOSS,
