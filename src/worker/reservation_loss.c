@@ -110,7 +110,7 @@ static void make_way(struct sf_res_step *s, int64_t until_ms)
     struct sf_reservation *res = s->res;
     struct sf_tenure *hold = &res->hold;
     if (!hold->active || hold->floor_ms >= until_ms || sf_generator_is_closed(res->gen) ||
-        sf_res_last_ms(res) + 1 >= until_ms)
+        sf_res_last_ms(res) >= until_ms)
         return;
     sf_res_close(s, "another worker reported slot %" PRIu64 "/%" PRIu64 " up to %" PRId64 " ms",
                  res->params.datacenter, hold->worker, until_ms);
