@@ -129,7 +129,7 @@ static int read_sources(const struct sf_cli_list *named, struct sf_clock_specs *
 int sf_cli_clocks(const struct sf_cli_list *sources,
                   const struct sf_cli_coordinator_time *coordinator, struct sf_cli_clocks *ret)
 {
-    struct sf_clock_snapshot seen;
+    struct sf_clock_snapshot seen = {0};
     struct sf_clock_specs asked;
     bool has_kernel = false, synchronized = false;
     int code = read_sources(sources, &asked, &has_kernel);

@@ -109,6 +109,8 @@ static void keep(struct collector *c, uint64_t first, uint32_t count, uint32_t c
         perror("load: cannot write down an ID");
         abort();
     }
+    if (c->ids == 0)
+        fflush(c->file); /* whoever waits for the first one sees it */
     c->ids += count;
     atomic_fetch_add_explicit(&c->load->ids, count, memory_order_relaxed);
 }

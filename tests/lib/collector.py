@@ -107,6 +107,11 @@ class Collector:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.load = None
 
+    def has_drawn(self, worker):
+        """Whether it has an ID of this worker yet."""
+        file = self.directory / f"raw-{worker}.runs"
+        return file.exists() and file.stat().st_size > 0
+
     def finish(self, layout="41,5,5,12", epoch_ms=DEFAULT_EPOCH_MS):
         """Stops drawing and compares."""
         text, _ = self.process.communicate("", timeout=60)

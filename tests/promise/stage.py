@@ -14,13 +14,14 @@ import time
 import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "lib"))
+sys.path[:0] = [str(HERE.parent / "lib"), str(HERE.parent / "system")]
 import collector as collecting  # noqa: E402
 import coordinators  # noqa: E402
 import faultproxy  # noqa: E402
 import repeats  # noqa: E402
 import snowfleet as sf  # noqa: E402
 import words  # noqa: E402
+from fake_ntp import FakeNtp  # noqa: E402
 
 TOOLS = pathlib.Path(os.environ.get("SF_TOOLS", os.environ.get("SF_BIN", HERE.parents[1] / "build/dev/bin")))
 FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
@@ -119,13 +120,17 @@ class Actor:
         return self.status()["worker"]
 
     def mints(self):
-        """Whether it gives an ID when asked now. That ID counts as little as one that a client dropped."""
+        """Whether it gives an ID when asked now, and the collector, where there is one, has had some. That ID counts as little as one
+        that a client dropped."""
         try:
             with sf.Connection(self.port, timeout=5) as connection:
                 connection.ids(1)
-            return True
         except (OSError, sf.Refused):
             return False
+        if self.stage.collector is not None:
+            number = self.stage.actors.index(self)
+            sf.wait_until(lambda: self.stage.collector.has_drawn(number), lambda: f"{self.name} gives the collector an ID:\n{self.log()}")
+        return True
 
 
 class Stage(contextlib.ExitStack):
@@ -139,6 +144,7 @@ class Stage(contextlib.ExitStack):
         self.options = {"reservation-window-ms": window_ms, "reservation-min-window-ms": window_ms, "coordinator-session-timeout-ms": 2000,
                         "drain-timeout-ms": 2000, "listen-threads": 1, "fleet-auto-init": "false"}
         self.actors, self.collector = [], None
+        self.clock_words = self.clock()
         self.callback(self.end_collector)
         self.callback(self.stop_proxies)
 
@@ -146,6 +152,14 @@ class Stage(contextlib.ExitStack):
         if error[0] is not None:  # the fleet tells what its workers said when it ends with an error
             print(f"--- {self.kind}", file=sys.stderr)
         return super().__exit__(*error)
+
+    def clock(self):
+        """What tells `init` the time: a server does; a directory has no clock, and nobody may keep this machine's."""
+        if self.kind != "local" or not tool_knows(words.CLOCK_SOURCE):
+            return []
+        ntp = FakeNtp()
+        self.callback(ntp.close)
+        return [words.CLOCK_SOURCE, ntp.source]
 
     def end_collector(self):
         if self.collector is not None:
@@ -161,7 +175,7 @@ class Stage(contextlib.ExitStack):
     def init_words(self, *more, first=False, layout=None, epoch_ms=None):
         window = words.MAX_WINDOW if tool_knows(words.MAX_WINDOW) else "--window-ms"
         said = ["init", "--coordinator", self.coordinator.url(), "--yes", "--datacenters", "0", "--layout", layout or self.layout,
-                "--epoch-ms", self.epoch_ms if epoch_ms is None else epoch_ms, window, self.window_ms, *more]
+                "--epoch-ms", self.epoch_ms if epoch_ms is None else epoch_ms, window, self.window_ms, *self.clock_words, *more]
         return said + ([words.FIRST] if first and tool_knows(words.FIRST) else [])
 
     def init(self, *more, check=True, env=None, **said):

@@ -23,7 +23,7 @@ class Remade(unittest.TestCase):
     def after_data_loss(self, stage, *more):
         """As somebody types it who trusts that the fleet stays what it is."""
         window = words.MAX_WINDOW if st.tool_knows(words.MAX_WINDOW) else "--window-ms"
-        return stage.fleet.tool("init", "--coordinator", stage.coordinator.url(), "--after-data-loss", "--yes", window, WINDOW_MS, *more,
+        return stage.fleet.tool("init", "--coordinator", stage.coordinator.url(), "--after-data-loss", "--yes", window, WINDOW_MS, *stage.clock_words, *more,
                                 check=False)
 
     @st.on(*st.ALL)

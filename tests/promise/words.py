@@ -2,7 +2,7 @@
 
 # Options of the tool that a test uses where the tool has them.
 FIRST, MAX_WINDOW, ASK, FORCE, FLOOR = "--first", "--max-window-ms", "--ask", "--force", "--floor-ms"
-FLEET_ID = "--fleet-id"
+FLEET_ID, CLOCK_SOURCE = "--fleet-id", "--clock-source"
 
 # Log lines: event and what its text must have.
 DISCONNECTED = r"coordinator\.disconnected"

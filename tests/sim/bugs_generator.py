@@ -8,11 +8,13 @@ LOADS = ('    const uint64_t word = atomic_load_explicit(gen->word, memory_order
          '        return SF_MINT_CLOSED;\n')
 LIMIT = '    const uint64_t limit = atomic_load_explicit(&gen->limit_word, memory_order_acquire);\n'
 SLOT = '    const uint64_t slot_bits = atomic_load_explicit(&gen->slot_bits, memory_order_acquire);\n'
-SWAP = ('    uint64_t word = attempt->word;\n'
-        '    return atomic_compare_exchange_weak_explicit(')
+SWAP = ('    const uint64_t last = attempt->mint.first_word + attempt->mint.count - 1;\n'
+        '    const bool taken = ')
 OPEN_SLOT = ('    atomic_store(&gen->slot_bits, (datacenter << (gen->layout.worker_bits + sequence_bits)) |\n'
              '                                      (worker << sequence_bits));\n')
 OPEN_LIMIT = '    atomic_store(&gen->limit_word, limit_word_of(gen, limit_ms));\n'
+OPEN_COPY = ('    /* Whatever stood there of somebody else; nobody can be minting. */\n'
+             '    if (gen->copy != NULL)\n        atomic_store(gen->copy, word);\n')
 OPEN_WORD = '    atomic_store(gen->word, word);\n'
 LOWER_STORE = '    SF_ASSERT(limit <= atomic_load(&gen->limit_word));\n    atomic_store(&gen->limit_word, limit);\n'
 LOWER_ADD = '    const uint64_t before = atomic_fetch_add(gen->word, 1) & ~SF_GENERATOR_CLOSED;\n'
@@ -38,10 +40,10 @@ BUGS = {
          '            return ret->first_word < atomic_load(&gen->limit_word) ? SF_MINT_OK : SF_MINT_EXHAUSTED;\n'),
     ], FINDS),
     'store-for-swap': ('order', 'the word is stored, whatever it is by now', [
-        (GENH, SWAP,
-         '    atomic_store(gen->word, attempt->mint.first_word + attempt->mint.count - 1);\n'
+        (GENH, SWAP, SWAP.splitlines(True)[0] +
+         '    atomic_store(gen->word, last);\n'
          '    if (attempt->mint.count > 0)\n'
-         '        return true;\n' + SWAP),
+         '        return true;\n' + SWAP.splitlines(True)[1]),
     ], FINDS),
     'swap-with-fresh-word': ('order', 'the word that is compared is loaded again before the swap', [
         (GENH, '    uint64_t word = attempt->word;\n', '    uint64_t word = atomic_load(gen->word);\n'),
@@ -55,10 +57,10 @@ BUGS = {
         (GENH, '    ret->word = word;\n', '    ret->word = seen;\n'),
     ], FINDS),
     'open-word-before-slot': ('order', 'the word is opened before the slot is stored', [
-        (GEN, OPEN_SLOT + OPEN_LIMIT + OPEN_WORD, OPEN_LIMIT + OPEN_WORD + OPEN_SLOT),
+        (GEN, OPEN_SLOT + OPEN_LIMIT + OPEN_COPY + OPEN_WORD, OPEN_LIMIT + OPEN_COPY + OPEN_WORD + OPEN_SLOT),
     ], FINDS),
     'open-word-before-limit': ('order', 'the word is opened before the limit is stored', [
-        (GEN, OPEN_LIMIT + OPEN_WORD, OPEN_WORD + OPEN_LIMIT),
+        (GEN, OPEN_LIMIT + OPEN_COPY + OPEN_WORD, OPEN_COPY + OPEN_WORD + OPEN_LIMIT),
     ], FINDS),
     'open-same-word': ('order', 'opening brings back a word that stood there', [
         (GEN, '    uint64_t word = (before & ~SF_GENERATOR_CLOSED) + 1;\n', '    uint64_t word = before & ~SF_GENERATOR_CLOSED;\n'),

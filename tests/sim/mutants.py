@@ -157,8 +157,8 @@ def choose(bugs, args):
 def plant_all(bugs, args, folder):
     names = choose(bugs, args)
     tests = sorted({bugs[name][3] for name in names if len(bugs[name]) > 3})
-    for name in names: # before the first one runs
-        write_overlay(name, bugs[name][2], os.path.join(folder, "check", name))
+    for name, row in bugs.items():  # all of them, before the first one runs: a sample tells too when the table is behind the code
+        write_overlay(name, row[2], os.path.join(folder, "check", name))
     build = os.path.abspath(args.build)
     benches = {"folder": folder}
     if tests:

@@ -1,12 +1,12 @@
 /* coord/etcd/survey.c - see survey.h. */
 #include "coord/etcd/survey.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/parse.h"
 #include "coord/etcd/fleet.h"
 #include "coord/records.h"
 #include "coord/state_record.h"
@@ -59,26 +59,49 @@ static void take_state(const struct sf_etcd_kv *kv, const char *token, bool of_c
     free(state);
 }
 
+/* Whether `before` and a number come next; *rest then stands behind them. */
+static bool next_number(const char **rest, const char *before, uint64_t *ret)
+{
+    char digits[24];
+    const size_t skip = strlen(before);
+    if (strncmp(*rest, before, skip) != 0)
+        return false;
+    const size_t size = strspn(*rest + skip, "0123456789");
+    if (size >= sizeof digits)
+        return false;
+    memcpy(digits, *rest + skip, size);
+    digits[size] = '\0';
+    *rest += skip + size;
+    return sf_parse_u64(digits, 0, UINT64_MAX, ret) == 0;
+}
+
 /* rest: what stands behind the fleet's root in the key. */
 static void take_key(struct sf_etcd_surveying *surveying, const struct sf_etcd_kv *kv,
                      const char *rest)
 {
-    char token[SF_COORD_TOKEN_SIZE] = "", end = '\0';
+    char token[SF_COORD_TOKEN_SIZE] = "";
     uint64_t datacenter = 0, worker = 0;
     if (strncmp(rest, "current-", 8) == 0) {
         surveying->found.currents++;
         return;
     }
-    if (sscanf(rest, "%32[0-9a-f]/", token) != 1 || !sf_token_is_valid(token))
+    const size_t size = strcspn(rest, "/");
+    if (size != sizeof token - 1 || rest[size] != '/')
+        return;
+    memcpy(token, rest, size);
+    if (!sf_token_is_valid(token))
         return;
     const bool of_config = strcmp(token, surveying->token) == 0;
-    rest += strlen(token);
+    rest += size;
     if (strcmp(rest, "/state") == 0) {
         take_state(kv, token, of_config, &surveying->found);
-    } else if (sscanf(rest, "/dc/%" SCNu64 "/slots/%" SCNu64 "%c", &datacenter, &worker, &end) ==
-               2) {
+        return;
+    }
+    if (!next_number(&rest, "/dc/", &datacenter))
+        return;
+    if (next_number(&rest, "/slots/", &worker) && *rest == '\0') {
         take_slot(kv, token, datacenter, worker, &surveying->found);
-    } else if (of_config && sscanf(rest, "/dc/%" SCNu64 "/claims/%c", &datacenter, &end) == 2) {
+    } else if (of_config && strncmp(rest, "/claims/", 8) == 0 && rest[8] != '\0') {
         struct sf_coord_claim claim = {.slot = -1};
         (void)sf_record_claim_decode(kv->value, kv->value_size, &claim, NULL);
         surveying->found.live_claims += claim.slot >= 0;

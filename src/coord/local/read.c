@@ -63,6 +63,7 @@ int sf_local_do_list(struct sf_local_store *store, struct sf_local_job *job)
         sf_local_dc_open(store, job, job->request->basis.token, job->request->datacenter,
                          SF_LOCAL_DC_UNLOCKED, &dc) < 0)
         return -1;
+    SF_ASSERT(count > 0); /* a layout has at least worker 0 */
     to->slots = calloc(count, sizeof *to->slots);
     SF_ASSERT(to->slots != NULL);
     int rc = 0;
