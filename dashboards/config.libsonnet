@@ -14,7 +14,7 @@
   workers: 'job=~"%s",job!~"%s"' % [self.job, self.verify_job],
   // Failures that are ours, not the client's; draining workers send their clients elsewhere.
   errors: 'not_ready|clock|overloaded|internal',
-  states: ['starting', 'claiming', 'quarantined', 'ready', 'suspended', 'resyncing', 'draining', 'stopped'],
+  states: ['starting', 'claiming', 'quarantined', 'ready', 'suspended', 'resyncing', 'halted', 'exhausted', 'draining', 'stopped'],
 
   // A worker's series carry only what the scrape adds (job, instance); which worker that is, worker_info says.
   info(filter=''):: '* on (job, instance) group_left (fleet, datacenter, worker, node) snowfleet_worker_info' + (if filter == '' then '' else '{%s}' % filter),

@@ -7,7 +7,7 @@ local sum_worker(expr) = 'sum by (datacenter, worker, node) (%s %s)' % [expr, in
 local max_worker(expr) = 'max by (datacenter, worker, node) (%s %s)' % [expr, info];
 local quantile(q) = 'histogram_quantile(%g, sum by (le) (rate(snowfleet_request_duration_seconds_bucket{type="next"}[$__rate_interval]) %s))' % [q, info];
 local state = std.join(' or ', ['snowfleet_state{state="%s"} * %d' % [c.states[i], i + 1] for i in std.range(0, std.length(c.states) - 1)]);
-local colours = ['gray', 'light-blue', 'blue', 'purple', 'green', 'red', 'orange', 'yellow', 'dark-gray'];
+local colours = ['gray', 'light-blue', 'blue', 'purple', 'green', 'red', 'orange', 'dark-red', 'dark-red', 'yellow', 'dark-gray'];
 
 g.dashboard('snowfleet-fleet', 'Snowfleet / Fleet', 'Is the fleet well, and if not, what is wrong. Alerts lead to RUNBOOK.md.', [
   ['At a glance', 5, [

@@ -4,7 +4,7 @@ local info = g.info;
 local rate_of(metric) = 'rate(%s[$__rate_interval]) %s' % [metric, info];
 local quantile(q, type) = 'histogram_quantile(%g, sum by (le) (%s))' % [q, rate_of('snowfleet_request_duration_seconds_bucket{type="%s"}' % type)];
 local state = std.join(' or ', ['snowfleet_state{state="%s"} * %d' % [c.states[i], i + 1] for i in std.range(0, std.length(c.states) - 1)]);
-local colours = ['gray', 'light-blue', 'blue', 'purple', 'green', 'red', 'orange', 'yellow', 'dark-gray'];
+local colours = ['gray', 'light-blue', 'blue', 'purple', 'green', 'red', 'orange', 'dark-red', 'dark-red', 'yellow', 'dark-gray'];
 
 g.dashboard('snowfleet-worker', 'Snowfleet / Worker', 'One worker in depth.', [
   ['Now', 5, [

@@ -14,6 +14,7 @@
 #include "cli/floor.h"
 #include "cli/init_existing.h"
 #include "coord/init_plan.h"
+#include "coord/records.h"
 
 /* What was asked for. */
 struct wish {
@@ -269,7 +270,7 @@ static int decide_floor(const struct wish *wish, const struct facts *facts,
         .wrong = facts->clocks.wrong,
         .max_window_ms = to->config.max_window_ms,
         .epoch_ms = to->config.epoch_ms,
-        .end_ms = to->config.epoch_ms + (int64_t)sf_layout_max_timestamp(&to->config.layout),
+        .end_ms = sf_config_last_ms(&to->config),
         .survey = &facts->survey,
         .asked_ms = facts->asked.may_spend_until_ms,
         .asked_where = facts->asked.latest,

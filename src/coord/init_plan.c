@@ -103,7 +103,7 @@ int sf_init_check_epoch(const struct sf_coord_config *config, int64_t now_ms, st
             "with the epoch %" PRId64 " (%s) and %u timestamp bits the last timestamp is "
             "%s: less than a year is left; use a later epoch or more timestamp bits",
             epoch_ms, date, config->layout.timestamp_bits,
-            sf_format_time_ms(epoch_ms + (int64_t)span_ms, meant, sizeof meant));
+            sf_format_time_ms(sf_config_last_ms(config), meant, sizeof meant));
     return 0;
 }
 

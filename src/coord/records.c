@@ -171,6 +171,14 @@ int sf_record_config_decode(const char *bytes, size_t size, struct sf_coord_conf
     return 0;
 }
 
+int64_t sf_config_last_ms(const struct sf_coord_config *config)
+{
+    int64_t last_ms;
+    /* At most 63 bits. */
+    const int64_t span_ms = (int64_t)sf_layout_max_timestamp(&config->layout);
+    return __builtin_add_overflow(config->epoch_ms, span_ms, &last_ms) ? INT64_MAX : last_ms;
+}
+
 /* Slot. */
 
 char *sf_record_slot_encode(const struct sf_coord_slot *slot)

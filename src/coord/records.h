@@ -22,6 +22,10 @@ int sf_config_check_format(const struct sf_coord_config *config, struct sf_error
 int sf_record_config_decode_any(const char *bytes, size_t size, struct sf_coord_config *ret,
                                 struct sf_error *err);
 
+/* The last millisecond that an ID of the fleet can carry, Unix ms; INT64_MAX where that is beyond what
+ * can be counted. The layout must be valid. */
+int64_t sf_config_last_ms(const struct sf_coord_config *config);
+
 char *sf_record_slot_encode(const struct sf_coord_slot *slot);
 /* worker comes from the path, not from the document. Fills `canonical`. */
 int sf_record_slot_decode(const char *bytes, size_t size, uint64_t worker,

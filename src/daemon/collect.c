@@ -6,6 +6,7 @@
 
 #include "base/ticks.h"
 #include "build_info.h"
+#include "coord/records.h"
 #include "daemon/health.h"
 
 /* --- counted, on the member's thread --- */
@@ -97,9 +98,7 @@ static void collect_worker(struct sf_daemon *d, struct sf_metrics_page *page)
     }
     if (member.config_known)
         sf_metrics_emit(page, SF_METRIC_TIMESTAMP_BITS_EXHAUSTED, "",
-                        ((double)member.config.epoch_ms +
-                         (double)sf_layout_max_timestamp(&member.config.layout)) /
-                            1e3);
+                        (double)sf_config_last_ms(&member.config) / 1e3);
 }
 
 static void collect_minting(struct sf_daemon *d, struct sf_metrics_page *page)

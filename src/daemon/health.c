@@ -75,7 +75,8 @@ void sf_health_readiness(struct sf_daemon *d, struct sf_readiness *ret)
     };
     for (uint32_t i = 0; i < facts.shards; i++)
         facts.shards_stalled += stalls_ms[i] > SF_DAEMON_STALL_MS;
-    slot_facts(&member, &facts);
+    if (member.state != SF_WORKER_EXHAUSTED) /* a slot without timestamps is none */
+        slot_facts(&member, &facts);
     if (facts.reservation_needed_ms > member.slots[0].window_ms / 2)
         facts.reservation_needed_ms = member.slots[0].window_ms / 2;
     if (!member.connected && member.disconnected_mono_ms != 0)

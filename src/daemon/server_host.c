@@ -30,8 +30,9 @@ void sf_server_host_refusal(void *ctx, bool exhausted, struct sf_server_refusal 
         snprintf(ret->reason, sizeof ret->reason, "this worker's clock is not safe to mint from");
     } else {
         ret->status = SF_WIRE_NOT_READY;
-        snprintf(ret->reason, sizeof ret->reason, "%s%.120s",
-                 exhausted ? "the reservation is used up: " : "", why);
+        /* Between the reservation's end and the member's next turn nobody has said why. */
+        snprintf(ret->reason, sizeof ret->reason, "%.150s",
+                 state == SF_WORKER_READY && exhausted ? "the reservation is used up" : why);
     }
 }
 

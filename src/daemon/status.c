@@ -7,6 +7,7 @@
 
 #include "base/ticks.h"
 #include "build_info.h"
+#include "coord/records.h"
 #include "daemon/clock_status.h"
 #include "daemon/health.h"
 #include "daemon/info.h"
@@ -161,10 +162,7 @@ void sf_status(struct sf_daemon *d, struct sf_strbuf *to)
     sf_health_readiness(d, &readiness);
     sf_member_snapshot(d->member, &member);
     const bool is_ready = sf_health_state(d, &member) == SF_WORKER_READY;
-    const int64_t end_ms =
-        member.config_known
-            ? member.config.epoch_ms + (int64_t)sf_layout_max_timestamp(&member.config.layout)
-            : 0;
+    const int64_t end_ms = member.config_known ? sf_config_last_ms(&member.config) : 0;
     json_t *status = sf_info_json(d, &member);
     sf_json_set(status, "why", json_string(is_ready ? "" : member.why));
     sf_json_set(status, "timestamps_end_ms", sf_json_integer_if(member.config_known, end_ms));

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "base/exit_codes.h"
+#include "base/parse.h"
+#include "coord/records.h"
 #include "worker/reservation_decide.h"
 #include "worker/reservation_events.h"
 #include "worker/reservation_loss.h"
@@ -61,6 +63,32 @@ static void on_clock(struct sf_res_step *s)
         sf_res_open(s, res->hold.floor_ms);
 }
 
+/* The layout has no timestamp for now any more: the slot is of no use, here or to anybody. */
+static void on_end(struct sf_res_step *s)
+{
+    struct sf_reservation *res = s->res;
+    const bool was = res->exhausted;
+    if (!res->config_known)
+        return;
+    const int64_t last_ms = sf_config_last_ms(&res->config);
+    /* A clock that is known to be wrong proves no end. */
+    res->exhausted = !res->suspended && s->now->mint_ms > last_ms;
+    if (!res->exhausted)
+        return;
+    char date[SF_TIME_TEXT_MAX], layout[SF_LAYOUT_TEXT_MAX];
+    sf_format_time_ms(last_ms, date, sizeof date);
+    sf_res_why(
+        res,
+        "the fleet's timestamps ended at %s: no ID can be minted in it any more; make another "
+        "fleet with a later epoch, or more timestamp bits than %s",
+        date, sf_layout_format(&res->config.layout, layout));
+    if (was)
+        return;
+    sf_res_close(s, "the fleet's timestamps ended at %s", date);
+    sf_res_progress(s);
+    sf_res_log(s, SF_LOG_ERROR, "fleet.exhausted", "%s", res->why);
+}
+
 /* An orphan's or a doomed worker's window has ended: nothing more to spend. */
 static void on_window_end(struct sf_res_step *s)
 {
@@ -115,6 +143,13 @@ static enum sf_worker_state seeking(const struct sf_res_step *s)
     return state; /* what was waited for may have come: whether it is ours, the bid will show */
 }
 
+/* Nobody else has said what the slot waits for. */
+static void tell_used_up(struct sf_res_step *s)
+{
+    sf_res_why(s->res, "the reservation is used up, and %s",
+               s->res->connected ? "has not been renewed yet" : "the coordinator is not reached");
+}
+
 /* Where the machine stands after a step, and why. */
 static void next_state(struct sf_res_step *s)
 {
@@ -127,11 +162,15 @@ static void next_state(struct sf_res_step *s)
     } else if (res->suspended) {
         to = res->hold.active ? SF_WORKER_SUSPENDED : SF_WORKER_RESYNCING;
         because = clock_text(s);
+    } else if (res->exhausted && res->state != SF_WORKER_STARTING) {
+        to = SF_WORKER_EXHAUSTED;
     } else if (sf_reservation_left_ms(res, s->now->mint_ms) > 0) {
         to = SF_WORKER_READY;
         because = "";
     } else if (res->hold.active) {
         to = SF_WORKER_SUSPENDED;
+        if (res->why[0] == '\0')
+            tell_used_up(s);
     } else if (res->state != SF_WORKER_STARTING && res->config_known &&
                (res->halted || sf_res_is_lost(res, res->config.token))) {
         to = SF_WORKER_HALTED;
@@ -160,6 +199,11 @@ static int64_t next_wake(const struct sf_res_step *s)
         earlier(&wake, res->census_due_mono_ms);
     if (res->leaving)
         earlier(&wake, res->leave_deadline_mono_ms);
+    if (res->config_known && !res->exhausted) {
+        const int64_t to_end_ms = sf_config_last_ms(&res->config) - s->now->mint_ms;
+        if (to_end_ms >= 0 && to_end_ms < wake - now)
+            wake = now + to_end_ms + 1;
+    }
     if (res->hold.active) {
         const int64_t window_ms = sf_reservation_window_ms(res);
         const int64_t left_ms = sf_tenure_granted_ms(&res->hold) - s->now->mint_ms;
@@ -193,6 +237,8 @@ void sf_reservation_step(struct sf_reservation *res, const struct sf_reservation
         on_clock(&s);
     if (!ret->finished)
         on_window_end(&s);
+    if (!ret->finished)
+        on_end(&s);
     sf_res_decide(&s);
     if (!ret->finished) {
         sf_res_apply_limit(&s);

@@ -209,9 +209,11 @@ static void decide_quest(struct sf_res_step *s)
 static void decide_idle(struct sf_res_step *s)
 {
     struct sf_reservation *res = s->res;
+    /* Where only another fleet helps, nobody is in a hurry. */
+    const int64_t due_mono_ms = res->fleet_due_mono_ms + (res->exhausted ? SF_RES_CENSUS_MS : 0);
     if (!res->watching && res->state_version.incarnation != 0)
         sf_res_request(s, SF_COORD_WATCH);
-    else if (s->now->mono_ms >= res->fleet_due_mono_ms)
+    else if (s->now->mono_ms >= due_mono_ms)
         sf_res_request(s, SF_COORD_READ_CONFIG);
 }
 
@@ -255,7 +257,7 @@ static void decide_leave(struct sf_res_step *s)
         memcpy(sf_res_request(s, SF_COORD_UNCLAIM)->u.claim_name, res->claim.name,
                sizeof res->claim.name);
         res->unclaim_sent = true;
-    } else if (!may_claim) {
+    } else if (!may_claim || res->exhausted) {
         decide_idle(s);
     } else if (s->now->wants_server_time && s->now->mono_ms >= res->probe_mono_ms) {
         /* Only what is written carries the coordinator's time everywhere: a claim, deleted at once.
@@ -287,7 +289,7 @@ void sf_res_decide(struct sf_res_step *s)
     }
     if (sf_res_halt_ask(s))
         return;
-    if (res->leaving || res->suspended) {
+    if (!sf_res_may_open(res)) {
         decide_leave(s);
         return;
     }

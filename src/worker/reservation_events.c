@@ -119,7 +119,7 @@ static void on_slot(struct sf_res_step *s, const struct sf_coord_completion *c)
         res->claim_bound = strcmp(tenure->claim, res->claim.name) == 0;
         if (on_bid)
             sf_res_bid_won(s);
-        else if (sf_generator_is_closed(res->gen) && !res->leaving && !res->suspended)
+        else if (sf_generator_is_closed(res->gen) && sf_res_may_open(res))
             sf_res_open(s, tenure->floor_ms);
         return;
     case SF_VIEW_RELEASED:
@@ -204,7 +204,7 @@ static void on_write(struct sf_res_step *s, const struct sf_coord_completion *c)
         sf_res_released(s);
     else if (on_bid)
         sf_res_bid_won(s);
-    else if (sf_generator_is_closed(res->gen) && !res->leaving && !res->suspended && !res->orphan)
+    else if (sf_generator_is_closed(res->gen) && sf_res_may_open(res) && !res->orphan)
         sf_res_open(s, tenure->floor_ms);
 }
 

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/parse.h"
 #include "worker/reservation_loss.h"
 #include "worker/reservation_moves.h"
 
@@ -72,16 +73,36 @@ static void no_free_slot(struct sf_res_step *s)
     sf_res_look_in(s, wait_ms + (int64_t)sf_prng_below(&res->prng, (uint64_t)wait_ms / 4 + 1));
 }
 
+/* Nobody mints before the floor, nor before the epoch, which no ID can express. */
+static bool has_begun(struct sf_res_step *s)
+{
+    struct sf_reservation *res = s->res;
+    const struct sf_coord_config *config = &res->config;
+    const bool by_epoch = config->epoch_ms > config->floor_ms;
+    const int64_t wait_ms = (by_epoch ? config->epoch_ms : config->floor_ms) - s->now->mint_ms;
+    char date[SF_TIME_TEXT_MAX];
+    if (wait_ms <= 0)
+        return true;
+    s->waits = SF_WORKER_QUARANTINED;
+    if (by_epoch)
+        sf_res_why(res,
+                   "the fleet's epoch is in the future: minting begins at %s, %" PRId64
+                   " ms from now",
+                   sf_format_time_ms(config->epoch_ms, date, sizeof date), wait_ms);
+    else
+        sf_res_why(res, "the fleet mints nothing before its floor, %" PRId64 " ms from now",
+                   wait_ms);
+    if (res->state != s->waits)
+        sf_res_log(s, SF_LOG_WARN, "slot.waiting", "%s", res->why);
+    sf_res_look_in(s, wait_ms < SF_RES_WAIT_LIST_MS ? wait_ms : SF_RES_WAIT_LIST_MS);
+    return false;
+}
+
 static void choose(struct sf_res_step *s, const struct sf_coord_completion *c)
 {
     struct sf_reservation *res = s->res;
-    if (res->config.floor_ms > s->now->mint_ms) {
-        s->waits = SF_WORKER_QUARANTINED;
-        sf_res_why(res, "the fleet mints nothing before its floor, %" PRId64 " ms from now",
-                   (res->config.floor_ms - s->now->mint_ms));
-        sf_res_look_in(s, SF_RES_WAIT_LIST_MS);
+    if (!has_begun(s))
         return;
-    }
     const bool patient = s->now->mono_ms - res->waiting_since_mono_ms < SF_RES_WAIT_LIST_MS;
     const int index =
         sf_choose_slot(c->slots, c->slot_count, c->claims, c->claim_count, &res->claim,
@@ -126,7 +147,6 @@ void sf_res_listed(struct sf_res_step *s, const struct sf_coord_completion *c)
     const bool seeking = !res->hold.active || res->orphan;
     if (!sf_res_grants(res))
         return;
-    if (seeking && !res->bid.active && res->claim_status == SF_CLAIM_HAVE && !res->leaving &&
-        !res->suspended)
+    if (seeking && !res->bid.active && res->claim_status == SF_CLAIM_HAVE && sf_res_may_open(res))
         choose(s, c);
 }

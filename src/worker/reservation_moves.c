@@ -107,7 +107,7 @@ void sf_res_bid_won(struct sf_res_step *s)
     /* The list that showed the slot as free is out of date now. */
     sf_res_look_in(s, 50 + (int64_t)sf_prng_below(&res->prng, 500));
     s->out->save = true;
-    if (res->leaving || res->suspended)
+    if (!sf_res_may_open(res))
         return; /* it is given back next */
     sf_res_open(s, start_ms);
     sf_res_log(s, SF_LOG_INFO, "slot.claimed",

@@ -3,9 +3,9 @@
 
 const char *sf_worker_state_name(enum sf_worker_state state)
 {
-    static const char *const names[SF_WORKER_STATES] = {"starting", "claiming",  "quarantined",
-                                                        "ready",    "suspended", "resyncing",
-                                                        "halted",   "draining",  "stopped"};
+    static const char *const names[SF_WORKER_STATES] = {
+        "starting",  "claiming", "quarantined", "ready",    "suspended",
+        "resyncing", "halted",   "exhausted",   "draining", "stopped"};
     return (unsigned)state < SF_WORKER_STATES ? names[state] : "unknown";
 }
 
@@ -15,14 +15,16 @@ bool sf_worker_state_may_move(enum sf_worker_state from, enum sf_worker_state to
 #define TO(state) (1U << SF_WORKER_##state)
     static const unsigned ends = TO(DRAINING) | TO(STOPPED);
     static const unsigned holds = TO(READY) | TO(SUSPENDED);
+    static const unsigned dead = TO(HALTED) | TO(EXHAUSTED); /* of the fleet, not of the worker */
     static const unsigned allowed[SF_WORKER_STATES] = {
         [SF_WORKER_STARTING] = TO(CLAIMING) | TO(RESYNCING) | ends,
-        [SF_WORKER_CLAIMING] = TO(QUARANTINED) | holds | TO(RESYNCING) | TO(HALTED) | ends,
-        [SF_WORKER_QUARANTINED] = TO(CLAIMING) | holds | TO(RESYNCING) | TO(HALTED) | ends,
-        [SF_WORKER_READY] = TO(CLAIMING) | TO(SUSPENDED) | TO(RESYNCING) | TO(HALTED) | ends,
-        [SF_WORKER_SUSPENDED] = TO(CLAIMING) | TO(READY) | TO(RESYNCING) | TO(HALTED) | ends,
-        [SF_WORKER_RESYNCING] = TO(STARTING) | TO(CLAIMING) | holds | TO(HALTED) | ends,
-        [SF_WORKER_HALTED] = TO(CLAIMING) | holds | TO(RESYNCING) | ends,
+        [SF_WORKER_CLAIMING] = TO(QUARANTINED) | holds | TO(RESYNCING) | dead | ends,
+        [SF_WORKER_QUARANTINED] = TO(CLAIMING) | holds | TO(RESYNCING) | dead | ends,
+        [SF_WORKER_READY] = TO(CLAIMING) | TO(SUSPENDED) | TO(RESYNCING) | dead | ends,
+        [SF_WORKER_SUSPENDED] = TO(CLAIMING) | TO(READY) | TO(RESYNCING) | dead | ends,
+        [SF_WORKER_RESYNCING] = TO(STARTING) | TO(CLAIMING) | holds | dead | ends,
+        [SF_WORKER_HALTED] = TO(CLAIMING) | holds | TO(RESYNCING) | TO(EXHAUSTED) | ends,
+        [SF_WORKER_EXHAUSTED] = TO(CLAIMING) | holds | TO(RESYNCING) | TO(HALTED) | ends,
         [SF_WORKER_DRAINING] = TO(STOPPED),
         [SF_WORKER_STOPPED] = 0,
     };
@@ -70,5 +72,7 @@ int64_t sf_reservation_left_ms(const struct sf_reservation *res, int64_t mint_ms
 {
     if (!res->hold.active || !res->generator_ready || sf_generator_is_closed(res->gen))
         return 0;
+    if (mint_ms < res->config.epoch_ms)
+        return 0; /* no ID can carry that time */
     return (int64_t)sf_generator_limit_ms(res->gen) + res->config.epoch_ms - mint_ms;
 }

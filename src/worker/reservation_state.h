@@ -21,24 +21,26 @@
 /* What the worker is doing, for people and metrics. From the state at the left to that above
  * (x: the machine may move there, sf_worker_state_may_move; anything else is a mistake of ours):
  *
- *               | starting claiming quarantined ready suspended resyncing halted draining stopped
- *   starting    |    .        x          .        .       .         x        .       x       x
- *   claiming    |    .        .          x        x       x         x        x       x       x
- *   quarantined |    .        x          .        x       x         x        x       x       x
- *   ready       |    .        x          .        .       x         x        x       x       x
- *   suspended   |    .        x          .        x       .         x        x       x       x
- *   resyncing   |    x        x          .        x       x         .        x       x       x
- *   halted      |    .        x          .        x       x         x        .       x       x
- *   draining    |    .        .          .        .       .         .        .       .       x
- *   stopped     |    .        .          .        .       .         .        .       .       .
+ *               | starting claiming quarantined ready suspended resyncing halted exhausted draining stopped
+ *   starting    |    .        x          .        .       .         x        .        .        x       x
+ *   claiming    |    .        .          x        x       x         x        x        x        x       x
+ *   quarantined |    .        x          .        x       x         x        x        x        x       x
+ *   ready       |    .        x          .        .       x         x        x        x        x       x
+ *   suspended   |    .        x          .        x       .         x        x        x        x       x
+ *   resyncing   |    x        x          .        x       x         .        x        x        x       x
+ *   halted      |    .        x          .        x       x         x        .        x        x       x
+ *   exhausted   |    .        x          .        x       x         x        x        .        x       x
+ *   draining    |    .        .          .        .       .         .        .        .        .       x
+ *   stopped     |    .        .          .        .       .         .        .        .        .       .
  *
  * starting: the fleet's config is not known yet. claiming: a slot is looked for. quarantined: none
  * is free, but the reservations of some that nobody holds will end. ready: IDs may be minted.
  * suspended: a slot is held but nothing may be minted (clock bad and release under way, or
  * reservation used up). resyncing: no slot is held because of the clock; waits until that is right,
  * and then goes on where it was. halted: the coordinator has lost data, and what was acknowledged
- * has been spent; waits for a person to make the fleet anew. draining: leaving. stopped: the machine
- * has ended. */
+ * has been spent; waits for a person to make the fleet anew. exhausted: the layout has no timestamp
+ * for now any more, so nothing is minted in this fleet again; nothing is held, and only a clock that
+ * was wrong leads out of it. draining: leaving. stopped: the machine has ended. */
 enum sf_worker_state {
     SF_WORKER_STARTING,
     SF_WORKER_CLAIMING,
@@ -47,6 +49,7 @@ enum sf_worker_state {
     SF_WORKER_SUSPENDED,
     SF_WORKER_RESYNCING,
     SF_WORKER_HALTED,
+    SF_WORKER_EXHAUSTED,
     SF_WORKER_DRAINING,
     SF_WORKER_STOPPED,
     SF_WORKER_STATES
@@ -251,6 +254,7 @@ struct sf_reservation {
     int64_t retry_wait_ms;
 
     bool leaving, suspended, minted_once;
+    bool exhausted; /* minting time is beyond what the layout can express */
     int64_t leave_deadline_mono_ms;
     int64_t probe_mono_ms; /* resyncing: when to ask the coordinator for its time again */
 
@@ -276,8 +280,8 @@ struct sf_reservation_output {
     } logs[SF_RES_LOGS_MAX];
 };
 
-/* Milliseconds of the acknowledged reservation that are left; 0 or less when nothing may be minted.
- */
+/* Milliseconds of the acknowledged reservation that are left; 0 or less when nothing may be minted,
+ * also before the fleet's epoch. */
 int64_t sf_reservation_left_ms(const struct sf_reservation *res, int64_t mint_ms);
 
 /* No ID of this machine has or will get a timestamp at or above this, whatever becomes of what was

@@ -31,6 +31,11 @@ void sf_res_why(struct sf_reservation *res, const char *format, ...)
     memcpy(res->why, text, sizeof text);
 }
 
+bool sf_res_may_open(const struct sf_reservation *res)
+{
+    return !res->leaving && !res->suspended && !res->exhausted;
+}
+
 void sf_res_move(struct sf_res_step *s, enum sf_worker_state to, const char *because)
 {
     const enum sf_worker_state from = s->res->state;

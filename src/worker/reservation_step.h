@@ -21,6 +21,9 @@ void sf_res_log(struct sf_res_step *s, enum sf_log_level level, const char *even
 /* What the machine waits for, for people. An argument may be the present text. */
 void sf_res_why(struct sf_reservation *res, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* Would IDs be minted from a slot that is held? Not while leaving, nor with a bad clock or no
+ * timestamps. */
+bool sf_res_may_open(const struct sf_reservation *res);
 /* The one place where the machine's state changes: asserts that the table of reservation_state.h
  * allows it (so `to` is another state) and logs it with the reason; "" where the state says it. */
 void sf_res_move(struct sf_res_step *s, enum sf_worker_state to, const char *because);

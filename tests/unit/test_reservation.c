@@ -5,9 +5,9 @@
 static void its_states_have_names(void **state)
 {
     (void)state;
-    static const char *const names[] = {"starting", "claiming",  "quarantined",
-                                        "ready",    "suspended", "resyncing",
-                                        "halted",   "draining",  "stopped"};
+    static const char *const names[] = {"starting",  "claiming",  "quarantined", "ready",
+                                        "suspended", "resyncing", "halted",      "exhausted",
+                                        "draining",  "stopped"};
     for (unsigned i = 0; i < SF_WORKER_STATES; i++)
         assert_string_equal(sf_worker_state_name((enum sf_worker_state)i), names[i]);
     assert_string_equal(sf_worker_state_name(SF_WORKER_STATES), "unknown");
@@ -428,7 +428,7 @@ static void many_claimants_take_one_slot_each(void **state)
     assert_int_equal(sf_reservation_window_ms(&machines[0].res), MIN_MS);
 }
 
-static void a_fleet_past_its_layout_is_refused(void **state)
+static void a_fleet_past_its_layout_is_exhausted(void **state)
 {
     (void)state;
     struct sf_coord_config config = fleet_config();
@@ -438,9 +438,10 @@ static void a_fleet_past_its_layout_is_refused(void **state)
         put_record(i, "", mint_ms - 1);
     struct machine *m = new_machine(0);
     start_machine(m, NULL);
-    assert_true(m->finished);
-    assert_int_equal(m->exit_code, 78);
-    assert_said(m, "does not fit the fleet's layout");
+    assert_state(m, SF_WORKER_EXHAUSTED);
+    assert_false(m->finished);
+    assert_said(m, "fleet.exhausted: the fleet's timestamps ended at 2022-");
+    assert_null(strstr(m->ops, "bind "));
 }
 
 static void notices_for_others_change_nothing(void **state)
@@ -509,7 +510,7 @@ int main(void)
         scenario(a_poisoned_slot_is_told_of),
         scenario_empty(nothing_is_minted_below_the_floor),
         scenario(many_claimants_take_one_slot_each),
-        scenario_empty(a_fleet_past_its_layout_is_refused),
+        scenario_empty(a_fleet_past_its_layout_is_exhausted),
         scenario(notices_for_others_change_nothing),
         scenario(a_record_that_may_not_be_read_is_asked_for_again),
     };
