@@ -256,6 +256,8 @@ struct sf_client_stats {
     uint64_t breaker_opens, probes;
     uint64_t order_errors; /* IDs that repeated or went back */
     uint64_t protocol_errors, wrong_fleet;
+    char last_protocol_error[SF_CLIENT_DETAIL_MAX]; /* of these two and order_errors the last one:
+                                                       server and what was wrong; empty: none yet */
     uint64_t prefetch_hits, prefetch_fills, prefetch_expired;
     uint64_t resolves, resolve_failures;
     uint64_t discoveries;             /* lists of workers that were read */

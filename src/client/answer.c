@@ -66,6 +66,19 @@ static const char *nonsense(struct sf_engine *engine, const struct sf_conn *conn
     return why;
 }
 
+/* IDs of a worker that learned its fleet after it had answered INFO. Whose they are is not known, so
+ * they are left; it is asked again, INFO first. */
+static const char *too_early(struct sf_engine *engine, struct sf_conn *conn, struct sf_call *call)
+{
+    conn->ids_came = true;
+    if (call == NULL)
+        return NULL;
+    call->in_flight--;
+    if (call->state != SF_CALL_QUEUED && call->in_flight == 0)
+        sf_engine_enqueue(engine, call);
+    return NULL;
+}
+
 static const char *on_ids(struct sf_engine *engine, struct sf_conn *conn,
                           const struct sf_pending *pending, const uint8_t *body, size_t size)
 {
@@ -74,8 +87,8 @@ static const char *on_ids(struct sf_engine *engine, struct sf_conn *conn,
     struct sf_call *call = pending->owner;
     if (sf_wire_get_runs(body, size, &runs, &ids) != 0 || ids != pending->count)
         return nonsense(engine, conn, call, "an answer to NEXT is malformed");
-    if (conn->nameless) /* it knows now, but we do not yet */
-        return nonsense(engine, conn, call, "IDs came from a worker whose fleet is not known");
+    if (conn->nameless)
+        return too_early(engine, conn, call);
     const struct sf_wire_run end = sf_wire_run_at(body, runs - 1);
     const uint64_t before = conn->last_id;
     if (!in_order(engine, conn, pending, sf_wire_run_at(body, 0).first, end.first + end.count - 1,
@@ -211,6 +224,9 @@ static const char *on_info(struct sf_engine *engine, struct sf_conn *conn, uint1
     struct sf_shared *shared = engine->shared;
     bool same = true;
     conn->nameless = info.fleet_id[0] == '\0';
+    if (conn->nameless && conn->ids_came)
+        return "IDs came from a worker whose fleet is not known";
+    conn->ids_came = false;
     pthread_mutex_lock(&shared->mutex);
     if (shared->policy.servers[conn->server].generation == conn->generation)
         shared->servers[conn->server].max_batch = info.max_batch;

@@ -144,6 +144,9 @@ static void bury(struct sf_engine *engine, struct sf_conn *conn)
     char server[64];
     pthread_mutex_lock(&engine->shared->mutex);
     (void)snprintf(server, sizeof server, "%s", engine->shared->servers[conn->server].text);
+    if (conn->broken)
+        (void)snprintf(engine->shared->last_protocol_error,
+                       sizeof engine->shared->last_protocol_error, "%s: %s", server, conn->why);
     pthread_mutex_unlock(&engine->shared->mutex);
     enum sf_client_error error = conn->broken ? SF_CLIENT_PROTOCOL : SF_CLIENT_UNREACHABLE;
     enum sf_outcome outcome = conn->broken ? SF_OUTCOME_BROKEN : SF_OUTCOME_LOST;

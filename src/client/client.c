@@ -115,6 +115,8 @@ void sf_client_stats(struct sf_client *client, struct sf_client_stats *ret_stats
     stats.resolve_failures = c[SF_COUNT_RESOLVE_FAILURES];
     stats.discoveries = c[SF_COUNT_DISCOVERIES];
     pthread_mutex_lock(&shared->mutex);
+    memcpy(stats.last_protocol_error, shared->last_protocol_error,
+           sizeof stats.last_protocol_error);
     stats.breaker_opens = shared->policy.opens;
     stats.servers_usable = sf_client_policy_usable(&shared->policy, sf_mono_ns());
     for (uint32_t i = 0; i < shared->policy.places; i++) {

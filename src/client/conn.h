@@ -70,6 +70,7 @@ struct sf_conn {
     bool info_asked; /* an INFO is on its way */
     bool denied;     /* the token was refused: it must be shown again */
     bool nameless;   /* the worker did not know its fleet when INFO was answered */
+    bool ids_came;   /* IDs came while it was nameless */
     bool unwanted;   /* its server is no longer in use: ends when nothing is pending */
     uint32_t next_request_id;
     int64_t started_ns, heard_ns;

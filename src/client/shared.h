@@ -89,6 +89,7 @@ struct sf_shared {
     int64_t epoch_ms;
     char fleet_id[SF_UUID_SIZE];
     uint64_t causal_id; /* the latest ID by (timestamp, sequence) that was handed out; 0: none */
+    char last_protocol_error[SF_CLIENT_DETAIL_MAX];
     bool resolve_now;   /* a connection was lost: look the names up again soon */
     pthread_cond_t resolve_wake;
 };

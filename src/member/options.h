@@ -13,8 +13,8 @@
  * before it runs, from sf_member_start), must not block, and must not destroy the member. */
 struct sf_member_host {
     void *ctx;
-    /* Once: the fleet's layout is known and every generator is set up. Minting time (member.h) is
-     * not given before this has returned. */
+    /* Once: the fleet's layout is known, the snapshot has its config, and every generator is set up.
+     * Minting time (member.h) is not given before this has returned. */
     void (*layout_known)(void *ctx);
     /* Every answer of the coordinator, and how long it took. */
     void (*answered)(void *ctx, enum sf_coord_op op, enum sf_coord_outcome outcome,

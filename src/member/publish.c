@@ -14,19 +14,6 @@ int64_t sf_publish_now_ms(const struct sf_loop *loop)
     return sf_minttime_at(&mint, sf_mono_ns()) / SF_NS_PER_MS;
 }
 
-void sf_publish_epoch(struct sf_loop *loop)
-{
-    if (atomic_load(&loop->time.epoch_ms) != INT64_MIN)
-        return;
-    for (unsigned i = 0; i < loop->hold_count; i++)
-        if (!loop->holds[i].res.generator_ready)
-            return;
-    if (loop->host.layout_known != NULL)
-        loop->host.layout_known(loop->host.ctx);
-    atomic_store_explicit(&loop->time.epoch_ms, loop->holds[0].res.config.epoch_ms,
-                          memory_order_release);
-}
-
 bool sf_publish_ended(const struct sf_loop *loop)
 {
     for (unsigned i = 0; i < loop->hold_count; i++)
@@ -89,7 +76,8 @@ static const struct sf_reservation *speaker(const struct sf_loop *loop)
     return &loop->holds[0].res;
 }
 
-void sf_publish(struct sf_loop *loop)
+/* Makes the snapshot that others see. */
+static struct sf_member_counts show(struct sf_loop *loop)
 {
     const struct sf_reservation *res = speaker(loop);
     const int64_t mint_ms = sf_publish_now_ms(loop);
@@ -117,6 +105,26 @@ void sf_publish(struct sf_loop *loop)
         copy_slot(&loop->holds[i].res, mint_ms, &snapshot.slots[i]);
     count(loop, &snapshot.counts);
     sf_shared_publish(&loop->shared, &snapshot);
+    return snapshot.counts;
+}
+
+void sf_publish_epoch(struct sf_loop *loop)
+{
+    if (atomic_load(&loop->time.epoch_ms) != INT64_MIN)
+        return;
+    for (unsigned i = 0; i < loop->hold_count; i++)
+        if (!loop->holds[i].res.generator_ready)
+            return;
+    (void)show(loop); /* the fleet is seen before anybody can mint for it */
+    if (loop->host.layout_known != NULL)
+        loop->host.layout_known(loop->host.ctx);
+    atomic_store_explicit(&loop->time.epoch_ms, loop->holds[0].res.config.epoch_ms,
+                          memory_order_release);
+}
+
+void sf_publish(struct sf_loop *loop)
+{
+    const struct sf_member_counts counts = show(loop);
     if (loop->host.turned != NULL)
-        loop->host.turned(loop->host.ctx, &snapshot.counts);
+        loop->host.turned(loop->host.ctx, &counts);
 }

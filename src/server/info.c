@@ -68,15 +68,24 @@ int sf_info_start(struct sf_server *server)
     return server->info != NULL ? 0 : -ENOMEM;
 }
 
-/* Everybody's text is this one from now on. */
-static void publish(struct sf_server *server, struct sf_info *info)
+/* Everybody's text is this one from now on, unless a shard that began later was faster. */
+static void publish(struct sf_server *server, struct sf_info *info, uint32_t wanted)
 {
     pthread_mutex_lock(&server->info_lock);
-    struct sf_info *old = server->info;
-    server->info = info;
-    atomic_fetch_add_explicit(&server->info_generation, 1, memory_order_release);
+    struct sf_info *old = info;
+    if ((int32_t)(wanted - atomic_load(&server->info_built)) >= 0) {
+        old = server->info;
+        server->info = info;
+        atomic_store(&server->info_built, wanted);
+        atomic_fetch_add_explicit(&server->info_generation, 1, memory_order_release);
+    }
     pthread_mutex_unlock(&server->info_lock);
     sf_info_unref(old);
+}
+
+void sf_info_renew(struct sf_server *server)
+{
+    atomic_fetch_add(&server->info_wanted, 1);
 }
 
 static void take(struct sf_shard *shard)
@@ -94,10 +103,12 @@ static void take(struct sf_shard *shard)
 const struct sf_info *sf_info_get(struct sf_shard *shard)
 {
     struct sf_server *server = shard->server;
-    if (sf_bucket_take(&server->info_bucket, 1, SF_INFO_BURST, 1, shard->now_ns) == 0) {
+    const uint32_t wanted = atomic_load(&server->info_wanted);
+    if (wanted != atomic_load(&server->info_built) ||
+        sf_bucket_take(&server->info_bucket, 1, SF_INFO_BURST, 1, shard->now_ns) == 0) {
         struct sf_info *info = build(server);
         if (info != NULL)
-            publish(server, info);
+            publish(server, info, wanted);
     }
     if (shard->info == NULL ||
         shard->info_generation !=

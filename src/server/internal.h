@@ -50,11 +50,13 @@ struct sf_server {
 
     pthread_mutex_t info_lock; /* guards info, for as long as a reference is taken */
     struct sf_info *info;      /* the last one that was built; NULL before the start */
+    _Atomic uint32_t info_built; /* what info_wanted was when its building began */
 
     struct sf_addresses addresses; /* has its own lock */
 
     /* Any thread. */
     _Atomic uint32_t info_generation;
+    _Atomic uint32_t info_wanted; /* counts what INFO must show at once */
     struct sf_bucket info_bucket; /* of builds */
     _Atomic uint32_t generation; /* of the settings */
     atomic_bool draining, stopping;

@@ -114,6 +114,7 @@ void sf_server_layout_known(struct sf_server *server)
     atomic_store(&server->max_batch, server->settings.limits.max_batch);
     atomic_fetch_add_explicit(&server->generation, 1, memory_order_release);
     pthread_mutex_unlock(&server->lock);
+    sf_info_renew(server);
 }
 
 int sf_server_create(const struct sf_server_options *options, struct sf_server **ret_server,

@@ -43,7 +43,8 @@ struct sf_server_host {
     void (*refusal)(void *ctx, bool exhausted, struct sf_server_refusal *ret);
     /* The INFO object (JSON, compact: `"max_batch":N` is found in it and lowered for who is allowed less); returns its length, at most
      * size. Asked for at the start (on the control thread), then when a
-     * client asks, ten times at once at most and once a second in the long run. */
+     * client asks, ten times at once at most and once a second in the long run; and once more after
+     * sf_server_layout_known. */
     size_t (*info)(void *ctx, char *to, size_t size);
     /* The TIME answer. Returns false when there is none to give (UNSUPPORTED). */
     bool (*time)(void *ctx, struct sf_wire_time *ret);
@@ -84,7 +85,8 @@ int sf_server_create(const struct sf_server_options *options, struct sf_server *
                      struct sf_error *err);
 /* The fleet's layout and mint.max_ahead_ms, once they are known: the generators are set up by then.
  * Until then (when generators[0] has no word at create) nothing is minted and host.mint_now_ms must
- * give 0; call this before it gives anything else. */
+ * give 0; call this before it gives anything else. host.info tells the fleet by then: whoever is
+ * given IDs is not told afterwards that their fleet is unknown. */
 void sf_server_layout_known(struct sf_server *server);
 /* Starts the shard threads. */
 int sf_server_start(struct sf_server *server, struct sf_error *err);

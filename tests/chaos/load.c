@@ -20,10 +20,10 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -36,45 +36,14 @@
 
 #include <snowfleet/client.h>
 
+#include "load.h"
 #include "record.h"
-
-enum { SERVERS_MAX = 64, STATUSES = 13, DEPTH = 4, ATTEMPT_MS = 100, RAW_TIMEOUT_MS = 2000 };
-enum { OTHER = 12, FRAME_MAX = 65540 };
 
 static const char *const status_names[STATUSES] = {
     "OK",           "BAD_REQUEST", "UNSUPPORTED", "TOO_LARGE", "NOT_READY", "CLOCK", "OVERLOADED",
     "RATE_LIMITED", "DRAINING",    "DENIED",      "CAUSALITY", "INTERNAL",  "OTHER"};
 
-struct load {
-    const char *servers, *directory;
-    struct sockaddr_in addresses[SERVERS_MAX];
-    int server_count, client_count, raw_per_server;
-    uint32_t batch;
-    double rate;
-    uint64_t seed;
-    FILE *events;
-    pthread_mutex_t events_lock;
-    atomic_bool stop;
-    atomic_uint_fast64_t ids, calls, failed;
-};
-
-struct collector {
-    struct load *load;
-    int number;
-    pthread_t thread;
-    FILE *file;
-    uint64_t random;
-    const struct sockaddr_in *address; /* raw */
-    uint32_t connection;               /* raw: number of the present one */
-    uint64_t ids, order_errors, bad;   /* bad: what no answer may look like */
-    uint64_t statuses[STATUSES];       /* raw */
-    uint64_t connects, lost, silent;   /* raw */
-    uint64_t errors[SF_CLIENT_ERRORS]; /* clients */
-    double outage_ms, longest_after_ms, longest_total_ms, total_began_ms;
-    uint64_t silences, hedges, outages;
-};
-
-static double now_ms(void)
+double load_now_ms(void)
 {
     struct timespec at;
     clock_gettime(CLOCK_MONOTONIC, &at);
@@ -88,13 +57,13 @@ static double unix_s(void)
     return (double)at.tv_sec + (double)at.tv_nsec / 1e9;
 }
 
-static void sleep_ms(double ms)
+void load_sleep_ms(double ms)
 {
     if (ms > 0)
         usleep((useconds_t)(ms * 1e3));
 }
 
-static uint64_t next_random(uint64_t *state)
+uint64_t load_random(uint64_t *state)
 {
     uint64_t z = (*state += UINT64_C(0x9E3779B97F4A7C15));
     z = (z ^ z >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
@@ -102,7 +71,7 @@ static uint64_t next_random(uint64_t *state)
     return z ^ z >> 31;
 }
 
-static void keep(struct collector *c, uint64_t first, uint32_t count, uint32_t connection)
+void load_keep(struct collector *c, uint64_t first, uint32_t count, uint32_t connection)
 {
     const struct run run = {.first = first, .count = count, .connection = connection};
     if (fwrite(&run, sizeof run, 1, c->file) != 1) {
@@ -113,6 +82,26 @@ static void keep(struct collector *c, uint64_t first, uint32_t count, uint32_t c
         fflush(c->file); /* whoever waits for the first one sees it */
     c->ids += count;
     atomic_fetch_add_explicit(&c->load->ids, count, memory_order_relaxed);
+}
+
+bool load_wait_for(int fd, short events, int ms)
+{
+    struct pollfd pollfd = {.fd = fd, .events = events};
+    return poll(&pollfd, 1, ms) == 1 && (pollfd.revents & events) != 0;
+}
+
+void load_tell_broken(struct load *load, const char *format, ...)
+{
+    pthread_mutex_lock(&load->events_lock);
+    if (load->broken_count < BROKEN_TOLD) {
+        char *to = load->broken[load->broken_count++];
+        const int at = snprintf(to, sizeof load->broken[0], "%.3f ", unix_s());
+        va_list args;
+        va_start(args, format);
+        vsnprintf(to + at, sizeof load->broken[0] - (size_t)at, format, args);
+        va_end(args);
+    }
+    pthread_mutex_unlock(&load->events_lock);
 }
 
 /* --- clients --- */
@@ -138,8 +127,12 @@ static void note_call(struct collector *c, struct sf_client *client, double begi
                       const struct sf_client_reply *reply)
 {
     struct sf_client_stats stats;
-    const double end_ms = now_ms();
+    const double end_ms = load_now_ms();
     sf_client_stats(client, &stats);
+    const uint64_t broken = stats.protocol_errors + stats.order_errors + stats.wrong_fleet;
+    if (broken > c->told)
+        load_tell_broken(c->load, "client %d: %s", c->number, stats.last_protocol_error);
+    c->told = broken;
     const uint64_t silences = stats.silences - c->silences, hedges = stats.hedges - c->hedges;
     c->silences = stats.silences;
     c->hedges = stats.hedges;
@@ -163,7 +156,7 @@ static void keep_reply(struct collector *c, const struct sf_client_reply *reply)
         if (run->first <= last)
             c->order_errors++;
         last = run->first + run->count - 1;
-        keep(c, run->first, run->count, 0);
+        load_keep(c, run->first, run->count, 0);
     }
 }
 
@@ -182,9 +175,9 @@ static void *run_client(void *ctx)
         abort();
     }
     while (!c->load->stop) {
-        const struct sf_client_request request = {.count = counts[next_random(&c->random) % 8]};
+        const struct sf_client_request request = {.count = counts[load_random(&c->random) % 8]};
         struct sf_client_reply reply;
-        const double begin_ms = now_ms();
+        const double begin_ms = load_now_ms();
         c->errors[sf_client_ask(client, &request, &reply)]++;
         note_call(c, client, begin_ms, &reply);
         keep_reply(c, &reply);
@@ -192,184 +185,13 @@ static void *run_client(void *ctx)
         if (reply.error != SF_CLIENT_OK)
             atomic_fetch_add(&c->load->failed, 1);
         sf_client_reply_free(&reply);
-        sleep_ms((double)(next_random(&c->random) % 8));
+        load_sleep_ms((double)(load_random(&c->random) % 8));
     }
     struct sf_client_stats stats;
     sf_client_stats(client, &stats);
     c->order_errors += stats.order_errors;
     c->bad += stats.protocol_errors + stats.wrong_fleet;
     sf_client_destroy(client);
-    return NULL;
-}
-
-/* --- raw connections --- */
-
-struct pipe {
-    int fd;
-    uint32_t next_id, answered, asked[DEPTH];
-    size_t filled;
-    bool goaway;
-    uint8_t data[FRAME_MAX];
-};
-
-static uint32_t read_u32(const uint8_t *at)
-{
-    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
-}
-
-static void write_u32(uint8_t *at, uint32_t value)
-{
-    for (int i = 0; i < 4; i++)
-        at[i] = (uint8_t)(value >> (24 - 8 * i));
-}
-
-static bool wait_for(int fd, short events, int ms)
-{
-    struct pollfd pollfd = {.fd = fd, .events = events};
-    return poll(&pollfd, 1, ms) == 1 && (pollfd.revents & events) != 0;
-}
-
-static int dial(const struct sockaddr_in *address)
-{
-    int error = 0, one = 1;
-    socklen_t size = sizeof error;
-    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -1;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    if (connect(fd, (const struct sockaddr *)address, sizeof *address) == 0 ||
-        (errno == EINPROGRESS && wait_for(fd, POLLOUT, 500) &&
-         getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == 0))
-        return fd;
-    close(fd);
-    return -1;
-}
-
-static bool ask(struct pipe *pipe, uint32_t count)
-{
-    uint8_t frame[16] = {0, 0, 0, 12, 1, 1};
-    pipe->asked[pipe->next_id % DEPTH] = count;
-    write_u32(frame + 8, ++pipe->next_id);
-    write_u32(frame + 12, count);
-    return send(pipe->fd, frame, sizeof frame, MSG_NOSIGNAL) == sizeof frame;
-}
-
-/* One answer with its length checked against what was asked. Returns false when the peer breaks the
- * protocol. */
-static bool take_answer(struct collector *c, struct pipe *pipe, uint32_t size)
-{
-    const uint8_t type = pipe->data[5];
-    const uint32_t status = (uint32_t)pipe->data[6] << 8 | pipe->data[7];
-    uint64_t sum = 0;
-    if (type == 0xC0) {
-        pipe->goaway = true;
-        return true;
-    }
-    if (type == 0xBF && status == 6) { /* refused at the door */
-        c->statuses[status]++;
-        return false;
-    }
-    if (type != 0x81 || read_u32(pipe->data + 8) != pipe->answered + 1) {
-        c->bad++;
-        return false;
-    }
-    const uint32_t asked = pipe->asked[pipe->answered++ % DEPTH];
-    c->statuses[status < OTHER ? status : OTHER]++;
-    if (status != 0)
-        return true;
-    for (uint32_t at = 12; at + 12 <= size; at += 12) {
-        const uint64_t first =
-            (uint64_t)read_u32(pipe->data + at) << 32 | read_u32(pipe->data + at + 4);
-        const uint32_t count = read_u32(pipe->data + at + 8);
-        keep(c, first, count, c->connection);
-        sum += count;
-    }
-    if (sum != asked)
-        c->bad++;
-    return sum == asked;
-}
-
-/* Reads what is there. Returns false when the connection is over. */
-static bool take(struct collector *c, struct pipe *pipe)
-{
-    const ssize_t got = recv(pipe->fd, pipe->data + pipe->filled, FRAME_MAX - pipe->filled, 0);
-    if (got <= 0)
-        return got < 0 && (errno == EAGAIN || errno == EINTR);
-    pipe->filled += (size_t)got;
-    while (pipe->filled >= 12) {
-        const uint32_t length = read_u32(pipe->data), size = length + 4;
-        if (length < 8 || size > FRAME_MAX) {
-            c->bad++;
-            return false;
-        }
-        if (pipe->filled < size)
-            break;
-        if (!take_answer(c, pipe, size))
-            return false;
-        pipe->filled -= size;
-        memmove(pipe->data, pipe->data + size, pipe->filled);
-    }
-    return true;
-}
-
-static uint32_t draw_count(struct collector *c)
-{
-    const uint64_t kind = next_random(&c->random) % 4;
-    if (kind == 0)
-        return 1;
-    return 1 + (uint32_t)(next_random(&c->random) % (kind == 1 ? 16 : c->load->batch));
-}
-
-/* Life of one connection. */
-static void use(struct collector *c, struct pipe *pipe, double *due_ms)
-{
-    const double mean = c->load->rate / (c->load->raw_per_server * c->load->server_count);
-    double heard_ms = now_ms();
-    while (!c->load->stop) {
-        const double now = now_ms();
-        const uint32_t waiting = pipe->next_id - pipe->answered;
-        if (pipe->goaway && waiting == 0)
-            return;
-        if (!pipe->goaway && waiting < DEPTH && now >= *due_ms) {
-            const uint32_t count = draw_count(c);
-            *due_ms = (*due_ms < now - 1000 ? now : *due_ms) + count / mean * 1e3;
-            if (!ask(pipe, count))
-                break;
-            if (waiting == 0)
-                heard_ms = now;
-            continue;
-        }
-        const double wait = waiting < DEPTH && *due_ms - now < 100 ? *due_ms - now : 100;
-        if (wait_for(pipe->fd, POLLIN, wait < 1 ? 1 : (int)wait)) {
-            heard_ms = now;
-            if (!take(c, pipe))
-                break;
-        } else if (waiting > 0 && now - heard_ms > RAW_TIMEOUT_MS) {
-            c->silent++;
-            return;
-        }
-    }
-    if (!c->load->stop)
-        c->lost++;
-}
-
-static void *run_raw(void *ctx)
-{
-    struct collector *c = ctx;
-    struct pipe *pipe = malloc(sizeof *pipe);
-    double due_ms = now_ms();
-    while (!c->load->stop && pipe != NULL) {
-        memset(pipe, 0, sizeof *pipe);
-        pipe->fd = dial(c->address);
-        if (pipe->fd >= 0) {
-            c->connects++;
-            c->connection++;
-            use(c, pipe, &due_ms);
-            close(pipe->fd);
-        }
-        sleep_ms(50 + (double)(next_random(&c->random) % 100));
-    }
-    free(pipe);
     return NULL;
 }
 
@@ -414,7 +236,8 @@ static void watch(struct load *load)
     uint64_t ids = 0, calls = 0, failed = 0;
     char byte;
     for (;;) {
-        if (wait_for(STDIN_FILENO, POLLIN | POLLHUP, 1000) && read(STDIN_FILENO, &byte, 1) <= 0)
+        if (load_wait_for(STDIN_FILENO, POLLIN | POLLHUP, 1000) &&
+            read(STDIN_FILENO, &byte, 1) <= 0)
             return;
         const uint64_t i = load->ids, n = load->calls, f = load->failed;
         pthread_mutex_lock(&load->events_lock);
@@ -441,6 +264,14 @@ static void print_counts(const char *name, const char *const *names, const uint6
         comma = true;
     }
     printf("}");
+}
+
+static void print_text(const char *text, bool comma)
+{
+    printf(comma ? ", \"" : "\"");
+    for (; *text != 0; text++)
+        putchar(*text == '"' || *text == '\\' || (unsigned char)*text < ' ' ? '\'' : *text);
+    putchar('"');
 }
 
 static void print(const struct load *load, const struct collector *clients,
@@ -475,8 +306,12 @@ static void print(const struct load *load, const struct collector *clients,
     print_counts("client_errors", error_names, errors, SF_CLIENT_ERRORS);
     print_counts("raw_statuses", status_names, statuses, STATUSES);
     printf(", \"raw_connects\": %" PRIu64 ", \"raw_lost\": %" PRIu64 ", \"raw_silent\": %" PRIu64
-           ", \"order_errors\": %" PRIu64 ", \"protocol_errors\": %" PRIu64 "}\n",
+           ", \"order_errors\": %" PRIu64 ", \"protocol_errors\": %" PRIu64
+           ", \"broken_answers\": [",
            connects, lost, silent, order_errors, bad);
+    for (int i = 0; i < load->broken_count; i++)
+        print_text(load->broken[i], i > 0);
+    printf("]}\n");
 }
 
 static void parse(struct load *load, int argc, char **argv)
@@ -540,7 +375,7 @@ int main(int argc, char **argv)
         start(&clients[i], &load, i, "client", run_client);
     for (int i = 0; i < raw_count; i++) {
         raws[i].address = &load.addresses[i % load.server_count];
-        start(&raws[i], &load, i, "raw", run_raw);
+        start(&raws[i], &load, i, "raw", load_run_raw);
     }
     watch(&load);
     load.stop = true;

@@ -43,7 +43,7 @@ def summarise(field, lanes, load, checked, seconds, outages, run):
         **run, "faults": len(faults), "kinds": len(kinds), "faults_by_kind": dict(sorted(kinds.items())),
         "ids": checked["ids"], "ids_received": load["ids"], "duplicates": checked["duplicates"],
         "order_errors": checked["order_errors"] + load["order_errors"], "checker": checked,
-        "protocol_errors": load["protocol_errors"], "client_errors": load["client_errors"], "raw_statuses": load["raw_statuses"],
+        "protocol_errors": load["protocol_errors"], "broken_answers": load["broken_answers"], "client_errors": load["client_errors"], "raw_statuses": load["raw_statuses"],
         "raw_connects": load["raw_connects"], "raw_lost": load["raw_lost"], "raw_silent": load["raw_silent"],
         "clients": [{**c, "longest_after_ms_with_two_healthy": round(longest[i], 1)} for i, c in enumerate(load["clients"])],
         "outages": len(outages), "outages_with_two_healthy": len(covered),
@@ -66,7 +66,7 @@ def verdict(r, workers):
     if r["ids"] != r["ids_received"] or not r["ids"]:
         reasons.append(f"{r['ids_received']} IDs received, {r['ids']} checked")
     if r["protocol_errors"]:
-        reasons.append(f"answers that break the protocol: {r['protocol_errors']}")
+        reasons.append(f"answers that break the protocol: {r['protocol_errors']}; the first: " + "; ".join(r["broken_answers"][:3]))
     reasons += [f"{e['worker']} ended by itself with {e['code']}" for e in r["unexpected_exits"]]
     reasons += r["problems"]
     if len(r["ready_at_end"]) < workers:

@@ -1,12 +1,17 @@
 #!/usr/bin/env python3
 """The tools of the fault tests themselves: copies and wipes of real coordinators, proxies that deliver twice, the exact comparison."""
 import collections
+import contextlib
 import json
+import os
 import pathlib
 import random
+import socket
 import struct
+import subprocess
 import sys
 import tempfile
+import threading
 import unittest
 import urllib.request
 
@@ -162,6 +167,47 @@ class Laggard(unittest.TestCase):
             before.set("/a", b"1")
             self.assertEqual(behind.get("/a")[0], b"")
             zk.wait_until(lambda: behind.get("/a")[0] == b"1", "it comes after")
+
+
+class Load(unittest.TestCase):
+    """An answer that breaks the protocol is counted and told: the rule, the bytes, the state."""
+
+    def told(self, answer):
+        """What chaos_load says of a server that answers every request with answer(request_id, count)."""
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listener.close)
+
+        def serve():
+            with contextlib.suppress(OSError):
+                while True:
+                    peer, _ = listener.accept()
+                    with peer, contextlib.suppress(OSError):
+                        while request := peer.recv(16, socket.MSG_WAITALL):
+                            peer.sendall(answer(*struct.unpack(">II", request[8:])))
+        threading.Thread(target=serve, daemon=True).start()
+        with tempfile.TemporaryDirectory() as directory:
+            load = subprocess.Popen(
+                [str(pathlib.Path(os.environ["SF_BIN"]) / "chaos_load"), "--servers", f"127.0.0.1:{listener.getsockname()[1]}", "--out",
+                 directory, "--clients", "0", "--raw", "1"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            events = pathlib.Path(directory) / "events.jsonl"
+            zk.wait_until(lambda: events.exists() and events.read_text(), "a second of it has passed")
+            result = json.loads(load.communicate("", timeout=60)[0])
+        self.assertGreater(result["protocol_errors"], 0)
+        return result["broken_answers"][0]
+
+    def test_it_tells_what_was_broken(self):
+        def runs(request_id, count, kind=0x81):
+            return struct.pack(">IBBHIQI", 20, 1, kind, 0, request_id, 4096, count)
+        for answer, rule, begin in [
+                (lambda i, n: runs(i, n + 1), "do not add up", "00 00 00 14 01 81 00 00 00 00 00 01"),
+                (lambda i, n: runs(i + 1, n), "out of order", "00 00 00 14 01 81 00 00 00 00 00 02"),
+                (lambda i, n: runs(i, n, 0x82), "no answer to NEXT", "00 00 00 14 01 82"),
+                (lambda i, n: b"HTTP/1.1 400", "a length that no frame has", "48 54 54 50"),
+                (lambda i, n: struct.pack(">IBBHI", 8, 1, 0x81, 4, i), "without retry_after_ms", "00 00 00 08 01 81 00 04")]:
+            told = self.told(answer)
+            self.assertIn("127.0.0.1 connection 1: ", told)
+            self.assertIn(rule, told)
+            self.assertIn(f"bytes here: {begin}", told)
 
 
 class Comparison(unittest.TestCase):

@@ -52,6 +52,7 @@ struct fake_server {
     uint64_t worker;
     uint32_t max_batch;
     _Atomic(const char *) fleet_id;
+    _Atomic(const char *) named_by_next; /* what fleet_id is from the next NEXT on; NULL: as it is */
     _Atomic(const char *) workers; /* the list in INFO (JSON); NULL: none */
     _Atomic uint32_t auth; /* 0: no AUTH is needed; else NEXT and INFO need one since it changed */
     _Atomic int mode;
@@ -186,6 +187,8 @@ static inline bool fake_request(struct fake_server *server, struct fake_conn *co
     if (sf_wire_get_next(header, body, &next, &reason) != 0)
         fake_die(reason);
     server->asked++;
+    if (server->named_by_next != NULL)
+        server->fleet_id = server->named_by_next;
     if (server->delay_ms > 0)
         usleep(server->delay_ms * 1000);
     while (server->hold)

@@ -289,10 +289,34 @@ static void test_no_ids_of_a_fleet_that_is_not_known(void **state)
     servers[0].fleet_id = "";
     struct sf_client *client = client_of(1, (struct sf_client_options){.timeout_ms = 300});
     assert_unusable(client, 1, ids);
+    const struct sf_client_stats stats = stats_of(client);
+    assert_non_null(strstr(stats.last_protocol_error, "127.0.0.1:"));
+    assert_non_null(strstr(stats.last_protocol_error, "fleet is not known"));
     servers[0].fleet_id = servers[1].fleet_id;
     struct sf_client *other = client_of(1, patient);
     assert_int_equal(take(other, 1, ids), SF_CLIENT_OK);
     sf_client_destroy(other);
+    sf_client_destroy(client);
+}
+
+/* It learned its fleet behind the INFO that did not tell, and before the IDs: nothing is wrong with
+ * it. What it gave is not taken, and the next INFO tells whose the next IDs are. */
+static void test_a_worker_gets_ready_between_info_and_ids(void **state)
+{
+    (void)state;
+    uint64_t ids[64];
+    servers[0].named_by_next = servers[1].fleet_id;
+    servers[0].fleet_id = "";
+    struct sf_client *client = client_of(1, patient);
+    assert_int_equal(take(client, 1, ids), SF_CLIENT_OK);
+    const struct sf_client_stats stats = stats_of(client);
+    assert_int_equal(servers[0].served, 2);
+    assert_int_equal(servers[0].infos, 2);
+    assert_int_equal(stats.ids, 1);
+    assert_int_equal(stats.connects, 1);
+    assert_int_equal(stats.disconnects, 0);
+    assert_int_equal(stats.protocol_errors, 0);
+    assert_string_equal(stats.last_protocol_error, "");
     sf_client_destroy(client);
 }
 
@@ -327,6 +351,7 @@ int main(void)
         TEST(test_a_late_answer_is_nobodys),
         TEST(test_a_second_answer_is_not_added),
         TEST(test_no_ids_of_a_fleet_that_is_not_known),
+        TEST(test_a_worker_gets_ready_between_info_and_ids),
         TEST(test_no_ids_of_another_fleet),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

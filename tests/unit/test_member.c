@@ -34,7 +34,10 @@ static struct played red, blue;
 static void layout_known(void *ctx)
 {
     struct played *p = ctx;
+    struct sf_member_snapshot snapshot;
     assert_int_equal(sf_member_time_ms(sf_member_time(p->member), sf_mono_ns()), 0);
+    sf_member_snapshot(p->member, &snapshot);
+    assert_true(snapshot.config_known);
     p->layouts++;
 }
 

@@ -200,6 +200,40 @@ static void test_info_is_built_once_a_second(void **state)
     close(fds[1]);
 }
 
+static _Atomic bool named;
+
+static size_t info_of_a_fleet(void *ctx, char *to, size_t size)
+{
+    (void)ctx;
+    return (size_t)snprintf(to, size, "{\"fleet_id\":%s}", atomic_load(&named) ? "7" : "null");
+}
+
+/* Whoever asks so often that INFO is no longer built for him still hears of the fleet before its
+ * first ID. */
+static void test_info_tells_the_fleet_before_its_first_id(void **state)
+{
+    struct fixture *f = *state;
+    f->options.host.info = info_of_a_fleet;
+    atomic_store(&named, false);
+    fixture_start(f);
+    uint8_t frame[16], body[65536];
+    struct sf_wire_header header;
+    const int fds[2] = {client_connect(f), client_connect(f)}; /* one for each shard */
+    for (uint32_t asked = 0; asked < 60; asked++) {
+        if (asked == 40) {
+            atomic_store(&named, true);
+            sf_server_layout_known(f->server);
+        }
+        const size_t size = sf_wire_put_request(frame, sizeof frame, SF_WIRE_INFO, asked, NULL, 0);
+        client_send(fds[asked % 2], frame, size);
+        assert_true(client_read(fds[asked % 2], &header, body));
+        if (asked >= 40)
+            assert_memory_equal(body, "{\"fleet_id\":7}", 14);
+    }
+    close(fds[0]);
+    close(fds[1]);
+}
+
 static struct arrangement wide = {{41, 2, 4, 16}, 10, 1};
 
 int main(void)
@@ -207,6 +241,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PREPARED_TEST(test_no_request_starves_others, &wide),
         PREPARED_TEST(test_info_is_built_once_a_second, NULL),
+        PREPARED_TEST(test_info_tells_the_fleet_before_its_first_id, NULL),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
