@@ -51,6 +51,11 @@ struct sf_refusal sf_refusal_claim_gone(const char *name)
     return sf_refusal_make(SF_COORD_CLAIM_GONE, "%s is gone", name);
 }
 
+struct sf_refusal sf_refusal_claim_written(const char *name)
+{
+    return sf_refusal_make(SF_COORD_VERSION, "%s was written after it had been read", name);
+}
+
 struct sf_refusal sf_refusal_config_changed(uint64_t expected_version)
 {
     return sf_refusal_make(SF_COORD_CONFIG_CHANGED,

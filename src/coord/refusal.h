@@ -26,6 +26,8 @@ struct sf_refusal sf_refusal_slot_garbage(const char *root, uint64_t datacenter,
 
 /* Conditions of CLAIM, BIND, RENEW and RELEASE that do not hold. */
 struct sf_refusal sf_refusal_claim_gone(const char *name);
+/* It is there, but was written after it had been read: by the same BIND, when a hop delivers it twice. */
+struct sf_refusal sf_refusal_claim_written(const char *name);
 struct sf_refusal sf_refusal_config_changed(uint64_t expected_version);
 struct sf_refusal sf_refusal_current_gone(const char *token);
 struct sf_refusal sf_refusal_state_changed(const char *token, uint64_t expected_version);

@@ -18,7 +18,14 @@ static void ask_claim(struct sf_res_step *s)
 {
     struct sf_reservation *res = s->res;
     struct sf_coord_claim_request *claim = &sf_res_request(s, SF_COORD_CLAIM)->u.claim;
-    sf_hex128(s->now->random, claim->guid);
+    /* Half of it marks all of ours, the other half is fresh for this one. */
+    char drawn[SF_HEX128_SIZE];
+    const size_t half = sizeof res->mark - 1;
+    sf_hex128(s->now->random, drawn);
+    if (res->mark[0] == '\0')
+        memcpy(res->mark, drawn + half, sizeof res->mark);
+    memcpy(claim->guid, res->mark, half);
+    memcpy(claim->guid + half, drawn, half);
     memcpy(claim->node, res->params.node, sizeof claim->node);
     memcpy(claim->address, res->params.address, sizeof claim->address);
     memcpy(claim->admin, res->params.admin, sizeof claim->admin);
@@ -47,6 +54,18 @@ static bool have_claim(struct sf_res_step *s)
         return false;
     }
     return false;
+}
+
+/* Deletes a claim of ours that is left over. Returns whether it asked for that. */
+static bool ask_stray(struct sf_res_step *s)
+{
+    struct sf_reservation *res = s->res;
+    if (res->stray_count == 0)
+        return false;
+    memcpy(sf_res_request(s, SF_COORD_UNCLAIM)->u.claim_name, res->strays[res->stray_count - 1],
+           sizeof res->strays[0]);
+    res->busy_on_stray = true;
+    return true;
 }
 
 static void ask_slot(struct sf_res_step *s, struct sf_tenure *tenure)
@@ -111,6 +130,8 @@ static void decide_hold(struct sf_res_step *s)
             sf_tenure_write(s, SF_COORD_RENEW, hold, target_ms);
         return;
     }
+    if (ask_stray(s))
+        return;
     if (!res->watching) {
         sf_res_request(s, SF_COORD_WATCH);
         return;
@@ -195,6 +216,8 @@ static void decide_quest(struct sf_res_step *s)
         decide_bid(s);
         return;
     }
+    if (ask_stray(s))
+        return;
     if (res->census_due_set && !res->watching) {
         /* It has to wait: be told when a slot comes free, and look again once that is arranged. */
         sf_res_request(s, SF_COORD_WATCH);
@@ -217,6 +240,31 @@ static void decide_idle(struct sf_res_step *s)
         sf_res_request(s, SF_COORD_READ_CONFIG);
 }
 
+/* Suspended, and no slot is held: no claim is kept either. */
+static void decide_empty_handed(struct sf_res_step *s)
+{
+    struct sf_reservation *res = s->res;
+    if (res->claim_status == SF_CLAIM_DOUBTFUL) {
+        ask_list(s);
+    } else if (res->claim_status == SF_CLAIM_HAVE) {
+        memcpy(sf_res_request(s, SF_COORD_UNCLAIM)->u.claim_name, res->claim.name,
+               sizeof res->claim.name);
+        res->unclaim_sent = true;
+    } else if (ask_stray(s)) {
+        return;
+    } else if (!sf_res_grants(res) || res->exhausted) {
+        decide_idle(s);
+    } else if (s->now->mono_ms - res->census.read_mono_ms >= SF_RES_CENSUS_MS) {
+        ask_list(s); /* a claim may have been made twice, or late */
+    } else if (s->now->wants_server_time && s->now->mono_ms >= res->probe_mono_ms) {
+        /* Only what is written carries the coordinator's time everywhere: a claim, deleted at once.
+         */
+        res->probe_mono_ms = s->now->mono_ms + SF_RES_PROBE_MS +
+                             (int64_t)sf_prng_below(&res->prng, SF_RES_PROBE_MS / 4);
+        ask_claim(s);
+    }
+}
+
 /* Gives the slot back, then the claim. */
 static void decide_leave(struct sf_res_step *s)
 {
@@ -235,37 +283,21 @@ static void decide_leave(struct sf_res_step *s)
         res->hold.active = false;
         res->orphan = false;
     }
-    const bool may_claim = sf_res_grants(res);
-    if (res->hold.active) {
-        if (!may_claim && (res->claim_status == SF_CLAIM_NONE || res->unclaim_sent)) {
-            decide_idle(s);
-            return;
-        }
-        if (!have_claim(s))
-            return;
-        if (res->hold.must_read)
-            ask_slot(s, &res->hold);
-        else if (res->hold.outstanding_count < SF_RES_OUTSTANDING_MAX)
-            sf_tenure_write(s, SF_COORD_RELEASE, &res->hold, 0);
+    if (!res->hold.active) {
+        if (!res->leaving) /* the session's end takes the claims of who leaves */
+            decide_empty_handed(s);
         return;
     }
-    if (res->leaving)
-        return; /* nothing is held; the session's end takes the claim */
-    if (res->claim_status == SF_CLAIM_DOUBTFUL)
-        ask_list(s);
-    else if (res->claim_status == SF_CLAIM_HAVE) {
-        memcpy(sf_res_request(s, SF_COORD_UNCLAIM)->u.claim_name, res->claim.name,
-               sizeof res->claim.name);
-        res->unclaim_sent = true;
-    } else if (!may_claim || res->exhausted) {
-        decide_idle(s);
-    } else if (s->now->wants_server_time && s->now->mono_ms >= res->probe_mono_ms) {
-        /* Only what is written carries the coordinator's time everywhere: a claim, deleted at once.
-         */
-        res->probe_mono_ms = s->now->mono_ms + SF_RES_PROBE_MS +
-                             (int64_t)sf_prng_below(&res->prng, SF_RES_PROBE_MS / 4);
-        ask_claim(s);
+    if (res->hold.must_read) {
+        ask_slot(s, &res->hold); /* it may be given back already, and its claim with it */
+        return;
     }
+    if (!sf_res_grants(res) && (res->claim_status == SF_CLAIM_NONE || res->unclaim_sent)) {
+        decide_idle(s);
+        return;
+    }
+    if (have_claim(s) && res->hold.outstanding_count < SF_RES_OUTSTANDING_MAX)
+        sf_tenure_write(s, SF_COORD_RELEASE, &res->hold, 0);
 }
 
 void sf_res_decide(struct sf_res_step *s)
@@ -299,12 +331,6 @@ void sf_res_decide(struct sf_res_step *s)
     }
     if (!have_claim(s))
         return;
-    if (res->stray_name[0] != '\0') {
-        memcpy(sf_res_request(s, SF_COORD_UNCLAIM)->u.claim_name, res->stray_name,
-               sizeof res->stray_name);
-        res->busy_on_stray = true;
-        return;
-    }
     if (res->hold.active && !res->orphan)
         decide_hold(s);
     else

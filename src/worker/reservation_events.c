@@ -45,15 +45,19 @@ static void on_claim(struct sf_res_step *s, const struct sf_coord_completion *c)
 
 static void on_unclaim(struct sf_res_step *s, const struct sf_coord_completion *c)
 {
-    if (s->res->busy_on_stray && c->outcome == SF_COORD_DONE) {
-        s->res->stray_name[0] = '\0';
-        sf_res_progress(s);
+    struct sf_reservation *res = s->res;
+    if (res->busy_on_stray) {
+        /* One that cannot be deleted now waits for the next list, or nothing else would be asked for. */
+        res->stray_count = c->outcome == SF_COORD_DONE ? res->stray_count - 1 : 0;
+        if (res->stray_count == 0)
+            sf_res_look_in(s, SF_RES_WAIT_LIST_MS);
     } else if (c->outcome == SF_COORD_DONE) {
-        s->res->claim_status = SF_CLAIM_NONE;
-        sf_res_progress(s);
-    } else {
-        sf_res_failed(s, c);
+        res->claim_status = SF_CLAIM_NONE;
     }
+    if (c->outcome == SF_COORD_DONE)
+        sf_res_progress(s);
+    else
+        sf_res_failed(s, c);
 }
 
 /* The state file's slot was read. What the dead process had under way it does not know, so only what
@@ -291,8 +295,8 @@ void sf_res_on_coord(struct sf_res_step *s, const struct sf_coord_event *event)
         res->stats.session_losses += res->claim_status != SF_CLAIM_NONE;
         res->claim_status = SF_CLAIM_NONE;
         res->claim_bound = false;
-        memset(res->strays, 0, sizeof res->strays); /* they ended with it */
-        res->stray_name[0] = '\0';
+        res->mark[0] = '\0'; /* what bears it has ended with the session */
+        res->stray_count = 0;
         sf_res_log(s, SF_LOG_WARN, "coordinator.session_lost",
                    "%s; a new claim is made, minting goes on", event->text);
         return;

@@ -13,8 +13,6 @@ static void settle_claim(struct sf_reservation *res, const struct sf_coord_compl
 {
     if (res->claim_status != SF_CLAIM_DOUBTFUL)
         return;
-    res->claim_status =
-        SF_CLAIM_NONE; /* one that appears later waits in the list until our session ends */
     for (size_t i = 0; i < c->claim_count; i++) {
         if (strcmp(c->claims[i].guid, res->claim.guid) != 0)
             continue;
@@ -24,20 +22,24 @@ static void settle_claim(struct sf_reservation *res, const struct sf_coord_compl
         res->unclaim_sent = false;
         return;
     }
-    sf_res_give_claim_up(res); /* it may still appear: the create may be applied late */
+    sf_res_give_claim_up(res); /* it may still appear, as a stray: the create may be applied late */
 }
 
-/* Claims that were given up, and a second one of our own guid: a hop delivered its making twice. */
+/* Claims of ours that were given up, and a second one of our own guid: a hop delivered its making
+ * twice. */
 static void find_strays(struct sf_reservation *res, const struct sf_coord_completion *c)
 {
-    for (size_t i = 0; i < c->claim_count; i++)
-        if (res->claim_status == SF_CLAIM_HAVE && strcmp(c->claims[i].guid, res->claim.guid) == 0 &&
-            strcmp(c->claims[i].name, res->claim.name) != 0)
-            memcpy(res->stray_name, c->claims[i].name, sizeof res->stray_name);
-    for (size_t i = 0; i < c->claim_count; i++)
-        for (unsigned k = 0; k < SF_RES_STRAYS_MAX; k++)
-            if (res->strays[k][0] != '\0' && strcmp(res->strays[k], c->claims[i].guid) == 0)
-                memcpy(res->stray_name, c->claims[i].name, sizeof res->stray_name);
+    res->stray_count = 0;
+    if (res->mark[0] == '\0')
+        return;
+    for (size_t i = 0; i < c->claim_count && res->stray_count < SF_RES_STRAYS_MAX; i++) {
+        const struct sf_coord_claim *claim = &c->claims[i];
+        const bool ours = strncmp(claim->guid, res->mark, strlen(res->mark)) == 0;
+        const bool in_use =
+            res->claim_status == SF_CLAIM_HAVE && strcmp(claim->name, res->claim.name) == 0;
+        if (ours && !in_use)
+            memcpy(res->strays[res->stray_count++], claim->name, sizeof claim->name);
+    }
 }
 
 static void no_free_slot(struct sf_res_step *s)

@@ -227,8 +227,7 @@ void sf_res_other_making(struct sf_res_step *s, const struct sf_coord_config *co
     res->bid.active = false;
     res->claim_status = SF_CLAIM_NONE;
     res->claim_bound = false;
-    res->stray_name[0] = '\0';
-    memset(res->strays, 0, sizeof res->strays);
+    res->stray_count = 0;
     res->halted = false;
     res->watching = false;
     if (config->floor_ms < most_ms) {

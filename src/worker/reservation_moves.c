@@ -16,7 +16,8 @@ void sf_res_released(struct sf_res_step *s)
     res->stats.releases++;
     res->hold.active = false;
     res->orphan = false;
-    sf_res_give_claim_up(res); /* deleted in the same step: until an older state is put back */
+    if (strcmp(res->hold.claim, res->claim.name) == 0)
+        sf_res_give_claim_up(res); /* deleted in the same step: until an older state is put back */
     res->waiting_since_mono_ms = s->now->mono_ms;
     s->out->forget = true;
     sf_res_progress(s);
@@ -119,8 +120,6 @@ void sf_res_bid_won(struct sf_res_step *s)
 
 void sf_res_give_claim_up(struct sf_reservation *res)
 {
-    memcpy(res->strays[res->stray_next++ % SF_RES_STRAYS_MAX], res->claim.guid,
-           sizeof res->claim.guid);
     res->claim_status = SF_CLAIM_NONE;
     res->claim_bound = false;
     res->unclaim_sent = false;

@@ -71,7 +71,8 @@ bool sf_worker_state_may_move(enum sf_worker_state from, enum sf_worker_state to
 #define SF_RES_RETRY_MAX_MS   5000
 #define SF_RES_CENSUS_MS      60000 /* a holder looks at its datacenter at least this often */
 #define SF_RES_WAIT_LIST_MS   1000  /* a waiting claimant looks this often without a hint */
-#define SF_RES_STRAYS_MAX     32 /* given-up claims remembered; older ones end with the session */
+#define SF_RES_STRAYS_MAX     64 /* left-over claims taken from one list; the next has the others */
+#define SF_RES_MARK_SIZE      17 /* 16 hexadecimal digits and the NUL */
 #define SF_RES_LOST_MAX                                                                            \
     4                        /* makings in which a loss was noticed; more makings than that in a
                                     process's life are told apart by their floors */
@@ -89,7 +90,8 @@ struct sf_reservation_params {
     int64_t max_behind_ms;  /* fast restart: how far the clock may be behind the last ID
                                (clock.max_offset_ms) */
     bool auto_init;
-    bool fleet_known; /* with auto_init: a fleet of this name has minted from this machine: it is not
+    bool
+        fleet_known; /* with auto_init: a fleet of this name has minted from this machine: it is not
                          made as a first one */
     struct sf_coord_config init_config; /* with auto_init: what to make (fleet_id fresh) */
     /* Expectations, for a worker that was told what its fleet looks like; empty or zero: take what
@@ -106,8 +108,9 @@ struct sf_reservation_params {
 
 /* A loss of data that this worker noticed, as the fleet is to be told. */
 struct sf_loss_notice {
-    bool due;                        /* it is to be written into the making's state */
-    char token[SF_COORD_TOKEN_SIZE]; /* the making; "": none was noticed, or there is nothing to tell */
+    bool due; /* it is to be written into the making's state */
+    char token
+        [SF_COORD_TOKEN_SIZE]; /* the making; "": none was noticed, or there is nothing to tell */
     struct sf_coord_report report;
 };
 
@@ -193,7 +196,8 @@ struct sf_reservation {
     struct sf_reservation_params params;
     struct sf_generator *gen; /* initialised once the layout is known */
     _Atomic uint64_t *word;
-    _Atomic uint64_t *copy; /* of the word, for the process after this one; NULL: none. To be set before
+    _Atomic uint64_t
+        *copy; /* of the word, for the process after this one; NULL: none. To be set before
                                the first step */
     uint64_t max_ahead_ms;
     struct sf_prng prng;
@@ -205,8 +209,8 @@ struct sf_reservation {
     bool config_known, config_stale, generator_ready;
     struct sf_coord_config config;
     bool config_gone; /* it was, when last read */
-    bool current; /* the config's making is named: it grants */
-    bool halted;  /* it grants nothing any more: somebody noticed that data was lost */
+    bool current;     /* the config's making is named: it grants */
+    bool halted;      /* it grants nothing any more: somebody noticed that data was lost */
     struct sf_coord_version state_version; /* {0,0}: the making's state is not there */
     char halted_why[SF_COORD_TEXT_MAX];    /* who reported what */
     int64_t fleet_due_mono_ms;             /* while nothing is granted: when to look again */
@@ -222,10 +226,11 @@ struct sf_reservation {
     struct sf_coord_claim claim;
     bool claim_bound;  /* its content names a slot */
     bool unclaim_sent; /* its deletion was asked for */
-    /* Claims that may be there or not and were given up: deleted when they turn up. */
-    char strays[SF_RES_STRAYS_MAX][SF_HEX128_SIZE];
-    unsigned stray_next;
-    char stray_name[SF_COORD_CLAIM_MAX]; /* one that turned up; "" when none */
+    /* The first half of the guid of every claim that this machine asked for in this session: what
+     * bears it and is not `claim` was given up, or made twice, and is deleted. "": none was asked for. */
+    char mark[SF_RES_MARK_SIZE];
+    char strays[SF_RES_STRAYS_MAX][SF_COORD_CLAIM_MAX]; /* those that the last list showed */
+    unsigned stray_count;
 
     /* Slots: hold is what we mint from; orphan means it is somebody else's by now and we only spend
      * what was acknowledged. bid is one we are trying to get. */

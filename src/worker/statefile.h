@@ -37,7 +37,7 @@ struct sf_state_header {
     uint64_t generation; /* the larger of the two whole copies counts */
     uint64_t held;       /* 1: a slot is held; 0: nothing to continue */
     char fleet_id[SF_UUID_SIZE];
-    char token[SF_COORD_TOKEN_SIZE]; /* of the making that granted the slot */
+    char token[SF_COORD_TOKEN_SIZE];                 /* of the making that granted the slot */
     char lost[SF_RES_LOST_MAX][SF_COORD_TOKEN_SIZE]; /* makings in which a loss was noticed */
     struct sf_loss_notice notice;                    /* of the last one */
     char nonce[SF_HEX128_SIZE];                      /* of the record as last acknowledged */

@@ -14,6 +14,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+import repeats                         # noqa: E402
 import zk                              # noqa: E402
 from faultproxy import FaultProxy      # noqa: E402
 
@@ -369,6 +370,23 @@ class Traps(unittest.TestCase):
         self.assertIn("quota", text)
         probe.delete(limits)
         self.assertEqual(driver.call("claim")[0], "done")
+        driver.quit()
+
+    def test_a_write_that_is_done_twice(self):
+        """Whoever gets the second answer alone must not be told that his claim is gone, when it is there."""
+        proxy = repeats.proxy("zookeeper", self.server.port)
+        self.proxies.append(proxy)
+        driver = self.open(f"zk://127.0.0.1:{proxy.port}", timeout_ms=10000)
+        driver.expect("connected")
+        for command in ("survey", "init", "config"):
+            self.assertEqual(driver.call(command)[0], "done", command)
+        proxy.twice = True
+        for command, answer in (("claim", ("done", "none")), ("slot 0", ("done", "none")), ("bind 0", ("refused", "version")),
+                                ("slot 0", ("done", "none")), ("renew 0", ("refused", "version")), ("slot 0", ("done", "none")),
+                                ("release 0", ("refused", "claim_gone"))):
+            outcome, reason, _, text = driver.call(command)
+            self.assertEqual((outcome, reason), answer, f"{command}: {text}")
+        self.assertGreaterEqual(proxy.count, 4)
         driver.quit()
 
     # -- identities that no version compares

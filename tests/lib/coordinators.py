@@ -126,12 +126,25 @@ class ZooKeeper(Kept, contextlib.AbstractContextManager):
     def expire_all(self):
         """Ends every session that has an ephemeral node, from outside. Returns how many."""
         server = next(s for s in self.ensemble.servers if s.alive())
-        sessions = re.findall(r"^0x([0-9a-f]+):", server.four_letters("dump"), re.MULTILINE)
-        for session in set(sessions):
-            number = int(session, 16)
-            signed = number - (1 << 64) if number >> 63 else number
-            zk.Client(server.port, signed, session_password(signed)).close()
-        return len(set(sessions))
+        sessions = self._owners(server)
+        for session in sessions:
+            self._expire(server, session)
+        return len(sessions)
+
+    @staticmethod
+    def _owners(server):
+        return set(re.findall(r"^0x([0-9a-f]+):", server.four_letters("dump"), re.MULTILINE))
+
+    def _expire(self, server, session):
+        """Whoever has the session may take it back at the same moment, and then ours is the connection that is closed."""
+        number = int(session, 16)
+        signed = number - (1 << 64) if number >> 63 else number
+        end = time.monotonic() + 10
+        while session in self._owners(server):
+            if time.monotonic() > end:
+                raise TimeoutError(f"session 0x{session} does not end")
+            with contextlib.suppress(OSError):
+                zk.Client(server.port, signed, session_password(signed)).close()
 
     @contextlib.contextmanager
     def client(self):

@@ -206,8 +206,8 @@ BUGS = {
         (EVENTS,
          '        res->claim_status = SF_CLAIM_NONE;\n'
          '        res->claim_bound = false;\n'
-         '        memset(res->strays',
-         '        memset(res->strays'),
+         '        res->mark[0]',
+         '        res->mark[0]'),
     ]),
     'claim-gone-ignored': ('liveness', 'a claim that is gone is not made again', [
         (EVENTS,
@@ -259,8 +259,8 @@ BUGS = {
         (EVENTS,
          '        res->claim_status = SF_CLAIM_NONE;\n'
          '        res->claim_bound = false;\n'
-         '        memset(res->strays',
-         '        memset(res->strays'),
+         '        res->mark[0]',
+         '        res->mark[0]'),
         (EVENTS,
          '        if (strcmp(tenure->sent.claim, res->claim.name) == 0)\n'
          '            sf_res_give_claim_up(res);',
@@ -338,16 +338,6 @@ BUGS = {
          '        if (!res->busy)\n'
          '            sf_res_apply_limit(&s);\n'
          '        next_state(&s);'),
-    ]),
-    'stray-kept': ('claims', 'a claim that was given up, or made twice, is left when it turns up', [
-        (LIST,
-         '                memcpy(res->stray_name, c->claims[i].name, sizeof res->stray_name);',
-         '                (void)0;'),
-        (LIST,
-         '            strcmp(c->claims[i].name, res->claim.name) != 0)\n'
-         '            memcpy(res->stray_name, c->claims[i].name, sizeof res->stray_name);',
-         '            strcmp(c->claims[i].name, res->claim.name) != 0)\n'
-         '            (void)0;'),
     ]),
     # A clock that the servers contradict is stopped three times over: as wrong, as not verified when it jumps, and by the coordinator.
     'clock-follows': ('clock', 'what the time servers say of the clock is ignored', [

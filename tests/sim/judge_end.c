@@ -51,6 +51,26 @@ static unsigned count_ready(const struct sim_world *w, unsigned d, unsigned *ret
     return ready;
 }
 
+/* Claims of a host's session in the making that grants. */
+static unsigned count_claims(const struct sim_world *w, unsigned host)
+{
+    const struct sim_tree *tree = sim_content_granting(&w->store.now);
+    unsigned count = 0;
+    for (unsigned i = 0; i < SIM_CLAIMS_MAX && tree != NULL; i++) {
+        const struct sim_claim *claim = &w->store.now.claims[i];
+        count += claim->live && claim->session == w->hosts[host].session &&
+                 claim->making == tree->making;
+    }
+    return count;
+}
+
+/* Each machine has one: what was made twice, or was given up and came late, is deleted. */
+static bool has_strays(const struct sim_world *w, unsigned host)
+{
+    const struct sim_host *h = &w->hosts[host];
+    return h->alive && h->session_live && count_claims(w, host) > w->shape.slots_per_worker;
+}
+
 /* Long enough without faults, and everybody is where he belongs. */
 bool sim_judge_settled(const struct sim_world *w)
 {
@@ -62,6 +82,9 @@ bool sim_judge_settled(const struct sim_world *w)
         if (count_ready(w, d, &want) < want)
             return false;
     }
+    for (unsigned i = 0; i < w->shape.hosts; i++)
+        if (has_strays(w, i))
+            return false;
     return true;
 }
 
@@ -96,6 +119,15 @@ static void judge_liveness(struct sim_world *w)
     }
 }
 
+static void judge_claims(struct sim_world *w)
+{
+    for (unsigned i = 0; i < w->shape.hosts; i++)
+        if (has_strays(w, i))
+            sim_fail(w,
+                     "CLAIMS: h%u has %u claims for %u machines %" PRId64 " s after the last fault",
+                     i, count_claims(w, i), w->shape.slots_per_worker, w->options.calm_s);
+}
+
 static void judge_breakers(struct sim_world *w)
 {
     for (unsigned c = 0; c < w->shape.clients; c++)
@@ -115,5 +147,6 @@ void sim_judge_end(struct sim_world *w)
         return; /* no timestamp is left for anybody */
     judge_liveness(w);
     judge_versions(w);
+    judge_claims(w);
     judge_breakers(w);
 }

@@ -124,6 +124,7 @@ static inline void step(struct machine *m, enum sf_reservation_event_kind kind,
     m->now.mint_ms = mint_ms;
     entropy++;
     memcpy(m->now.random, &entropy, sizeof entropy);
+    memcpy(m->now.random + sizeof entropy, &entropy, sizeof entropy);
     sf_reservation_step(&m->res, &event, &m->now, &m->out);
     assert_true(m->out.wake_mono_ms <= mono_ms + 1000);
     m->saves += m->out.save;

@@ -76,7 +76,7 @@ static void a_release_that_fails_is_tried_until_the_deadline(void **state)
         {SF_COORD_UNKNOWN, SF_COORD_UNREACHABLE, "release read_slot release "},
         {SF_COORD_REFUSED, SF_COORD_INVALID, "release release "},
         {SF_COORD_REFUSED, SF_COORD_VERSION, "release read_slot release "},
-        {SF_COORD_REFUSED, SF_COORD_CLAIM_GONE, "release claim read_slot release "},
+        {SF_COORD_REFUSED, SF_COORD_CLAIM_GONE, "release read_slot claim release "},
     };
     for (unsigned i = 0; i < SF_COUNT(table); i++) {
         struct machine *m = ready_machine(0);
@@ -253,7 +253,7 @@ static void a_leaver_without_a_claim_makes_one(void **state)
     sf_fake_fault(m->coord, SF_COORD_CLAIM, SF_FAKE_ANSWER_LOST_APPLIED);
     leave(m, 5000);
     run(3000);
-    assert_non_null(strstr(m->ops, "release claim list read_slot release "));
+    assert_non_null(strstr(m->ops, "release read_slot claim list release "));
     assert_true(m->finished);
     assert_int_equal(m->exit_code, 0);
 }
