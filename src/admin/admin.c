@@ -15,9 +15,12 @@
 #include <unistd.h>
 
 #include "admin/answer.h"
+#include "admin/asks.h"
+#include "admin/head.h"
 #include "base/assert.h"
 #include "base/secret.h"
 #include "base/ticks.h"
+#include "http/request.h"
 
 #define CONNECTIONS_MAX   64
 #define THREADS           2
@@ -156,9 +159,11 @@ static void *on_request(void *ctx, const char *uri, struct MHD_Connection *mhd)
         append_connection(admin, connection);
         pthread_mutex_unlock(&admin->lock);
     }
-    struct sf_admin_request *request = calloc(1, sizeof *request);
+    const size_t length = strlen(uri);
+    const size_t kept = length <= SF_HTTP_TARGET_MAX ? length : SF_HTTP_TARGET_MAX + 1;
+    struct sf_admin_request *request = calloc(1, sizeof *request + kept + 1);
     if (request != NULL)
-        request->uri_length = strlen(uri);
+        memcpy(request->target, uri, kept);
     return request;
 }
 
@@ -171,8 +176,34 @@ static void on_completed(void *ctx, struct MHD_Connection *mhd, void **request_c
     const struct sf_admin_request *request = *request_ctx;
     if (request != NULL && request->answering)
         atomic_fetch_sub(&admin->answering, 1);
+    if (request != NULL)
+        sf_admin_ask_free(request->ask);
     free(*request_ctx);
     *request_ctx = NULL;
+}
+
+/* What the strict reader says of it. */
+static enum MHD_Result check_head(struct MHD_Connection *mhd,
+                                  const struct sf_admin_request *request, const char *method,
+                                  const char *version)
+{
+    struct sf_strbuf head;
+    struct sf_http_request parsed = {0};
+    struct sf_http_problem problem = {MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE,
+                                      "request line and header fields: at most 8192 bytes"};
+    size_t size;
+    sf_strbuf_init(&head, SF_ADMIN_HEAD_MAX);
+    sf_admin_head(mhd, method, request->target, version, &head);
+    sf_strbuf_add(&head, "\r\n", 2);
+    const bool good = !head.failed && sf_http_parse((const uint8_t *)head.text, head.length,
+                                                    &parsed, &size, &problem) == SF_HTTP_COMPLETE;
+    sf_strbuf_free(&head);
+    if (!good)
+        return sf_admin_answer_bad(mhd, problem.status, problem.text);
+    if (parsed.length > SF_ADMIN_BODY_MAX)
+        return sf_admin_answer_text(mhd, MHD_HTTP_CONTENT_TOO_LARGE,
+                                    "body: at most 4096 bytes; none is needed\n");
+    return MHD_YES;
 }
 
 /* MHD calls this with the headers, once for each part of a body, and once more at the end. */
@@ -180,7 +211,6 @@ static enum MHD_Result on_handle(void *ctx, struct MHD_Connection *mhd, const ch
                                  const char *method, const char *version, const char *body,
                                  size_t *body_size, void **request_ctx)
 {
-    (void)version;
     (void)body;
     struct sf_admin *admin = ctx;
     struct sf_admin_request *request = *request_ctx;
@@ -188,24 +218,17 @@ static enum MHD_Result on_handle(void *ctx, struct MHD_Connection *mhd, const ch
         return MHD_NO; /* memory was out */
     if (!request->seen) {
         request->seen = true;
-        if (request->uri_length > SF_ADMIN_URI_MAX)
-            return sf_admin_answer_text(mhd, MHD_HTTP_URI_TOO_LONG,
-                                        "path and query: at most 1024 bytes\n");
-        const char *length =
-            MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
-        uint64_t announced;
-        if (length != NULL && sf_parse_u64(length, 0, SF_ADMIN_BODY_MAX, &announced) != 0)
-            return sf_admin_answer_text(mhd, MHD_HTTP_CONTENT_TOO_LARGE,
-                                        "body: at most 4096 bytes; none is needed\n");
-        return MHD_YES;
+        return check_head(mhd, request, method, version);
     }
     if (*body_size > 0) {
         request->body_length += *body_size;
         *body_size = 0;
         return request->body_length <= SF_ADMIN_BODY_MAX ? MHD_YES : MHD_NO;
     }
-    request->answering = true;
-    atomic_fetch_add(&admin->answering, 1);
+    if (!request->answering) { /* a second time: its IDs are there */
+        request->answering = true;
+        atomic_fetch_add(&admin->answering, 1);
+    }
     return sf_admin_answer(&admin->pages, mhd, request, path, method);
 }
 
@@ -305,7 +328,8 @@ static struct MHD_Daemon *start(struct sf_admin *admin, int fd)
         {MHD_OPTION_END, 0, NULL},
     };
     /* ITC: so that the threads hear of the end of accepting. */
-    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG | MHD_USE_ITC;
+    unsigned flags =
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG | MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME;
     if (admin->cert != NULL)
         flags |= MHD_USE_TLS;
     else
@@ -381,6 +405,7 @@ static void free_admin(struct sf_admin *admin)
     free(admin->key);
     free(admin->cert);
     sf_tokens_unref(admin->pages.tokens);
+    sf_admin_asks_destroy(admin->pages.asks);
     pthread_mutex_destroy(&admin->lock);
     free(admin);
 }
@@ -390,7 +415,7 @@ int sf_admin_create(const struct sf_admin_options *options, struct sf_admin **re
 {
     const struct sf_admin_host *host = &options->host;
     SF_ASSERT(host->readiness != NULL && host->live != NULL && host->started != NULL &&
-              host->status != NULL && host->fleet != NULL && host->mint != NULL &&
+              host->status != NULL && host->fleet != NULL && host->connect != NULL &&
               host->drain != NULL && host->is_fleet_admin != NULL);
     struct sf_admin *admin = calloc(1, sizeof *admin);
     if (admin == NULL)
@@ -403,7 +428,11 @@ int sf_admin_create(const struct sf_admin_options *options, struct sf_admin **re
     int rc = read_files(admin, options, err);
     if (rc == 0)
         rc = open_socket(&options->address, &fd, err);
+    if (rc == 0)
+        rc = sf_admin_asks_create(&admin->pages.asks, err);
     if (rc != 0) {
+        if (fd >= 0)
+            (void)close(fd);
         free_admin(admin);
         return rc;
     }
@@ -412,6 +441,7 @@ int sf_admin_create(const struct sf_admin_options *options, struct sf_admin **re
     admin->daemon = start(admin, fd);
     if (admin->daemon == NULL) {
         (void)close(fd);
+        sf_admin_asks_end(admin->pages.asks);
         free_admin(admin);
         return sf_error_set(err, -EIO, "admin.address %s:%u: the HTTP daemon does not start%s",
                             options->address.host, (unsigned)options->address.port,
@@ -444,7 +474,8 @@ void sf_admin_destroy(struct sf_admin *admin)
     if (admin == NULL)
         return;
     finish_answers(admin);
-    MHD_stop_daemon(admin->daemon); /* joins the threads and closes every socket */
+    sf_admin_asks_end(admin->pages.asks); /* none may be suspended */
+    MHD_stop_daemon(admin->daemon);       /* joins the threads and closes every socket */
     SF_ASSERT(admin->oldest == NULL && admin->pages.unsent == 0);
     free_admin(admin);
 }

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -28,8 +29,9 @@ struct sf_admin_host {
     bool (*started)(void *ctx);                      /* has been ready once */
     void (*status)(void *ctx, struct sf_strbuf *to); /* JSON object */
     void (*fleet)(void *ctx, struct sf_strbuf *to);  /* JSON object */
-    /* Mints up to n IDs into ids; returns 0 or -EAGAIN with a reason for people (503). */
-    int (*mint)(void *ctx, uint32_t n, uint64_t *ids, char *reason, size_t reason_size);
+    /* A connection to the data port's path for /v1, on behalf of this peer (server.h, sf_server_connect): a socket that the caller
+     * closes. Returns 0 or a negative errno code. */
+    int (*connect)(void *ctx, const struct sockaddr *peer, int *ret_fd);
     void (*drain)(void *ctx);
     /* Is this HOST:PORT the admin address of a live worker of the fleet, as last read? Pages of those may read ours. */
     bool (*is_fleet_admin)(void *ctx, const char *address);

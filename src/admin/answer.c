@@ -1,12 +1,14 @@
 /* Paths, methods, arguments, headers: from a request to an answer. */
 #include "admin/answer.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
+#include "admin/asks.h"
+#include "admin/head.h"
 #include "base/assert.h"
 
 extern const unsigned char sf_admin_console[];
@@ -27,6 +29,7 @@ extern const size_t sf_admin_console_size;
 struct call {
     struct sf_admin_pages *pages;
     struct MHD_Connection *connection;
+    struct sf_admin_request *request;
 };
 
 typedef enum MHD_Result page(const struct call *call);
@@ -58,6 +61,21 @@ enum MHD_Result sf_admin_answer_text(struct MHD_Connection *connection, unsigned
                                      const char *text)
 {
     return queue(connection, status, TEXT_TYPE, copied(text, strlen(text)));
+}
+
+enum MHD_Result sf_admin_answer_bad(struct MHD_Connection *connection, unsigned status,
+                                    const char *why)
+{
+    char text[REASON_TEXT_MAX];
+    const int length = snprintf(text, sizeof text, "%s\n", why);
+    struct MHD_Response *response = copied(text, (size_t)length);
+    if (response == NULL)
+        return MHD_NO;
+    if (MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close") != MHD_YES) {
+        MHD_destroy_response(response);
+        return MHD_NO;
+    }
+    return queue(connection, status, TEXT_TYPE, response);
 }
 
 /* A long answer that MHD holds until its peer has read it. */
@@ -348,36 +366,97 @@ static enum MHD_Result page_fleet(const struct call *call)
     return json_page(call, call->pages->host.fleet);
 }
 
+/* --- IDs: the data port's answer, handed on --- */
+
+/* Its fields, but for those that MHD writes itself. `at` begins with the first one and ends with a blank line. */
+static bool copy_fields(char *at, struct MHD_Response *response)
+{
+    for (char *end; (end = strstr(at, "\r\n")) != NULL && end != at; at = end + 2) {
+        *end = '\0';
+        char *colon = strchr(at, ':');
+        if (colon == NULL)
+            return false;
+        *colon = '\0';
+        if (strcmp(at, MHD_HTTP_HEADER_CONTENT_LENGTH) != 0 &&
+            strcmp(at, MHD_HTTP_HEADER_CONNECTION) != 0 &&
+            MHD_add_response_header(response, at, colon + 2) != MHD_YES)
+            return false;
+    }
+    return true;
+}
+
+static enum MHD_Result hand_on(const struct call *call, char *answer, size_t size)
+{
+    char *fields = strstr(answer, "\r\n");
+    char *body = strstr(answer, "\r\n\r\n");
+    uint64_t status = 0;
+    if (body == NULL || strncmp(answer, "HTTP/1.1 ", 9) != 0)
+        return MHD_NO;
+    answer[12] = '\0';
+    body += 4;
+    struct sf_strbuf rest; /* MHD holds it, and it counts as unsent */
+    sf_strbuf_init(&rest, SF_ADMIN_PAGE_MAX);
+    sf_strbuf_add(&rest, body, size - (size_t)(body - answer));
+    struct MHD_Response *response =
+        sf_parse_u64(answer + 9, 100, 599, &status) == 0 ? hold(call->pages, &rest) : NULL;
+    sf_strbuf_free(&rest);
+    if (response == NULL)
+        return MHD_NO;
+    const enum MHD_Result result =
+        copy_fields(fields + 2, response)
+            ? MHD_queue_response(call->connection, (unsigned)status, response)
+            : MHD_NO;
+    MHD_destroy_response(response);
+    return result;
+}
+
+static enum MHD_Result not_now(const struct call *call, const char *why)
+{
+    struct MHD_Response *response = copied(why, strlen(why));
+    if (response == NULL)
+        return MHD_NO;
+    if (MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1") != MHD_YES) {
+        MHD_destroy_response(response);
+        return MHD_NO;
+    }
+    return queue(call->connection, MHD_HTTP_SERVICE_UNAVAILABLE, TEXT_TYPE, response);
+}
+
+/* The request as it came, but for the end of its connection, which says where the answer ends. */
+static enum MHD_Result ask(const struct call *call)
+{
+    const struct sf_admin_host *host = &call->pages->host;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(call->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    int fd = -1;
+    if (info == NULL || host->connect(host->ctx, info->client_addr, &fd) != 0)
+        return not_now(call, "this worker has as many connections as it may\n");
+    struct sf_strbuf head;
+    sf_strbuf_init(&head, SF_ADMIN_HEAD_MAX);
+    sf_admin_head(call->connection, MHD_HTTP_METHOD_GET, call->request->target,
+                  MHD_HTTP_VERSION_1_1, &head);
+    sf_strbuf_addf(&head, "Connection: close\r\n\r\n");
+    if (head.failed)
+        (void)close(fd);
+    else
+        call->request->ask =
+            sf_admin_ask_begin(call->pages->asks, call->connection, fd, head.text, head.length);
+    sf_strbuf_free(&head);
+    return call->request->ask != NULL ? MHD_YES
+                                      : not_now(call, "IDs cannot be asked for just now\n");
+}
+
 static enum MHD_Result page_ids(const struct call *call)
 {
-    struct arguments arguments;
-    char text[REASON_TEXT_MAX] = "", value[SHOWN_MAX + 1];
-    if (!read_arguments(call, "count", &arguments))
-        return refuse_argument(call, &arguments);
-    uint64_t count = 1;
-    if (arguments.seen == 1 && sf_parse_u64(arguments.value, 1, SF_ADMIN_IDS_MAX, &count) != 0) {
-        (void)snprintf(text, sizeof text, "count \"%s\": a whole number from 1 to %d\n",
-                       shown(arguments.value, value), SF_ADMIN_IDS_MAX);
-        return sf_admin_answer_text(call->connection, MHD_HTTP_BAD_REQUEST, text);
-    }
-    uint64_t ids[SF_ADMIN_IDS_MAX];
-    const struct sf_admin_host *host = &call->pages->host;
-    if (host->mint(host->ctx, (uint32_t)count, ids, text, sizeof text - 1) != 0) {
-        struct sf_strbuf reason;
-        sf_strbuf_init(&reason, SF_ADMIN_PAGE_MAX);
-        sf_strbuf_addf(&reason, "%s\n", text[0] != '\0' ? text : "no IDs can be minted now");
-        return short_page(call, MHD_HTTP_SERVICE_UNAVAILABLE, &reason);
-    }
-    struct sf_strbuf buf;
-    sf_strbuf_init(&buf, SF_ADMIN_PAGE_MAX);
-    for (size_t i = 0; i < count; i++)
-        sf_strbuf_addf(&buf, "%s\"%" PRIu64 "\"", i == 0 ? "{\"ids\":[" : ",", ids[i]);
-    sf_strbuf_addf(&buf, "]}\n");
-    if (buf.failed)
-        return short_page(call, MHD_HTTP_INTERNAL_SERVER_ERROR, &buf);
-    struct MHD_Response *response = copied(buf.text, buf.length);
-    sf_strbuf_free(&buf);
-    return queue(call->connection, MHD_HTTP_OK, JSON_TYPE, response);
+    size_t size = 0;
+    if (call->request->ask == NULL)
+        return too_much_unsent(call) ? busy(call) : ask(call);
+    char *answer = sf_admin_ask_take(call->request->ask, &size);
+    if (answer == NULL)
+        return not_now(call, "this worker is shutting down: use another one\n");
+    const enum MHD_Result result = hand_on(call, answer, size);
+    free(answer);
+    return result;
 }
 
 static enum MHD_Result page_drain(const struct call *call)
@@ -473,11 +552,11 @@ static enum MHD_Result refuse_method(struct MHD_Connection *connection, const st
 }
 
 enum MHD_Result sf_admin_answer(struct sf_admin_pages *pages, struct MHD_Connection *connection,
-                                const struct sf_admin_request *request, const char *path,
+                                struct sf_admin_request *request, const char *path,
                                 const char *method)
 {
     SF_ASSERT(request->seen);
-    const struct call call = {.pages = pages, .connection = connection};
+    const struct call call = {.pages = pages, .connection = connection, .request = request};
     for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
         if (strcmp(routes[i].path, path) != 0)
             continue;

@@ -237,6 +237,17 @@ struct sf_token *sf_tokens_check(const struct sf_tokens *tokens, const void *tok
     return found;
 }
 
+bool sf_token_is(const struct sf_token *token, const void *bytes, size_t size)
+{
+    uint8_t given[SF_TOKEN_MAX] = {0};
+    if (size > sizeof given)
+        return false;
+    memcpy(given, bytes, size);
+    const bool same = has_bytes(token, given, size);
+    explicit_bzero(given, sizeof given);
+    return same;
+}
+
 size_t sf_tokens_count(const struct sf_tokens *tokens)
 {
     return tokens != NULL ? tokens->count : 0;

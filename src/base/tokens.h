@@ -47,6 +47,8 @@ void sf_tokens_inherit(struct sf_tokens *newer, struct sf_tokens *older);
 /* The token that these bytes are, or NULL; borrowed from the set. Takes the same time whichever
  * token it is, or none. */
 struct sf_token *sf_tokens_check(const struct sf_tokens *tokens, const void *token, size_t size);
+/* Whether these bytes are this token. Takes the same time whether or not. */
+bool sf_token_is(const struct sf_token *token, const void *bytes, size_t size);
 struct sf_token *sf_token_ref(struct sf_token *token);
 void sf_token_unref(struct sf_token *token); /* NULL is fine */
 

@@ -1,6 +1,7 @@
 /* What the data port is told: its options, and what it asks for while it serves. */
 #include "daemon/server_host.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,7 +14,7 @@ static uint64_t mint_now_ms(void *ctx, int64_t mono_ns)
     return sf_member_time_ms(d->time, mono_ns);
 }
 
-void sf_server_host_refusal(void *ctx, bool exhausted, struct sf_server_refusal *ret)
+static void refusal(void *ctx, bool exhausted, struct sf_server_refusal *ret)
 {
     struct sf_daemon *d = ctx;
     const enum sf_phase phase = atomic_load(&d->phase);
@@ -55,6 +56,26 @@ static bool wire_time(void *ctx, struct sf_wire_time *ret)
     return true;
 }
 
+static size_t decode(void *ctx, uint64_t id, char *to, size_t size)
+{
+    const struct sf_daemon *d = ctx;
+    struct sf_member_snapshot member;
+    struct sf_id_parts parts;
+    int64_t unix_ms;
+    char time[SF_TIME_TEXT_MAX];
+    sf_member_snapshot(d->member, &member);
+    if (!member.config_known || sf_id_decode(&member.config.layout, id, &parts) != 0 ||
+        sf_id_unix_ms(&member.config.layout, member.config.epoch_ms, id, &unix_ms) != 0)
+        return 0;
+    const int length = snprintf(to, size,
+                                "{\"id\":\"%" PRIu64 "\",\"time\":\"%s\",\"unix_ms\":%" PRId64
+                                ",\"timestamp_ms\":%" PRIu64 ",\"datacenter\":%" PRIu64
+                                ",\"worker\":%" PRIu64 ",\"sequence\":%" PRIu64 "}\n",
+                                id, sf_format_time_ms(unix_ms, time, sizeof time), unix_ms,
+                                parts.timestamp_ms, parts.datacenter, parts.worker, parts.sequence);
+    return length > 0 && (size_t)length < size ? (size_t)length : 0;
+}
+
 void sf_server_host_options(struct sf_daemon *d, const struct sf_config *config,
                             struct sf_server_options *ret)
 {
@@ -83,9 +104,10 @@ void sf_server_host_options(struct sf_daemon *d, const struct sf_config *config,
     ret->generator_count = d->generator_count;
     ret->host = (struct sf_server_host){.ctx = d,
                                         .mint_now_ms = mint_now_ms,
-                                        .refusal = sf_server_host_refusal,
+                                        .refusal = refusal,
                                         .info = info,
-                                        .time = wire_time};
+                                        .time = wire_time,
+                                        .decode = decode};
     ret->metrics = d->metrics;
     ret->log = d->log;
     ret->tls_cert = config->listen_tls_cert;

@@ -9,7 +9,4 @@
 void sf_server_host_options(struct sf_daemon *d, const struct sf_config *config,
                             struct sf_server_options *ret);
 
-/* Why nothing can be minted just now, in the words of the data port. Any thread. */
-void sf_server_host_refusal(void *daemon, bool exhausted, struct sf_server_refusal *ret);
-
 #endif

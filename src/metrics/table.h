@@ -37,7 +37,7 @@ enum sf_metric_type { SF_METRIC_COUNTER, SF_METRIC_GAUGE, SF_METRIC_HISTOGRAM };
     X(EVICTED, "evicted")
 #define SF_LABELS_RATE_SCOPE(X) X(CONNECTION, "connection") X(WORKER, "worker") X(NAME, "name") X(ADDRESS, "address")
 #define SF_LABELS_OVERLOAD(X) X(QUEUE, "queue") X(WAIT, "wait") X(CONNECTIONS, "connections")
-#define SF_LABELS_BAD_FRAME(X) X(LENGTH, "length") X(VERSION, "version") X(TYPE, "type") X(FLAGS, "flags") X(BODY, "body")
+#define SF_LABELS_BAD_FRAME(X) X(LENGTH, "length") X(VERSION, "version") X(TYPE, "type") X(FLAGS, "flags") X(BODY, "body") X(HTTP, "http")
 
 /* --- the metrics: X(name in C, name, type, unit, label keys, series, buckets, help) --- */
 #define SF_METRICS(X) \

@@ -10,11 +10,21 @@
 #include "server/internal.h"
 #include "server/wheel.h"
 
-void sf_adopt_refuse(struct sf_shard *shard, int fd)
+static const char too_many[] = "this worker has as many connections as it may";
+
+static size_t put_refusal(uint8_t to[SF_HTTP_ERROR_MAX], bool http)
 {
-    uint8_t answer[128], sink[512];
-    const size_t size = sf_wire_put_error(answer, sizeof answer, SF_WIRE_ERROR, SF_WIRE_OVERLOADED,
-                                          0, 1000, "this worker has as many connections as it may");
+    const struct sf_http_answer answer = {
+        .status = sf_http_status_of(SF_WIRE_OVERLOADED), .retry_after_ms = 1000, .closes = true};
+    return http ? sf_http_put_error((char *)to, answer, too_many)
+                : sf_wire_put_error(to, SF_HTTP_ERROR_MAX, SF_WIRE_ERROR, SF_WIRE_OVERLOADED, 0,
+                                    1000, too_many);
+}
+
+void sf_adopt_refuse(struct sf_shard *shard, int fd, bool http)
+{
+    uint8_t answer[SF_HTTP_ERROR_MAX], sink[512];
+    const size_t size = put_refusal(answer, http);
     /* Inside TLS an answer would cost a handshake: just the end then. */
     if (shard->settings.tls == NULL &&
         send(fd, answer, size, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)size &&
@@ -90,8 +100,10 @@ void sf_adopt(struct sf_shard *shard, struct sf_session *session)
     sf_bucket_drain(&session->bucket, limits->connection_ids_per_s, limits->connection_burst,
                     shard->now_ns);
     sf_session_touch(session);
+    if (session->inside)
+        sf_metrics_add(shard->metrics, SF_METRIC_CONNECTIONS_TOTAL, 0, 1);
     if (session->needs_room && !sf_goaway_evict(shard)) {
-        sf_adopt_refuse(shard, session->fd);
+        sf_adopt_refuse(shard, session->fd, session->http);
         sf_session_close(session, SF_CONN_CLOSED_ERROR);
         return;
     }
@@ -99,13 +111,14 @@ void sf_adopt(struct sf_shard *shard, struct sf_session *session)
     if (age > 0) /* 90 to 110 % */
         session->age_ms = shard->now_ms + age - age / 10 +
                           (int64_t)sf_prng_below(&shard->prng, (uint64_t)(age / 5 + 1));
-    if (shard->settings.tls != NULL && !begin_handshake(shard, session)) {
+    const bool tls = shard->settings.tls != NULL && !session->inside;
+    if (tls && !begin_handshake(shard, session)) {
         sf_metrics_add(shard->metrics, SF_METRIC_CONNECTION_REFUSED, SF_CONN_REFUSED_TLS, 1);
         sf_session_close(session, SF_CONN_CLOSED_ERROR);
         return;
     }
     /* TLS may want to write whenever it is asked to read. */
-    if (!sf_session_watch(session, EPOLL_CTL_ADD, shard->settings.tls != NULL)) {
+    if (!sf_session_watch(session, EPOLL_CTL_ADD, tls)) {
         sf_log_write(shard->server->options.log, SF_LOG_WARN, "server.watch_failed",
                      "a connection cannot be watched and is closed: errno %d", errno);
         sf_session_close(session, SF_CONN_CLOSED_ERROR);

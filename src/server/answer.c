@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "server/answer_http.h"
 #include "server/internal.h"
 #include "server/output.h"
 
@@ -28,6 +29,12 @@ bool sf_answer_error(struct sf_session *session, uint8_t request_type, enum sf_w
 {
     struct sf_shard *shard = session->shard;
     const size_t room = SF_WIRE_HEADER_SIZE + 4 + 256;
+    if (session->http) {
+        if (!sf_answer_http(session, sf_http_status_of(status), retry_after_ms, reason))
+            return false;
+        count_answer(session, request_type, status);
+        return true;
+    }
     uint8_t *to = sf_output_room(session, room);
     if (to == NULL)
         return false;

@@ -12,7 +12,8 @@ static int64_t earlier(int64_t a, int64_t b)
 
 bool sf_deadline_is_quiet(const struct sf_session *session)
 {
-    return session->state == SF_SERVING && session->input_size == 0 && session->skip == 0;
+    return session->state == SF_SERVING && session->input_size == 0 && session->skip == 0 &&
+           session->partial.frame == NULL;
 }
 
 int64_t sf_deadline_ms(const struct sf_session *session)

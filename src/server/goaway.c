@@ -13,6 +13,12 @@ void sf_goaway_send(struct sf_session *session)
     struct sf_shard *shard = session->shard;
     struct sf_server *server = shard->server;
     char reason[sizeof server->goaway_reason] = "this connection has reached its age";
+    if (session->http) { /* each answer says so from now on (Connection: close) */
+        session->goaway_due = false;
+        session->goaway_sent = true;
+        session->goaway_ms = shard->now_ms;
+        return;
+    }
     if (shard->draining) {
         pthread_mutex_lock(&server->lock);
         memcpy(reason, server->goaway_reason, sizeof reason);
@@ -55,7 +61,7 @@ bool sf_goaway_evict(struct sf_shard *shard)
         /* Those that wait for IDs or for the peer to read have deadlines of their own. */
         if (session->state == SF_WAITING || session->state == SF_STALLED || session->readable)
             continue;
-        if (session->state == SF_SERVING && !session->goaway_sent) {
+        if (session->state == SF_SERVING && !session->goaway_sent && !session->http) {
             static const char reason[] = "idle, and others need the room";
             uint8_t frame[SF_WIRE_HEADER_SIZE + 4 + sizeof reason];
             const size_t size = sf_wire_put_goaway(frame, sizeof frame, 0, reason);

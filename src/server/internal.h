@@ -6,16 +6,17 @@
  *      shard       the loop of one thread: wake, serve, sleep
  *      waiting     serving those who wait for a later millisecond
  *      turn        one turn of one connection: read, serve, send, settle
- *      request     frames in, answers out          listener    binding, accepting, choosing a shard
- *      next        NEXT for many requests at once  adopt       taking a connection in, or turning it away
- *      answer      answers and their counting      goaway      telling a peer to go
+ *      request     frames in, answers out          listener    binding, accepting
+ *      http        HTTP in, answers out            inside      a connection from within the process
+ *      next        NEXT for many requests at once  place       choosing a shard   adopt   taking a connection in, or turning it away
+ *      answer      answers and their counting      goaway      telling a peer to go         auth        tokens
  *      output      sending, and what the socket did not take
  *      close       the end of a connection         sleep       how long the loop may sleep
  *      queue       who waits for a later millisecond
  *      session     one connection: its states      wheel       deadlines, coarse       partial   a NEXT that is half answered
  *      info        the text of INFO                address     what is counted for a peer's address
  *      mint        IDs      quota   rate limits    backlog     how long input lay in the socket      deadline   when something is due
- *      pool        buffers  list    rings          tls         TLS                                   limits     bounds
+ *      pool        buffers  list    rings          tls         TLS                                   limits     bounds   work   the length of a turn
  *
  * base/bucket.h and base/tokens.h have rate limits and tokens, id/generator.h the minting itself.
  */
@@ -72,6 +73,12 @@ struct sf_server {
 static inline uint32_t sf_clip_ms(uint64_t ms)
 {
     return ms > UINT32_MAX ? UINT32_MAX : (uint32_t)ms;
+}
+
+/* A wait as it is told to a peer: rounded up. */
+static inline uint32_t sf_clip_ns(int64_t ns)
+{
+    return sf_clip_ms((uint64_t)(ns + 999999) / 1000000);
 }
 
 #endif

@@ -18,6 +18,7 @@
 #include "base/assert.h"
 #include "server/adopt.h"
 #include "server/internal.h"
+#include "server/place.h"
 
 #define BACKLOG 4096
 
@@ -93,22 +94,6 @@ void sf_listener_watch(struct sf_shard *shard, bool on)
                  "shard %u cannot watch the listening socket: errno %d", shard->number, errno);
 }
 
-static struct sf_shard *fewest_connections(struct sf_shard *shard)
-{
-    const struct sf_server *server = shard->server;
-    struct sf_shard *target = shard;
-    uint32_t fewest = atomic_load_explicit(&shard->connections, memory_order_relaxed);
-    for (unsigned i = 0; i < server->shard_count; i++) {
-        const uint32_t here =
-            atomic_load_explicit(&server->shards[i]->connections, memory_order_relaxed);
-        if (here < fewest) {
-            fewest = here;
-            target = server->shards[i];
-        }
-    }
-    return target;
-}
-
 /* The shard with the connection that has been idle longest, if that may go; NULL: none. */
 static struct sf_shard *oldest_idle(const struct sf_shard *shard)
 {
@@ -132,10 +117,10 @@ static void place(struct sf_shard *shard, int fd, const struct sockaddr *peer)
     const uint32_t before =
         atomic_fetch_add_explicit(&server->connections, 1, memory_order_relaxed);
     const bool needs_room = before >= shard->settings.limits.max_connections;
-    struct sf_shard *target = needs_room ? oldest_idle(shard) : fewest_connections(shard);
+    struct sf_shard *target = needs_room ? oldest_idle(shard) : sf_place_fewest(server, shard);
     struct sf_session *session = NULL;
     if (target == NULL) {
-        sf_adopt_refuse(shard, fd);
+        sf_adopt_refuse(shard, fd, false);
         close(fd);
     } else {
         struct sf_address *address = sf_address_get(&server->addresses, peer, shard->now_ns);

@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "base/ticks.h"
 #include "server/answer.h"
+#include "server/answer_http.h"
 #include "server/internal.h"
 #include "server/mint.h"
 #include "server/output.h"
@@ -46,6 +47,12 @@ static bool finish_partial(struct sf_session *session)
 {
     struct sf_partial *partial = &session->partial;
     struct sf_shard *shard = session->shard;
+    if (session->http) {
+        if (!sf_answer_http_begin(session))
+            return false;
+        count_ok(session, 1);
+        return true; /* the body is written by who serves HTTP */
+    }
     uint8_t *to = sf_output_room(session, partial->size);
     if (to == NULL)
         return false;
@@ -95,6 +102,14 @@ static bool refuse_overloaded(struct sf_session *session, uint32_t request_id)
         "more IDs are asked for than a millisecond holds, and the queue is full");
 }
 
+/* It is refused, whatever part of its IDs it has: those that are missing are not paid for. */
+static void give_up_partial(struct sf_session *session)
+{
+    if (sf_quota_applies(session))
+        sf_quota_give_back(session, session->partial.remaining);
+    sf_partial_drop(session);
+}
+
 static bool continue_partial(struct sf_session *session, uint64_t *id_budget)
 {
     struct sf_partial *partial = &session->partial;
@@ -103,7 +118,7 @@ static bool continue_partial(struct sf_session *session, uint64_t *id_budget)
         if (!refuse_overloaded(session, request_id))
             return false;
         session->refuse_next--;
-        sf_partial_drop(session);
+        give_up_partial(session);
         return true;
     }
     while (partial->remaining > 0) {
@@ -118,7 +133,7 @@ static bool continue_partial(struct sf_session *session, uint64_t *id_budget)
         if (result != SF_MINT_OK) {
             if (!refuse(session, request_id, result))
                 return false;
-            sf_partial_drop(session);
+            give_up_partial(session);
             return true;
         }
         *id_budget -= minted.count;
@@ -301,6 +316,32 @@ static bool any_open(const struct sf_shard *shard)
     return false;
 }
 
+static bool refuse_count(struct sf_session *session, uint32_t request_id, uint32_t count)
+{
+    char text[96];
+    const uint32_t max_batch = sf_quota_max_batch(session);
+    snprintf(text, sizeof text, "count is %u; allowed are 1 to %u%s", count, max_batch,
+             max_batch < session->shard->settings.limits.max_batch
+                 ? ", the burst of this token's name"
+                 : "");
+    return sf_answer_error(session, SF_WIRE_NEXT, SF_WIRE_TOO_LARGE, request_id, 0, text);
+}
+
+/* Pays for one request and makes it the partial one, or refuses it; false when it is stalled. */
+static bool begin_one(struct sf_session *session, uint32_t request_id, uint32_t count,
+                      uint64_t at_least)
+{
+    struct group group = {.requests = 1, .ids = count};
+    bool stalled = false;
+    uint8_t plain[SF_NEXT_FRAME] = {0};
+    sf_store_be32(plain + 8, request_id);
+    sf_store_be32(plain + 12, count);
+    if (!pay(session, plain, &group, &stalled))
+        return !stalled;
+    return sf_partial_start(session, request_id, count, at_least) ||
+           sf_answer_error(session, SF_WIRE_NEXT, SF_WIRE_INTERNAL, request_id, 0, "out of memory");
+}
+
 /* One NEXT that is not plain: AFTER, or wrong. */
 static size_t serve_special(struct sf_session *session, const uint8_t *bytes, size_t size)
 {
@@ -321,15 +362,8 @@ static size_t serve_special(struct sf_session *session, const uint8_t *bytes, si
                    ? used
                    : 0;
     }
-    const uint32_t max_batch = sf_quota_max_batch(session);
-    if (next.count == 0 || next.count > max_batch) {
-        char text[96];
-        snprintf(text, sizeof text, "count is %u; allowed are 1 to %u%s", next.count, max_batch,
-                 max_batch < limits->max_batch ? ", the burst of this token's name" : "");
-        return sf_answer_error(session, SF_WIRE_NEXT, SF_WIRE_TOO_LARGE, header.request_id, 0, text)
-                   ? used
-                   : 0;
-    }
+    if (next.count == 0 || next.count > sf_quota_max_batch(session))
+        return refuse_count(session, header.request_id, next.count) ? used : 0;
     uint64_t at_least = 0;
     if (next.has_after) {
         if (next.after >> SF_ID_BITS)
@@ -349,19 +383,7 @@ static size_t serve_special(struct sf_session *session, const uint8_t *bytes, si
                        ? used
                        : 0;
     }
-    struct group group = {.requests = 1, .ids = next.count};
-    bool stalled = false;
-    uint8_t plain[SF_NEXT_FRAME];
-    memcpy(plain, bytes, 12);
-    sf_store_be32(plain + 12, next.count);
-    if (!pay(session, plain, &group, &stalled))
-        return stalled ? 0 : used;
-    if (!sf_partial_start(session, header.request_id, next.count, at_least))
-        return sf_answer_error(session, SF_WIRE_NEXT, SF_WIRE_INTERNAL, header.request_id, 0,
-                               "out of memory")
-                   ? used
-                   : 0;
-    return used;
+    return begin_one(session, header.request_id, next.count, at_least) ? used : 0;
 }
 
 /* Even an answer at once would come too late. */
@@ -389,6 +411,26 @@ size_t sf_next_serve(struct sf_session *session, const uint8_t *bytes, size_t si
     struct group group = find_group(session, bytes, size, *id_budget);
     return group.requests > 0 ? serve_group(session, bytes, size, &group, id_budget)
                               : serve_special(session, bytes, size);
+}
+
+bool sf_next_one(struct sf_session *session, uint32_t count, uint64_t id_budget)
+{
+    if (session->refuse_next > 0 || (session->shedding && is_too_old(session))) {
+        if (!refuse_overloaded(session, 0))
+            return false;
+        if (session->refuse_next > 0)
+            session->refuse_next--;
+        return true;
+    }
+    if (count > sf_quota_max_batch(session))
+        return refuse_count(session, 0, count);
+    if (!begin_one(session, 0, count, 0))
+        return false;
+    /* Nobody overtakes those who wait. */
+    if (session->partial.frame != NULL &&
+        (id_budget == 0 || (session->wait_ns == 0 && sf_queue_others_wait(session))))
+        sf_queue_park(session, NULL, 0);
+    return true;
 }
 
 bool sf_next_resume(struct sf_session *session, const uint8_t *bytes, size_t size,

@@ -41,6 +41,8 @@ static struct quota quota_of(struct sf_session *session, unsigned scope)
 {
     const struct sf_server_limits *limits = &session->shard->settings.limits;
     struct sf_token *token = session->token;
+    if (scope == SF_RATE_SCOPE_CONNECTION && session->inside)
+        return (struct quota){0};
     if (scope == SF_RATE_SCOPE_CONNECTION)
         return (struct quota){&session->bucket, limits->connection_ids_per_s,
                               limits->connection_burst, "over this connection's quota of IDs"};

@@ -5,12 +5,13 @@
 
 #include "base/assert.h"
 #include "base/bytes.h"
-#include "base/ticks.h"
 #include "server/answer.h"
+#include "server/auth.h"
 #include "server/info.h"
 #include "server/internal.h"
 #include "server/next.h"
 #include "server/quota.h"
+#include "server/work.h"
 
 static void bad_frame(struct sf_session *session, unsigned part)
 {
@@ -70,75 +71,43 @@ static size_t serve_time(struct sf_session *session, const struct request *reque
     return used(request, sf_answer_ok(session, &request->header, body, sizeof body));
 }
 
-static void note_guess(struct sf_session *session)
-{
-    struct sf_shard *shard = session->shard;
-    char from[SF_ADDRESS_TEXT_MAX];
-    sf_metrics_add(shard->metrics, SF_METRIC_AUTH_FAILURES, 0, 1);
-    sf_log_limited(shard->server->options.log, &shard->server->auth_limiter, SF_GUESSES_LOG_EACH_MS,
-                   SF_LOG_WARN, "server.auth_failed",
-                   "AUTH from %s with a token that is not in listen.token_file",
-                   sf_address_text(session->address, from));
-}
-
 /* Refused: its token is not known, or (wait_ns) too many from its address were not. */
 static size_t refuse_auth(struct sf_session *session, const struct request *request,
                           int64_t wait_ns)
 {
     const bool answered =
-        wait_ns > 0 ? sf_answer_error(session, SF_WIRE_AUTH, SF_WIRE_RATE_LIMITED,
-                                      request->header.request_id,
-                                      sf_clip_ms((uint64_t)(wait_ns + 999999) / 1000000),
-                                      "too many unknown tokens came from this address")
-                    : sf_answer_error(session, SF_WIRE_AUTH, SF_WIRE_DENIED,
-                                      request->header.request_id, 0, "the token is not known here");
+        wait_ns > 0
+            ? sf_answer_error(session, SF_WIRE_AUTH, SF_WIRE_RATE_LIMITED,
+                              request->header.request_id, sf_clip_ns(wait_ns), SF_AUTH_TOO_MANY)
+            : sf_answer_error(session, SF_WIRE_AUTH, SF_WIRE_DENIED, request->header.request_id, 0,
+                              "the token is not known here");
     if (!answered) {
         if (wait_ns == 0) /* it will be compared again */
-            sf_bucket_give_back(&session->address->guesses, SF_GUESSES_PER_S, 1);
+            sf_auth_forget(session);
         return 0;
     }
-    if (wait_ns == 0)
-        note_guess(session);
-    sf_token_unref(session->token);
-    session->token = NULL;
-    if (++session->auth_tries >= SF_AUTH_TRIES_MAX)
-        sf_session_end(session, SF_CONN_CLOSED_PROTOCOL);
-    return used(request, true);
-}
-
-static size_t accept_auth(struct sf_session *session, const struct request *request,
-                          struct sf_token *token)
-{
-    if (!sf_answer_ok(session, &request->header, NULL, 0))
-        return 0;
-    if (token != NULL) {
-        sf_token_unref(session->token);
-        session->token = sf_token_ref(token);
-        atomic_fetch_add_explicit(&token->logins, 1, memory_order_relaxed);
-    }
+    sf_auth_refuse(session, wait_ns == 0);
     return used(request, true);
 }
 
 static size_t serve_auth(struct sf_session *session, const struct request *request)
 {
-    struct sf_shard *shard = session->shard;
-    const struct sf_tokens *tokens = shard->settings.tokens;
     _Static_assert(SF_TOKEN_MAX == SF_WIRE_TOKEN_MAX, "a token of the file fits AUTH");
+    struct sf_token *token = NULL;
+    int64_t wait_ns = 0;
     /* Without a token file there is nothing to prove: clients may send tokens before workers ask
      * for them. */
-    if (tokens == NULL)
-        return accept_auth(session, request, NULL);
-    struct sf_bucket *guesses = &session->address->guesses;
-    const int64_t wait_ns =
-        sf_bucket_take(guesses, SF_GUESSES_PER_S, SF_GUESSES_BURST, 1, shard->now_ns);
-    if (wait_ns > 0)
-        return refuse_auth(session, request, wait_ns);
-    shard->work += SF_TURN_WORK; /* all tokens are compared */
-    struct sf_token *token = sf_tokens_check(tokens, request->bytes + SF_WIRE_HEADER_SIZE,
-                                             request->header.length - SF_WIRE_LENGTH_MIN);
+    if (session->shard->settings.tokens != NULL) {
+        token = sf_auth_look(session, request->bytes + SF_WIRE_HEADER_SIZE,
+                             request->header.length - SF_WIRE_LENGTH_MIN, &wait_ns);
+        if (token == NULL)
+            return refuse_auth(session, request, wait_ns);
+    }
+    if (!sf_answer_ok(session, &request->header, NULL, 0))
+        return 0;
     if (token != NULL)
-        sf_bucket_give_back(guesses, SF_GUESSES_PER_S, 1);
-    return token != NULL ? accept_auth(session, request, token) : refuse_auth(session, request, 0);
+        sf_auth_accept(session, token);
+    return used(request, true);
 }
 
 /* --- the rows of SF_WIRE_REQUESTS --- */
@@ -189,12 +158,9 @@ static size_t serve_whole(struct sf_session *session, const struct request *requ
 
 static bool needs_auth(const struct sf_session *session, uint8_t type)
 {
-    if (session->shard->settings.tokens == NULL)
-        return false;
-    const struct sf_token *token = session->token;
     const struct sf_wire_request *row = sf_wire_request(type);
-    return (token == NULL || atomic_load_explicit(&token->revoked, memory_order_relaxed)) &&
-           row != NULL && row->needs_auth;
+    return session->shard->settings.tokens != NULL && !sf_auth_is_valid(session) && row != NULL &&
+           row->needs_auth;
 }
 
 /* What can be said from the header alone. Returns 1 when the frame is fine so far, 0 when it was
@@ -271,18 +237,6 @@ static size_t serve_front(struct sf_session *session, const uint8_t *bytes, size
     return SF_WIRE_HEADER_SIZE;
 }
 
-/* Whether the turn has lasted long enough; the clock is looked at only when there was work. */
-static bool is_spent(struct sf_shard *shard)
-{
-    if (shard->work < SF_TURN_WORK)
-        return false;
-    shard->work = 0;
-    const int64_t now_ns = sf_mono_ns();
-    if (shard->turn_end_ns == 0)
-        shard->turn_end_ns = now_ns + SF_TURN_NS;
-    return now_ns >= shard->turn_end_ns;
-}
-
 size_t sf_requests_serve(struct sf_session *session, const uint8_t *bytes, size_t size,
                          uint64_t id_budget)
 {
@@ -300,7 +254,7 @@ size_t sf_requests_serve(struct sf_session *session, const uint8_t *bytes, size_
         if (used == 0 && session->refuse_next == refuse_before)
             break;
         at += used;
-        if (is_spent(session->shard)) {
+        if (sf_work_is_spent(session->shard)) {
             session->unfinished = at < size;
             break;
         }

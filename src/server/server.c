@@ -65,7 +65,8 @@ static uint32_t max_batch_of(const struct sf_server *server, const struct sf_ser
 static int make_settings(const struct sf_server *server, const struct sf_server_options *options,
                          struct sf_settings *ret, struct sf_error *err)
 {
-    struct sf_settings settings = {.limits = options->limits};
+    struct sf_settings settings = {.limits = options->limits,
+                                   .wants_certificate = options->tls_client_ca != NULL};
     settings.limits.max_batch = max_batch_of(server, &options->limits);
     if (options->token_file != NULL) {
         const int rc =
@@ -226,7 +227,7 @@ int sf_server_reload(struct sf_server *server, const struct sf_server_options *o
         return rc;
     pthread_mutex_lock(&server->lock);
     /* Another thread may have made the layout known meanwhile. */
-    settings.limits.max_batch = sf_mint_max_batch(options->limits.max_batch, server->sequence_bits);
+    settings.limits.max_batch = max_batch_of(server, &options->limits);
     const struct sf_settings old = server->settings;
     if (settings.tokens != NULL)
         sf_tokens_inherit(settings.tokens, old.tokens);

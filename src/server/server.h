@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -26,6 +27,7 @@
 
 #define SF_SERVER_THREADS_MAX    64
 #define SF_SERVER_GENERATORS_MAX 64
+#define SF_SERVER_DECODED_MAX    512
 
 /* Why nothing can be minted just now. status is what a NEXT is answered with. */
 struct sf_server_refusal {
@@ -48,6 +50,9 @@ struct sf_server_host {
     size_t (*info)(void *ctx, char *to, size_t size);
     /* The TIME answer. Returns false when there is none to give (UNSUPPORTED). */
     bool (*time)(void *ctx, struct sf_wire_time *ret);
+    /* What an ID says: a JSON object and a line break, at most SF_SERVER_DECODED_MAX bytes; returns its length. 0: the fleet is not
+     * known yet, or the ID's time is out of range. */
+    size_t (*decode)(void *ctx, uint64_t id, char *to, size_t size);
 };
 
 struct sf_server_limits {
@@ -102,6 +107,11 @@ uint32_t sf_server_max_batch(const struct sf_server *server);
  * connection, stops accepting. What was sent before is still answered; connections end when they
  * are idle, at the latest after deadline_ms. Returns at once. */
 void sf_server_drain(struct sf_server *server, uint32_t deadline_ms, const char *reason);
+/* A connection from within the process: /v1 over HTTP (docs/http.md) for somebody who asked elsewhere, whose address is `peer`, with the same
+ * queue, limits and tokens as any, but for the limit of a connection: each request of such a peer is one. ret_fd is its
+ * other end, a non-blocking socket that the caller closes. After start and before destroy; any thread. Returns 0, -EAGAIN with
+ * listen.max_connections open, or another negative errno code. */
+int sf_server_connect(struct sf_server *server, const struct sockaddr *peer, int *ret_fd);
 /* Connections still open. */
 uint32_t sf_server_connections(const struct sf_server *server);
 /* Requests that wait for a timestamp. */

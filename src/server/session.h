@@ -11,6 +11,7 @@
 #include "base/bucket.h"
 #include "base/inbox.h"
 #include "base/tokens.h"
+#include "http/answer.h"
 #include "server/address.h"
 #include "server/list.h"
 #include "server/shard.h"
@@ -42,6 +43,8 @@ struct sf_partial {
     uint32_t request_id;
     uint32_t remaining;
     uint64_t at_least; /* for AFTER */
+    bool sending;           /* HTTP: all IDs are there and the head is written; */
+    struct sf_http_ids ids; /* how far the body is */
 };
 
 struct sf_session {
@@ -54,6 +57,9 @@ struct sf_session {
     int fd;
     uint8_t state; /* moved by sf_session_move alone */
     bool queued_ready, readable, eof;
+    bool http;    /* it speaks HTTP (http.h), not frames */
+    bool inside;  /* from within the process (inside.h): its peer is the one that somebody else speaks for */
+    bool is_1_0, closes; /* of the HTTP request that is being answered */
     bool hung_up; /* the peer has said that it ends, or the connection is broken */
     bool ending;  /* no more input is taken; close after the answers */
     uint8_t close_reason;

@@ -23,6 +23,7 @@ struct sf_settings {
     struct sf_server_limits limits; /* max_batch: the effective one */
     struct sf_tokens *tokens;       /* NULL: no AUTH needed */
     struct sf_tls *tls;             /* NULL: plain TCP */
+    bool wants_certificate;         /* of clients */
 };
 
 struct sf_shard {

@@ -12,16 +12,28 @@
 #include "server/close.h"
 #include "server/deadline.h"
 #include "server/goaway.h"
+#include "server/http.h"
 #include "server/internal.h"
 #include "server/output.h"
 #include "server/queue.h"
 #include "server/request.h"
 #include "server/wheel.h"
 
+/* What is kept of a request that is not whole yet: less. */
+static size_t kept_max(const struct sf_session *session)
+{
+    return session->http ? SF_HTTP_HEAD_MAX : SF_FRAME_KEPT_MAX;
+}
+
+static size_t read_max(size_t have)
+{
+    return SF_INPUT_MAX - have < SF_READ_MAX ? SF_INPUT_MAX - have : SF_READ_MAX;
+}
+
 static size_t read_more_tls(struct sf_session *session, size_t have)
 {
     struct sf_shard *shard = session->shard;
-    const size_t most = have + SF_READ_MAX;
+    const size_t most = have + read_max(have);
     const uint64_t before = sf_tls_bytes_read(session->tls);
     while (have < most) {
         const ssize_t got = sf_tls_receive(session->tls, shard->input + have, most - have);
@@ -80,18 +92,19 @@ static void handshake(struct sf_session *session)
 static size_t read_more(struct sf_session *session, size_t have)
 {
     struct sf_shard *shard = session->shard;
+    const ssize_t most = (ssize_t)read_max(have);
     ssize_t got;
     if (session->tls != NULL)
         return read_more_tls(session, have);
     do
-        got = recv(session->fd, shard->input + have, SF_READ_MAX, MSG_DONTWAIT);
+        got = recv(session->fd, shard->input + have, (size_t)most, MSG_DONTWAIT);
     while (got < 0 && errno == EINTR);
     if (got > 0) {
         /* The next bytes bring a new edge; but an end of the stream that is already known brings
          * none. */
-        if (got < SF_READ_MAX && !session->hung_up)
+        if (got < most && !session->hung_up)
             session->readable = false;
-        sf_backlog_read(session, (uint32_t)got, got < SF_READ_MAX);
+        sf_backlog_read(session, (uint32_t)got, got < most);
         sf_session_touch(session);
         shard->bytes_in += (uint64_t)got;
         return have + (size_t)got;
@@ -201,14 +214,15 @@ void sf_turn_run(struct sf_session *session, bool may_read)
     const uint64_t id_budget = sf_queue_budget(session);
     const uint32_t skip_before = session->skip;
     /* What is left of an earlier turn is served before more is read: it may be long. */
-    if (may_read && session->readable && size < SF_FRAME_KEPT_MAX)
+    if (may_read && session->readable && size < kept_max(session))
         size = read_more(session, size);
     if (session->state == SF_CLOSED)
         return;
     shard->work = 0;
     shard->turn_end_ns = 0;
     session->unfinished = false;
-    size_t used = sf_requests_serve(session, shard->input, size, id_budget);
+    size_t used = session->http ? sf_http_serve(session, shard->input, size, id_budget)
+                                : sf_requests_serve(session, shard->input, size, id_budget);
     if (session->goaway_due && session->state != SF_CLOSED && session->state != SF_STALLED)
         sf_goaway_send(session);
     sf_output_flush(session);

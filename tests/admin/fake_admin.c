@@ -2,12 +2,13 @@
  *   fake_admin DIR [PORT]   prints the port, runs until its standard input ends
  * DIR/status.json and DIR/fleet.json are what /status and /fleet answer; DIR/slot, DIR/clock ...
  * hold why that check fails (no file: it passes); DIR/stalled what /livez names; DIR/unready why
- * nothing is minted; DIR/started makes /startupz pass; POST /drain makes DIR/drained, and with
+ * nothing is minted; with DIR/slow IDs are waited for; DIR/started makes /startupz pass; POST /drain makes DIR/drained, and with
  * DIR/ending it has the program end at once, as a worker does that has nothing to finish. /v1/ids
  * counts from 2^62. */
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -19,7 +20,10 @@
 
 #include "admin/admin.h"
 #include "base/ticks.h"
+#include "http/answer.h"
+#include "http/ask.h"
 
+#define BATCH_MAX      1000
 #define SLOW_ANSWER_MS 200
 #define FLEET_MAX      (1 << 20)
 
@@ -87,15 +91,70 @@ static void fake_fleet(void *ctx, struct sf_strbuf *to)
         sf_strbuf_addf(to, "{}");
 }
 
-static int fake_mint(void *ctx, uint32_t n, uint64_t *ids, char *reason, size_t reason_size)
+/* The data port's side of a connection: it takes one request and answers it. */
+struct data_port {
+    struct fake *fake;
+    int fd;
+};
+
+static size_t answer_ids(struct fake *fake, uint32_t count, char *to, size_t room)
 {
-    struct fake *fake = ctx;
-    if (read_text(fake, "unready", reason, reason_size))
-        return -EAGAIN;
-    const uint64_t first = atomic_fetch_add(&fake->next, n);
-    for (uint32_t i = 0; i < n; i++)
-        ids[i] = first + i;
-    return 0;
+    uint8_t run[SF_WIRE_RUN_SIZE];
+    struct sf_http_ids ids = {0};
+    sf_wire_put_run(run, atomic_fetch_add(&fake->next, count), count);
+    const struct sf_http_answer answer = {.status = 200,
+                                          .type = "application/json",
+                                          .length = sf_http_ids_length(run, 1),
+                                          .closes = true};
+    const size_t head = sf_http_put_head(to, &answer);
+    return head + sf_http_ids_put(&ids, run, 1, to + head, room - head);
+}
+
+static void *serve_data(void *arg)
+{
+    static char answer[1 << 21]; /* one at a time */
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    const struct data_port *port = arg;
+    char bytes[SF_HTTP_HEAD_MAX], why[SF_HTTP_WHY_MAX];
+    struct sf_http_request request;
+    struct sf_http_problem problem;
+    struct sf_http_ask ask = {0};
+    size_t size;
+    const ssize_t got = recv(port->fd, bytes, sizeof bytes, 0);
+    while (read_text(port->fake, "slow", why, sizeof why))
+        sf_sleep_ms(5);
+    pthread_mutex_lock(&lock);
+    struct sf_http_answer refusal = {.status = 400, .closes = true};
+    if (got > 0 && sf_http_parse((uint8_t *)bytes, (size_t)got, &request, &size, &problem) ==
+                       SF_HTTP_COMPLETE) {
+        refusal.status = sf_http_ask_read(&request, &ask, why);
+        if (refusal.status == 0 && read_text(port->fake, "unready", why, sizeof why))
+            refusal.status = 503;
+        if (refusal.status == 0 && ask.count > BATCH_MAX) {
+            refusal.status = 413;
+            (void)snprintf(why, sizeof why, "count is %u; allowed are 1 to %d", ask.count,
+                           BATCH_MAX);
+        }
+        size = refusal.status == 0 ? answer_ids(port->fake, ask.count, answer, sizeof answer)
+                                   : sf_http_put_error(answer, refusal, why);
+        (void)!write(port->fd, answer, size);
+    }
+    pthread_mutex_unlock(&lock);
+    (void)close(port->fd);
+    free(arg);
+    return NULL;
+}
+
+static int fake_connect(void *ctx, const struct sockaddr *peer, int *ret_fd)
+{
+    int pair[2];
+    pthread_t thread;
+    struct data_port *port = malloc(sizeof *port);
+    if (port == NULL || peer == NULL || socketpair(AF_UNIX, SOCK_STREAM, 0, pair) != 0)
+        return -ENOMEM;
+    *port = (struct data_port){ctx, pair[0]};
+    *ret_fd = pair[1];
+    return pthread_create(&thread, NULL, serve_data, port) == 0 ? pthread_detach(thread) : -EAGAIN;
 }
 
 static void fake_drain(void *ctx)
@@ -155,8 +214,8 @@ int main(int argc, char **argv)
     sf_metrics_add(block, SF_METRIC_IDS_MINTED, 0, 7);
     struct sf_admin_options options = {
         .address = {.host = "127.0.0.1", .port = argc == 3 ? (uint16_t)atoi(argv[2]) : 0},
-        .host = {&fake, fake_readiness, fake_live, fake_started, fake_status, fake_fleet, fake_mint,
-                 fake_drain, fake_is_fleet_admin},
+        .host = {&fake, fake_readiness, fake_live, fake_started, fake_status, fake_fleet,
+                 fake_connect, fake_drain, fake_is_fleet_admin},
         .metrics = metrics,
         .log = log};
     struct sf_admin *admin = NULL;

@@ -106,22 +106,62 @@ class AdminTest(unittest.TestCase):
         _, _, text = self.check("/v1/ids?count=1000", 200)
         ids = json.loads(text)["ids"]
         self.assertEqual([int(i) for i in ids], list(range(2**62 + 1, 2**62 + 1001)))
-        for query, say in {
-            "count=0": 'count "0": a whole number from 1 to 1000\n',
-            "count=1001": 'count "1001": a whole number from 1 to 1000\n',
-            "count=": 'count "": a whole number from 1 to 1000\n',
-            "count": 'count "": a whole number from 1 to 1000\n',
-            "count=-1": 'count "-1": a whole number from 1 to 1000\n',
-            "count=%31%00": 'count "": a whole number from 1 to 1000\n',
-            "count=1&count=2": "argument count is given 2 times; give it once\n",
-            "n=3": 'unknown argument "n"; known: count\n',
-            "count=%0d%0aX": 'count "??X": a whole number from 1 to 1000\n',
-            "count=" + "9" * 500: 'count "' + "9" * 40 + '": a whole number from 1 to 1000\n',
-        }.items():
+        for query, status, say in (
+            ("count=0", 400, 'count "0" is no whole number from 1 on\n'),
+            ("count=1001", 413, "count is 1001; allowed are 1 to 1000\n"),
+            ("count=", 400, 'count "" is no whole number from 1 on\n'),
+            ("count", 400, 'unknown argument "count"; known: count=N\n'),
+            ("count=-1", 400, 'count "-1" is no whole number from 1 on\n'),
+            ("count=1&count=2", 400, "count is given twice; give it once\n"),
+            ("n=3", 400, 'unknown argument "n=3"; known: count=N\n'),
+            ("count=" + "x" * 500, 400, 'count "' + "x" * 40 + '" is no whole number from 1 on\n'),
+        ):
             with self.subTest(query=query):
-                self.check("/v1/ids?" + query, 400, say)
+                self.check("/v1/ids?" + query, status, say)
         self.admin.put("unready", "no slot is held: starting")
-        self.check("/v1/ids", 503, "no slot is held: starting\n")
+        _, fields, _ = self.check("/v1/ids", 503, "no slot is held: starting\n")
+        self.assertEqual(fields["retry-after"], "1")
+
+    def test_ids_do_not_stop_health(self):
+        """Whoever waits for the data port waits alone."""
+        self.admin.put("slow", "")
+        waiting = []
+        for _ in range(60):
+            s = self.admin.connect()
+            s.sendall(b"GET /v1/ids HTTP/1.1\r\nHost: x\r\n\r\n")
+            waiting.append(s)
+        start = time.monotonic()
+        self.check("/livez", 200, "ok\n")
+        self.assertLess(time.monotonic() - start, 1)
+        os.unlink(self.admin.dir + "/slow")
+        for s in waiting:
+            self.assertTrue(s.recv(100).startswith(b"HTTP/1.1 200"))
+            s.close()
+
+    def test_ends_while_ids_are_waited_for(self):
+        self.admin.put("slow", "")
+        s = self.admin.connect()
+        s.sendall(b"GET /v1/ids HTTP/1.1\r\nHost: x\r\n\r\n")
+        self.check("/livez", 200, "ok\n")
+        self.closed = True
+        self.assertEqual(self.admin.close(), 0)
+        s.close()
+
+    def test_what_can_be_read_in_two_ways(self):
+        """Refused, and the connection ends: nothing behind it is taken for a request."""
+        behind = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+        for head in (b"POST /drain HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nContent-Length: 5\r\n\r\n",
+                     b"POST /drain HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
+                     b"POST /drain HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+                     b"GET /status HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+                     b"GET /status%00x HTTP/1.1\r\nHost: x\r\n\r\n",
+                     b"POST /%64rain HTTP/1.1\r\nHost: x\r\n\r\n",
+                     b"GET /readyz?%76erbose HTTP/1.1\r\nHost: x\r\n\r\n"):
+            with self.subTest(head=head):
+                got = self.admin.raw(head + behind)
+                self.assertRegex(got[:12], rb"^HTTP/1\.[01] 400$")
+                self.assertEqual(got.count(b"HTTP/1."), 1, got)
+        self.assertFalse(os.path.exists(self.admin.dir + "/drained"))
 
     def test_metrics(self):
         _, fields, text = self.check("/metrics", 200)
@@ -186,7 +226,7 @@ class AdminTest(unittest.TestCase):
         self.assertEqual(self.admin.process.wait(20), 0)
 
     def test_limits(self):
-        self.check("/v1/ids?count=" + "1" * (1024 - len("/v1/ids?count=")), 400)
+        self.check("/v1/ids?count=" + "1" * (1024 - len("/v1/ids?count=")), 413)
         self.check("/v1/ids?count=" + "1" * (1025 - len("/v1/ids?count=")), 414)
         self.check("/drain", 202, method="POST", body=b"x" * 4096)
         self.check("/drain", 413, method="POST", headers=["Content-Length: 4097"])
@@ -239,7 +279,7 @@ class AdminTest(unittest.TestCase):
                 _, fields, _ = self.check("/status", 200, headers=["Origin: " + origin])
                 self.assertEqual(fields.get("access-control-allow-origin"), origin if allowed else None)
                 self.assertEqual(fields["vary"], "Origin")
-        _, fields, _ = self.check("/v1/ids", 200, headers=["Origin: http://10.0.0.7:7451"])
+        _, fields, _ = self.check("/v1/ids", 403, headers=["Origin: http://10.0.0.7:7451"])
         self.assertNotIn("access-control-allow-origin", fields)
 
     def test_console(self):

@@ -37,6 +37,12 @@ static size_t info(void *ctx, char *to, size_t size)
     return (size_t)snprintf(to, size, "{\"protocol\":1}");
 }
 
+static size_t no_decode(void *ctx, uint64_t id, char *to, size_t size)
+{
+    (void)ctx, (void)id, (void)to, (void)size;
+    return 0;
+}
+
 static bool no_time(void *ctx, struct sf_wire_time *ret)
 {
     (void)ctx;
@@ -103,7 +109,7 @@ int main(int argc, char **argv)
                    .idle_timeout_ms = 300000,
                    .frame_timeout_ms = 10000,
                    .write_timeout_ms = 10000},
-        .host = {&offset_ns, now_ms, refusal, info, no_time},
+        .host = {&offset_ns, now_ms, refusal, info, no_time, no_decode},
     };
     if (!parse(argc, argv, &options, &slots, &layout))
         return usage();

@@ -36,6 +36,12 @@ static size_t info(void *ctx, char *to, size_t size)
     return (size_t)snprintf(to, size, "{\"protocol\":1}");
 }
 
+static size_t no_decode(void *ctx, uint64_t id, char *to, size_t size)
+{
+    (void)ctx, (void)id, (void)to, (void)size;
+    return 0;
+}
+
 static bool no_time(void *ctx, struct sf_wire_time *ret)
 {
     (void)ctx;
@@ -59,7 +65,7 @@ static struct sf_server *start(const char *token_file)
                                                    .frame_timeout_ms = 10000,
                                                    .write_timeout_ms = 10000},
                                         .generator_count = 1,
-                                        .host = {NULL, now_ms, refusal, info, no_time},
+                                        .host = {NULL, now_ms, refusal, info, no_time, no_decode},
                                         .metrics = sf_metrics_create(),
                                         .log = sf_log_create(2, SF_LOG_ERROR, SF_LOG_TEXT),
                                         .token_file = token_file};

@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/socket.h>
@@ -69,6 +70,12 @@ static inline bool fixture_time(void *ctx, struct sf_wire_time *ret)
     return true;
 }
 
+static inline size_t fixture_decode(void *ctx, uint64_t id, char *to, size_t size)
+{
+    (void)ctx;
+    return (size_t)snprintf(to, size, "{\"id\":\"%" PRIu64 "\"}\n", id);
+}
+
 /* Change f->options between prepare and start. */
 static inline void fixture_prepare(struct fixture *f, struct sf_layout layout,
                                    uint64_t max_ahead_ms, unsigned generators)
@@ -89,7 +96,7 @@ static inline void fixture_prepare(struct fixture *f, struct sf_layout layout,
                    .idle_timeout_ms = 300000,
                    .frame_timeout_ms = 10000,
                    .write_timeout_ms = 10000},
-        .host = {f, fixture_mint_now, fixture_refusal, fixture_info, fixture_time},
+        .host = {f, fixture_mint_now, fixture_refusal, fixture_info, fixture_time, fixture_decode},
         .metrics = f->metrics,
     };
     for (unsigned i = 0; i < generators; i++) {
