@@ -129,7 +129,7 @@ int main(int argc, char **argv)
     options.metrics = sf_metrics_create();
     options.log = sf_log_create(2, SF_LOG_INFO, SF_LOG_TEXT);
     struct sf_server *server = NULL;
-    struct sf_error err;
+    struct sf_error err = {0};
     if (sf_server_create(&options, &server, &err) != 0 || sf_server_start(server, &err) != 0) {
         fprintf(stderr, "bench_server: %s\n", err.text);
         return 1;

@@ -76,7 +76,7 @@ static uint16_t port(void)
                      is_fleet_admin},
             .metrics = sf_metrics_create(),
             .log = sf_log_create(STDERR_FILENO, SF_LOG_ERROR, SF_LOG_TEXT)};
-        struct sf_error err;
+        struct sf_error err = {0};
         MUST(sf_admin_create(&options, &admin, &err) == 0);
     }
     return sf_admin_port(admin);

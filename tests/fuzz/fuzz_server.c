@@ -70,7 +70,7 @@ static struct sf_server *start(const char *token_file)
                                         .log = sf_log_create(2, SF_LOG_ERROR, SF_LOG_TEXT),
                                         .token_file = token_file};
     struct sf_server *server = NULL;
-    struct sf_error err;
+    struct sf_error err = {0};
     MUST(gen && word);
     sf_generator_init(gen, &layout, 10, word);
     MUST(sf_generator_open(gen, 1, 2, now_ms(NULL, sf_mono_ns()), UINT64_MAX >> 22) == 0);

@@ -75,7 +75,7 @@ def check_casts(tree):
 
 def check_results(tree):
     """The sentence of an error begins empty; what a call returned is rc."""
-    for path in tree.files("src"):
+    for path in tree.files("src", "tests", "examples"):
         code = tree.code(path)
         for match in ERROR_BARE.finditer(code) if path.suffix == ".c" else ():
             tree.complain(path, line_of(code, match.start()), "an error that is not empty: struct sf_error err = {0}")

@@ -272,7 +272,7 @@ static void start_machine(struct sim_world *w, unsigned index, unsigned k)
     snprintf(params.address, sizeof params.address, "10.0.0.%u:7450", index + 1);
     snprintf(params.version, sizeof params.version, "1.%u", h->version);
     struct sf_reservation_memory memory;
-    struct sf_error why;
+    struct sf_error why = {0};
     sf_state_recall(&hold->block, BOOT, 1, 1, sim_mono_ns(w, h), SIM_MAX_AHEAD_MS, &memory, &why);
     hold->minted_ms = 0;
     if (memory.valid) {

@@ -483,7 +483,7 @@ static void test_reload_before_the_layout(void **state)
 {
     (void)state;
     struct fixture f;
-    struct sf_error err;
+    struct sf_error err = {0};
     fixture_prepare(&f, tiny, 0, 0);
     f.options.generators[f.options.generator_count++] = &f.generators[0];
     f.options.host.mint_now_ms = no_epoch_yet;

@@ -222,7 +222,7 @@ static void test_late_reader(void **state)
     struct fixture f;
     start(&f, files, false);
     f.options.limits.write_timeout_ms = 20000;
-    struct sf_error err;
+    struct sf_error err = {0};
     assert_int_equal(sf_server_reload(f.server, &f.options, &err), 0);
     SSL *ssl = tls_connect(&f, NULL, NULL, 0);
     const int fd = SSL_get_fd(ssl), small = 65536;
@@ -399,7 +399,7 @@ static void test_reload(void **state)
     start(&f, files, false);
     SSL *old = tls_connect(&f, NULL, NULL, 0);
     assert_true(tls_next(old));
-    struct sf_error err;
+    struct sf_error err = {0};
     /* Wrong files change nothing. */
     f.options.tls_key = files->other_key;
     assert_int_equal(sf_server_reload(f.server, &f.options, &err), -EINVAL);

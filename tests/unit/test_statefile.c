@@ -40,7 +40,7 @@ static struct sf_reservation_memory recall(const struct sf_state_block *block, c
                                            uint64_t inode, int64_t mono_ns)
 {
     struct sf_reservation_memory memory;
-    struct sf_error why;
+    struct sf_error why = {0};
     sf_state_recall(block, boot, 1, inode, mono_ns, 10, &memory, &why);
     return memory;
 }
