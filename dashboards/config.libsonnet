@@ -4,6 +4,8 @@
   job: '.*snowfleet.*',
   verify_job: '.*snowfleet-verify.*',
   min_ready: 2,  // fewer ready workers than this in a fleet is a page
+  remember: '1h',  // so long a datacenter that had ready workers is missed
+  free_slots: 0.1,  // part of a datacenter's slots that should be free
   error_objective: 0.001,  // part of requests that may fail
   latency_objective_s: 0.01,
   clock_warn_s: 0.1,  // clock.warn_offset_ms
@@ -12,10 +14,42 @@
   runbook: 'https://github.com/snowfleet/snowfleet/blob/main/RUNBOOK.md',
 
   workers: 'job=~"%s",job!~"%s"' % [self.job, self.verify_job],
+  // What the chart has a value for, and how it is called there: metrics.prometheusRule.settings.
+  settings:: {
+    job: 'job',
+    verify_job: 'verifyJob',
+    min_ready: 'minReady',
+    remember: 'remember',
+    free_slots: 'freeSlots',
+    error_objective: 'errorObjective',
+    latency_objective_s: 'latencyObjectiveSeconds',
+    clock_warn_s: 'clockWarnSeconds',
+    clock_max_s: 'clockMaxSeconds',
+    runbook: 'runbookUrl',
+  },
   // Failures that are ours, not the client's; draining workers send their clients elsewhere.
   errors: 'not_ready|clock|overloaded|internal',
-  states: ['starting', 'claiming', 'quarantined', 'ready', 'suspended', 'resyncing', 'halted', 'exhausted', 'draining', 'stopped'],
+  // Every state of a worker and its colour, in the order of the program.
+  states: [s[0] for s in self.state_colours],
+  state_colours: [
+    ['starting', 'light-blue'],
+    ['claiming', 'blue'],
+    ['quarantined', 'purple'],
+    ['ready', 'green'],
+    ['suspended', 'red'],
+    ['resyncing', 'orange'],
+    ['halted', 'dark-red'],
+    ['exhausted', 'dark-red'],
+    ['draining', 'yellow'],
+    ['stopped', 'dark-gray'],
+  ],
 
-  // A worker's series carry only what the scrape adds (job, instance); which worker that is, worker_info says.
-  info(filter=''):: '* on (job, instance) group_left (fleet, datacenter, worker, node) snowfleet_worker_info' + (if filter == '' then '' else '{%s}' % filter),
+  // A worker's series carry only what the scrape adds; which worker that is, worker_info says. Two releases may have fleets of one name,
+  // and two clusters pods of one address: so a target is known by all four labels, and a fleet by where it runs, its name and its id. A
+  // label that a scrape does not add is empty everywhere, and does no harm.
+  target: 'cluster, namespace, job, instance',
+  fleet: 'cluster, namespace, fleet, fleet_id',
+  info(filter='')::
+    '* on (%s) group_left (fleet, fleet_id, datacenter, worker, node) snowfleet_worker_info' % self.target
+    + (if filter == '' then '' else '{%s}' % filter),
 }

@@ -3,11 +3,11 @@ local g = import 'grafana.libsonnet';
 local by_worker = '{{datacenter}}/{{worker}} {{node}}';
 local info = g.info;
 local workers = 'snowfleet_worker_info{%s}' % g.picked;
+local scraped = 'cluster=~"$cluster",namespace=~"$namespace"';
 local sum_worker(expr) = 'sum by (datacenter, worker, node) (%s %s)' % [expr, info];
 local max_worker(expr) = 'max by (datacenter, worker, node) (%s %s)' % [expr, info];
 local quantile(q) = 'histogram_quantile(%g, sum by (le) (rate(snowfleet_request_duration_seconds_bucket{type="next"}[$__rate_interval]) %s))' % [q, info];
 local state = std.join(' or ', ['snowfleet_state{state="%s"} * %d' % [c.states[i], i + 1] for i in std.range(0, std.length(c.states) - 1)]);
-local colours = ['gray', 'light-blue', 'blue', 'purple', 'green', 'red', 'orange', 'dark-red', 'dark-red', 'yellow', 'dark-gray'];
 
 g.dashboard('snowfleet-fleet', 'Snowfleet / Fleet', 'Is the fleet well, and if not, what is wrong. Alerts lead to RUNBOOK.md.', [
   ['At a glance', 5, [
@@ -31,10 +31,31 @@ g.dashboard('snowfleet-fleet', 'Snowfleet / Fleet', 'Is the fleet well, and if n
   ['Workers over time', 10, [
     g.timeline('State of each worker', 'One row a worker, one colour a state. A gap: the worker did not answer its scrape.', [
       ['max by (datacenter, worker, node, instance) ((%s) %s)' % [state, info], '{{datacenter}}/{{worker}} {{instance}}'],
-    ], std.mapWithIndex(function(i, s) [s, colours[i]], ['unknown'] + c.states)),
+    ], [['unknown', 'gray']] + c.state_colours),
     g.lines('Slots by state', 'Slots of the datacenters chosen: free, held, quarantined (no live claim, reservation not yet over).', 'none', [
       ['sum by (state) (max by (datacenter, state) (snowfleet_slots %s))' % info, '{{state}}'],
     ]) + g.stacked + g.from_zero,
+  ]],
+  ['Who is missing', 8, [
+    g.timeline('Up or down', 'Every target of the workers and whether it answers its scrape; of all fleets, since nobody who is down says which fleet it is of.', [
+      ['max by (cluster, namespace, instance) (up{%s,%s})' % [c.workers, scraped], '{{instance}}'],
+    ], [['down', 'red'], ['up', 'green']]),
+    g.lines('Ready workers by datacenter', 'Ready now, and at most within the last %s (expected): a gap between the two is who is missing.' % c.remember, 'none', [
+      ['sum by (datacenter) (snowfleet:datacenter_workers_ready:sum{%s,fleet=~"$fleet",datacenter=~"$datacenter"})' % scraped, 'datacenter {{datacenter}}'],
+      ['sum by (datacenter) (max_over_time(snowfleet:datacenter_workers_ready:sum{%s,fleet=~"$fleet",datacenter=~"$datacenter"}[%s]))' % [scraped, c.remember], 'datacenter {{datacenter}} expected'],
+    ]) + g.from_zero,
+  ]],
+  ['Seen by the prober', 8, [
+    g.lines('Duplicates and order', 'IDs that the prober got twice, and IDs that did not ascend on one connection, a second. Both stay at zero, always.', 'ops', [
+      ['sum by (worker) (rate(snowfleet_verify_duplicates_total{%s}[$__rate_interval]))' % scraped, 'twice: {{worker}}'],
+      ['sum by (worker) (rate(snowfleet_verify_order_errors_total{%s}[$__rate_interval]))' % scraped, 'out of order: {{worker}}'],
+    ]) + g.limits([['green', null], ['red', 0.001]]) + g.from_zero,
+    g.lines('Latency that a client sees', 'From sending a request to its answer, over the network.', 's', [
+      ['histogram_quantile(%g, sum by (le) (rate(snowfleet_verify_duration_seconds_bucket{%s}[$__rate_interval])))' % [q, scraped], 'p%d' % (q * 100)] for q in [0.5, 0.99]
+    ]) + g.from_zero,
+    g.lines('Failed requests of the prober', 'A second, by the worker that was asked.', 'ops', [
+      ['sum by (worker) (rate(snowfleet_verify_failures_total{%s}[$__rate_interval]))' % scraped, '{{worker}}'],
+    ]) + g.from_zero,
   ]],
   ['Traffic', 8, [
     g.lines('IDs per second by worker', 'Load of each worker; lines far apart mean that clients are not spread.', 'short', [

@@ -1,7 +1,7 @@
 // The few parts of Grafana's dashboard model that the dashboards use (schema version 39).
 local c = import 'config.libsonnet';
 local ds = { type: 'prometheus', uid: '${datasource}' };
-local picked = 'fleet=~"$fleet",datacenter=~"$datacenter",worker=~"$worker"';
+local picked = 'cluster=~"$cluster",namespace=~"$namespace",fleet=~"$fleet",datacenter=~"$datacenter",worker=~"$worker"';
 
 local target(expr, legend, i, extra={}) = {
   datasource: ds,
@@ -120,9 +120,11 @@ local panel(type, title, description, unit, list) = {
     links: [{ title: 'Snowfleet', type: 'dashboards', tags: ['snowfleet'], asDropdown: false, includeVars: true, keepTime: true, targetBlank: false, icon: 'external link', tooltip: '', url: '' }],
     templating: { list: [
       { name: 'datasource', label: 'Data source', type: 'datasource', query: 'prometheus', hide: 0, includeAll: false, multi: false, options: [], refresh: 1, regex: '', skipUrlSync: false },
-      query_variable('fleet', 'Fleet', 'label_values(snowfleet_worker_info, fleet)', false),
-      query_variable('datacenter', 'Datacenter', 'label_values(snowfleet_worker_info{fleet=~"$fleet"}, datacenter)', true),
-      query_variable('worker', 'Worker', 'label_values(snowfleet_worker_info{fleet=~"$fleet",datacenter=~"$datacenter"}, worker)', !one_worker),
+      query_variable('cluster', 'Cluster', 'label_values(snowfleet_worker_info, cluster)', true),
+      query_variable('namespace', 'Namespace', 'label_values(snowfleet_worker_info{cluster=~"$cluster"}, namespace)', true),
+      query_variable('fleet', 'Fleet', 'label_values(snowfleet_worker_info{cluster=~"$cluster",namespace=~"$namespace"}, fleet)', false),
+      query_variable('datacenter', 'Datacenter', 'label_values(snowfleet_worker_info{cluster=~"$cluster",namespace=~"$namespace",fleet=~"$fleet"}, datacenter)', true),
+      query_variable('worker', 'Worker', 'label_values(snowfleet_worker_info{%s}, worker)' % std.strReplace(picked, ',worker=~"$worker"', ''), !one_worker),
       { name: 'capacity', label: 'IDs/s of one worker', description: '1000 * 2^(sequence bits of the layout)', type: 'textbox', query: std.toString(c.capacity_per_worker), current: { selected: true, text: std.toString(c.capacity_per_worker), value: std.toString(c.capacity_per_worker) }, hide: 0, skipUrlSync: false, options: [] },
     ] },
     annotations: { list: [

@@ -4,7 +4,6 @@ local info = g.info;
 local rate_of(metric) = 'rate(%s[$__rate_interval]) %s' % [metric, info];
 local quantile(q, type) = 'histogram_quantile(%g, sum by (le) (%s))' % [q, rate_of('snowfleet_request_duration_seconds_bucket{type="%s"}' % type)];
 local state = std.join(' or ', ['snowfleet_state{state="%s"} * %d' % [c.states[i], i + 1] for i in std.range(0, std.length(c.states) - 1)]);
-local colours = ['gray', 'light-blue', 'blue', 'purple', 'green', 'red', 'orange', 'dark-red', 'dark-red', 'yellow', 'dark-gray'];
 
 g.dashboard('snowfleet-worker', 'Snowfleet / Worker', 'One worker in depth.', [
   ['Now', 5, [
@@ -20,7 +19,7 @@ g.dashboard('snowfleet-worker', 'Snowfleet / Worker', 'One worker in depth.', [
   ['State', 6, [
     g.timeline('State', 'What the worker is doing. A gap: it did not answer its scrape.', [
       ['max by (instance) ((%s) %s)' % [state, info], '{{instance}}'],
-    ], std.mapWithIndex(function(i, s) [s, colours[i]], ['unknown'] + c.states)),
+    ], [['unknown', 'gray']] + c.state_colours),
     g.lines('Claims and renewals', 'Attempts to get a slot, renewals of the reservation and sessions that the coordinator ended, a second.', 'ops', [
       ['sum by (result) (%s)' % rate_of('snowfleet_claims_total'), 'claim {{result}}'],
       ['sum by (result) (%s)' % rate_of('snowfleet_reservation_renewals_total'), 'renewal {{result}}'],

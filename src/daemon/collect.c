@@ -68,10 +68,12 @@ static void collect_worker(struct sf_daemon *d, struct sf_metrics_page *page)
     const enum sf_worker_state state = sf_health_state(d, &member);
     char labels[700], fleet[160], node[300], worker[24] = "", datacenter[24] = "";
     int64_t left_ms = 0;
+    unsigned held = 0;
     for (unsigned i = 0; i < member.slot_count; i++) {
         const struct sf_member_slot *slot = &member.slots[i];
         if (!slot->held)
             continue;
+        held++;
         if (worker[0] == '\0') {
             snprintf(worker, sizeof worker, "%" PRIu64, slot->worker);
             snprintf(datacenter, sizeof datacenter, "%u", d->config->fleet_datacenter);
@@ -81,10 +83,13 @@ static void collect_worker(struct sf_daemon *d, struct sf_metrics_page *page)
     }
     sf_metrics_emit(page, SF_METRIC_BUILD_INFO,
                     "version=\"" SF_BUILD_VERSION "\",commit=\"" SF_BUILD_COMMIT "\"", 1);
-    snprintf(labels, sizeof labels, "fleet=\"%s\",datacenter=\"%s\",worker=\"%s\",node=\"%s\"",
-             sf_metrics_escape(d->config->fleet_name, fleet, sizeof fleet), datacenter, worker,
+    snprintf(labels, sizeof labels,
+             "fleet=\"%s\",fleet_id=\"%s\",datacenter=\"%s\",worker=\"%s\",node=\"%s\"",
+             sf_metrics_escape(d->config->fleet_name, fleet, sizeof fleet),
+             member.config_known ? member.config.fleet_id : "", datacenter, worker,
              sf_metrics_escape(d->config->fleet_node, node, sizeof node));
     sf_metrics_emit(page, SF_METRIC_WORKER_INFO, labels, 1);
+    sf_metrics_emit(page, SF_METRIC_WORKER_SLOTS, "", held);
     for (unsigned s = 0; s < SF_WORKER_STATES; s++)
         emit_labelled(page, SF_METRIC_STATE, "state", sf_worker_state_name(s), s == state);
     sf_metrics_emit(page, SF_METRIC_RESERVATION_REMAINING, "", (double)left_ms / 1e3);

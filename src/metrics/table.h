@@ -42,7 +42,8 @@ enum sf_metric_type { SF_METRIC_COUNTER, SF_METRIC_GAUGE, SF_METRIC_HISTOGRAM };
 /* --- the metrics: X(name in C, name, type, unit, label keys, series, buckets, help) --- */
 #define SF_METRICS(X) \
     X(BUILD_INFO, "snowfleet_build_info", GAUGE, "", "version,commit", 0, NONE, "Always 1; what this program is.") \
-    X(WORKER_INFO, "snowfleet_worker_info", GAUGE, "", "fleet,datacenter,worker,node", 0, NONE, "Always 1; which worker this is. datacenter and worker are empty while it holds no slot.") \
+    X(WORKER_INFO, "snowfleet_worker_info", GAUGE, "", "fleet,fleet_id,datacenter,worker,node", 0, NONE, "Always 1; which worker this is. fleet_id is empty until it has read the config, datacenter and worker while it holds no slot.") \
+    X(WORKER_SLOTS, "snowfleet_worker_slots", GAUGE, "", "", 0, NONE, "Slots that this worker holds.") \
     X(STATE, "snowfleet_state", GAUGE, "", "state", 0, NONE, "1 for the state that the worker is in, 0 for the others.") \
     X(IDS_MINTED, "snowfleet_ids_minted", COUNTER, "", "", 1, NONE, "IDs handed out.") \
     X(REQUESTS, "snowfleet_requests", COUNTER, "", "type,status", SF_REQUESTS * SF_STATUSES, NONE, "Requests answered.") \

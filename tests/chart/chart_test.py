@@ -163,6 +163,31 @@ class Custom(unittest.TestCase):
         self.assertLessEqual(prober["spec"]["selector"]["matchLabels"].items(), labels.items())
         self.assertEqual(labels[prober["spec"]["jobLabel"]], "snowfleet-verify")
 
+    def rules(self, *more):
+        return find(documents(render(HERE / "values/full.yaml", NEWEST, *more)), "PrometheusRule", "ids-snowfleet")["spec"]["groups"]
+
+    def test_rules_as_they_are_shipped(self):
+        with open(ROOT / "dashboards/alerts.yaml", encoding="utf-8") as file:
+            self.assertEqual(self.rules(), yaml.safe_load(file)["groups"])
+
+    def test_rules_with_settings(self):
+        where = "metrics.prometheusRule"
+        groups = self.rules("--set", f"{where}.settings.minReady=5,{where}.settings.runbookUrl=https://wiki.example/ids,{where}.alertLabels.team=ids",
+                            "--set", f"{where}.disabled={{SnowfleetBadFrames}},{where}.severity.SnowfleetFewReady=warning",
+                            "--set", f"{where}.settings.remember=2h")
+        text = yaml.safe_dump(groups)
+        self.assertNotRegex(text, r"@\w+@", "a place that nobody filled")
+        rules = {r["alert"]: r for g in groups for r in g["rules"] if "alert" in r}
+        self.assertNotIn("SnowfleetBadFrames", rules)
+        self.assertIn("snowfleet:workers_ready:sum < 5", rules["SnowfleetFewReady"]["expr"])
+        self.assertEqual(rules["SnowfleetFewReady"]["labels"], {"severity": "warning", "team": "ids"})
+        self.assertEqual(rules["SnowfleetDuplicate"]["labels"], {"severity": "critical", "team": "ids"})
+        self.assertIn("[2h]", rules["SnowfleetDatacenterGone"]["expr"])
+        self.assertTrue(all(r["annotations"]["runbook_url"].startswith("https://wiki.example/ids#snowfleet") for r in rules.values()))
+        for bad in ("disabled={SnowfleetNone}", "severity.SnowfleetNone=info"):
+            refused = helm("template", "ids", CHART, "--kube-version", f"1.{NEWEST}.0", "-f", HERE / "values/full.yaml", "--set", f"{where}.{bad}", check=False)
+            self.assertIn('there is no alert "SnowfleetNone"', refused.stderr)
+
     def test_dashboards(self):
         data = find(documents(render(HERE / "values/full.yaml")), "ConfigMap", "ids-snowfleet-dashboards")
         self.assertEqual(data["metadata"]["labels"]["grafana_dashboard"], "1")

@@ -10,11 +10,12 @@ import unittest
 import load
 
 JOB = 'job="snowfleet"'
-AGGREGATIONS = {"fleet", "datacenter", "worker", "node", "job", "instance", "le", "ends", "alertname", "alertstate"}
 
 
-def info(n, fleet="f", dc="0"):
-    return f'snowfleet_worker_info{{{JOB},instance="w{n}",fleet="{fleet}",datacenter="{dc}",worker="{n}",node="n{n}"}}', "1x400"
+def info(n, fleet="f", dc="0", worker=None):
+    slot = n if worker is None else worker
+    return (f'snowfleet_worker_info{{{JOB},instance="w{n}",fleet="{fleet}",fleet_id="id-{fleet}",datacenter="{dc}",worker="{slot}",node="n{n}"}}',
+            "1x400")
 
 
 def one(metric, values, n=0, labels=""):
@@ -33,6 +34,21 @@ CASES = {
                        [('snowfleet_verify_order_errors_total{job="v",instance="p",worker="0/1"}', "0x20")]),
     "LayoutSkew": (5, pair("snowfleet_timestamp_bits_exhausted_seconds", "4000000000x20", "4100000000x20"), 1,
                    pair("snowfleet_timestamp_bits_exhausted_seconds", "4000000000x20", "4000000000x20")),
+    "SlotHeldTwice": (5, [info(0), info(1, worker=0), one("process_start_time_seconds", "100x20"), one("process_start_time_seconds", "200x20", 1),
+                          one("snowfleet_state", "1x20", 0, 'state="ready"'), one("snowfleet_state", "1x20", 1, 'state="ready"')], 1,
+                      # One process that is scraped twice, and one that only waits.
+                      [info(0), info(1, worker=0), info(2, worker=0), one("process_start_time_seconds", "100x20"),
+                       one("process_start_time_seconds", "100x20", 1), one("process_start_time_seconds", "300x20", 2),
+                       one("snowfleet_state", "1x20", 0, 'state="ready"'), one("snowfleet_state", "1x20", 1, 'state="ready"'),
+                       one("snowfleet_state", "0x20", 2, 'state="ready"')]),
+    "FleetHalted": (5, pair("snowfleet_fleet_halted", "0 0 1x20", "0x20"), 1, pair("snowfleet_fleet_halted", "0x20", "0x20")),
+    "DatacenterGone": (15, [info(0), (info(1, dc="1")[0], "1x5 stale"), one("snowfleet_state", "1x20", 0, 'state="ready"'),
+                            one("snowfleet_state", "1x5 stale", 1, 'state="ready"')], 1,
+                       [info(0), info(1, dc="1"), one("snowfleet_state", "1x20", 0, 'state="ready"'), one("snowfleet_state", "1x20", 1, 'state="ready"')]),
+    "ClaimsLeaked": (40, [info(0), info(1), one("snowfleet_slots", "3x50", 0, 'state="held"'), one("snowfleet_worker_slots", "1x50"),
+                          one("snowfleet_worker_slots", "1x50", 1)], 1,
+                     [info(0), info(1), one("snowfleet_slots", "3x50", 0, 'state="held"'), one("snowfleet_worker_slots", "1x50"),
+                      one("snowfleet_worker_slots", "2x50", 1)]),
     "WorkerDown": (5, [one("up", "1 0x20"), one("up", "1x20", 1)], 1, [one("up", "1x20"), ('up{job="snowfleet-verify",instance="p"}', "0x20")]),
     "TargetMissing": (10, [('up{job="node"}', "1x20")], 1, [one("up", "0x20")]),
     "FewReady": (5, pair("snowfleet_state", "1x20", "0x20", 'state="ready"'), 1, pair("snowfleet_state", "1x20", "1x20", 'state="ready"')),
@@ -88,6 +104,45 @@ CASES = {
 }
 
 
+def releases():
+    """Three releases, each with a fleet named `f` and workers of the same addresses: two namespaces of one cluster, and another cluster. What is
+    wrong with one of them is said of that one, and of no other."""
+    places = {"a": ("east", "a"), "b": ("east", "b"), "c": ("west", "a")}
+
+    def series(name, where, n, values, labels=""):
+        cluster, namespace = places[where]
+        return {"series": f'{name}{{cluster="{cluster}",namespace="{namespace}",{JOB},instance="w{n}"{"," + labels if labels else ""}}}', "values": values}
+
+    def release(where, ready="1x60", **other):
+        rows = {"snowfleet_timestamp_bits_exhausted_seconds": "4000000000x60", "snowfleet_fleet_halted": "0x60", "up": "1x60", **other}
+        return [one_of for n in (0, 1, 2) for one_of in [
+            series("snowfleet_worker_info", where, n, "1x60", f'fleet="f",fleet_id="id-{where}",datacenter="{n // 2}",worker="{n}",node="n{n}"'),
+            series("process_start_time_seconds", where, n, f"{ord(where) * 10 + n}x60"),
+            series("snowfleet_state", where, n, ready if isinstance(ready, str) else ready[n], 'state="ready"'),
+            series("snowfleet_slots", where, n, other.get("free", "20x60"), 'state="free"'),
+            series("snowfleet_slots", where, n, "2x60", 'state="held"')] + [series(name, where, n, values) for name, values in rows.items() if name != "free"]]
+
+    def firing(where, *names):
+        cluster, namespace = places[where]
+        return [(name, f'cluster="{cluster}",namespace="{namespace}"') for name in names]
+
+    stages = [
+        ("all are well", release("a") + release("b") + release("c"), []),
+        ("b has no ready worker", release("a") + release("b", "0x60") + release("c"), firing("b", "FewReady")),
+        ("another epoch in another release", release("a") + release("b", snowfleet_timestamp_bits_exhausted_seconds="4100000000x60") + release("c"), []),
+        ("c has hardly any free slots", release("a") + release("b") + release("c", free="0x60"), firing("c", "SlotsNearlyExhausted")),
+        ("a datacenter of c is gone", release("a") + release("b") + release("c", ["1x60", "1x60", "1x5 0x60"]), firing("c", "DatacenterGone")),
+        ("a is halted", release("a", snowfleet_fleet_halted="1x60") + release("b") + release("c"), firing("a", "FleetHalted")),
+    ]
+    tests = []
+    for name, rows, wanted in stages:
+        checks = [{"expr": 'count(count by (alertname, cluster, namespace) (ALERTS{alertstate="firing"}))', "eval_time": "40m", "exp_samples": [{"labels": "{}", "value": 1}] if wanted else []}]
+        checks += [{"expr": f'count(count by (cluster) (ALERTS{{alertname="Snowfleet{alert}",alertstate="firing",{place}}}))', "eval_time": "40m",
+                    "exp_samples": [{"labels": "{}", "value": 1}]} for alert, place in wanted]
+        tests.append({"name": f"three releases: {name}", "interval": "1m", "input_series": rows, "promql_expr_test": checks})
+    return tests
+
+
 def alerts():
     return {r["alert"]: r for g in load.rules() for r in g["rules"] if "alert" in r}
 
@@ -129,7 +184,7 @@ class Dash(unittest.TestCase):
                 self.assertIn(name, known.keys() | recorded, where)
             for metric, selector in re.findall(r"\b((?:snowfleet|process)_\w+)\{([^}]*)\}", bare):
                 for label in re.findall(r"(\w+)(?:=|!)", selector):
-                    self.assertIn(label, known[metric] | {"job", "instance", "le"}, where)
+                    self.assertIn(label, known[metric] | {"cluster", "namespace", "job", "instance", "le"}, where)
 
     def test_every_panel_is_explained(self):
         for name, board in load.dashboards():
@@ -148,7 +203,8 @@ class Dash(unittest.TestCase):
                 self.assertGreater(len(panel["description"]), 10, where)
                 self.assertTrue(panel["fieldConfig"]["defaults"]["unit"], where)
                 self.assertEqual(len({t["refId"] for t in panel["targets"]}), len(panel["targets"]), where)
-            self.assertEqual([v["name"] for v in board["templating"]["list"]][:4], ["datasource", "fleet", "datacenter", "worker"])
+            self.assertEqual([v["name"] for v in board["templating"]["list"]][:6],
+                             ["datasource", "cluster", "namespace", "fleet", "datacenter", "worker"])
             self.assertEqual({a["name"] for a in board["annotations"]["list"]}, {"Restart", "Drain", "Clock step", "Alert"})
 
     def test_counters_are_shown_as_rates(self):
@@ -248,7 +304,8 @@ class Dash(unittest.TestCase):
         tests.append({  # one alert in full, with its texts
             "name": "texts", "interval": "1m", "input_series": [{"series": s, "values": v} for s, v in CASES["CoordinatorUnreachable"][1]],
             "alert_rule_test": [{"eval_time": "5m", "alertname": "SnowfleetCoordinatorUnreachable", "exp_alerts": [{
-                "exp_labels": {"severity": "warning", "job": "snowfleet", "instance": "w0", "fleet": "f", "datacenter": "0", "worker": "0", "node": "n0"},
+                "exp_labels": {"severity": "warning", "job": "snowfleet", "instance": "w0", "fleet": "f", "fleet_id": "id-f", "datacenter": "0", "worker": "0",
+                               "node": "n0"},
                 "exp_annotations": {
                     "summary": "A worker cannot reach its coordinator",
                     "description": "Worker 0/0 (w0) has lost its coordinator (connected = 0); it lives on its reservation.",
@@ -266,6 +323,7 @@ class Dash(unittest.TestCase):
                         "summary": "Too few workers are ready", "description": "Job snowfleet has 0 ready workers; at least 2 are wanted.",
                         "runbook_url": alerts()["SnowfleetFewReady"]["annotations"]["runbook_url"]}}]}],
         })
+        tests += releases()
         self.promtool(["test", "rules"], json.dumps({"rule_files": [os.path.abspath(os.path.join(load.DASHBOARDS, "alerts.yaml"))],
                                                      "evaluation_interval": "15s", "tests": tests}))
 

@@ -10,7 +10,7 @@ DASHBOARDS = os.path.join(ROOT, "dashboards")
 
 def rules():
     """The groups of alerts.yaml, read from the source so that no YAML reader is needed (the drift check ties the two)."""
-    out = subprocess.run(["jsonnet", "-J", DASHBOARDS, "-e", "(import 'rules.libsonnet')"], check=True, capture_output=True)
+    out = subprocess.run(["jsonnet", "-J", DASHBOARDS, "-e", "(import 'rules.libsonnet')(import 'config.libsonnet')"], check=True, capture_output=True)
     return json.loads(out.stdout)["groups"]
 
 
@@ -21,7 +21,7 @@ def dashboards():
 
 
 def filled(expr, fleet=".*", worker=".*"):
-    for name, value in {"__rate_interval": "1m", "fleet": fleet, "datacenter": ".*", "worker": worker, "capacity": "4096000"}.items():
+    for name, value in {"__rate_interval": "1m", "cluster": ".*", "namespace": ".*", "fleet": fleet, "datacenter": ".*", "worker": worker, "capacity": "4096000"}.items():
         expr = re.sub(r"\$\{?%s\b\}?" % name, value, expr)
     assert "$" not in expr, expr
     return expr

@@ -392,3 +392,35 @@ volumes:
       sizeLimit: 1Mi
   {{- include "snowfleet.clientVolumes" .root | nindent 2 }}
 {{- end -}}
+
+{{/* Recording rules and alerts with the settings of this release. */}}
+{{- define "snowfleet.rules" -}}
+{{- $rule := .Values.metrics.prometheusRule -}}
+{{- $text := .Files.Get "files/alerts.yaml" -}}
+{{- range $name, $value := $rule.settings -}}
+{{- $text = replace (printf "@%s@" $name) (toString $value) $text -}}
+{{- end -}}
+{{- $known := list -}}
+{{- $groups := list -}}
+{{- range (fromYaml $text).groups -}}
+{{- $rules := list -}}
+{{- range .rules -}}
+{{- if .alert -}}
+{{- $known = append $known .alert -}}
+{{- $labels := merge (dict) (dict "severity" (get $rule.severity .alert | default .labels.severity)) $rule.alertLabels -}}
+{{- if not (has .alert $rule.disabled) -}}
+{{- $rules = append $rules (merge (dict "labels" $labels) (omit . "labels")) -}}
+{{- end -}}
+{{- else -}}
+{{- $rules = append $rules . -}}
+{{- end -}}
+{{- end -}}
+{{- $groups = append $groups (merge (dict "rules" $rules) (omit . "rules")) -}}
+{{- end -}}
+{{- range concat $rule.disabled (keys $rule.severity) -}}
+{{- if not (has . $known) -}}
+{{- fail (printf "metrics.prometheusRule: there is no alert %q; there are %s" . (join ", " $known)) -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml (dict "groups" $groups) -}}
+{{- end }}
