@@ -57,6 +57,7 @@ struct fake_server {
     _Atomic uint32_t auth; /* 0: no AUTH is needed; else NEXT and INFO need one since it changed */
     _Atomic int mode;
     _Atomic int status;
+    _Atomic uint32_t refusals; /* FAKE_STATUS so many times, then FAKE_SERVE; 0: for good */
     _Atomic uint32_t retry_after_ms;
     _Atomic uint32_t delay_ms; /* before every answer */
     _Atomic bool hold;         /* no NEXT is answered before this is taken back */
@@ -204,6 +205,8 @@ static inline bool fake_request(struct fake_server *server, struct fake_conn *co
         fake_send(fd, "HTTP/1.1 400 Bad Request\r\n\r\n", 28);
         return true;
     case FAKE_STATUS:
+        if (server->refusals > 0 && --server->refusals == 0)
+            server->mode = FAKE_SERVE;
         break;
     default:
         if (next.count <= server->max_batch) {
