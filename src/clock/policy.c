@@ -27,7 +27,7 @@ struct look {
     int64_t warn_ns, max_ns; /* with hysteresis */
     bool waiting;            /* the first answer of a network source is still awaited */
     bool synchronized;       /* a source says where true time is */
-    bool verified; /* a source, or else the coordinator, says that the wall clock is right */
+    bool verified;           /* a source, or the coordinator, has the wall clock within max_ns */
     enum severity severity;
     enum severity shown_severity;
     const struct sf_reading *shown; /* the worst reading with a time */
@@ -164,6 +164,7 @@ static void judge_coordinator(const struct sf_policy *policy, struct look *look)
         sf_clock_sub_ns(sf_clock_add_ns(c->server_ns, age_ns), look->in->real_ns);
     const int64_t away_ns =
         sf_clock_sub_ns(sf_clock_abs_ns(look->coordinator_offset_ns), look->coordinator_error_ns);
+    look->verified = look->verified || away_ns <= look->max_ns;
     if (away_ns > look->max_ns)
         found(look, look->synchronized ? WARNING : BAD,
               "the coordinator's clock is %s from ours, over max_offset_ms %" PRId64,
@@ -174,8 +175,6 @@ static void judge_coordinator(const struct sf_policy *policy, struct look *look)
               "the coordinator's clock is %s from ours, over warn_offset_ms %" PRId64,
               duration(look->coordinator_offset_ns, true, text),
               policy->options.warn_ns / SF_NS_PER_MS);
-    else
-        look->verified = true;
 }
 
 static int64_t highest_minted_ns(const struct sf_policy *policy, const struct sf_policy_input *in)

@@ -188,8 +188,12 @@ static void decide_bid(struct sf_res_step *s)
         res->retry_at_mono_ms = s->now->mono_ms + SF_RES_WAIT_LIST_MS;
         return;
     }
-    if (room_for_write(s, &res->bid))
-        sf_tenure_write(s, SF_COORD_BIND, &res->bid, target_ms);
+    if (!room_for_write(s, &res->bid))
+        return;
+    /* Where a process dies between opening the slot and saving that, the file must not claim the
+     * word, which has gone on, for the tenure that it named before. */
+    s->out->forget = true;
+    sf_tenure_write(s, SF_COORD_BIND, &res->bid, target_ms);
 }
 
 /* Going on would mint below what this worker has given out before. */

@@ -149,6 +149,8 @@ void sf_res_listed(struct sf_res_step *s, const struct sf_coord_completion *c)
     const bool seeking = !res->hold.active || res->orphan;
     if (!sf_res_grants(res))
         return;
-    if (seeking && !res->bid.active && res->claim_status == SF_CLAIM_HAVE && sf_res_may_open(res))
+    /* The slot that the state file remembers comes first. */
+    if (seeking && !res->bid.active && !res->memory.valid && res->claim_status == SF_CLAIM_HAVE &&
+        sf_res_may_open(res))
         choose(s, c);
 }

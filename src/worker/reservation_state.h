@@ -274,7 +274,8 @@ struct sf_reservation_output {
     int64_t wake_mono_ms; /* step again no later than this */
     bool save;     /* the slot, version or claim of `hold` changed: write the state file before
                       answering anybody */
-    bool forget;   /* nothing is held: the state file must say so */
+    bool forget;   /* nothing is held, or another tenure is about to be written: the state file must
+                      say so before the request leaves */
     bool finished; /* stop the process with exit_code */
     int exit_code; /* base/exit_codes.h */
     unsigned log_count;

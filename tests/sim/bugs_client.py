@@ -72,6 +72,9 @@ BUGS = {
     'nameless-fleet': ('client', 'IDs of a worker whose fleet is not known are taken', [
         (ANSWER, '    if (conn->nameless)', '    if (false)'),
     ], LIES),
+    'name-never-told': ('client', 'a worker that gives IDs and never tells its fleet is asked for ever', [
+        (ANSWER, '    if (conn->nameless && conn->ids_came)\n', '    if (false)\n'),
+    ], LIES),
     'any-fleet': ('client', 'IDs of another fleet are taken', [
         (ANSWER, 'same = strcmp(shared->fleet_id, info.fleet_id) == 0;', 'same = true;'),
     ], LIES),

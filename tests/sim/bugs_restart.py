@@ -4,7 +4,10 @@ POLICY = 'src/clock/policy.c'
 STATE = 'src/worker/statefile.c'
 MINTTIME = 'unit.test_minttime'
 CLOCK = 'unit.test_clock_policy'
+DECIDE = 'src/worker/reservation_decide.c'
+LIST = 'src/worker/reservation_list.c'
 STATEFILE = 'unit.test_statefile'
+RESTART = 'unit.test_reservation_restart'
 
 BUGS = {
     'restarts-below-minted': ('minting time', 'minting time restarts at the wall clock, below what was minted', [
@@ -41,6 +44,15 @@ BUGS = {
     'boot-ignored': (1, 'the state file of another boot is believed', [
         (STATE, 'if (strncmp(header.boot_id, boot_id, sizeof header.boot_id) != 0)', 'if (boot_id[0] == \'\\0\')'),
     ], STATEFILE),
+    'coordinator-warns-for-good': ('minting time', 'what the coordinator warns of it does not confirm', [
+        (POLICY, 'look->verified || away_ns <= look->max_ns;', 'look->verified || away_ns <= look->warn_ns;'),
+    ], CLOCK),
+    'file-names-the-old': (1, 'the state file names a slot while another is written for', [
+        (DECIDE, '    s->out->forget = true;\n    sf_tenure_write(s, SF_COORD_BIND, &res->bid', '    sf_tenure_write(s, SF_COORD_BIND, &res->bid'),
+    ], RESTART),
+    'another-slot-first': (1, 'a free slot is taken before the one of the state file', [
+        (LIST, '!res->bid.active && !res->memory.valid && ', '!res->bid.active && '),
+    ], RESTART),
     'checksum-ignored': (1, 'half of an update is taken for a whole one', [
         (STATE, 'header->checksum == checksum_of(header);', '(header->checksum != 0 || checksum_of(header) == 0);'),
     ], STATEFILE),

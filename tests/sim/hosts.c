@@ -224,6 +224,8 @@ void sim_step(struct sim_world *w, unsigned index, unsigned k,
     sim_judge_step(w, index, k, event, &now, &out);
     if (out.save && sim_chance(w, 0.002)) {
         sim_fault(w, SIM_KILL_BEFORE_SAVE);
+        for (unsigned i = 0; i < 3 && h->policy.has_mint; i++) /* others mint meanwhile */
+            sim_mint_end(w, index, k, sim_since_epoch_ms(w, h) + 10 * i);
         sim_die(w, index, (int64_t)sim_below(w, 2000) * MS);
         return;
     }
@@ -275,9 +277,9 @@ static void start_machine(struct sim_world *w, unsigned index, unsigned k)
     struct sf_error why = {0};
     sf_state_recall(&hold->block, BOOT, 1, 1, sim_mono_ns(w, h), SIM_MAX_AHEAD_MS, &memory, &why);
     hold->minted_ms = 0;
-    if (memory.valid) {
-        hold->minted_ms =
-            (int64_t)(memory.last_word >> w->shape.layout.sequence_bits) + SF_DEFAULT_EPOCH_MS;
+    if (memory.valid) { /* the file's word is raised by whole spans: so much was minted at least */
+        const uint64_t last = memory.last_word >> w->shape.layout.sequence_bits;
+        hold->minted_ms = (int64_t)(last - last % SF_GENERATOR_COPY_SPAN_MS) + SF_DEFAULT_EPOCH_MS;
         memcpy(hold->minted_token, memory.token, sizeof hold->minted_token);
     }
     if (!memory.valid) {

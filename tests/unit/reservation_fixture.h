@@ -1,7 +1,8 @@
 /* unit/reservation_fixture.h - reservation machines on the coordinator in memory, with a clock that
- * only the test moves, answers that a test can forge, and two rules that are looked at after every
- * step: the generator's limit is never above what the slot's record says (docs/uniqueness.md), and
- * no word of a slot is minted twice. */
+ * only the test moves, answers that a test can forge, and three rules that are looked at after every
+ * step: the generator's limit is never above what the slot's record says (docs/uniqueness.md),
+ * no word of a slot is minted twice, and no slot is written for while the state file names another
+ * tenure: its word may go on before the file is written again. */
 #ifndef SF_TESTS_RESERVATION_FIXTURE_H
 #define SF_TESTS_RESERVATION_FIXTURE_H
 
@@ -41,6 +42,7 @@ struct machine {
     char ops[4096];   /* every request, in order: "read_config claim list " */
     char logs[16384]; /* every line: "event: text\n" */
     unsigned saves, forgets;
+    bool file_held; /* the state file names a slot */
     bool finished; /* some step said so */
     int exit_code;
     bool started;
@@ -93,6 +95,15 @@ static inline void check_rules(struct machine *m)
         assert_true((int64_t)sf_generator_limit_ms(&m->gen) + EPOCH_MS <= slot.reserved_until_ms);
 }
 
+/* The file is written before the request leaves. */
+static inline void check_file(struct machine *m)
+{
+    if (m->out.save || m->out.forget)
+        m->file_held = m->res.hold.active && !m->res.orphan && m->res.hold.opened;
+    if (m->out.has_request && m->out.request.op == SF_COORD_BIND && m->res.bid.active)
+        assert_false(m->file_held);
+}
+
 static inline bool forge(struct machine *m, const struct sf_coord_request *request)
 {
     for (unsigned i = 0; i < m->forged_count; i++) {
@@ -140,6 +151,7 @@ static inline void step(struct machine *m, enum sf_reservation_event_kind kind,
                  m->out.logs[i].text);
     }
     check_rules(m);
+    check_file(m);
     if (!m->out.has_request)
         return;
     const size_t used = strlen(m->ops);
@@ -369,6 +381,7 @@ static inline void open_machine(struct machine *m, const struct sf_reservation_m
     const uint8_t random[16] = {(uint8_t)(m - machines + 1)};
     m->coord = sf_fake_open(store, &options);
     atomic_init(&m->word, memory ? memory->last_word : 0);
+    m->file_held = memory != NULL && memory->valid;
     sf_reservation_init(&m->res, &m->params, &m->gen, &m->word, 10, memory, random);
     m->started = true;
 }

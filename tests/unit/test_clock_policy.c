@@ -285,6 +285,28 @@ static void test_forward_step_confirmed(void **state)
     assert_int_equal(mint(&w), w.true_ns);
 }
 
+/* Minting time began by a clock that was wrong; what the clock is set to is right enough to mint by,
+ * so it is right enough to go on from, though it is warned of. */
+static void test_forward_step_confirmed_within_max(void **state)
+{
+    (void)state;
+    static const int64_t errors_ns[] = {0, 90 * MS, -162 * MS, 700 * MS, -700 * MS};
+    for (size_t i = 0; i < sizeof errors_ns / sizeof errors_ns[0]; i++) {
+        struct world w;
+        world_start(&w, false);
+        w.wall_error_ns = -4 * S;
+        look(&w);
+        w.coordinator = (struct sf_coordinator_time){true, w.true_ns, 5 * MS, w.mono_ns};
+        look(&w);
+        expect(&w, SF_CLOCK_SUSPENDED, "the coordinator's clock is +4000 ms from ours");
+        w.wall_error_ns = errors_ns[i];
+        const enum sf_clock_state state_then =
+            sf_clock_abs_ns(errors_ns[i]) > 100 * MS ? SF_CLOCK_WARN : SF_CLOCK_OK;
+        assert_true(until(&w, state_then, 10 * S) <= 3 * S);
+        assert_int_equal(mint(&w), w.true_ns + errors_ns[i]);
+    }
+}
+
 /* Within max_offset, too, a step forward is taken at once where the sources say that it leads to
  * true time. */
 static void test_small_forward_step(void **state)
@@ -518,6 +540,7 @@ int main(void)
         cmocka_unit_test(test_steps),
         cmocka_unit_test(test_step_back_is_waited_out),
         cmocka_unit_test(test_forward_step_confirmed),
+        cmocka_unit_test(test_forward_step_confirmed_within_max),
         cmocka_unit_test(test_small_forward_step),
         cmocka_unit_test(test_ids_minted_ahead),
         cmocka_unit_test(test_minting_time_goes_on_over_a_pause),

@@ -44,6 +44,21 @@ static void a_restart_goes_on_with_its_slot(void **state)
     assert_silent(m, "restart.forgotten");
 }
 
+/* A claim in doubt is looked up in the list; a free slot there is not taken before the own one. */
+static void a_restart_asks_for_its_own_slot_first(void **state)
+{
+    (void)state;
+    struct sf_reservation_memory memory;
+    struct machine *m = killed(&memory);
+    open_machine(m, &memory);
+    sf_fake_fault(m->coord, SF_COORD_CLAIM, SF_FAKE_ANSWER_LOST_APPLIED);
+    settle();
+    run(3000);
+    assert_int_equal(strncmp(m->ops, "read_config claim list read_slot bind ", 38), 0);
+    assert_state(m, SF_WORKER_READY);
+    assert_int_equal(m->res.hold.worker, memory.worker);
+}
+
 static void a_restart_starts_above_all_that_was_said(void **state)
 {
     (void)state;
@@ -226,6 +241,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         scenario(a_restart_goes_on_with_its_slot),
+        scenario(a_restart_asks_for_its_own_slot_first),
         scenario(a_restart_starts_above_all_that_was_said),
         scenario(a_word_that_cannot_be_is_not_believed),
         scenario(a_restart_that_does_not_fit_is_forgotten),
