@@ -70,6 +70,22 @@ static bool is_late(struct sim_book_slot *slot, const struct sim_entry *entry)
     return false;
 }
 
+/* A restarted owner goes on with his record after it has been put back over what came later: he was
+ * granted the part below before, and is granted the rest now. */
+static int64_t newly_from_ms(const struct sim_book_slot *slot, const struct sim_entry *entry)
+{
+    if (entry->overwritten_ms >= entry->acked_ms)
+        return entry->from_ms;
+    for (unsigned i = 0; i < slot->count; i++) {
+        const struct sim_grant *grant = &slot->grants[i];
+        if (grant->lineage == entry->lineage && grant->making == entry->making &&
+            grant->from_ms == entry->from_ms && grant->to_ms >= entry->overwritten_ms &&
+            entry->from_ms < entry->overwritten_ms)
+            return entry->overwritten_ms;
+    }
+    return entry->from_ms;
+}
+
 const char *sim_book_enter(struct sim_book *book, const struct sim_entry *entry)
 {
     struct sim_book_slot *slot = &book->slots[entry->datacenter][entry->worker];
@@ -78,7 +94,8 @@ const char *sim_book_enter(struct sim_book *book, const struct sim_entry *entry)
     if (is_late(slot, entry))
         return NULL;
     if (last == NULL || last->lineage != entry->lineage) {
-        if (entry->from_ms < entry->overwritten_ms)
+        const int64_t from_ms = newly_from_ms(slot, entry);
+        if (from_ms < entry->overwritten_ms)
             return "a new owner starts below what it overwrote";
         /* Of what the coordinator has forgotten, its owner does not lose a bit. */
         if (last != NULL && last->to_ms > entry->overwritten_ms && !put_back)
@@ -86,7 +103,7 @@ const char *sim_book_enter(struct sim_book *book, const struct sim_entry *entry)
         last = append(slot);
         last->lineage = entry->lineage;
         last->making = entry->making;
-        last->from_ms = entry->from_ms;
+        last->from_ms = from_ms;
         last->tainted_ms = put_back ? entry->acked_ms : 0;
     }
     const bool grows = entry->to_ms > last->to_ms;

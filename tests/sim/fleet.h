@@ -100,6 +100,7 @@ struct sim_event {
     enum sim_event_kind kind;
     unsigned host, hold;
     uint64_t instance, value;
+    bool knew; /* EV_MINT_END: what the minter read was from good time servers */
     struct sim_flight *flight;
     struct sf_coord_event *coord;
     struct sim_ask *ask;
@@ -290,7 +291,10 @@ void sim_save_files(struct sim_world *w, struct sim_host *h);
 
 /* --- mints.c --- */
 void sim_mint_turn(struct sim_world *w, unsigned index, unsigned hold);
-void sim_mint_end(struct sim_world *w, unsigned index, unsigned hold, uint64_t now_ms);
+/* knew: whoever read now_ms had good time servers, so that it says something of true time. */
+void sim_mint_end(struct sim_world *w, unsigned index, unsigned hold, uint64_t now_ms, bool knew);
+/* Who has had good time servers for a second knows what time it is. */
+bool sim_knows_time(const struct sim_world *w, const struct sim_host *h);
 void sim_load_slowly(struct sim_world *w, unsigned index, unsigned hold, uint64_t now_ms);
 void sim_swap_slowly(struct sim_world *w, unsigned index, unsigned hold);
 uint64_t sim_since_epoch_ms(const struct sim_world *w, const struct sim_host *h);

@@ -87,8 +87,6 @@ static void machine_ended(struct sim_world *w, unsigned index, unsigned k, int e
     sim_trace(w, index, "machine %u ends with %d", k, exit_code);
     if (exit_code == 75)
         sim_path(w, SIM_NOT_RELEASED);
-    if (exit_code == 78)
-        sim_path(w, SIM_END_OF_TIME);
     h->holds[k].finished = true;
     bool all = true;
     for (unsigned i = 0; i < w->shape.slots_per_worker; i++)
@@ -117,6 +115,7 @@ static void count_logs(struct sim_world *w, unsigned index, const struct sf_rese
                 {"fleet.lost", SIM_LOST},
                 {"worker.halted", SIM_HALT_SEEN},
                 {"fleet.superseded", SIM_SUPERSEDED},
+                {"fleet.exhausted", SIM_END_OF_TIME},
                 {"worker.suspended", SIM_SUSPENDED},
                 {"slot.released", SIM_RELEASED}};
     for (unsigned i = 0; i < out->log_count; i++) {
@@ -225,7 +224,7 @@ void sim_step(struct sim_world *w, unsigned index, unsigned k,
     if (out.save && sim_chance(w, 0.002)) {
         sim_fault(w, SIM_KILL_BEFORE_SAVE);
         for (unsigned i = 0; i < 3 && h->policy.has_mint; i++) /* others mint meanwhile */
-            sim_mint_end(w, index, k, sim_since_epoch_ms(w, h) + 10 * i);
+            sim_mint_end(w, index, k, sim_since_epoch_ms(w, h) + 10 * i, false);
         sim_die(w, index, (int64_t)sim_below(w, 2000) * MS);
         return;
     }

@@ -115,10 +115,8 @@ static bool judge_timestamp(struct sim_world *w, unsigned index, unsigned k, uin
     if (w->shape.max_silence_ms > 0 && unix_ms >= hold->res.heard_mint_ms + w->shape.max_silence_ms)
         sim_fail(w, "SILENCE: process %" PRIu64 " minted %" PRId64 " ms after it had last heard",
                  h->instance, unix_ms - hold->res.heard_mint_ms);
-    /* Who has had good time servers for a second knows what time it is. */
-    const bool knows = !w->wild && h->has_ntp && w->now_ns > h->sources_bad_until_ns + S;
     const int64_t ahead_ns = unix_ms * MS - sim_true_unix_ns(w);
-    if (natural && knows && ahead_ns > AHEAD_NS)
+    if (natural && sim_knows_time(w, h) && ahead_ns > AHEAD_NS)
         sim_fail(w, "AHEAD: process %" PRIu64 " minted %" PRId64 " ms ahead of true time",
                  h->instance, ahead_ns / MS);
     return tainted;

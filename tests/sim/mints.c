@@ -10,7 +10,12 @@ uint64_t sim_since_epoch_ms(const struct sim_world *w, const struct sim_host *h)
     return ms > 0 ? (uint64_t)ms : 0;
 }
 
-void sim_mint_end(struct sim_world *w, unsigned index, unsigned k, uint64_t now_ms)
+bool sim_knows_time(const struct sim_world *w, const struct sim_host *h)
+{
+    return !w->wild && h->has_ntp && w->now_ns > h->sources_bad_until_ns + S;
+}
+
+void sim_mint_end(struct sim_world *w, unsigned index, unsigned k, uint64_t now_ms, bool knew)
 {
     struct sim_hold *hold = &w->hosts[index].holds[k];
     struct sf_mint mint;
@@ -20,7 +25,7 @@ void sim_mint_end(struct sim_world *w, unsigned index, unsigned k, uint64_t now_
     const uint64_t jitter = sim_below(w, size < 8 ? size : 8);
     const uint32_t want = (uint32_t)sim_below(w, 90) + 1;
     if (sf_generator_mint(&hold->gen, now_ms, 0, jitter, want, &mint) == SF_MINT_OK)
-        sim_judge_mint(w, index, k, &mint, true);
+        sim_judge_mint(w, index, k, &mint, knew);
 }
 
 /* A minter that loses the processor between the two steps of a mint. Its clock may have jumped, to
@@ -70,7 +75,7 @@ void sim_mint_turn(struct sim_world *w, unsigned index, unsigned k)
         sim_load_slowly(w, index, k, now_ms);
     if (sim_chance(w, 0.1) && hold->res.generator_ready) {
         const uint64_t last_ms = sf_generator_last_ms(&hold->gen); /* a clock that lags */
-        sim_mint_end(w, index, k, last_ms < now_ms ? last_ms : now_ms);
+        sim_mint_end(w, index, k, last_ms < now_ms ? last_ms : now_ms, true);
         return;
     }
     if (sim_chance(w, 0.01)) {
@@ -80,8 +85,9 @@ void sim_mint_turn(struct sim_world *w, unsigned index, unsigned k)
                                     .host = index,
                                     .hold = k,
                                     .instance = h->instance,
-                                    .value = now_ms});
+                                    .value = now_ms,
+                                    .knew = sim_knows_time(w, h) && h->verdict.may_mint});
         return;
     }
-    sim_mint_end(w, index, k, now_ms);
+    sim_mint_end(w, index, k, now_ms, true);
 }

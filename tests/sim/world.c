@@ -172,7 +172,7 @@ static void handle(struct sim_world *w, struct sim_event *event)
         sim_mint_turn(w, event->host, event->hold);
         return;
     case EV_MINT_END:
-        sim_mint_end(w, event->host, event->hold, event->value);
+        sim_mint_end(w, event->host, event->hold, event->value, event->knew);
         return;
     case EV_SWAP:
         sim_swap_slowly(w, event->host, event->hold);
