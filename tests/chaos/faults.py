@@ -468,14 +468,20 @@ def coordinator_put_back(field, rng, say):
     """Nobody claims in between, because nobody is without a slot: so whoever notices reads before anything is granted twice."""
     age = rng.uniform(1, 8)
     with field.no_other_fault_of_workers, field.copy_of_the_coordinator() as restore:
+        copied = field.records()
         yield age
+        lost = field.records() != copied
         say(f"all members put back from a copy that is {age:.1f} s old", field.nodes)
         begun = time.time()
         restore()
         end = time.monotonic() + 20
         while time.monotonic() < end and not any(node.halted_since(begun) for node in field.base):
             yield 0.1
-        say(", ".join(node.name for node in field.base if node.halted_since(begun)) + " noticed")
+        noticed = [node.name for node in field.base if node.halted_since(begun)]
+        say(f"{', '.join(noticed) or 'nobody'} noticed")
+        if not noticed and not lost:
+            say("nothing was written in between")
+            return
         field.after_data_loss()
         _made_again(field, say)
 

@@ -340,6 +340,11 @@ class Field(contextlib.AbstractContextManager):
             self.coordinator.real.save(path)
             yield lambda: self.coordinator.real.restore(path)
 
+    def records(self):
+        """What the coordinator keeps of each slot of the present making."""
+        real = self.coordinator.real
+        return {path: real.get(path) for path in real.paths(f"/snowfleet/default/{real.token()}/dc")}
+
     def window_s(self):
         return self.options["reservation-window-ms"] / 1000
 

@@ -6,13 +6,16 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import socket
 import struct
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 import unittest
+import unittest.mock
 import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
@@ -65,6 +68,48 @@ class Data(unittest.TestCase):
 
     def test_three_of_etcd(self):
         self.play("etcd", 3)
+
+
+class Copies(unittest.TestCase):
+    """Members of a running coordinator are copied as they are at one moment: no write is done between the first and the last."""
+
+    def play(self, kind):
+        written, over, at = [0], threading.Event(), []
+        with coordinators.start(kind, 3) as c, tempfile.TemporaryDirectory() as directory:
+            if kind == "zookeeper":
+                with c.client() as client:
+                    client.create("/snowfleet")
+                    client.create(PATH, b"0")
+
+            def write():
+                while not over.is_set():
+                    with contextlib.suppress(OSError, zk.ZooKeeperError):
+                        c.set(PATH, str(written[0] + 1))
+                        written[0] += 1
+
+            def slowly(*words, copytree=shutil.copytree):
+                at.append(written[0])
+                time.sleep(0.3)
+                copytree(*words)
+                at.append(written[0])
+            writer = threading.Thread(target=write)
+            writer.start()
+            try:
+                zk.wait_until(lambda: written[0] > 5, "writes are done")
+                with unittest.mock.patch("shutil.copytree", slowly):
+                    c.save(directory)
+            finally:
+                over.set()
+                writer.join()
+            self.assertEqual(set(at), {at[0]})
+            c.restore(directory)
+            self.assertIn(int(c.get(PATH)), (at[0], at[0] + 1))
+
+    def test_etcd(self):
+        self.play("etcd")
+
+    def test_zookeeper(self):
+        self.play("zookeeper")
 
 
 class Repeats(unittest.TestCase):

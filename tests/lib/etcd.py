@@ -226,9 +226,10 @@ class Cluster:
         self._start_all()
 
     def save(self, path):
-        """Copies every member's data below path. Of one that runs it copies what is on the disk at that moment."""
-        for i in range(self.members):
-            shutil.copytree(self._data(i), os.path.join(path, str(i)))
+        """Copies every member's data below path, as it is on the disks at one moment: members of different ages would not fit together."""
+        with processes.paused([self.pid(i) for i in range(self.members) if self.running(i)]):
+            for i in range(self.members):
+                shutil.copytree(self._data(i), os.path.join(path, str(i)))
 
     def restore(self, path):
         """Every member is killed and started again on the copy."""

@@ -209,9 +209,10 @@ class Ensemble:
         self._start_all()
 
     def save(self, path):
-        """Copies every member's data below path. Of one that runs it copies what is on the disk at that moment."""
-        for i, server in enumerate(self.servers):
-            shutil.copytree(os.path.join(server.home, "data"), os.path.join(path, str(i)))
+        """Copies every member's data below path, as it is on the disks at one moment."""
+        with processes.paused([server.pid for server in self.servers if server.alive()]):
+            for i, server in enumerate(self.servers):
+                shutil.copytree(os.path.join(server.home, "data"), os.path.join(path, str(i)))
 
     def restore(self, path):
         """Every member is killed and started again on the copy."""
