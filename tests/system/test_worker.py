@@ -145,18 +145,22 @@ class OneWorker(unittest.TestCase):
         with sf.Fleet() as fleet:
             worker = fleet.worker().start()
             last = 0
-            slowest_s = 0
+            slowest_s = slowest_start_s = 0
             for _ in range(5):
                 load = Load(worker.port)
                 load.start()
+                sf.wait_until(lambda load=load: load.answers or load.error, "the first answer")
                 time.sleep(rng.uniform(0.05, 0.3))
                 worker.kill()
                 load.stopping.set()
-                load.join(10)
+                load.join(60)
                 ids = [i for a in load.answers for i in a.ids()]
                 self.assertEqual(ids, sorted(set(ids)))
                 self.assertGreater(ids[0], last)
                 last = max(ids)
+                begun = time.monotonic()
+                subprocess.run([str(sf.BIN / "snowfleetd"), "--version"], check=True, capture_output=True)
+                slowest_start_s = max(slowest_start_s, time.monotonic() - begun)
                 begun = time.monotonic()
                 worker.start(ready=False)
                 while True:
@@ -171,9 +175,9 @@ class OneWorker(unittest.TestCase):
                 self.assertGreater(first, last)
                 self.assertEqual(sf.parts(first)[2], 0, "same slot")
                 last = first
-            print(f"slowest restart {slowest_s * 1000:.0f} ms")
-            if not SANITIZED:
-                self.assertLess(slowest_s, 2.0)  # 200 ms is the promise; tests/bench measures it
+            print(f"slowest restart {slowest_s * 1000:.0f} ms, slowest start of a program {slowest_start_s * 1000:.0f} ms")
+            if not SANITIZED:  # 200 ms is the promise, which tests/bench measures; a busy machine takes long for any program
+                self.assertLess(slowest_s, 2.0 + 10 * slowest_start_s)
 
     @unittest.skipUnless(os.path.exists(FAKETIME), "needs libfaketime")
     def test_clock_set_back_an_hour_across_a_restart(self):
@@ -207,11 +211,13 @@ class OneWorker(unittest.TestCase):
             loads = [Load(worker.port) for _ in range(4)]
             for load in loads:
                 load.start()
+            for load in loads:
+                sf.wait_until(lambda load=load: load.answers or load.error, "the first answer")
             time.sleep(0.3)
             self.assertEqual(worker.term(), 0, worker.log())
             last = 0
             for load in loads:
-                load.join(10)
+                load.join(60)
                 self.assertFalse(load.is_alive())
                 codes = {a.code for a in load.answers}
                 self.assertLessEqual(codes, {sf.OK, sf.DRAINING})
@@ -238,7 +244,7 @@ class OneWorker(unittest.TestCase):
                     c.ids(1)
                 self.assertEqual(refused.exception.answer.code, sf.NOT_READY)
             self.assertEqual(first.term(), 0)
-            third.wait_ready(5)
+            third.wait_ready(12)  # one that is not given back is quarantined for 15 s or more
 
     def test_bad_options_are_all_named(self):
         with sf.Fleet() as fleet:
