@@ -57,9 +57,11 @@ int sf_generator_open(struct sf_generator *gen, uint64_t datacenter, uint64_t wo
     atomic_store(&gen->slot_bits, (datacenter << (gen->layout.worker_bits + sequence_bits)) |
                                       (worker << sequence_bits));
     atomic_store(&gen->limit_word, limit_word_of(gen, limit_ms));
-    /* Whatever stood there of somebody else; nobody can be minting. */
+    /* Whatever stood there of somebody else; nobody can be minting. Nothing has left at `word` yet, so
+     * the copy does not say so. */
+    const uint64_t left = before & ~SF_GENERATOR_CLOSED;
     if (gen->copy != NULL)
-        atomic_store(gen->copy, word);
+        atomic_store(gen->copy, left > last_word ? left : last_word);
     atomic_store(gen->word, word);
     return 0;
 }

@@ -13,14 +13,19 @@ SWAP = ('    const uint64_t last = attempt->mint.first_word + attempt->mint.coun
 OPEN_SLOT = ('    atomic_store(&gen->slot_bits, (datacenter << (gen->layout.worker_bits + sequence_bits)) |\n'
              '                                      (worker << sequence_bits));\n')
 OPEN_LIMIT = '    atomic_store(&gen->limit_word, limit_word_of(gen, limit_ms));\n'
-OPEN_COPY = ('    /* Whatever stood there of somebody else; nobody can be minting. */\n'
-             '    if (gen->copy != NULL)\n        atomic_store(gen->copy, word);\n')
+OPEN_COPY = ('    /* Whatever stood there of somebody else; nobody can be minting. Nothing has left at `word` yet, so\n'
+             '     * the copy does not say so. */\n'
+             '    const uint64_t left = before & ~SF_GENERATOR_CLOSED;\n'
+             '    if (gen->copy != NULL)\n        atomic_store(gen->copy, left > last_word ? left : last_word);\n')
 OPEN_WORD = '    atomic_store(gen->word, word);\n'
 LOWER_STORE = '    SF_ASSERT(limit <= atomic_load(&gen->limit_word));\n    atomic_store(&gen->limit_word, limit);\n'
 LOWER_ADD = '    const uint64_t before = atomic_fetch_add(gen->word, 1) & ~SF_GENERATOR_CLOSED;\n'
 CLOSE = 'void sf_generator_close(struct sf_generator *gen)\n{\n    atomic_fetch_or(gen->word, SF_GENERATOR_CLOSED);\n'
 
 BUGS = {
+    'copy-ahead': (1, 'the copy of a generator that is opened says that one more was minted', [
+        (GEN, OPEN_COPY, OPEN_COPY.replace('left > last_word ? left : last_word', 'word')),
+    ], 'unit.test_generator'),
     'limit-before-word': ('order', 'the limit is loaded before the word', [
         (GENH, LOADS + LIMIT, LIMIT + LOADS),
     ], FINDS),

@@ -276,8 +276,11 @@ static void start_machine(struct sim_world *w, unsigned index, unsigned k)
     struct sf_error why = {0};
     sf_state_recall(&hold->block, BOOT, 1, 1, sim_mono_ns(w, h), SIM_MAX_AHEAD_MS, &memory, &why);
     hold->minted_ms = 0;
-    if (memory.valid) { /* the file's word is raised by whole spans: so much was minted at least */
-        const uint64_t last = memory.last_word >> w->shape.layout.sequence_bits;
+    const uint64_t last = memory.valid ? memory.last_word >> w->shape.layout.sequence_bits : 0;
+    /* The file's word is raised by whole spans: so much was minted at least. One that minting time
+     * cannot have reached (a minter's clock jumped) is not believed. */
+    if (memory.valid &&
+        (int64_t)last + SF_DEFAULT_EPOCH_MS < memory.not_before_ms + SF_GENERATOR_COPY_SPAN_MS) {
         hold->minted_ms = (int64_t)(last - last % SF_GENERATOR_COPY_SPAN_MS) + SF_DEFAULT_EPOCH_MS;
         memcpy(hold->minted_token, memory.token, sizeof hold->minted_token);
     }

@@ -427,6 +427,26 @@ static void the_copy_begins_anew_with_each_opening(void **state)
     }
 }
 
+/* Opened again where everything up to the limit was minted: nothing more has left, and the copy says so.
+ * Whoever reads it would take the next owner, who starts at the limit, for one who starts too low. */
+static void the_copy_tells_nothing_that_was_not_minted(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct sf_mint mint;
+    _Atomic uint64_t copy = 0;
+    set_up(&f, &tiny, 1000);
+    sf_generator_keep_copy(&f.gen, &copy);
+    assert_int_equal(sf_generator_open(&f.gen, 0, 0, 100, 104), 0);
+    assert_int_equal(atomic_load(&copy), (100 << 6) - 1);
+    while (sf_generator_mint(&f.gen, 103, 0, 0, 64, &mint) == SF_MINT_OK) {
+    }
+    sf_generator_close(&f.gen);
+    assert_int_equal(sf_generator_open(&f.gen, 0, 0, 100, 104), 0);
+    assert_int_equal(atomic_load(&copy), (104 << 6) - 1);
+    assert_int_equal(sf_generator_mint(&f.gen, 103, 0, 0, 1, &mint), SF_MINT_EXHAUSTED);
+}
+
 struct copier {
     struct sf_generator *gen;
     _Atomic uint64_t *copy;
@@ -487,6 +507,7 @@ int main(void)
         cmocka_unit_test(no_word_twice_over_threads),
         cmocka_unit_test(the_copy_is_raised_and_never_read),
         cmocka_unit_test(the_copy_begins_anew_with_each_opening),
+        cmocka_unit_test(the_copy_tells_nothing_that_was_not_minted),
         cmocka_unit_test(the_copy_of_many_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
