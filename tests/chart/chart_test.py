@@ -23,7 +23,7 @@ BIN = pathlib.Path(os.environ["SF_BIN"])
 CASES = sorted((HERE / "values").glob("*.yaml"))
 OLDEST = 28
 NEWEST = max(int(path.name.split(".")[1]) for path in pathlib.Path(kubernetes_validate.__file__).parent.glob("kubernetes-json-schema/v1.*-strict"))
-CUSTOM = {"ServiceMonitor", "PodMonitor", "PrometheusRule"}
+CUSTOM = {"ServiceMonitor", "PodMonitor", "PrometheusRule", "Certificate", "TCPRoute"}
 # kube-score's opinions that we do not share.
 IGNORED_SCORE = {"container-image-pull-policy": "tags name versions and digests can be given; Always would stop pods while the registry is away"}
 # kube-linter's, likewise.
@@ -121,13 +121,17 @@ class Renders(unittest.TestCase):
 
 
 class Custom(unittest.TestCase):
-    """Custom resources: the fields that prometheus-operator has (its API reference), and that their contents make sense."""
+    """Custom resources: the fields that prometheus-operator, cert-manager and the Gateway API have (their API references), and that their
+    contents make sense."""
     FIELDS = {
+        "Certificate": {"secretName", "duration", "renewBefore", "privateKey", "usages", "dnsNames", "issuerRef"},
+        "TCPRoute": {"parentRefs", "rules"},
         "ServiceMonitor": {"jobLabel", "selector", "namespaceSelector", "endpoints"},
         "PodMonitor": {"jobLabel", "selector", "namespaceSelector", "podMetricsEndpoints"},
         "PrometheusRule": {"groups"},
     }
     ENDPOINT = {"port", "path", "interval", "scrapeTimeout", "relabelings", "metricRelabelings"}
+    VERSIONS = {"Certificate": "cert-manager.io/v1", "TCPRoute": "gateway.networking.k8s.io/v1alpha2"}
     RULE = {"alert", "record", "expr", "for", "labels", "annotations", "keep_firing_for"}
 
     def test_fields(self):
@@ -137,10 +141,13 @@ class Custom(unittest.TestCase):
                 if document["kind"] not in CUSTOM:
                     continue
                 seen.add(document["kind"])
-                self.assertEqual(document["apiVersion"], "monitoring.coreos.com/v1")
+                self.assertEqual(document["apiVersion"], self.VERSIONS.get(document["kind"], "monitoring.coreos.com/v1"))
                 self.assertLessEqual(set(document["spec"]), self.FIELDS[document["kind"]])
                 for endpoint in document["spec"].get("endpoints", []) + document["spec"].get("podMetricsEndpoints", []):
                     self.assertLessEqual(set(endpoint), self.ENDPOINT)
+                if document["kind"] == "Certificate":
+                    self.assertEqual(document["spec"]["secretName"], "ids-snowfleet-tls")
+                    self.assertLessEqual({"ids-snowfleet", "ids-snowfleet-headless.apps.svc", "ids.example.org"}, set(document["spec"]["dnsNames"]))
                 for group in document["spec"].get("groups", []):
                     self.assertLessEqual(set(group), {"name", "interval", "rules"})
                     for rule in group["rules"]:
@@ -538,12 +545,20 @@ REFUSED = [
     ("no clock", ["@", "init.clockSources={NTP}"], "clockSources"),
     ("no fleet id", ["@", "fleet.expectId=x"], "expectId"),
     ("no layout", ["@", "fleet.expectLayout=x"], "expectLayout"),
-    ("too many replicas", ["@", "replicaCount=24"], "the layout is too small: 24 workers + 6 of updateStrategy.maxSurge, with 1 slots each, + 0 fleet.otherReplicas + 4 fleet.spareSlots need 34 slots, and fleet.layout 41,5,5,12 has 32"),
+    ("too many replicas", ["@", "replicaCount=24"], "the layout is too small: 24 workers + 6 of updateStrategy.maxSurge + 0 fleet.otherReplicas, with 1 slots each, + 4 fleet.spareSlots need 34 slots, and fleet.layout 41,5,5,12 has 32"),
+    ("slots of other releases", ["@", "replicaCount=5", "fleet.otherReplicas=4", "fleet.slotsPerWorker=3"], "+ 4 fleet.otherReplicas, with 3 slots each, + 4 fleet.spareSlots need 37 slots"),
+    ("layout of 62 bits", ["@", "fleet.layout=40\\,5\\,5\\,12"], "fleet.layout 40,5,5,12 has 62 bits; timestamp, datacenter, worker and sequence must add up to 63"),
+    ("layout without time", ["@", "fleet.layout=0\\,20\\,5\\,38"], "fleet.layout 0,20,5,38 has no timestamp"),
+    ("certificate without TLS", ["@", "clients.tls.certificate.create=true"], "set clients.tls.enabled"),
+    ("certificate of nobody", ["@", "clients.tls.certificate.create=true", "clients.tls.enabled=true"], "needs clients.tls.certificate.issuerRef.name"),
+    ("route to nowhere", ["@", "gateway.enabled=true"], "gateway.enabled needs gateway.parentRefs"),
+    ("port of no node", ["@", "service.nodePort=31745"], "service.nodePort needs service.type NodePort or LoadBalancer"),
+    ("ranges of no balancer", ["@", "service.loadBalancerSourceRanges={10.0.0.0/8}"], "need service.type LoadBalancer"),
     ("too many for autoscaling", ["@", "autoscaling.enabled=true", "autoscaling.maxReplicas=23"], "the layout is too small: 23 workers + 6"),
     ("other release", ["@", "replicaCount=10", "fleet.otherReplicas=20"], "the layout is too small"),
     ("slots of each", ["@", "replicaCount=10", "fleet.slotsPerWorker=3"], "the layout is too small"),
     ("small layout", ["@", "fleet.layout=41\\,9\\,1\\,12"], "has 2 in a datacenter"),
-    ("layout too big", ["@", "fleet.layout=50\\,5\\,5\\,12"], "at most 63"),
+    ("layout too big", ["@", "fleet.layout=50\\,5\\,5\\,12"], "has 72 bits"),
     ("datacenter", ["@", "fleet.datacenter=32"], "datacenters 0 to 31"),
     ("datacenter not listed", ["@", "fleet.datacenter=2", "fleet.datacenters={0,1}"], "not one of fleet.datacenters"),
     ("min over max", ["@", "autoscaling.enabled=true", "autoscaling.minReplicas=13"], "minReplicas 13 is over"),

@@ -160,12 +160,16 @@ hostAliases:
 {{- end }}
 {{- end -}}
 
+{{- define "snowfleet.tlsSecret" -}}
+{{- .Values.clients.tls.existingSecret | default (printf "%s-tls" (include "snowfleet.fullname" .)) -}}
+{{- end -}}
+
 {{/* Volumes and mounts of whoever asks for IDs. */}}
 {{- define "snowfleet.clientVolumes" -}}
 {{- if .Values.clients.tls.enabled }}
 - name: client-tls
   secret:
-    secretName: {{ .Values.clients.tls.existingSecret }}
+    secretName: {{ include "snowfleet.tlsSecret" . }}
     defaultMode: 0440
 {{- end }}
 {{- if .Values.clients.tokens.existingSecret }}
@@ -305,8 +309,11 @@ hostAliases:
 {{- end -}}
 {{- $bits := 0 -}}
 {{- range splitList "," $v.fleet.layout }}{{ $bits = add $bits (int .) }}{{ end -}}
-{{- if gt (int $bits) 63 -}}
-{{- fail (printf "fleet.layout %s has %d bits; at most 63 fit" $v.fleet.layout $bits) -}}
+{{- if ne (int $bits) 63 -}}
+{{- fail (printf "fleet.layout %s has %d bits; timestamp, datacenter, worker and sequence must add up to 63" $v.fleet.layout $bits) -}}
+{{- end -}}
+{{- if lt (splitList "," $v.fleet.layout | first | int) 1 -}}
+{{- fail (printf "fleet.layout %s has no timestamp" $v.fleet.layout) -}}
 {{- end -}}
 {{- $datacenterBits := index (splitList "," $v.fleet.layout) 1 | int -}}
 {{- $datacenters := 1 -}}
@@ -322,9 +329,9 @@ hostAliases:
 {{- $max := include "snowfleet.maxReplicas" . | int -}}
 {{- $surge := include "snowfleet.surge" . | int -}}
 {{- $slots := include "snowfleet.slots" . | int -}}
-{{- $need := add (mul (add $max $surge) (int $v.fleet.slotsPerWorker)) (int $v.fleet.otherReplicas) (int $v.fleet.spareSlots) | int -}}
+{{- $need := add (mul (add $max $surge (int $v.fleet.otherReplicas)) (int $v.fleet.slotsPerWorker)) (int $v.fleet.spareSlots) | int -}}
 {{- if gt $need $slots -}}
-{{- fail (printf "the layout is too small: %d workers + %d of updateStrategy.maxSurge, with %d slots each, + %d fleet.otherReplicas + %d fleet.spareSlots need %d slots, and fleet.layout %s has %d in a datacenter; lower autoscaling.maxReplicas or replicaCount, or use another datacenter number" $max $surge (int $v.fleet.slotsPerWorker) (int $v.fleet.otherReplicas) (int $v.fleet.spareSlots) $need $v.fleet.layout $slots) -}}
+{{- fail (printf "the layout is too small: %d workers + %d of updateStrategy.maxSurge + %d fleet.otherReplicas, with %d slots each, + %d fleet.spareSlots need %d slots, and fleet.layout %s has %d in a datacenter; lower autoscaling.maxReplicas or replicaCount, or use another datacenter number" $max $surge (int $v.fleet.otherReplicas) (int $v.fleet.slotsPerWorker) (int $v.fleet.spareSlots) $need $v.fleet.layout $slots) -}}
 {{- end -}}
 {{- if and $v.autoscaling.enabled (gt (int $v.autoscaling.minReplicas) (int $v.autoscaling.maxReplicas)) -}}
 {{- fail (printf "autoscaling.minReplicas %d is over autoscaling.maxReplicas %d" (int $v.autoscaling.minReplicas) (int $v.autoscaling.maxReplicas)) -}}
@@ -354,8 +361,23 @@ hostAliases:
 {{- if and $c.tls.certKey (not $c.tls.existingSecret) -}}
 {{- fail "coordinator.tls.certKey needs coordinator.tls.existingSecret" -}}
 {{- end -}}
-{{- if and $v.clients.tls.enabled (not $v.clients.tls.existingSecret) -}}
-{{- fail "clients.tls.enabled needs clients.tls.existingSecret" -}}
+{{- if and $v.clients.tls.enabled (not $v.clients.tls.existingSecret) (not $v.clients.tls.certificate.create) -}}
+{{- fail "clients.tls.enabled needs clients.tls.existingSecret, or clients.tls.certificate.create" -}}
+{{- end -}}
+{{- if and $v.clients.tls.certificate.create (not $v.clients.tls.enabled) -}}
+{{- fail "clients.tls.certificate.create makes a certificate that nobody uses: set clients.tls.enabled" -}}
+{{- end -}}
+{{- if and $v.clients.tls.certificate.create (not $v.clients.tls.certificate.issuerRef.name) -}}
+{{- fail "clients.tls.certificate.create needs clients.tls.certificate.issuerRef.name" -}}
+{{- end -}}
+{{- if and $v.gateway.enabled (not $v.gateway.parentRefs) -}}
+{{- fail "gateway.enabled needs gateway.parentRefs: a route without a Gateway takes nobody anywhere" -}}
+{{- end -}}
+{{- if and $v.service.nodePort (eq $v.service.type "ClusterIP") -}}
+{{- fail "service.nodePort needs service.type NodePort or LoadBalancer" -}}
+{{- end -}}
+{{- if and (or $v.service.loadBalancerClass $v.service.loadBalancerSourceRanges) (ne $v.service.type "LoadBalancer") -}}
+{{- fail "service.loadBalancerClass and service.loadBalancerSourceRanges need service.type LoadBalancer" -}}
 {{- end -}}
 {{- if and $v.metrics.serviceMonitor.enabled $v.metrics.podMonitor.enabled -}}
 {{- fail "metrics.serviceMonitor and metrics.podMonitor together would scrape every worker twice: enable one" -}}
