@@ -31,8 +31,10 @@
 #define FINISH_MS         1000 /* how long the end waits for answers that were begun */
 #define LOG_INTERVAL_MS   10000
 #define PEM_MAX           (1 << 20)
-/* GnuTLS: TLS 1.2 or later. */
-#define TLS_PRIORITIES      "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
+/* GnuTLS: TLS 1.2 or later, authenticated encryption and forward secrecy. */
+#define TLS_PRIORITIES                                                                             \
+    "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-CIPHER-ALL:+AES-256-GCM:+CHACHA20-POLY1305:"   \
+    "+AES-128-GCM:-RSA"
 #define MHD_CONNECTIONS_MAX (CONNECTIONS_MAX * 2) /* ours comes first: MHD would stop accepting */
 
 /* An open connection, in the order in which they last began something. */
@@ -264,7 +266,7 @@ static int listen_on(const struct addrinfo *address, int *ret_fd)
 }
 
 /* IPv6 first where any address is meant: one such socket takes both families. */
-static int open_socket(const struct sf_host_port *at, int *ret_fd, struct sf_error *err)
+int sf_admin_listen(const struct sf_host_port *at, int *ret_fd, struct sf_error *err)
 {
     char service[8];
     (void)snprintf(service, sizeof service, "%" PRIu16, at->port);
@@ -426,8 +428,8 @@ int sf_admin_create(const struct sf_admin_options *options, struct sf_admin **re
     admin->log = options->log;
     int fd = -1;
     int rc = read_files(admin, options, err);
-    if (rc == 0)
-        rc = open_socket(&options->address, &fd, err);
+    if (rc == 0 && options->listener == NULL)
+        rc = sf_admin_listen(&options->address, &fd, err);
     if (rc == 0)
         rc = sf_admin_asks_create(&admin->pages.asks, err);
     if (rc != 0) {
@@ -435,6 +437,10 @@ int sf_admin_create(const struct sf_admin_options *options, struct sf_admin **re
             (void)close(fd);
         free_admin(admin);
         return rc;
+    }
+    if (options->listener != NULL) {
+        fd = *options->listener;
+        *options->listener = -1;
     }
     admin->port = port_of(fd);
     admin->pages.loopback = is_loopback(fd);

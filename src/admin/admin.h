@@ -39,6 +39,7 @@ struct sf_admin_host {
 
 struct sf_admin_options {
     struct sf_host_port address;
+    int *listener; /* of sf_admin_listen: taken over by create, -1 then; NULL: create listens */
     struct sf_admin_host host;
     struct sf_metrics *metrics;
     struct sf_log *log;
@@ -47,6 +48,9 @@ struct sf_admin_options {
 };
 
 struct sf_admin;
+/* Binds and listens alone, for who does it before there are threads. ret_fd: the caller's until create has taken it. Returns 0
+ * or a negative errno code; err names admin.address. */
+int sf_admin_listen(const struct sf_host_port *address, int *ret_fd, struct sf_error *err);
 int sf_admin_create(const struct sf_admin_options *options, struct sf_admin **ret_admin,
                     struct sf_error *err);
 uint16_t sf_admin_port(const struct sf_admin *admin);

@@ -1,7 +1,20 @@
 /* base/thread.c - see thread.h. */
 #include "base/thread.h"
 
+#include <errno.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+
+#define NAME_MAX_BYTES 16 /* with its NUL, as the kernel has it */
+
+/* What a thread begins with; its own. */
+struct begin {
+    char name[NAME_MAX_BYTES];
+    void *(*run)(void *ctx);
+    void *ctx;
+};
 
 /* The mask is inherited, so it is set around the making: a signal that comes meanwhile waits. */
 static int create(pthread_t *ret, const pthread_attr_t *attr, void *(*run)(void *ctx), void *ctx)
@@ -14,13 +27,29 @@ static int create(pthread_t *ret, const pthread_attr_t *attr, void *(*run)(void 
     return -failed;
 }
 
+/* A thread names itself: another one would have to write to a file in /proc, which a confined
+ * process may not. */
+static void *run_named(void *arg)
+{
+    const struct begin begin = *(const struct begin *)arg;
+    free(arg);
+    (void)prctl(PR_SET_NAME, begin.name, 0UL, 0UL, 0UL);
+    return begin.run(begin.ctx);
+}
+
 int sf_thread_start(pthread_t *ret, const char *name, void *(*run)(void *ctx), void *ctx)
 {
     pthread_t thread;
-    const int rc = create(&thread, NULL, run, ctx);
-    if (rc < 0)
+    struct begin *begin = malloc(sizeof *begin);
+    if (begin == NULL)
+        return -ENOMEM;
+    *begin = (struct begin){.run = run, .ctx = ctx};
+    (void)snprintf(begin->name, sizeof begin->name, "%s", name);
+    const int rc = create(&thread, NULL, run_named, begin);
+    if (rc < 0) {
+        free(begin);
         return rc;
-    (void)pthread_setname_np(thread, name);
+    }
     *ret = thread;
     return 0;
 }

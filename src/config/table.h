@@ -146,8 +146,11 @@
         "needs it where admin.address is not loopback.")                                                              \
                                                                                                                       \
     X(BOOL, security, seccomp, .fallback = "true",                                                                    \
-      .help = "Allow only the system calls that a worker makes, where the system can. --no-seccomp is the same as "   \
-        "false.")                                                                                                     \
+      .help = "Allow only the system calls that a worker makes, and changes to its own files, where the system can. " \
+        "--no-seccomp is the same as false.")                                                                         \
+    X(BOOL, security, allow_injection, .fallback = "false",                                                           \
+      .help = "Allow code to be put into the process by who may trace it, as Chaos Mesh's TimeChaos does. For chaos " \
+        "tests on purpose; warned of in the log and shown in /status.")                                               \
                                                                                                                       \
     X(TEXT, advertise, address, .check = is_reachable_address, .allowed = SF_OPTION_ADVERTISED_RULE,                  \
       .fallback_help = "listen.address, with the host's name when that is every address",                             \

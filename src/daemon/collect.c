@@ -90,6 +90,7 @@ static void collect_worker(struct sf_daemon *d, struct sf_metrics_page *page)
              sf_metrics_escape(d->config->fleet_node, node, sizeof node));
     sf_metrics_emit(page, SF_METRIC_WORKER_INFO, labels, 1);
     sf_metrics_emit(page, SF_METRIC_WORKER_SLOTS, "", held);
+    sf_metrics_emit(page, SF_METRIC_INJECTION_ALLOWED, "", d->config->security_allow_injection);
     for (unsigned s = 0; s < SF_WORKER_STATES; s++)
         emit_labelled(page, SF_METRIC_STATE, "state", sf_worker_state_name(s), s == state);
     sf_metrics_emit(page, SF_METRIC_RESERVATION_REMAINING, "", (double)left_ms / 1e3);

@@ -76,8 +76,9 @@ struct sf_daemon {
     int64_t start_mono_ms;
 
     /* Main only. */
-    int64_t phase_mono_ms; /* when the phase began */
-    int exit_code;         /* base/exit_codes.h */
+    int listener, admin_listener; /* until server and admin have taken them; -1 */
+    int64_t phase_mono_ms;        /* when the phase began */
+    int exit_code;                /* base/exit_codes.h */
 
     /* The member's thread only. */
     struct sf_metrics_block *block; /* what it counts */

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/exit_codes.h"
@@ -13,9 +12,9 @@
 #include "build_info.h"
 #include "daemon/admin_host.h"
 #include "daemon/collect.h"
+#include "daemon/confine.h"
 #include "daemon/daemon.h"
 #include "daemon/run.h"
-#include "daemon/seccomp.h"
 #include "daemon/server_host.h"
 
 extern char **environ;
@@ -102,10 +101,19 @@ static void advertise(const char *text, uint16_t port, char to[SF_COORD_ADDRESS_
     }
 }
 
+/* Before anything else: ports under 1024 may need a capability, and threads begin with those of the
+ * thread that starts them. */
+static int open_ports(struct sf_daemon *d, struct sf_error *err)
+{
+    const int rc = sf_server_listen(&d->config->listen_address, &d->listener, err);
+    return rc != 0 ? rc : sf_admin_listen(&d->config->admin_address, &d->admin_listener, err);
+}
+
 static int start_server(struct sf_daemon *d, struct sf_error *err)
 {
     struct sf_server_options options;
     sf_server_host_options(d, d->config, &options);
+    options.listener = &d->listener;
     const int rc = sf_server_create(&options, &d->server, err);
     if (rc != 0)
         return rc;
@@ -116,6 +124,7 @@ static int start_server(struct sf_daemon *d, struct sf_error *err)
 static int start_admin(struct sf_daemon *d, struct sf_error *err)
 {
     struct sf_admin_options options = {.address = d->config->admin_address,
+                                       .listener = &d->admin_listener,
                                        .metrics = d->metrics,
                                        .log = d->log,
                                        .tls_cert = d->config->admin_tls_cert,
@@ -132,42 +141,20 @@ static int start_admin(struct sf_daemon *d, struct sf_error *err)
     return 0;
 }
 
-/* A core file would hold the keys and tokens that were loaded. */
-static void hide_secrets(const struct sf_config *c)
-{
-    if (c->listen_tls_key != NULL || c->listen_token_file != NULL || c->admin_tls_key != NULL ||
-        c->admin_token_file != NULL || c->coordinator_password_file != NULL ||
-        c->coordinator_tls_key != NULL)
-        prctl(PR_SET_DUMPABLE, 0UL, 0UL, 0UL, 0UL);
-}
-
-/* From here on every file and socket is one that a worker needs. */
-static int confine(struct sf_daemon *d, struct sf_error *err)
-{
-    if (!d->config->security_seccomp) {
-        sf_log_write(d->log, SF_LOG_INFO, "security.filter", "no system call filter, as asked");
-        return 0;
-    }
-    const int rc = sf_seccomp_apply(err);
-    if (rc == -ENOTSUP)
-        sf_log_write(d->log, SF_LOG_WARN, "security.filter", "%s: going on without", err->text);
-    else if (rc == 0)
-        sf_log_write(d->log, SF_LOG_INFO, "security.filter",
-                     "only the system calls of a worker are allowed now");
-    return rc == -ENOTSUP ? 0 : rc;
-}
-
 /* Everything that can fail for the user's sake fails here, before anything is claimed. */
 static int set_up(struct sf_daemon *d, struct sf_error *err)
 {
-    hide_secrets(d->config);
-    int rc = create_member(d, err);
+    int rc = open_ports(d, err);
+    if (rc == 0)
+        rc = sf_confine_early(d->config, d->log, err);
+    if (rc == 0)
+        rc = create_member(d, err);
     if (rc == 0)
         rc = start_server(d, err);
     if (rc == 0)
         rc = start_admin(d, err);
     if (rc == 0)
-        rc = confine(d, err);
+        rc = sf_confine_late(d->config, d->log, err);
     if (rc != 0)
         return rc;
     sf_log_write(d->log, SF_LOG_INFO, "worker.started",
@@ -185,6 +172,10 @@ static void tear_down(struct sf_daemon *d)
         sf_member_stop(d->member);
     sf_server_destroy(d->server);
     sf_member_destroy(d->member);
+    if (d->listener >= 0)
+        (void)close(d->listener);
+    if (d->admin_listener >= 0)
+        (void)close(d->admin_listener);
     sf_inbox_destroy(d->inbox, NULL, NULL);
     sf_metrics_destroy(d->metrics);
     json_decref(d->workers.json);
@@ -237,6 +228,7 @@ static int run_worker(int argc, char **argv, struct sf_config *config)
     d->argc = argc;
     d->argv = argv;
     d->environment = environ;
+    d->listener = d->admin_listener = -1;
     const int exit_code = run(d, signal_fd);
     free(d);
     return exit_code;

@@ -153,6 +153,7 @@ static void add_process(const struct sf_daemon *d, json_t *status)
                 sf_json_integer(sf_mono_ns() / SF_NS_PER_MS - d->start_mono_ms));
     sf_json_set(status, "address", json_string(d->address));
     sf_json_set(status, "admin", json_string(d->admin_address));
+    sf_json_set(status, "allow_injection", json_boolean(d->config->security_allow_injection));
 }
 
 void sf_status(struct sf_daemon *d, struct sf_strbuf *to)

@@ -42,7 +42,7 @@ static int open_one(const struct addrinfo *info, int *ret_fd)
     return 0;
 }
 
-static uint16_t port_of(int fd)
+uint16_t sf_listener_port(int fd)
 {
     struct sockaddr_storage address = {0};
     socklen_t size = sizeof address;
@@ -54,8 +54,7 @@ static uint16_t port_of(int fd)
     return ntohs(((const struct sockaddr_in *)&address)->sin_port);
 }
 
-int sf_listener_open(const struct sf_host_port *address, int *ret_fd, uint16_t *ret_port,
-                     struct sf_error *err)
+int sf_listener_open(const struct sf_host_port *address, int *ret_fd, struct sf_error *err)
 {
     char port[8], text[128];
     snprintf(port, sizeof port, "%u", address->port);
@@ -75,7 +74,6 @@ int sf_listener_open(const struct sf_host_port *address, int *ret_fd, uint16_t *
     if (rc != 0)
         return sf_error_set(err, rc, "listen.address: cannot listen on %s port %u: %s",
                             address->host, address->port, sf_errno_text(rc, text, sizeof text));
-    *ret_port = port_of(*ret_fd);
     return 0;
 }
 

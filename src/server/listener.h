@@ -5,7 +5,9 @@
 #include "server/internal.h"
 
 /* Binds and listens. Returns 0 or a negative errno code; err names listen.address. Any thread. */
-int sf_listener_open(const struct sf_host_port *address, int *ret_fd, uint16_t *ret_port, struct sf_error *err);
+int sf_listener_open(const struct sf_host_port *address, int *ret_fd, struct sf_error *err);
+/* The port that a socket is bound to; 0: none. */
+uint16_t sf_listener_port(int fd);
 /* Accepts what waits, SF_ACCEPTS_PER_TURN at most. The shard's thread, as below. */
 void sf_listener_accept(struct sf_shard *shard);
 /* Whether this shard wakes for new connections. */

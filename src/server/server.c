@@ -118,6 +118,26 @@ void sf_server_layout_known(struct sf_server *server)
     sf_info_renew(server);
 }
 
+int sf_server_listen(const struct sf_host_port *address, int *ret_fd, struct sf_error *err)
+{
+    return sf_listener_open(address, ret_fd, err);
+}
+
+static int take_listener(struct sf_server *server, const struct sf_server_options *options,
+                         struct sf_error *err)
+{
+    int rc = 0;
+    if (options->listener == NULL) {
+        rc = sf_listener_open(&options->address, &server->listener, err);
+    } else {
+        server->listener = *options->listener;
+        *options->listener = -1;
+    }
+    if (rc == 0)
+        server->port = sf_listener_port(server->listener);
+    return rc;
+}
+
 int sf_server_create(const struct sf_server_options *options, struct sf_server **ret_server,
                      struct sf_error *err)
 {
@@ -130,6 +150,7 @@ int sf_server_create(const struct sf_server_options *options, struct sf_server *
     server->options = *options;
     server->options.tls_cert = server->options.tls_key = server->options.tls_client_ca = NULL;
     server->options.token_file = NULL;
+    server->options.listener = NULL;
     server->listener = -1;
     take_layout(server);
     pthread_mutex_init(&server->lock, NULL);
@@ -139,7 +160,7 @@ int sf_server_create(const struct sf_server_options *options, struct sf_server *
     rc = make_settings(server, options, &server->settings, err);
     atomic_store(&server->max_batch, server->settings.limits.max_batch);
     if (rc == 0)
-        rc = sf_listener_open(&options->address, &server->listener, &server->port, err);
+        rc = take_listener(server, options, err);
     if (rc == 0)
         rc = create_shards(server, err);
     if (rc != 0) {

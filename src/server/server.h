@@ -71,6 +71,7 @@ struct sf_server_limits {
 
 struct sf_server_options {
     struct sf_host_port address; /* port 0: the kernel chooses */
+    int *listener;               /* of sf_server_listen: taken over by create, -1 then; NULL: create listens */
     uint32_t threads;
     struct sf_server_limits limits;
     struct sf_generator *generators[SF_SERVER_GENERATORS_MAX]; /* outlive the server */
@@ -84,6 +85,9 @@ struct sf_server_options {
 
 struct sf_server;
 
+/* Binds and listens alone, for who does it before there are threads. ret_fd: the caller's until create has taken it. Returns 0
+ * or a negative errno code; err names listen.address. */
+int sf_server_listen(const struct sf_host_port *address, int *ret_fd, struct sf_error *err);
 /* Binds and listens, so that errors of addresses and files come at once (err names them); serves
  * nothing yet. */
 int sf_server_create(const struct sf_server_options *options, struct sf_server **ret_server,

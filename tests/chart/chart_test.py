@@ -518,6 +518,19 @@ class Chaos(unittest.TestCase):
                 self.assertLessEqual(set(spec.get("containerNames", [])), {"snowfleetd"})
         self.assertEqual(seen, set(self.FIELDS))
 
+    def test_what_injects_says_what_it_needs(self):
+        """TimeChaos puts code into a worker, which refuses that unless its values say otherwise."""
+        files = {path for path, kind, _ in self.specs() if kind == "TimeChaos"}
+        self.assertGreaterEqual(len(files), 2)
+        for path in files:
+            self.assertRegex(path.read_text(encoding="utf-8"), r"# Needs: +security\.allow_injection .*helm/chaos-values\.yaml", path.name)
+
+        def config(*more):
+            data = find(documents(render(HERE / "values/default.yaml", NEWEST, *more)), "ConfigMap", "ids-snowfleet")["data"]
+            return json.loads(next(iter(data.values())))
+        self.assertNotIn("security", config())
+        self.assertTrue(config("-f", str(ROOT / "helm/chaos-values.yaml"))["security"]["allow_injection"])
+
     def test_hypothesis_abort_rule_and_alerts(self):
         alerts = set(re.findall(r'alert: "?(\w+)', (ROOT / "dashboards/alerts.yaml").read_text(encoding="utf-8")))
         for path in sorted((ROOT / "helm/chaos").iterdir()):
