@@ -9,6 +9,7 @@
 
 #include "base/parse.h"
 #include "base/strbuf.h"
+#include "base/tls_policy.h"
 #include "cli/token.h"
 
 #define URL_MAX 512
@@ -124,6 +125,8 @@ int sf_cli_http(const char *method, const struct sf_cli_admin *admin, const char
     (void)curl_easy_setopt(curl, CURLOPT_URL, url);
     (void)curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     (void)curl_easy_setopt(curl, CURLOPT_NOPROXY, "*"); /* workers are asked directly */
+    (void)curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    (void)curl_easy_setopt(curl, CURLOPT_SSL_CIPHER_LIST, SF_TLS12_CIPHERS);
     (void)curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     (void)curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
     (void)curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
+#include "base/tls_policy.h"
+
 static int bio_write(BIO *bio, const char *from, int size)
 {
     int fd = -1;
@@ -87,6 +89,8 @@ enum sf_client_error sf_client_tls_create(const struct sf_client_options *option
     }
     SSL_CTX_set_default_passwd_cb(tls, no_passphrase);
     SSL_CTX_set_min_proto_version(tls, TLS1_2_VERSION);
+    if (SSL_CTX_set_cipher_list(tls, SF_TLS12_CIPHERS) != 1)
+        return refuse(tls, detail, detail_size, "TLS", SF_TLS12_CIPHERS);
     SSL_CTX_set_options(tls, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
     SSL_CTX_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_verify(tls, SSL_VERIFY_PEER, NULL);

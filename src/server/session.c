@@ -47,7 +47,7 @@ void sf_session_free(struct sf_server *server, struct sf_session *session)
 void sf_session_move(struct sf_session *session, enum sf_session_state to)
 {
     static const uint8_t allowed[] = {
-        [SF_HANDSHAKE] = 1 << SF_SERVING | 1 << SF_CLOSED,
+        [SF_HANDSHAKE] = 1 << SF_SERVING | 1 << SF_LINGERING | 1 << SF_CLOSED,
         [SF_SERVING] = 1 << SF_WAITING | 1 << SF_STALLED | 1 << SF_LINGERING | 1 << SF_CLOSED,
         [SF_WAITING] = 1 << SF_SERVING | 1 << SF_CLOSED,
         [SF_STALLED] = 1 << SF_SERVING | 1 << SF_CLOSED,

@@ -28,7 +28,7 @@
  *
  *  Every state may go to CLOSED at once.
  *
- *  HANDSHAKE   TLS is being set up; plain connections begin as SERVING
+ *  HANDSHAKE   TLS is being set up; plain connections begin as SERVING. One that fails goes to LINGERING, so that its alert arrives
  *  WAITING     the NEXT at the front needs a later millisecond
  *  STALLED     the socket took less than there was to send; a WAITING session passes through SERVING on its way here
  *  LINGERING   everything is answered and sent, our side is shut; what the peer still sends is thrown away

@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <limits.h>
 
+#include "base/assert.h"
 #include "base/secret.h"
+#include "base/tls_policy.h"
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -27,6 +29,36 @@ static void last_error(char *text, size_t size)
         snprintf(text, size, "the connection ended");
     else
         ERR_error_string_n(code, text, size);
+    ERR_clear_error();
+}
+
+/* Keeps the certificate that is refused, for the log: OpenSSL forgets it. */
+static int on_verified(int ok, X509_STORE_CTX *context)
+{
+    SSL *ssl = X509_STORE_CTX_get_ex_data(context, SSL_get_ex_data_X509_STORE_CTX_idx());
+    X509 *peer = X509_STORE_CTX_get0_cert(context);
+    if (ok == 0 && peer != NULL && SSL_get_app_data(ssl) == NULL && X509_up_ref(peer) == 1)
+        SSL_set_app_data(ssl, peer);
+    return ok;
+}
+
+/* Why a handshake failed: of a certificate that is not accepted, what is wrong with it and whose it
+ * is. */
+static void handshake_error(SSL *ssl, char *text, size_t size)
+{
+    const long verdict = SSL_get_verify_result(ssl);
+    const X509 *refused = SSL_get_app_data(ssl);
+    char name[128] = "";
+    if (refused != NULL)
+        (void)X509_NAME_get_text_by_NID(X509_get_subject_name(refused), NID_commonName, name,
+                                        sizeof name);
+    if (verdict == X509_V_OK) {
+        last_error(text, size);
+        return;
+    }
+    snprintf(text, size, "the client's certificate%s%s%s is refused: %s",
+             name[0] != '\0' ? " \"" : "", name, name[0] != '\0' ? "\"" : "",
+             X509_verify_cert_error_string(verdict));
     ERR_clear_error();
 }
 
@@ -61,7 +93,7 @@ static int load_files(SSL_CTX *context, const char *cert, const char *key, const
                             text);
     }
     SSL_CTX_set_client_CA_list(context, names);
-    SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, on_verified);
     return 0;
 }
 
@@ -79,6 +111,7 @@ int sf_tls_load(const char *cert, const char *key, const char *client_ca, struct
         return sf_error_set(err, -ENOMEM, "no memory for TLS");
     SSL_CTX_set_default_passwd_cb(context, no_passphrase);
     SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+    SF_ASSERT(SSL_CTX_set_cipher_list(context, SF_TLS12_CIPHERS) == 1);
     SSL_CTX_set_options(context,
                         SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION);
     SSL_CTX_set_num_tickets(context, 0); /* TLS 1.3 would send two all the same */
@@ -119,6 +152,9 @@ struct sf_tls_session *sf_tls_session_create(struct sf_tls *tls, int fd)
 
 void sf_tls_session_destroy(struct sf_tls_session *session)
 {
+    if (session == NULL)
+        return;
+    X509_free(SSL_get_app_data(ssl_of(session)));
     SSL_free(ssl_of(session));
 }
 
@@ -131,7 +167,7 @@ int sf_tls_handshake(struct sf_tls_session *session, char *reason, size_t size)
     const int error = SSL_get_error(ssl_of(session), rc);
     if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE)
         return -EAGAIN;
-    last_error(reason, size);
+    handshake_error(ssl_of(session), reason, size);
     return -EPROTO;
 }
 

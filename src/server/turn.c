@@ -57,6 +57,23 @@ static size_t read_more_tls(struct sf_session *session, size_t have)
     return have;
 }
 
+/* Our side is shut, and what the peer still sends is thrown away for a moment: unread bytes (it may have sent requests already)
+ * would turn the end into a reset, and the alert that says why would be lost. */
+static void refuse_handshake(struct sf_session *session)
+{
+    sf_tls_session_destroy(session->tls);
+    session->tls = NULL;
+    if (shutdown(session->fd, SHUT_WR) != 0) {
+        sf_session_close(session, SF_CONN_CLOSED_ERROR);
+        return;
+    }
+    session->ending = true;
+    session->close_reason = SF_CONN_CLOSED_ERROR;
+    sf_session_move(session, SF_LINGERING);
+    session->linger_ms = session->shard->now_ms;
+    sf_wheel_arm(session);
+}
+
 static void handshake(struct sf_session *session)
 {
     struct sf_shard *shard = session->shard;
@@ -78,7 +95,7 @@ static void handshake(struct sf_session *session)
         sf_log_limited(shard->server->options.log, &shard->server->tls_limiter, 10000, SF_LOG_WARN,
                        "server.tls_failed", "a TLS handshake failed: %s", reason);
         sf_metrics_add(shard->metrics, SF_METRIC_CONNECTION_REFUSED, SF_CONN_REFUSED_TLS, 1);
-        sf_session_close(session, SF_CONN_CLOSED_ERROR);
+        refuse_handshake(session);
         return;
     }
     sf_session_move(session, SF_SERVING);

@@ -18,6 +18,7 @@
 #include <strings.h>
 
 #include "base/assert.h"
+#include "base/tls_policy.h"
 #include "coord/etcd/belief.h"
 
 #define CONNECT_MS     300
@@ -132,6 +133,11 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *ctx)
 
 static void set_tls(CURL *easy, const struct sf_etcd_options *options)
 {
+    curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    curl_easy_setopt(easy, CURLOPT_SSL_CIPHER_LIST, SF_TLS12_CIPHERS);
+    /* Each new connection reads the files: they may have been replaced. libcurl would keep the CA
+     * for a day. */
+    curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
     if (options->tls_ca != NULL) {
