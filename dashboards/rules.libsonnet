@@ -151,6 +151,14 @@ local alerts = [
         "The layout's timestamps end within five years",
         'Fleet ' + fleet + ' can make IDs for {{ $value | humanizeDuration }} more.'),
 
+  // Doors
+  alert('CertificateExpires', 'warning', '((snowfleet_certificate_expiry_seconds - time()) %s) < 7 * 86400' % c.info(), '10m',
+        'A certificate ends within a week',
+        '{{ $labels.file }} ({{ $labels.use }}) of worker ' + who + ' ends in {{ $value | humanizeDuration }}.'),
+  alert('ReloadRefused', 'warning', '(increase(snowfleet_reloads_total{result="refused"}[1h]) %s) > 0' % c.info(), '0s',
+        'A worker was given options or files that it cannot use',
+        'Worker ' + who + ' refused {{ $value | humanize }} times within an hour to take its options, certificates or tokens anew, and goes on with the old ones.'),
+
   // Load
   alert('SequenceExhaustion', 'warning', '(rate(snowfleet_sequence_exhausted_total[5m]) %(info)s) > 1', '5m',
         'A worker runs out of IDs within its milliseconds',

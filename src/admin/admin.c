@@ -16,9 +16,9 @@
 
 #include "admin/answer.h"
 #include "admin/asks.h"
+#include "admin/certificate.h"
 #include "admin/head.h"
 #include "base/assert.h"
-#include "base/secret.h"
 #include "base/ticks.h"
 #include "http/request.h"
 
@@ -30,7 +30,6 @@
 #define LISTEN_BACKLOG    128
 #define FINISH_MS         1000 /* how long the end waits for answers that were begun */
 #define LOG_INTERVAL_MS   10000
-#define PEM_MAX           (1 << 20)
 /* GnuTLS: TLS 1.2 or later, authenticated encryption and forward secrecy. */
 #define TLS_PRIORITIES                                                                             \
     "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-CIPHER-ALL:+AES-256-GCM:+CHACHA20-POLY1305:"   \
@@ -51,8 +50,8 @@ struct sf_admin {
     struct sf_log_limiter crowded;
     struct MHD_Daemon *daemon;
     uint16_t port;
-    char *cert, *key;           /* PEM; NULL: no TLS */
-    _Atomic unsigned answering; /* requests that are being answered */
+    struct sf_admin_certificate *certificate; /* NULL: no TLS */
+    _Atomic unsigned answering;               /* requests that are being answered */
 
     pthread_mutex_t lock; /* guards what follows */
     struct connection *oldest, *newest;
@@ -135,6 +134,12 @@ static void on_connection(void *ctx, struct MHD_Connection *mhd, void **socket_c
         return;
     }
     connection->fd = info->connect_fd;
+    const union MHD_ConnectionInfo *tls =
+        admin->certificate != NULL
+            ? MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION)
+            : NULL;
+    if (tls != NULL)
+        sf_admin_certificate_attach(admin->certificate, tls->tls_session);
     pthread_mutex_lock(&admin->lock);
     append_connection(admin, connection);
     admin->open++;
@@ -324,15 +329,14 @@ static struct MHD_Daemon *start(struct sf_admin *admin, int fd)
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &before);
     struct MHD_OptionItem tls[] = {
-        {MHD_OPTION_HTTPS_MEM_CERT, 0, admin->cert},
-        {MHD_OPTION_HTTPS_MEM_KEY, 0, admin->key},
+        {MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *)(uintptr_t)sf_admin_certificate_retrieve},
         {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)TLS_PRIORITIES},
         {MHD_OPTION_END, 0, NULL},
     };
     /* ITC: so that the threads hear of the end of accepting. */
     unsigned flags =
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG | MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME;
-    if (admin->cert != NULL)
+    if (admin->certificate != NULL)
         flags |= MHD_USE_TLS;
     else
         tls[0].option = MHD_OPTION_END;
@@ -359,32 +363,6 @@ static bool is_loopback(int fd)
            (IN6_IS_ADDR_V4MAPPED(ipv6) && ipv6->s6_addr[12] == IN_LOOPBACKNET);
 }
 
-/* Reads a whole PEM file. */
-static int read_pem(const char *path, const char *what, bool secret, char **ret_text,
-                    struct sf_error *err)
-{
-    char reason[128];
-    int fd = -1;
-    if (secret) {
-        const int rc = sf_secret_open(path, what, &fd, err);
-        if (rc != 0)
-            return rc;
-    } else if ((fd = open(path, O_RDONLY | O_CLOEXEC)) < 0) {
-        return sf_error_set(err, -errno, "%s: %s: %s", what, path,
-                            sf_errno_text(errno, reason, sizeof reason));
-    }
-    char *text = calloc(1, PEM_MAX);
-    const ssize_t size = text != NULL ? read(fd, text, PEM_MAX - 1) : -1;
-    (void)close(fd);
-    if (size <= 0 || size == PEM_MAX - 1) {
-        free(text);
-        return sf_error_set(err, -EINVAL, "%s: %s cannot be read, is empty or over 1 MiB", what,
-                            path);
-    }
-    *ret_text = text;
-    return 0;
-}
-
 static int read_files(struct sf_admin *admin, const struct sf_admin_options *options,
                       struct sf_error *err)
 {
@@ -396,17 +374,15 @@ static int read_files(struct sf_admin *admin, const struct sf_admin_options *opt
     if (MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES)
         return sf_error_set(err, -ENOTSUP,
                             "admin.tls_cert: the HTTP library of this build has no TLS");
-    rc = read_pem(options->tls_cert, "admin.tls_cert", false, &admin->cert, err);
-    return rc != 0 ? rc : read_pem(options->tls_key, "admin.tls_key", true, &admin->key, err);
+    return sf_admin_certificate_create(options->tls_cert, options->tls_key, &admin->certificate,
+                                       err);
 }
 
 static void free_admin(struct sf_admin *admin)
 {
-    if (admin->key != NULL)
-        explicit_bzero(admin->key, strlen(admin->key));
-    free(admin->key);
-    free(admin->cert);
+    sf_admin_certificate_destroy(admin->certificate);
     sf_tokens_unref(admin->pages.tokens);
+    pthread_mutex_destroy(&admin->pages.tokens_lock);
     sf_admin_asks_destroy(admin->pages.asks);
     pthread_mutex_destroy(&admin->lock);
     free(admin);
@@ -418,11 +394,12 @@ int sf_admin_create(const struct sf_admin_options *options, struct sf_admin **re
     const struct sf_admin_host *host = &options->host;
     SF_ASSERT(host->readiness != NULL && host->live != NULL && host->started != NULL &&
               host->status != NULL && host->fleet != NULL && host->connect != NULL &&
-              host->drain != NULL && host->is_fleet_admin != NULL);
+              host->drain != NULL && host->reload != NULL && host->is_fleet_admin != NULL);
     struct sf_admin *admin = calloc(1, sizeof *admin);
     if (admin == NULL)
         return sf_error_set(err, -ENOMEM, "admin: out of memory");
     pthread_mutex_init(&admin->lock, NULL);
+    pthread_mutex_init(&admin->pages.tokens_lock, NULL);
     admin->pages.host = options->host;
     admin->pages.metrics = options->metrics;
     admin->log = options->log;
@@ -455,6 +432,31 @@ int sf_admin_create(const struct sf_admin_options *options, struct sf_admin **re
                                                       : "");
     }
     *ret_admin = admin;
+    return 0;
+}
+
+int sf_admin_reload(struct sf_admin *admin, const struct sf_admin_options *options,
+                    struct sf_error *err)
+{
+    struct sf_tokens *tokens = NULL;
+    int rc = 0;
+    if ((options->tls_cert != NULL) != (admin->certificate != NULL))
+        return sf_error_set(err, -EINVAL,
+                            "admin.tls_cert: TLS is switched on and off by a restart only");
+    if (options->token_file != NULL)
+        rc = sf_tokens_read(options->token_file, "admin.token_file", &tokens, err);
+    if (rc == 0 && admin->certificate != NULL)
+        rc = sf_admin_certificate_reload(admin->certificate, options->tls_cert, options->tls_key,
+                                         err);
+    if (rc != 0) {
+        sf_tokens_unref(tokens);
+        return rc;
+    }
+    pthread_mutex_lock(&admin->pages.tokens_lock);
+    struct sf_tokens *old = admin->pages.tokens;
+    admin->pages.tokens = tokens;
+    pthread_mutex_unlock(&admin->pages.tokens_lock);
+    sf_tokens_unref(old);
     return 0;
 }
 

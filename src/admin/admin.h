@@ -33,6 +33,9 @@ struct sf_admin_host {
      * closes. Returns 0 or a negative errno code. */
     int (*connect)(void *ctx, const struct sockaddr *peer, int *ret_fd);
     void (*drain)(void *ctx);
+    /* Reads configuration, certificates and tokens again, within some milliseconds. Returns 0 with a JSON object of what was and what was not
+     * taken, or a negative errno code with sentences for people; the old ones stay then. */
+    int (*reload)(void *ctx, struct sf_strbuf *to);
     /* Is this HOST:PORT the admin address of a live worker of the fleet, as last read? Pages of those may read ours. */
     bool (*is_fleet_admin)(void *ctx, const char *address);
 };
@@ -53,6 +56,9 @@ struct sf_admin;
 int sf_admin_listen(const struct sf_host_port *address, int *ret_fd, struct sf_error *err);
 int sf_admin_create(const struct sf_admin_options *options, struct sf_admin **ret_admin,
                     struct sf_error *err);
+/* Reads certificate, key and tokens again, from the files that these options name; nothing else of them counts. On failure everything stays
+ * as it is. Returns 0 or a negative errno code; err names the option and the file. By the thread that made it. */
+int sf_admin_reload(struct sf_admin *admin, const struct sf_admin_options *options, struct sf_error *err);
 uint16_t sf_admin_port(const struct sf_admin *admin);
 
 /* Takes no more connections, sends the answers that were begun (for a second at most), ends the

@@ -9,6 +9,7 @@
 
 #include "admin/asks.h"
 #include "admin/head.h"
+#include "admin/rights.h"
 #include "base/assert.h"
 
 extern const unsigned char sf_admin_console[];
@@ -462,15 +463,23 @@ static enum MHD_Result page_ids(const struct call *call)
 static enum MHD_Result page_drain(const struct call *call)
 {
     const struct sf_admin_host *host = &call->pages->host;
-    if (call->pages->tokens == NULL && !call->pages->loopback)
-        return sf_admin_answer_text(call->connection, MHD_HTTP_FORBIDDEN,
-                                    "draining from outside needs a token: set admin.token_file, or "
-                                    "admin.address to 127.0.0.1, or send SIGTERM\n");
-    if (MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND, "Origin") != NULL)
-        return sf_admin_answer_text(call->connection, MHD_HTTP_FORBIDDEN,
-                                    "a web page may not drain a worker: use snowfleet drain\n");
+    const char *refusal = sf_admin_order_refusal(call->pages, call->connection);
+    if (refusal != NULL)
+        return sf_admin_answer_text(call->connection, MHD_HTTP_FORBIDDEN, refusal);
     host->drain(host->ctx);
     return sf_admin_answer_text(call->connection, MHD_HTTP_ACCEPTED, "draining\n");
+}
+
+static enum MHD_Result page_reload(const struct call *call)
+{
+    const struct sf_admin_host *host = &call->pages->host;
+    const char *refusal = sf_admin_order_refusal(call->pages, call->connection);
+    if (refusal != NULL)
+        return sf_admin_answer_text(call->connection, MHD_HTTP_FORBIDDEN, refusal);
+    struct sf_strbuf text;
+    sf_strbuf_init(&text, SF_ADMIN_PAGE_MAX);
+    return host->reload(host->ctx, &text) == 0 ? long_page(call, JSON_TYPE, &text)
+                                               : short_page(call, MHD_HTTP_CONFLICT, &text);
 }
 
 static enum MHD_Result page_console(const struct call *call)
@@ -500,20 +509,9 @@ static const struct route {
     {"/healthz", "GET, HEAD", page_readyz, true},  {"/startupz", "GET, HEAD", page_startupz, true},
     {"/metrics", "GET, HEAD", page_metrics, true}, {"/status", "GET, HEAD", page_status, false},
     {"/fleet", "GET, HEAD", page_fleet, false},    {"/v1/ids", "GET", page_ids, false},
-    {"/drain", "POST", page_drain, false},         {"/", "GET, HEAD", page_console, false},
+    {"/drain", "POST", page_drain, false},         {"/reload", "POST", page_reload, false},
+    {"/", "GET, HEAD", page_console, false},
 };
-
-/* Authorization: Bearer TOKEN (RFC 6750, 2.1). */
-static bool has_token(const struct call *call)
-{
-    static const char scheme[] = "Bearer ";
-    const char *given = MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND,
-                                                    MHD_HTTP_HEADER_AUTHORIZATION);
-    if (given == NULL || strncasecmp(given, scheme, sizeof scheme - 1) != 0)
-        return false;
-    given += sizeof scheme - 1;
-    return sf_tokens_check(call->pages->tokens, given, strlen(given)) != NULL;
-}
 
 static enum MHD_Result refuse_stranger(struct MHD_Connection *connection)
 {
@@ -560,7 +558,7 @@ enum MHD_Result sf_admin_answer(struct sf_admin_pages *pages, struct MHD_Connect
     for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
         if (strcmp(routes[i].path, path) != 0)
             continue;
-        if (pages->tokens != NULL && !routes[i].is_open && !has_token(&call))
+        if (!routes[i].is_open && !sf_admin_is_let_in(pages, connection))
             return refuse_stranger(connection);
         return allows(routes[i].allow, method) ? routes[i].page(&call)
                                                : refuse_method(connection, &routes[i]);
@@ -568,5 +566,5 @@ enum MHD_Result sf_admin_answer(struct sf_admin_pages *pages, struct MHD_Connect
     return sf_admin_answer_text(
         connection, MHD_HTTP_NOT_FOUND,
         "no such page; there are /livez /readyz /healthz /startupz /metrics "
-        "/status /fleet /v1/ids / and, for POST, /drain\n");
+        "/status /fleet /v1/ids / and, for POST, /drain /reload\n");
 }

@@ -5,6 +5,7 @@
 #ifndef SF_ADMIN_ANSWER_H
 #define SF_ADMIN_ANSWER_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -22,6 +23,7 @@
 struct sf_admin_pages {
     struct sf_admin_host host;
     struct sf_metrics *metrics;
+    pthread_mutex_t tokens_lock; /* guards the pointer: the set is read again under open connections */
     struct sf_tokens *tokens; /* NULL: nobody needs one */
     bool loopback;            /* only this machine can connect */
     _Atomic size_t unsent;    /* bytes of answers that MHD still holds */

@@ -102,5 +102,6 @@ int sf_cli_top(int argc, char **argv);
 int sf_cli_bench(int argc, char **argv);
 int sf_cli_verify(int argc, char **argv);
 int sf_cli_drain(int argc, char **argv);
+int sf_cli_reload(int argc, char **argv);
 
 #endif

@@ -17,6 +17,7 @@ static const struct sf_cli_command commands[] = {
     {"top", "watch the fleet live in the terminal", sf_cli_top},
     {"bench", "measure throughput and latency", sf_cli_bench},
     {"verify", "probe workers: uniqueness, order, time, latency", sf_cli_verify},
+    {"reload", "have a worker read its options, certificates and tokens again", sf_cli_reload},
     {"drain", "have a worker finish and leave", sf_cli_drain},
 };
 

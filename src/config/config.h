@@ -36,6 +36,12 @@ int sf_config_load(int argc, char *const argv[], char *const environment[],
                    struct sf_strbuf *errors);
 void sf_config_free(struct sf_config *config); /* NULL is fine */
 
+#define SF_CONFIG_VALUE_MAX (1U << 20) /* a value as JSON */
+
+/* Tells each option whose value is another one in `to`, in the table's order; reloaded: it takes effect without a restart. */
+typedef void sf_config_change(void *ctx, const char *name, bool reloaded);
+void sf_config_changes(const struct sf_config *from, const struct sf_config *to, sf_config_change *tell, void *ctx);
+
 /* The effective options as a JSON object, nested as in the file. Secrets are file names, so nothing
  * is hidden. */
 void sf_config_json(const struct sf_config *config, struct sf_strbuf *to);

@@ -138,10 +138,10 @@
       .help = "Requests that may wait for a timestamp; over that OVERLOADED.")                                        \
                                                                                                                       \
     X(ADDRESS, admin, address, .fallback = "127.0.0.1:7451", .help = "HTTP: health, metrics, status, console.")       \
-    X(FILE, admin, tls_cert, .fallback = "",                                                                          \
-      .help = "Certificate chain (PEM) of the admin port: turns TLS on there. Read at the start.")                    \
-    X(FILE, admin, tls_key, .fallback = "", .help = "The key of that certificate (PEM).")                             \
-    X(FILE, admin, token_file, .fallback = "",                                                                        \
+    X(FILE, admin, tls_cert, .fallback = "", .reloaded = true,                                                        \
+      .help = "Certificate chain (PEM) of the admin port: turns TLS on there, at the start only.")                    \
+    X(FILE, admin, tls_key, .fallback = "", .reloaded = true, .help = "The key of that certificate (PEM).")           \
+    X(FILE, admin, token_file, .fallback = "", .reloaded = true,                                                      \
       .help = "Tokens, one a line: name:token. With it everything but health and metrics needs one; POST /drain "     \
         "needs it where admin.address is not loopback.")                                                              \
                                                                                                                       \

@@ -4,6 +4,7 @@
 #include "daemon/drain.h"
 #include "daemon/fleet.h"
 #include "daemon/health.h"
+#include "daemon/reload.h"
 #include "daemon/status.h"
 
 static void readiness(void *ctx, struct sf_readiness *ret)
@@ -39,6 +40,11 @@ static void drain(void *ctx)
     sf_drain_ask(ctx);
 }
 
+static int reload(void *ctx, struct sf_strbuf *to)
+{
+    return sf_reload_ask(ctx, to);
+}
+
 static bool is_fleet_admin(void *ctx, const char *address)
 {
     return sf_fleet_has_admin(ctx, address);
@@ -60,5 +66,6 @@ void sf_admin_host_fill(struct sf_daemon *d, struct sf_admin_host *ret)
                                   .fleet = fleet,
                                   .connect = connect_data,
                                   .drain = drain,
+                                  .reload = reload,
                                   .is_fleet_admin = is_fleet_admin};
 }

@@ -8,6 +8,7 @@
 #include "build_info.h"
 #include "coord/records.h"
 #include "daemon/health.h"
+#include "daemon/reload.h"
 
 /* --- counted, on the member's thread --- */
 
@@ -148,4 +149,5 @@ void sf_collect(void *daemon, struct sf_metrics_page *page)
     collect_worker(d, page);
     collect_minting(d, page);
     collect_clock(d, page);
+    sf_reload_collect(d, page);
 }

@@ -30,9 +30,10 @@ static int drop_capabilities(struct sf_log *log, struct sf_error *err)
     bool had = false;
     const int rc = sf_capabilities_drop(&had, err);
     if (rc == 0 && geteuid() == 0)
-        sf_log_write(log, SF_LOG_WARN, "security.root",
-                     "running as root, without any capability from here on: files that root does not "
-                     "own may be out of reach. Run it as a user of its own");
+        sf_log_write(
+            log, SF_LOG_WARN, "security.root",
+            "running as root, without any capability from here on: files that root does not "
+            "own may be out of reach. Run it as a user of its own");
     else if (rc == 0 && had)
         sf_log_write(log, SF_LOG_INFO, "security.capabilities",
                      "every capability was given up: none is needed now");

@@ -13,6 +13,7 @@
 #include "admin/admin.h"
 #include "base/inbox.h"
 #include "config/config.h"
+#include "daemon/files.h"
 #include "member/member.h"
 #include "metrics/metrics.h"
 #include "server/server.h"
@@ -56,6 +57,16 @@ struct sf_daemon_workers {
     struct json_t *json; /* never changed once it is here: whoever answers takes a reference */
 };
 
+/* Other threads ask main to read its options again, and wait. */
+struct sf_daemon_reload {
+    pthread_mutex_t lock;
+    pthread_cond_t done_changed;
+    uint64_t asked, done; /* how many times; equal: nothing is due */
+    int rc;               /* of the last time, with its answer */
+    struct sf_strbuf answer;
+    _Atomic uint64_t taken, refused; /* times, of files alone too */
+};
+
 struct sf_daemon {
     /* Set at the start, constant then. */
     struct sf_config *config;
@@ -76,6 +87,7 @@ struct sf_daemon {
     int64_t start_mono_ms;
 
     /* Main only. */
+    struct sf_config *current; /* as last read: config itself, or with what may change while it runs */
     int listener, admin_listener; /* until server and admin have taken them; -1 */
     int64_t phase_mono_ms;        /* when the phase began */
     int exit_code;                /* base/exit_codes.h */
@@ -90,6 +102,8 @@ struct sf_daemon {
     _Atomic int64_t turned_mono_ms; /* when main's loop last turned */
     struct sf_daemon_rate rate;
     struct sf_daemon_workers workers;
+    struct sf_daemon_reload reload;
+    struct sf_files files; /* main, but for its certificates */
 };
 
 #endif

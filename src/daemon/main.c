@@ -14,6 +14,7 @@
 #include "daemon/collect.h"
 #include "daemon/confine.h"
 #include "daemon/daemon.h"
+#include "daemon/reload.h"
 #include "daemon/run.h"
 #include "daemon/server_host.h"
 
@@ -181,6 +182,7 @@ static void tear_down(struct sf_daemon *d)
     json_decref(d->workers.json);
     pthread_mutex_destroy(&d->workers.mutex);
     pthread_mutex_destroy(&d->rate.mutex);
+    sf_reload_destroy(d);
     sf_log_destroy(d->log);
     sf_config_free(d->config);
 }
@@ -202,6 +204,7 @@ static int run(struct sf_daemon *d, int signal_fd)
                       strerrordesc_np(errno));
         return SF_EXIT_SYSTEM;
     }
+    sf_reload_init(d);
     int exit_code = SF_EXIT_CONFIG;
     if (set_up(d, &err) != 0)
         sf_log_write(d->log, SF_LOG_ERROR, "worker.unfit", "%s", err.text);

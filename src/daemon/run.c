@@ -11,7 +11,7 @@
 #include "base/exit_codes.h"
 #include "base/ticks.h"
 #include "daemon/drain.h"
-#include "daemon/server_host.h"
+#include "daemon/reload.h"
 
 int sf_run_take_signals(void)
 {
@@ -25,35 +25,6 @@ int sf_run_take_signals(void)
     return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
-static void take_over(struct sf_daemon *d, const struct sf_config *fresh)
-{
-    struct sf_server_options options;
-    struct sf_error err = {0};
-    sf_server_host_options(d, fresh, &options);
-    if (sf_server_reload(d->server, &options, &err) != 0) {
-        sf_log_write(d->log, SF_LOG_ERROR, "reload.refused", "nothing changed: %s", err.text);
-        return;
-    }
-    sf_log_set_level(d->log, fresh->log_level);
-    sf_log_write(d->log, SF_LOG_INFO, "reload.done",
-                 "log level, limits, TLS files and tokens were read again");
-}
-
-static void reload(struct sf_daemon *d)
-{
-    struct sf_strbuf errors;
-    sf_strbuf_init(&errors, 65536);
-    struct sf_config *fresh = NULL;
-    enum sf_config_action action;
-    if (sf_config_load(d->argc, d->argv, d->environment, &fresh, &action, &errors) == 0)
-        take_over(d, fresh);
-    else
-        sf_log_write(d->log, SF_LOG_ERROR, "reload.refused", "nothing changed: %s",
-                     errors.text != NULL ? errors.text : "");
-    sf_config_free(fresh);
-    sf_strbuf_free(&errors);
-}
-
 /* Returns true when the process is to stop at once. */
 static bool on_signals(struct sf_daemon *d, int signal_fd)
 {
@@ -61,7 +32,7 @@ static bool on_signals(struct sf_daemon *d, int signal_fd)
     bool stop_now = false;
     while (read(signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
         if (info.ssi_signo == SIGHUP) {
-            reload(d);
+            sf_reload_all(d, "SIGHUP");
         } else if (atomic_load(&d->phase) == SF_PHASE_RUNNING) {
             sf_drain_begin(d, info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT");
         } else {
@@ -89,6 +60,7 @@ int sf_run(struct sf_daemon *d, int signal_fd)
             return SF_EXIT_NOT_RELEASED;
         if (atomic_exchange(&d->drain_asked, false))
             sf_drain_begin(d, "POST /drain");
+        sf_reload_turn(d);
         sf_drain_advance(d);
     }
     return d->exit_code;

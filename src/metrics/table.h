@@ -82,6 +82,8 @@ enum sf_metric_type { SF_METRIC_COUNTER, SF_METRIC_GAUGE, SF_METRIC_HISTOGRAM };
     X(AUTH_LIMITED, "snowfleet_auth_limited", COUNTER, "", "name", 0, NONE, "NEXT requests over the limit of this name.") \
     X(SHARD_LOOP, "snowfleet_shard_loop_seconds", HISTOGRAM, "seconds", "shard", SF_METRICS_SHARDS_MAX, FAST, "Time that one turn of a shard's loop took, waiting left out.") \
     X(TIMESTAMP_BITS_EXHAUSTED, "snowfleet_timestamp_bits_exhausted_seconds", GAUGE, "seconds", "", 0, NONE, "Unix time at which the timestamps of the fleet's layout end.") \
+    X(RELOADS, "snowfleet_reloads", COUNTER, "", "result", 0, NONE, "Times that options, certificates or tokens were read again, or refused and the old ones kept.") \
+    X(CERTIFICATE_EXPIRY, "snowfleet_certificate_expiry_seconds", GAUGE, "seconds", "use,file", 0, NONE, "Unix time at which the certificates of a file end; use: the option that names it.") \
     X(INJECTION_ALLOWED, "snowfleet_injection_allowed", GAUGE, "", "", 0, NONE, "1 where security.allow_injection is on: code can be put into this process.") \
     X(VERIFY_IDS, "snowfleet_verify_ids", COUNTER, "", "worker", 0, NONE, "IDs that the prober received.") \
     X(VERIFY_DUPLICATES, "snowfleet_verify_duplicates", COUNTER, "", "worker", 0, NONE, "IDs that the prober received twice.") \

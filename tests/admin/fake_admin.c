@@ -157,6 +157,13 @@ static int fake_connect(void *ctx, const struct sockaddr *peer, int *ret_fd)
     return pthread_create(&thread, NULL, serve_data, port) == 0 ? pthread_detach(thread) : -EAGAIN;
 }
 
+static int fake_reload(void *ctx, struct sf_strbuf *to)
+{
+    (void)ctx;
+    sf_strbuf_addf(to, "{\"changed\": [], \"needs_restart\": []}\n");
+    return 0;
+}
+
 static void fake_drain(void *ctx)
 {
     struct fake *fake = ctx;
@@ -215,7 +222,7 @@ int main(int argc, char **argv)
     struct sf_admin_options options = {
         .address = {.host = "127.0.0.1", .port = argc == 3 ? (uint16_t)atoi(argv[2]) : 0},
         .host = {&fake, fake_readiness, fake_live, fake_started, fake_status, fake_fleet,
-                 fake_connect, fake_drain, fake_is_fleet_admin},
+                 fake_connect, fake_drain, fake_reload, fake_is_fleet_admin},
         .metrics = metrics,
         .log = log};
     struct sf_admin *admin = NULL;
