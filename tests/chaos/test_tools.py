@@ -112,6 +112,16 @@ class Copies(unittest.TestCase):
         self.play("zookeeper")
 
 
+class Leases(unittest.TestCase):
+    def test_one_that_has_ended_is_none_any_more(self):
+        with coordinators.start("etcd") as c:
+            lease = int(c.cluster.any_post("/v3/lease/grant", {"TTL": "60"})["ID"])
+            self.assertIn(lease, c.cluster.leases())
+            c.cluster.revoke(lease)
+            c.cluster.revoke(lease)
+            self.assertEqual(c.cluster.leases(), [])
+
+
 class Repeats(unittest.TestCase):
     def test_zookeeper(self):
         with coordinators.start("zookeeper") as c:

@@ -338,8 +338,12 @@ class Cluster:
         return [int(one["ID"]) for one in self.any_post("/v3/lease/leases", {}).get("leases", [])]
 
     def revoke(self, lease):
-        """Ends a lease from outside: its session expires."""
-        self.any_post("/v3/lease/revoke", {"ID": str(lease)})
+        """Ends a lease from outside: its session expires. One that has ended by itself meanwhile is none any more."""
+        try:
+            self.any_post("/v3/lease/revoke", {"ID": str(lease)})
+        except urllib.error.HTTPError as error:
+            if error.code != 404:
+                raise
 
     # Users.
 

@@ -105,6 +105,10 @@ const char *sim_book_enter(struct sim_book *book, const struct sim_entry *entry)
         last->making = entry->making;
         last->from_ms = from_ms;
         last->tainted_ms = put_back ? entry->acked_ms : 0;
+    } else if (put_back && last->tainted_ms < entry->acked_ms) {
+        /* He cannot see it: his own record is as he knows it, and others were granted the same in a
+         * making that is forgotten. */
+        last->tainted_ms = entry->acked_ms;
     }
     const bool grows = entry->to_ms > last->to_ms;
     if (grows || !put_back) /* nor when it is his own write that comes late */
