@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
-"""Checks the model of docs/uniqueness.md with spin: exhaustively, and then that each mutant fails.
+"""Checks the models of docs/uniqueness.md: exhaustively, and then that each mutant fails.
 
-usage: run.py [--only NAME] [--memory-mb N] [--jobs N]
+usage: run.py [--identity PROGRAM [--long]] [--only NAME] [--memory-mb N] [--jobs N]
+
+Without --identity: rules 1 to 4, with spin (uniqueness.pml). With it: rules 5 to 12, with that program (identity/), within
+the small bounds of identity_runs.py or, with --long, within the large ones.
 
 Exits 0 when every base run is complete and without error and every mutant has a counterexample
 that is a failed assertion of the checker.
@@ -16,6 +19,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+import identity_runs
 
 MODEL = os.path.join(os.path.dirname(os.path.abspath(__file__)), "uniqueness.pml")
 
@@ -96,12 +101,74 @@ def check(name, text, bounds, memory_mb, mutant):
     return name, ok, row if ok else row + ("" if mutant else "\n" + out[-2000:])
 
 
+def explore(name, text, bounds, memory_mb, program, bug=None, must_fail=False):
+    """Runs one exploration of rules 5 to 12; returns (name, ok, row, the steps that came up)."""
+    began = time.monotonic()
+    limit = memory_mb << 20
+    command = [program, *bounds.split()] + (["--bug", bug] if bug else [])
+    run = subprocess.run(command, capture_output=True, text=True,
+                         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)))
+    lines = run.stdout.splitlines() or ["nothing said"]
+    figures = re.match(r"[^:]*: (\d+) states, (\d+) steps, depth (\d+)(?:: (.*))?", lines[0])
+    ok = figures is not None and run.returncode == (1 if must_fail else 0)
+    verdict = {0: "SURVIVES" if must_fail else "holds", 1: "fails, as it must" if must_fail else "FAILS"}
+    row = f"{name:22} {verdict.get(run.returncode, 'NOT COMPLETE'):18} "
+    if figures:
+        row += (f"{figures[1]:>9} states, {figures[2]:>9} steps, depth {figures[3]:>2}, {time.monotonic() - began:5.1f} s  "
+                f"{text} ({bounds})" + (f": {figures[4]}" if figures[4] else ""))
+    else:
+        row += run.stdout + run.stderr
+    if not ok and not must_fail:
+        row += "\n" + subprocess.run(command + ["--trace"], capture_output=True, text=True).stdout
+    return name, ok, row, {line[6:] for line in lines if line.startswith("step: ")}
+
+
+def steps_in_sources():
+    """Every step that the sources of the model name, those apart that only a bug takes."""
+    folder = os.path.join(os.path.dirname(MODEL), "identity")
+    named = set()
+    for file in os.listdir(folder):
+        with open(os.path.join(folder, file), encoding="utf-8") as source:
+            for call in re.findall(r"\bemit\([^;]*;", source.read()):
+                named |= set(re.findall(r'"([^"]*)"', call))
+    return named - identity_runs.STEPS_OF_BUGS
+
+
+def check_identity(args):
+    """All runs of rules 5 to 12; returns the names of those that are wrong."""
+    runs = [(n, t, b[1 if args.long else 0], None, False) for n, (t, *b) in identity_runs.BASE.items()]
+    runs += [(n, t, b, None, True) for n, (t, b) in identity_runs.ENDS.items()]
+    runs += [(n, f"rule {r}: {t}", b, n, True) for n, (r, t, b) in identity_runs.BUGS.items()]
+    wrong, taken = [], set()
+    with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
+        work = [pool.submit(explore, n, t, b, args.memory_mb, args.identity, bug, fails)
+                for n, t, b, bug, fails in runs if args.only in (None, n)]
+        for done in work:
+            name, ok, row, steps = done.result()
+            print(row, flush=True)
+            taken |= steps
+            if not ok:
+                wrong.append(name)
+    known = set(subprocess.run([args.identity, "--bugs"], capture_output=True, text=True, check=True).stdout.split())
+    if known != set(identity_runs.BUGS):
+        wrong.append(f"bugs without a run, or runs without a bug: {sorted(known ^ set(identity_runs.BUGS))}")
+    missing = steps_in_sources() - taken
+    if missing and args.only is None:
+        wrong.append(f"steps that never came up: {sorted(missing)}")
+    print(f"{len(work) - len(wrong)} of {len(work)} as they must be" + (f"; wrong: {wrong}" if wrong else ""))
+    return wrong
+
+
 def main():
     parser = argparse.ArgumentParser()
+    parser.add_argument("--identity", metavar="PROGRAM", help="check rules 5 to 12 with this program")
+    parser.add_argument("--long", action="store_true", help="the large bounds of rules 5 to 12")
     parser.add_argument("--only", help="one base run or mutant")
     parser.add_argument("--memory-mb", type=int, default=4096, help="of each verifier")
     parser.add_argument("--jobs", type=int, default=1)
     args = parser.parse_args()
+    if args.identity:
+        sys.exit(1 if check_identity(args) else 0)
     work = [(n, t, b, args.memory_mb, False) for n, (t, b) in BASE.items()]
     work += [(n, t, b, args.memory_mb, True) for n, (t, b) in MUTANTS.items()]
     work = [item for item in work if args.only in (None, item[0])]
