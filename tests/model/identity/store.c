@@ -107,9 +107,11 @@ static void put_back(const struct state *s)
     n.restores++;
     n.now = s->backup;
     for (int t = 0; t < MAKINGS; t++)
-        for (int i = 0; i < SLOTS && n.now.trees[t].made; i++)
-            if (n.now.trees[t].slots[i].until < s->ever_slot[i])
+        for (int i = 0; i < SLOTS && n.now.trees[t].made; i++) {
+            const struct record *was = &s->now.trees[t].slots[i], *is = &n.now.trees[t].slots[i];
+            if (is->until < s->ever_slot[i] || memcmp(is, was, sizeof *is) != 0)
                 n.now.trees[t].stale_until[i] = s->ever_slot[i];
+        }
     cut_connections(&n);
     emit(&n, "AN OLDER STATE IS PUT BACK");
 }

@@ -123,14 +123,19 @@ void notice(struct state *s, u8 p, u8 token)
 }
 
 /* What was refused is settled by a read that came after it: it was not done. */
-static void unchanged(struct state *s, u8 p, const struct record *record)
+static void unchanged(struct state *s, u8 p, const struct tree *tree, const struct record *record)
 {
     struct worker *w = &s->w[p];
     w->version = record->version;
     w->must_read = 0;
-    for (int i = 0; i < OUT_MAX; i++)
-        if (w->out[i].refused)
-            memset(&w->out[i], 0, sizeof w->out[i]);
+    for (int i = 0; i < OUT_MAX; i++) {
+        if (!w->out[i].refused)
+            continue;
+        memset(&w->out[i], 0, sizeof w->out[i]);
+        /* A record that was put back says so falsely: what it confirms counts as granted by it. */
+        if (w->minting && w->stale < tree->stale_until[w->slot])
+            w->stale = tree->stale_until[w->slot];
+    }
     if (w->mode == BID && w->out[0].nonce == 0 && w->out[1].nonce == 0)
         forget_tenure(w);
     else if (w->mode == HOLD && w->minting)
@@ -183,7 +188,7 @@ void look(const struct state *s, u8 p, bool fresh)
             return;
         }
     if (record->nonce == w->nonce || (counters_only && record->version == w->version))
-        unchanged(&n, p, record);
+        unchanged(&n, p, tree, record);
     else
         foreign(&n, p, record);
     emit(&n, "record read");
