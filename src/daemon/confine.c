@@ -40,15 +40,32 @@ static int drop_capabilities(struct sf_log *log, struct sf_error *err)
     return rc;
 }
 
+/* What a local coordinator's directory lies in: who wipes a fleet removes that directory, and a living
+ * worker must be able to write to the one that is made in its place. A directory of the root is
+ * taken itself: below the root lies everything. */
+static void outside(const char *directory, char ret[SF_COORDINATOR_DIR_MAX + 1])
+{
+    (void)snprintf(ret, SF_COORDINATOR_DIR_MAX + 1, "%s", directory);
+    size_t size = strlen(ret);
+    while (size > 1 && ret[size - 1] == '/')
+        ret[--size] = '\0';
+    char *slash = strrchr(ret, '/');
+    if (slash != NULL && slash != ret)
+        *slash = '\0';
+}
+
 static int confine_files(const struct sf_config *c, struct sf_error *err)
 {
     struct sf_landlock_rule rules[RULES_MAX];
     char folders[SF_CLOCK_SOURCES_MAX][SF_CLOCK_PATH_MAX];
+    char outer[SF_COORDINATOR_DIR_MAX + 1];
     size_t count = 0;
     const char *at = NULL;
     const struct sf_coordinator_scheme *scheme = sf_coordinator_scheme(c->fleet_coordinator, &at);
-    if (scheme != NULL && scheme->kind == SF_COORDINATOR_LOCAL)
-        rules[count++] = (struct sf_landlock_rule){at, SF_LANDLOCK_WRITE};
+    if (scheme != NULL && scheme->kind == SF_COORDINATOR_LOCAL) {
+        outside(at, outer);
+        rules[count++] = (struct sf_landlock_rule){outer, SF_LANDLOCK_WRITE};
+    }
     if (c->reservation_state_dir[0] != '\0') {
         (void)mkdir(c->reservation_state_dir, 0700);
         rules[count++] = (struct sf_landlock_rule){c->reservation_state_dir, SF_LANDLOCK_WRITE};

@@ -74,10 +74,10 @@ static int open_directory(const char *path)
         const int fd = open(at, O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (fd >= 0)
             return fd;
-        if (errno != ENOENT || strcmp(at, "/") == 0)
-            return -errno;
         char *slash = strrchr(at, '/');
-        slash[slash == at ? 1 : 0] = '\0';
+        if (errno != ENOENT || slash == at)
+            return -errno; /* the root would allow everything */
+        *slash = '\0';
     }
 }
 

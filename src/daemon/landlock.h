@@ -15,7 +15,7 @@ enum sf_landlock_right {
 };
 
 struct sf_landlock_rule {
-    const char *path; /* a directory; one that is not there: its nearest parent that is */
+    const char *path; /* a directory; one that is not there: its nearest parent that is, but for the root */
     enum sf_landlock_right right;
 };
 
