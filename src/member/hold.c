@@ -38,12 +38,18 @@ static void open_file(struct sf_hold *hold, const struct sf_hold_plan *plan, uns
     struct sf_error why = {0};
     char name[SF_HOLD_STATE_NAME_MAX + 16];
     snprintf(name, sizeof name, "%s.%u", plan->state_name, index);
-    if (sf_statefile_open(plan->state_dir, name, &hold->file, &why) == 0)
+    if (sf_statefile_open(plan->state_dir, name, &hold->file, &why) == 0) {
+        if (hold->file.aside.text[0] != '\0')
+            sf_log_write(log, SF_LOG_WARN, "statefile.aside",
+                         "%s; put aside for a new file: no fast restart this time, the slot rests "
+                         "until its reservation ends",
+                         hold->file.aside.text);
         recall(hold, plan, log, memory);
-    else
+    } else {
         sf_log_write(log, SF_LOG_WARN, "statefile.unusable",
                      "%s; running without fast restart: after a crash the slot is quarantined",
                      why.text);
+    }
 }
 
 void sf_hold_init(struct sf_hold *hold, const struct sf_hold_plan *plan, unsigned index,
@@ -96,6 +102,7 @@ void sf_hold_save(struct sf_hold *hold, const struct sf_minttime *mint)
     header.notice = res->notice;
     header.mint = *mint;
     sf_state_put(hold->file.block, &header);
+    hold->file.block->holder = hold->file.self; /* whatever was written over it */
     hold->file_held = header.held != 0;
     hold->file_mint = *mint;
 }

@@ -6,15 +6,20 @@
  * and a copy of the generator's word, never below an ID that has left. While the process lives the
  * file is only written, never believed. The next process may continue only if the record in the
  * coordinator still has exactly that version (worker/reservation). The file is ignored when it is of
- * another boot, copied to another inode, damaged, on a network file system, or locked by a living
+ * another boot, copied to another inode, damaged, on a network file system, or used by a living
  * process.
+ *
+ * That a process has it, two things say. Its lock belongs to the open file, which the mapping alone
+ * keeps open: no descriptor is left that could be closed, or that a forked child could inherit. And
+ * the block names the process (worker/state_holder.h), for whoever finds the lock gone: while that
+ * process lives the file is refused, and where that cannot be told a new file takes its place.
  *
  * A file put back from a copy while the process was dead would bring an old word back under a
  * version that still matches. Therefore the block also says how minting time ran against the
  * monotonic clock, and a restart begins above every timestamp that could have been minted by now.
  *
- * Reading and writing a block is pure; open/close is the shell. One thread. The mapping is not
- * inherited by children (MADV_DONTFORK).
+ * Reading and writing a block is pure (statefile.c); open/close is the shell (statefile_open.c). One
+ * thread. The mapping is not inherited by children (MADV_DONTFORK).
  */
 #ifndef SF_WORKER_STATEFILE_H
 #define SF_WORKER_STATEFILE_H
@@ -29,8 +34,11 @@
 #include "clock/minttime.h"
 #include "coord/coord.h"
 #include "worker/reservation.h"
+#include "worker/state_holder.h"
 
-#define SF_STATE_MAGIC UINT64_C(0x534e4f57464c4532) /* "SNOWFLE2" */
+/* The format: the last digit grows with it. Files of another one are never gone on from. */
+#define SF_STATE_MAGIC       UINT64_C(0x534e4f57464c4533) /* "SNOWFLE3" */
+#define SF_STATE_MAGIC_FIRST UINT64_C(0x534e4f57464c4531) /* "SNOWFLE1" */
 
 struct sf_state_header {
     uint64_t magic;
@@ -54,6 +62,7 @@ struct sf_state_header {
 struct sf_state_block {
     struct sf_state_header copies[2];
     alignas(64) _Atomic uint64_t word; /* the generator's copy (id/generator.h) */
+    alignas(64) struct sf_state_holder holder; /* the process that has the file; zero: none */
 };
 
 /* Writes the header over the older copy (generation and checksum are filled in). */
@@ -61,6 +70,9 @@ void sf_state_put(struct sf_state_block *block, const struct sf_state_header *he
 /* The newest whole copy. Returns 0, or -ENOENT when there is none. For tests: recall is what a
  * worker asks. */
 int sf_state_get(const struct sf_state_block *block, struct sf_state_header *ret);
+
+/* Was it written by an older version of the program, in a format of its own? */
+bool sf_state_is_old(const struct sf_state_block *block);
 
 /* What a restarted process may try to continue, given its boot, the file's identity and the clocks:
  * fills ret (valid false if nothing) and a sentence about why not. max_ahead_ms: of the old process
@@ -70,21 +82,26 @@ void sf_state_recall(const struct sf_state_block *block, const char *boot_id, ui
                      struct sf_reservation_memory *ret, struct sf_error *ret_why);
 
 struct sf_statefile {
-    int fd;
     struct sf_state_block *block;
+    int fd; /* -1: the mapping alone keeps the lock, as it does but on overlay file systems */
     uint64_t device, inode;
     char boot_id[SF_UUID_SIZE];
+    struct sf_state_holder self; /* this process */
+    /* Why the file that was there was put aside for this new one; no text: it was not. */
+    struct sf_error aside;
 };
 
-/* Opens or makes dir/name.state, locks it and maps it. Returns 0; -EBUSY when a living process has
- * it; -EXDEV on a network file system; other negative errno codes. err tells what and where. On
- * failure the worker runs without fast restart. */
+/* Opens or makes dir/name.state, locks it, names this process in it and maps it. A file of which
+ * nobody can tell whether its process lives, or of an older version, is put aside. Returns 0; -EBUSY
+ * when a living process has it (another one, or this one); -EXDEV on a network file system, or where
+ * /proc is of another namespace; other negative errno codes. err tells what and where. On failure the
+ * worker runs without fast restart. */
 int sf_statefile_open(const char *dir, const char *name, struct sf_statefile *ret,
                       struct sf_error *err);
 /* Is there a state file in dir whose name begins so? Whoever wrote it has minted, or meant to. No
  * directory: no. */
 bool sf_statefile_any(const char *dir, const char *prefix);
-/* Unlocks and unmaps; the file stays. */
+/* Unlocks and unmaps; the file stays, and says that nobody has it. */
 void sf_statefile_close(struct sf_statefile *file);
 
 #endif

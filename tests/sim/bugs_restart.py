@@ -2,12 +2,16 @@
 MINT = 'src/clock/minttime.c'
 POLICY = 'src/clock/policy.c'
 STATE = 'src/worker/statefile.c'
+OPEN = 'src/worker/statefile_open.c'
+HOLDER = 'src/worker/state_holder.c'
+HOLD = 'src/member/hold.c'
 MINTTIME = 'unit.test_minttime'
 CLOCK = 'unit.test_clock_policy'
 DECIDE = 'src/worker/reservation_decide.c'
 LIST = 'src/worker/reservation_list.c'
 STATEFILE = 'unit.test_statefile'
 RESTART = 'unit.test_reservation_restart'
+LOCK = 'unit.test_statefile_lock'
 
 BUGS = {
     'restarts-below-minted': ('minting time', 'minting time restarts at the wall clock, below what was minted', [
@@ -39,7 +43,7 @@ BUGS = {
         (STATE, 'if (header.device != device || header.inode != inode)', 'if (header.device != device)'),
     ], STATEFILE),
     'device-not-recorded': (1, 'the state file\'s device is not asked for', [
-        (STATE, '    ret->device = (uint64_t)st.st_dev;', '    ret->device = 0;'),
+        (OPEN, '    file->device = (uint64_t)st.st_dev;', '    file->device = 0;'),
     ], STATEFILE),
     'boot-ignored': (1, 'the state file of another boot is believed', [
         (STATE, 'if (strncmp(header.boot_id, boot_id, sizeof header.boot_id) != 0)', 'if (boot_id[0] == \'\\0\')'),
@@ -56,4 +60,43 @@ BUGS = {
     'checksum-ignored': (1, 'half of an update is taken for a whole one', [
         (STATE, 'header->checksum == checksum_of(header);', '(header->checksum != 0 || checksum_of(header) == 0);'),
     ], STATEFILE),
+    'lock-of-the-process': (19, 'a descriptor that is closed elsewhere takes the lock of the state file away', [
+        (OPEN, '    if (fcntl(fd, F_OFD_SETLK, &whole) == 0)', '    if (fcntl(fd, F_SETLK, &whole) == 0)'),
+    ], LOCK),
+    'lock-by-descriptor': (19, 'the lock of the state file ends with its descriptor', [
+        (OPEN, '    close(file->fd);\n    file->fd = open(path', '    return 0;\n    file->fd = open(path'),
+    ], LOCK),
+    'lock-inherited': (19, 'a forked child has the mapping of the state file, and with it the lock', [
+        (OPEN, 'MADV_DONTFORK) != 0)', 'MADV_DOFORK) != 0)'),
+    ], LOCK),
+    'holder-unnamed': (19, 'a state file does not say whose it is', [
+        (OPEN, '        file.block->holder = file.self;\n', ''),
+    ], LOCK),
+    'holder-left': (19, 'a file that was closed still names its process', [
+        (OPEN, '    memset(&file->block->holder, 0, sizeof file->block->holder);\n', ''),
+    ], STATEFILE),
+    'holder-unchecked': (19, 'a living process that lost its lock is not looked for', [
+        (OPEN, '    if (is == SF_STATE_HOLDER_LIVES)\n', '    if (false)\n'),
+    ], LOCK),
+    'number-alone': (19, 'whoever has the number of the process is taken for it', [
+        (HOLDER, '    if (process.start_ticks != holder->start_ticks)\n', '    if (false)\n'),
+    ], LOCK),
+    'other-namespace-is-gone': (19, 'what cannot be seen from this namespace is taken for dead', [
+        (HOLDER, '    if (holder->pid_ns != self->pid_ns)\n', '    if (false)\n'),
+    ], LOCK),
+    'hidden-is-gone': (19, 'a process that is hidden is taken for dead', [
+        (HOLDER, 'return say(SF_STATE_HOLDER_UNKNOWN, holder, "and is hidden', 'return say(SF_STATE_HOLDER_GONE, holder, "and is hidden'),
+    ], LOCK),
+    'damaged-name-is-nobody': (19, 'a damaged name is taken for nobody', [
+        (HOLDER, '        return SF_STATE_HOLDER_UNKNOWN;\n    }\n', '        return SF_STATE_HOLDER_NOBODY;\n    }\n'),
+    ], LOCK),
+    'foreign-proc': (19, 'a process names itself by the /proc of another namespace', [
+        (HOLDER, '    if (rc == 0 && self.pid != (uint64_t)getpid())\n', '    if (false)\n'),
+    ], LOCK),
+    'old-format-taken': (19, 'the file of an older version, whose process is not named, is taken over', [
+        (OPEN, ' && sf_state_is_old(file->block)) {', ' && false) {'),
+    ], LOCK),
+    'zombie-lives': (19, 'a process that ended, and that nobody has reaped, keeps its file', [
+        (HOLDER, "(process.state == 'Z' || process.state == 'X')", "(process.state == 'X')"),
+    ], LOCK),
 }
