@@ -8,6 +8,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/error.h"
+#include "base/parse.h"
+
 /* The longest URL, in bytes: room for a list of hosts or a path, and for the rest of a file's name
  * behind that path. */
 #define SF_COORDINATOR_URL_MAX 4000
@@ -56,10 +59,27 @@ struct sf_coordinator_scheme {
  * ret_rest (may be NULL): where it begins. */
 const struct sf_coordinator_scheme *sf_coordinator_scheme(const char *url, const char **ret_rest);
 
-/* Has the URL one of SF_COORDINATOR_URL_FORMS, as far as can be told without its backend: a known
- * scheme, an absolute path of at most SF_COORDINATOR_DIR_MAX bytes behind local://, some host
- * behind the others, and at most SF_COORDINATOR_URL_MAX bytes? */
-bool sf_coordinator_url_ok(const char *url);
+#define SF_COORDINATOR_HOSTS_MAX 32
+#define SF_COORDINATOR_PATH_MAX  256 /* bytes of the path behind the hosts */
+
+/* A URL taken apart. */
+struct sf_coordinator_url {
+    const struct sf_coordinator_scheme *scheme;
+    size_t host_count; /* 0 for local:// */
+    struct sf_host_port hosts[SF_COORDINATOR_HOSTS_MAX]; /* different ones; no port is 0 */
+    /* local://: the directory. Else what stands behind the hosts, "" or "/a/b": chroot, prefix of keys. */
+    char path[SF_COORDINATOR_DIR_MAX + 1];
+};
+
+/* Takes a URL apart: the one judge of what is allowed, for the configuration and for every backend.
+ * Trailing slashes of the path are left out. Returns 0, or -EINVAL with the reason in err, which may be
+ * NULL; ret_url is left alone then. The reason never quotes anything of a URL with an @ in it, which may
+ * be a password. */
+int sf_coordinator_url_parse(const char *url, struct sf_coordinator_url *ret_url,
+                             struct sf_error *err);
+
+/* A URL for people: what stands before an @ is left out ("etcd://...@h:1"). Returns buffer. Any text. */
+const char *sf_coordinator_url_shown(const char *url, char buffer[SF_COORDINATOR_URL_MAX + 1]);
 
 /* The default: local:///var/lib/snowfleet for root, else snowfleet below state_home, or below
  * home's .local/state (the XDG base directory specification, which ignores paths that are not

@@ -29,7 +29,10 @@ void sf_config_refuse(struct sf_config_loader *loader, int option, enum sf_optio
     char name[SF_OPTION_NAME_MAX];
     struct sf_strbuf value;
     sf_strbuf_init(&value, 160);
-    sf_strbuf_add_json(&value, text);
+    if (o->type->show != NULL)
+        o->type->show(text, &value);
+    else
+        sf_strbuf_add_json(&value, text);
     const char *shown = value.text != NULL ? value.text : "";
     if (source == SF_FROM_FLAG)
         sf_config_complain(loader, "%s: %s (flag --%s) must be %s", o->name, shown,

@@ -37,6 +37,8 @@ struct sf_option_type {
     const char *(*allowed)(const struct sf_option *option, char buffer[SF_OPTION_ALLOWED_MAX]);
     /* Frees what the field owns; NULL: nothing. */
     void (*release)(void *field);
+    /* Appends text that was refused as JSON, without what may be secret; NULL: nothing is. */
+    void (*show)(const char *text, struct sf_strbuf *to);
 };
 
 /* A row; see table.h. */

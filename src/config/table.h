@@ -33,6 +33,7 @@
 #define SF_OPTION_C_BOOL    bool
 #define SF_OPTION_C_TEXT    char * /* judged by .check; never NULL */
 #define SF_OPTION_C_FILE    char * /* a path, or what .check takes; NULL: none (empty, or null in the file) */
+#define SF_OPTION_C_COORDINATOR char * /* a URL that sf_coordinator_url_parse takes; never NULL */
 #define SF_OPTION_C_ADDRESS struct sf_host_port /* to listen on; the host may be "": any address */
 #define SF_OPTION_C_SOURCES struct sf_clock_specs
 #define SF_OPTION_C_LEVEL   enum sf_log_level
@@ -49,7 +50,7 @@
     X(U32, fleet, datacenter, .max = 1023, .fallback = "0",                                                           \
       .help = "This worker's datacenter number. The fleet's layout may allow less.")                                  \
     X(WORKER, fleet, worker, .max = 16383, .fallback = "any", .help = "Ask for one slot number only.")                \
-    X(TEXT, fleet, coordinator, .check = sf_coordinator_url_ok, .allowed = SF_COORDINATOR_URL_FORMS,                  \
+    X(COORDINATOR, fleet, coordinator,                                                                                \
       .fallback_help = "`local:///var/lib/snowfleet` for root, else `local://` and `snowfleet` below "                \
         "`$XDG_STATE_HOME` or `~/.local/state`", .help = "Where the fleet keeps who holds which slot.")               \
     X(BOOL, fleet, auto_init, .fallback_help = "`true` for `local:`, else `false`",                                   \

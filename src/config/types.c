@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/clock_source.h"
+#include "base/coordinator.h"
 #include "base/log.h"
 #include "base/parse.h"
 
@@ -171,6 +172,30 @@ static const char *file_allowed(const struct sf_option *option, char buffer[SF_O
     return option->allowed != NULL ? option->allowed : "the path of a file, or empty for none";
 }
 
+/* The coordinator. */
+
+static int coordinator_parse(const struct sf_option *option, const char *text, void *field,
+                             struct sf_error *err)
+{
+    struct sf_coordinator_url ignored;
+    const int rc = sf_coordinator_url_parse(text, &ignored, err);
+    return rc == 0 ? text_parse(option, text, field, err) : rc;
+}
+
+static const char *coordinator_allowed(const struct sf_option *option,
+                                       char buffer[SF_OPTION_ALLOWED_MAX])
+{
+    (void)option;
+    (void)buffer;
+    return SF_COORDINATOR_URL_FORMS;
+}
+
+static void coordinator_show(const char *text, struct sf_strbuf *to)
+{
+    char shown[SF_COORDINATOR_URL_MAX + 1];
+    sf_strbuf_add_json(to, sf_coordinator_url_shown(text, shown));
+}
+
 /* Where to listen. */
 
 static int address_parse(const struct sf_option *option, const char *text, void *field,
@@ -268,21 +293,26 @@ static const char *format_allowed(const struct sf_option *option,
     return "text or json";
 }
 
-/* What a file may give; read, write, allowed, release. */
+/* What a file may give; read, write, allowed, release, show. */
 const struct sf_option_type sf_option_types[SF_OPTION_TYPES] = {
-    [SF_OPTION_U32] = {SF_OPTION_JSON_NUMBER, u32_parse, u32_write, number_allowed, NULL},
-    [SF_OPTION_U64] = {SF_OPTION_JSON_NUMBER, u64_parse, u64_write, number_allowed, NULL},
-    [SF_OPTION_I64] = {SF_OPTION_JSON_NUMBER, i64_parse, i64_write, number_allowed, NULL},
+    [SF_OPTION_U32] = {SF_OPTION_JSON_NUMBER, u32_parse, u32_write, number_allowed, NULL, NULL},
+    [SF_OPTION_U64] = {SF_OPTION_JSON_NUMBER, u64_parse, u64_write, number_allowed, NULL, NULL},
+    [SF_OPTION_I64] = {SF_OPTION_JSON_NUMBER, i64_parse, i64_write, number_allowed, NULL, NULL},
     [SF_OPTION_WORKER] = {SF_OPTION_JSON_NUMBER | SF_OPTION_JSON_STRING, worker_parse, worker_write,
-                          worker_allowed, NULL},
-    [SF_OPTION_BOOL] = {SF_OPTION_JSON_BOOL, bool_parse, bool_write, bool_allowed, NULL},
-    [SF_OPTION_TEXT] = {SF_OPTION_JSON_STRING, text_parse, text_write, text_allowed, text_release},
+                          worker_allowed, NULL, NULL},
+    [SF_OPTION_BOOL] = {SF_OPTION_JSON_BOOL, bool_parse, bool_write, bool_allowed, NULL, NULL},
+    [SF_OPTION_TEXT] = {SF_OPTION_JSON_STRING, text_parse, text_write, text_allowed, text_release,
+                        NULL},
     [SF_OPTION_FILE] = {SF_OPTION_JSON_STRING | SF_OPTION_JSON_NULL, file_parse, text_write,
-                        file_allowed, text_release},
+                        file_allowed, text_release, NULL},
+    [SF_OPTION_COORDINATOR] = {SF_OPTION_JSON_STRING, coordinator_parse, text_write,
+                               coordinator_allowed, text_release, coordinator_show},
     [SF_OPTION_ADDRESS] = {SF_OPTION_JSON_STRING, address_parse, address_write, address_allowed,
+                           NULL, NULL},
+    [SF_OPTION_SOURCES] = {SF_OPTION_JSON_LIST, sources_parse, sources_write, sources_allowed, NULL,
                            NULL},
-    [SF_OPTION_SOURCES] = {SF_OPTION_JSON_LIST, sources_parse, sources_write, sources_allowed,
-                           NULL},
-    [SF_OPTION_LEVEL] = {SF_OPTION_JSON_STRING, level_parse, level_write, level_allowed, NULL},
-    [SF_OPTION_FORMAT] = {SF_OPTION_JSON_STRING, format_parse, format_write, format_allowed, NULL},
+    [SF_OPTION_LEVEL] = {SF_OPTION_JSON_STRING, level_parse, level_write, level_allowed, NULL,
+                         NULL},
+    [SF_OPTION_FORMAT] = {SF_OPTION_JSON_STRING, format_parse, format_write, format_allowed, NULL,
+                          NULL},
 };

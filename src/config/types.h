@@ -13,6 +13,7 @@ enum sf_option_type_number {
     SF_OPTION_BOOL,
     SF_OPTION_TEXT,
     SF_OPTION_FILE,
+    SF_OPTION_COORDINATOR,
     SF_OPTION_ADDRESS,
     SF_OPTION_SOURCES,
     SF_OPTION_LEVEL,

@@ -63,14 +63,15 @@ static int check_options(const struct sf_coord_options *options, struct sf_error
 static int open_backend(const struct sf_coord_options *options, struct sf_coord **ret_coord,
                         struct sf_error *err)
 {
-    const struct sf_coordinator_scheme *scheme = sf_coordinator_scheme(options->url, NULL);
-    if (scheme == NULL)
-        return sf_error_set(err, -EINVAL, "must be %s", SF_COORDINATOR_URL_FORMS);
-    if (openers[scheme->kind] == NULL)
+    struct sf_coordinator_url url;
+    int rc = sf_coordinator_url_parse(options->url, &url, err);
+    if (rc < 0)
+        return rc;
+    if (openers[url.scheme->kind] == NULL)
         return sf_error_set(err, -ENOTSUP, "this build has no %s backend",
-                            sf_coordinator_kind_name(scheme->kind));
-    const int rc = check_options(options, err);
-    return rc == 0 ? openers[scheme->kind](options, ret_coord, err) : rc;
+                            sf_coordinator_kind_name(url.scheme->kind));
+    rc = check_options(options, err);
+    return rc == 0 ? openers[url.scheme->kind](options, ret_coord, err) : rc;
 }
 
 int sf_coord_open(const struct sf_coord_options *options, struct sf_coord **ret_coord,
@@ -79,7 +80,9 @@ int sf_coord_open(const struct sf_coord_options *options, struct sf_coord **ret_
     SF_ASSERT(options->url != NULL && options->fleet != NULL && options->sink != NULL);
     SF_ASSERT(options->ticks != NULL);
     const int rc = open_backend(options, ret_coord, err);
+    char shown[SF_COORDINATOR_URL_MAX + 1];
     if (rc < 0)
-        sf_error_prefix(err, "coordinator \"%.200s\"", options->url);
+        sf_error_prefix(err, "coordinator \"%.200s\"",
+                        sf_coordinator_url_shown(options->url, shown));
     return rc;
 }

@@ -6,35 +6,32 @@
 #include "base/coordinator.h"
 #include "client/shared.h"
 #include "coord/etcd/options.h"
-#ifdef SNOWFLEET_HAVE_ZOOKEEPER
-#include "coord/zookeeper/hosts.h"
-#endif
 
 static void host_ok(const struct sf_host_port *host)
 {
     MUST(memchr(host->host, '\0', sizeof host->host) && host->host[0] && host->port > 0);
 }
 
-static void zookeeper(const char *text)
+static void coordinator(const char *text)
 {
-#ifdef SNOWFLEET_HAVE_ZOOKEEPER
-    static struct sf_zk_url url;
+    static struct sf_coordinator_url url;
     struct sf_error err = {0};
-    const struct sf_coordinator_scheme *scheme = sf_coordinator_scheme(text, NULL);
-    if (scheme == NULL || scheme->kind != SF_COORDINATOR_ZOOKEEPER)
-        return;
-    if (sf_zk_url_parse(text, &url, &err) != 0) {
-        MUST(err.text[0]);
+    char shown[SF_COORDINATOR_URL_MAX + 1];
+    MUST(strlen(sf_coordinator_url_shown(text, shown)) <= SF_COORDINATOR_URL_MAX);
+    if (sf_coordinator_url_parse(text, &url, &err) != 0) {
+        MUST(err.text[0] && err.code == -EINVAL);
         return;
     }
-    MUST(url.host_count >= 1 && url.host_count <= SF_ZK_HOSTS_MAX);
+    MUST(strcmp(shown, text) == 0); /* nothing secret in what is allowed */
+    const char *path = url.path;
+    if (url.scheme->kind == SF_COORDINATOR_LOCAL) {
+        MUST(url.host_count == 0 && path[0] == '/');
+        return;
+    }
+    MUST(url.host_count >= 1 && url.host_count <= SF_COORDINATOR_HOSTS_MAX);
     for (size_t i = 0; i < url.host_count; i++)
         host_ok(&url.hosts[i]);
-    MUST(url.chroot[0] == '\0' ||
-         (url.chroot[0] == '/' && url.chroot[strlen(url.chroot) - 1] != '/'));
-#else
-    (void)text;
-#endif
+    MUST(path[0] == '\0' || (path[0] == '/' && path[strlen(path) - 1] != '/'));
 }
 
 static void etcd(const char *text)
@@ -50,7 +47,7 @@ static void etcd(const char *text)
         MUST(err.text[0]);
         return;
     }
-    MUST(setup.endpoint_count >= 1 && setup.endpoint_count <= SF_ETCD_ENDPOINTS_MAX);
+    MUST(setup.endpoint_count >= 1 && setup.endpoint_count <= SF_COORDINATOR_HOSTS_MAX);
     /* Nothing of the host can become a path, a user or a query of the URL that is asked. */
     for (unsigned i = 0; i < setup.endpoint_count; i++)
         MUST(!strpbrk(strstr(setup.endpoints[i].url, "://") + 3, "/?#@ "));
@@ -96,7 +93,7 @@ static void servers(char *text)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char *text = fuzz_text(data, size);
-    zookeeper(text);
+    coordinator(text);
     etcd(text);
     time_sources(text);
     servers(text);

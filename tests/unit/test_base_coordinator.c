@@ -38,30 +38,6 @@ static void schemes(void **state)
     assert_string_equal(sf_coordinator_kind_name(SF_COORDINATOR_ETCD), "etcd");
 }
 
-static void forms(void **state)
-{
-    (void)state;
-    static const char *const good[] = {"local:///", "zk://h", "zks://h:1,i:2/c", "etcd://h",
-                                       "etcds://[::1]:2"};
-    static const char *const bad[] = {"local://", "local://x", "zk://", "zk:///c",
-                                      "etcd:///", "http://h",  ""};
-    for (size_t i = 0; i < SF_COUNT(good); i++)
-        assert_true(sf_coordinator_url_ok(good[i]));
-    for (size_t i = 0; i < SF_COUNT(bad); i++)
-        assert_false(sf_coordinator_url_ok(bad[i]));
-    char url[SF_COORDINATOR_URL_MAX + 2] = "etcd://h";
-    memset(url + strlen(url), 'x', sizeof url - strlen(url));
-    url[SF_COORDINATOR_URL_MAX + 1] = '\0';
-    assert_false(sf_coordinator_url_ok(url));
-    url[SF_COORDINATOR_URL_MAX] = '\0';
-    assert_true(sf_coordinator_url_ok(url));
-    memcpy(url, "local:///", 9);
-    url[strlen("local://") + SF_COORDINATOR_DIR_MAX + 1] = '\0';
-    assert_false(sf_coordinator_url_ok(url));
-    url[strlen("local://") + SF_COORDINATOR_DIR_MAX] = '\0';
-    assert_true(sf_coordinator_url_ok(url));
-}
-
 static void default_place(void **state)
 {
     (void)state;
@@ -94,7 +70,8 @@ static void default_place(void **state)
     path[most] = '\0';
     assert_int_equal(sf_coordinator_default(false, path, NULL, url), 0);
     assert_int_equal(strlen(url), strlen("local://") + SF_COORDINATOR_DIR_MAX);
-    assert_true(sf_coordinator_url_ok(url));
+    struct sf_coordinator_url parsed;
+    assert_int_equal(sf_coordinator_url_parse(url, &parsed, NULL), 0);
 }
 
 static void fleet_names(void **state)
@@ -116,7 +93,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(schemes),
-        cmocka_unit_test(forms),
         cmocka_unit_test(default_place),
         cmocka_unit_test(fleet_names),
     };

@@ -13,7 +13,7 @@
 struct sf_etcd_belief {
     unsigned current; /* endpoint to ask */
     /* How often each endpoint came into doubt, and another took its place. */
-    unsigned suspicions[SF_ETCD_ENDPOINTS_MAX];
+    unsigned suspicions[SF_COORDINATOR_HOSTS_MAX];
     bool doubt;            /* look at the session now */
     char *token;           /* NULL: none */
     uint64_t token_serial; /* grows with every login */

@@ -14,8 +14,6 @@
 #include "base/parse.h"
 #include "base/secret.h"
 
-#define DEFAULT_PORT 2379
-
 static char *copy(const char *text)
 {
     if (text == NULL)
@@ -25,75 +23,30 @@ static char *copy(const char *text)
     return made;
 }
 
-/* Letters, digits and . - _ : of addresses; what else stands in a host would end up in another part
- * of a URL. */
-static bool host_ok(const char *host)
+static void add_endpoint(struct sf_etcd_options *to, const struct sf_host_port *host)
 {
-    for (const char *c = host; *c != '\0'; c++)
-        if (!((*c >= '0' && *c <= '9') || (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
-              strchr(".-_:", *c) != NULL))
-            return false;
-    return host[0] != '\0';
-}
-
-static int add_endpoint(struct sf_etcd_options *to, const char *text, struct sf_error *err)
-{
-    struct sf_host_port at;
-    if (sf_parse_host_port(text, DEFAULT_PORT, false, &at) < 0 || at.port == 0 || !host_ok(at.host))
-        return sf_error_set(err, -EINVAL,
-                            "\"%s\" is not host, host:port or [address]:port with a port from 1 "
-                            "to 65535",
-                            text);
-    if (to->endpoint_count == SF_ETCD_ENDPOINTS_MAX)
-        return sf_error_set(err, -EINVAL, "more than %d hosts", SF_ETCD_ENDPOINTS_MAX);
-    struct sf_etcd_endpoint *endpoint = &to->endpoints[to->endpoint_count];
+    struct sf_etcd_endpoint *endpoint = &to->endpoints[to->endpoint_count++];
     _Static_assert(sizeof endpoint->name >= SF_HOST_PORT_TEXT_MAX, "an address fits its field");
-    sf_format_host_port(&at, endpoint->name);
-    for (unsigned i = 0; i < to->endpoint_count; i++)
-        if (strcmp(to->endpoints[i].name, endpoint->name) == 0)
-            return sf_error_set(err, -EINVAL, "\"%s\" stands there twice", text);
+    sf_format_host_port(host, endpoint->name);
     char url[SF_COORD_ADDRESS_MAX + 16];
-    snprintf(url, sizeof url, "%s://%s", to->tls ? "https" : "http", endpoint->name);
+    (void)snprintf(url, sizeof url, "%s://%s", to->tls ? "https" : "http", endpoint->name);
     endpoint->url = copy(url);
-    to->endpoint_count++;
-    return 0;
-}
-
-static int read_prefix(struct sf_etcd_options *to, const char *prefix, const char *fleet,
-                       struct sf_error *err)
-{
-    size_t length = strlen(prefix);
-    while (length > 0 && prefix[length - 1] == '/')
-        length--;
-    if (length > SF_ETCD_PREFIX_MAX)
-        return sf_error_set(err, -EINVAL, "the prefix has %zu bytes, at most %d are allowed",
-                            length, SF_ETCD_PREFIX_MAX);
-    for (size_t i = 0; i < length; i++)
-        if (prefix[i] <= ' ' || prefix[i] > '~' || strchr("?#%\\\"", prefix[i]) != NULL ||
-            (prefix[i] == '/' && prefix[i + 1] == '/'))
-            return sf_error_set(err, -EINVAL,
-                                "prefix \"%s\": a path of printable ASCII without ? # %%", prefix);
-    snprintf(to->root, sizeof to->root, "%.*s/snowfleet/%s", (int)length, prefix, fleet);
-    return 0;
 }
 
 static int read_url(const struct sf_coord_options *options, struct sf_etcd_options *to,
                     struct sf_error *err)
 {
-    const char *at = NULL;
-    const struct sf_coordinator_scheme *scheme = sf_coordinator_scheme(options->url, &at);
-    SF_ASSERT(scheme != NULL && scheme->kind == SF_COORDINATOR_ETCD);
-    to->tls = scheme->tls;
-    char *list = copy(at);
-    char *slash = strchr(list, '/');
-    int rc = read_prefix(to, slash == NULL ? "" : slash, options->fleet, err);
-    if (slash != NULL)
-        *slash = '\0';
-    char *rest = list;
-    for (char *one = strsep(&rest, ","); rc == 0 && one != NULL; one = strsep(&rest, ","))
-        rc = add_endpoint(to, one, err);
-    free(list);
-    return rc;
+    struct sf_coordinator_url url;
+    const int rc = sf_coordinator_url_parse(options->url, &url, err);
+    if (rc < 0)
+        return rc;
+    SF_ASSERT(url.scheme->kind == SF_COORDINATOR_ETCD);
+    to->tls = url.scheme->tls;
+    for (size_t i = 0; i < url.host_count; i++)
+        add_endpoint(to, &url.hosts[i]);
+    (void)snprintf(to->root, sizeof to->root, "%.*s/snowfleet/%s", SF_COORDINATOR_PATH_MAX,
+                   url.path, options->fleet);
+    return 0;
 }
 
 /* A file that we need to read; a secret one must not be open to others. */

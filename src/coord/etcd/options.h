@@ -6,11 +6,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/coordinator.h"
 #include "base/secret.h"
 #include "coord/coord.h"
-
-#define SF_ETCD_ENDPOINTS_MAX 16
-#define SF_ETCD_PREFIX_MAX    256
 
 struct sf_etcd_endpoint {
     char *url; /* http://host:port */
@@ -18,10 +16,10 @@ struct sf_etcd_endpoint {
 };
 
 struct sf_etcd_options {
-    struct sf_etcd_endpoint endpoints[SF_ETCD_ENDPOINTS_MAX];
+    struct sf_etcd_endpoint endpoints[SF_COORDINATOR_HOSTS_MAX];
     unsigned endpoint_count;
     bool tls;
-    char root[SF_ETCD_PREFIX_MAX + SF_COORD_FLEET_MAX + 16]; /* <prefix>/snowfleet/<fleet> */
+    char root[SF_COORDINATOR_PATH_MAX + SF_COORD_FLEET_MAX + 16]; /* <prefix>/snowfleet/<fleet> */
     uint64_t ttl_s;                                          /* of the lease */
     char *username, *password_file, *tls_ca, *tls_cert, *tls_key;
     char password[SF_SECRET_LINE_MAX];

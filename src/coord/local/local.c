@@ -421,20 +421,12 @@ static const struct sf_coord_ops local_ops = {.name = "local",
 static int check_options(const struct sf_coord_options *options, char root[ROOT_MAX],
                          struct sf_error *err)
 {
-    const char *path = NULL;
-    const struct sf_coordinator_scheme *scheme = sf_coordinator_scheme(options->url, &path);
-    SF_ASSERT(scheme != NULL && scheme->kind == SF_COORDINATOR_LOCAL);
-    size_t length = strlen(path);
-    if (path[0] != '/')
-        return sf_error_set(err, -EINVAL,
-                            "local:// needs an absolute path, as in local:///var/lib/snowfleet");
-    if (length >= ROOT_MAX)
-        return sf_error_set(err, -EINVAL, "a path of %zu bytes, at most %d are allowed", length,
-                            ROOT_MAX - 1);
-    while (length > 1 && path[length - 1] == '/')
-        length--;
-    memcpy(root, path, length);
-    root[length] = '\0';
+    struct sf_coordinator_url url;
+    const int rc = sf_coordinator_url_parse(options->url, &url, err);
+    if (rc < 0)
+        return rc;
+    SF_ASSERT(url.scheme->kind == SF_COORDINATOR_LOCAL);
+    memcpy(root, url.path, sizeof url.path);
     if (options->username != NULL || options->password_file != NULL || options->tls_ca != NULL ||
         options->tls_cert != NULL || options->tls_key != NULL)
         return sf_error_set(

@@ -15,71 +15,13 @@
 #include "base/strbuf.h"
 #include "base/thread.h"
 
-#define DEFAULT_PORT 2181
-
-static int parse_chroot(const char *from, char to[SF_ZK_CHROOT_MAX], struct sf_error *err)
-{
-    size_t length = strlen(from);
-    while (length > 0 && from[length - 1] == '/')
-        length--;
-    if (length >= SF_ZK_CHROOT_MAX)
-        return sf_error_set(err, -EINVAL, "the chroot has more than %d bytes",
-                            SF_ZK_CHROOT_MAX - 1);
-    memcpy(to, from, length);
-    to[length] = '\0';
-    for (const char *at = to; *at == '/'; at = at + 1 + strcspn(at + 1, "/")) {
-        const size_t part = strcspn(at + 1, "/");
-        const bool dots =
-            (part == 1 && at[1] == '.') || (part == 2 && at[1] == '.' && at[2] == '.');
-        if (part == 0 || dots)
-            return sf_error_set(err, -EINVAL,
-                                "the chroot \"%s\" has an empty part, \".\" or \"..\"", to);
-    }
-    for (const char *at = to; *at != '\0'; at++)
-        if ((unsigned char)*at < 0x21 || (unsigned char)*at > 0x7e)
-            return sf_error_set(err, -EINVAL, "the chroot may hold printable ASCII only");
-    return 0;
-}
-
-int sf_zk_url_parse(const char *url, struct sf_zk_url *ret, struct sf_error *err)
-{
-    struct sf_zk_url *parsed = ret;
-    const char *at = NULL;
-    const struct sf_coordinator_scheme *scheme = sf_coordinator_scheme(url, &at);
-    SF_ASSERT(scheme != NULL && scheme->kind == SF_COORDINATOR_ZOOKEEPER);
-    *parsed = (struct sf_zk_url){.tls = scheme->tls};
-    const size_t hosts = strcspn(at, "/");
-    const int rc = parse_chroot(at + hosts, parsed->chroot, err);
-    if (rc < 0)
-        return rc;
-    const char *end = at + hosts;
-    for (;;) {
-        const size_t length = strcspn(at, ",/");
-        char text[SF_HOST_MAX + 16];
-        if (parsed->host_count == SF_ZK_HOSTS_MAX)
-            return sf_error_set(err, -EINVAL, "more than %d hosts", SF_ZK_HOSTS_MAX);
-        snprintf(text, sizeof text, "%.*s", (int)length, at);
-        struct sf_host_port *host = &parsed->hosts[parsed->host_count++];
-        if (length >= sizeof text || sf_parse_host_port(text, DEFAULT_PORT, false, host) < 0 ||
-            host->port == 0)
-            return sf_error_set(err, -EINVAL,
-                                "\"%s\" is not host, host:port or [address]:port with a port "
-                                "from 1 to 65535",
-                                text);
-        at += length;
-        if (at == end)
-            return 0;
-        at++;
-    }
-}
-
 static bool is_literal(const char *host)
 {
     unsigned char bytes[sizeof(struct in6_addr)];
     return inet_pton(AF_INET, host, bytes) == 1 || inet_pton(AF_INET6, host, bytes) == 1;
 }
 
-bool sf_zk_url_has_names(const struct sf_zk_url *url)
+bool sf_zk_url_has_names(const struct sf_coordinator_url *url)
 {
     for (size_t i = 0; i < url->host_count; i++)
         if (!is_literal(url->hosts[i].host))
@@ -105,7 +47,7 @@ static void add_address(struct sf_zk_addresses *to, const struct addrinfo *info,
         memcpy(to->text[to->count++], text, sizeof text);
 }
 
-void sf_zk_resolve(const struct sf_zk_url *url, struct sf_zk_addresses *ret)
+void sf_zk_resolve(const struct sf_coordinator_url *url, struct sf_zk_addresses *ret)
 {
     ret->count = 0;
     ret->failure[0] = '\0';
@@ -149,7 +91,7 @@ struct sf_zk_resolver {
     pthread_mutex_t lock;
     struct sf_inbox *inbox; /* NULL: abandoned */
     bool done;
-    struct sf_zk_url url;
+    struct sf_coordinator_url url;
 };
 
 static void resolver_free(struct sf_zk_resolver *resolver)
@@ -178,7 +120,8 @@ static void *resolver_main(void *ctx)
     return NULL;
 }
 
-struct sf_zk_resolver *sf_zk_resolver_start(const struct sf_zk_url *url, struct sf_inbox *inbox)
+struct sf_zk_resolver *sf_zk_resolver_start(const struct sf_coordinator_url *url,
+                                            struct sf_inbox *inbox)
 {
     struct sf_zk_resolver *resolver = calloc(1, sizeof *resolver);
     SF_ASSERT(resolver != NULL);

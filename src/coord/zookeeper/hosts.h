@@ -7,21 +7,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "base/error.h"
-#include "base/parse.h"
+#include "base/coordinator.h"
 #include "coord/types.h"
 #include "coord/zookeeper/message.h"
 
-#define SF_ZK_HOSTS_MAX     32  /* names in the URL */
-#define SF_ZK_ADDRESSES_MAX 64  /* addresses that they may resolve to */
-#define SF_ZK_CHROOT_MAX    512 /* bytes of the chroot, with its NUL */
-
-struct sf_zk_url {
-    bool tls;
-    size_t host_count;
-    struct sf_host_port hosts[SF_ZK_HOSTS_MAX];
-    char chroot[SF_ZK_CHROOT_MAX]; /* "" or "/a/b" */
-};
+#define SF_ZK_ADDRESSES_MAX 64 /* addresses that they may resolve to */
 
 struct sf_zk_addresses {
     struct sf_zk_message head;
@@ -30,14 +20,11 @@ struct sf_zk_addresses {
     char failure[SF_COORD_TEXT_MAX]; /* of a name that gave nothing; "" when all gave something */
 };
 
-/* The URL must hold "://". Returns 0 or -EINVAL with the reason. */
-int sf_zk_url_parse(const char *url, struct sf_zk_url *ret, struct sf_error *err);
-
 /* Resolves all names: blocks for as long as the system's resolver does. Pure otherwise. */
-void sf_zk_resolve(const struct sf_zk_url *url, struct sf_zk_addresses *ret);
+void sf_zk_resolve(const struct sf_coordinator_url *url, struct sf_zk_addresses *ret);
 
 /* Does any name need the resolver? */
-bool sf_zk_url_has_names(const struct sf_zk_url *url);
+bool sf_zk_url_has_names(const struct sf_coordinator_url *url);
 
 /* The list for the library: without duplicates, and odd, since the library's cursor moves by two on
  * a failure and would never try half of an even list. The caller frees. */
@@ -47,7 +34,7 @@ char *sf_zk_address_list(const struct sf_zk_addresses *addresses);
  * we want to wait, so the thread is detached and holds the task alone once it was abandoned. NULL:
  * no thread to be had. */
 struct sf_zk_resolver;
-struct sf_zk_resolver *sf_zk_resolver_start(const struct sf_zk_url *url, struct sf_inbox *inbox);
+struct sf_zk_resolver *sf_zk_resolver_start(const struct sf_coordinator_url *url, struct sf_inbox *inbox);
 /* NULL is fine. */
 void sf_zk_resolver_abandon(struct sf_zk_resolver *resolver);
 

@@ -31,7 +31,7 @@ static int set_auth(struct sf_zk_options *to, const struct sf_coord_options *opt
 static int set_tls(struct sf_zk_options *to, const struct sf_coord_options *options,
                    struct sf_error *err)
 {
-    if (!to->url.tls)
+    if (!to->url.scheme->tls)
         return 0;
 #ifdef SNOWFLEET_ZOOKEEPER_TLS
     if (options->tls_ca == NULL || options->tls_cert == NULL || options->tls_key == NULL)
@@ -53,7 +53,8 @@ int sf_zk_options_read(const struct sf_coord_options *options, struct sf_zk_opti
                        struct sf_error *err)
 {
     struct sf_zk_options to = {.session_timeout_ms = options->session_timeout_ms};
-    int rc = sf_zk_url_parse(options->url, &to.url, err);
+    int rc = sf_coordinator_url_parse(options->url, &to.url, err);
+    SF_ASSERT(rc < 0 || to.url.scheme->kind == SF_COORDINATOR_ZOOKEEPER);
     if (rc == 0)
         rc = set_tls(&to, options, err);
     if (rc == 0)
@@ -63,7 +64,8 @@ int sf_zk_options_read(const struct sf_coord_options *options, struct sf_zk_opti
         return rc;
     }
     snprintf(to.fleet, sizeof to.fleet, "%s", options->fleet);
-    snprintf(to.root, sizeof to.root, "%s/snowfleet/%s", to.url.chroot, options->fleet);
+    snprintf(to.root, sizeof to.root, "%.*s/snowfleet/%s", SF_COORDINATOR_PATH_MAX, to.url.path,
+             options->fleet);
     *ret = to;
     return 0;
 }

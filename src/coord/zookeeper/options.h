@@ -7,10 +7,10 @@
 #include "coord/coord.h"
 #include "coord/zookeeper/hosts.h"
 
-#define SF_ZK_ROOT_MAX (SF_ZK_CHROOT_MAX + SF_COORD_FLEET_MAX + 16)
+#define SF_ZK_ROOT_MAX (SF_COORDINATOR_PATH_MAX + SF_COORD_FLEET_MAX + 16)
 
 struct sf_zk_options {
-    struct sf_zk_url url;
+    struct sf_coordinator_url url;
     char fleet[SF_COORD_FLEET_MAX];
     char root[SF_ZK_ROOT_MAX]; /* <chroot>/snowfleet/<fleet> */
     uint32_t session_timeout_ms;

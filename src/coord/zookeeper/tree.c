@@ -67,7 +67,7 @@ void sf_zk_make_root(struct sf_zk *z, struct sf_zk_job *job,
                      void (*then)(struct sf_zk *z, struct sf_zk_job *job))
 {
     struct sf_zk_making *making = job->work;
-    making->shared = chroot_parts(z->options.url.chroot) + 1;
+    making->shared = chroot_parts(z->options.url.path) + 1;
     sf_zk_phase(z, job, making->shared + 1, issue_root, then);
 }
 
