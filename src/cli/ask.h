@@ -23,8 +23,9 @@ struct sf_cli_asked {
     char latest[SF_CLI_ASK_WHERE_MAX];     /* who said that */
 };
 
-/* Asks every address that each of `where` resolves to: HOST[:PORT] by the data protocol,
- * http(s)://HOST:PORT by /status, for which `admin` brings token and certificates. A name that does not
+/* Asks every address that each of `where` resolves to: HOST[:PORT] by the data protocol, with TLS where
+ * `admin` has certificates, and http(s)://HOST:PORT by /status. `admin` brings token and certificates; its
+ * url is not used. A name that does not
  * resolve is nobody. Who does not answer may be alive: refused without force. What answers otherwise, of
  * another fleet, or of two fleet ids, is refused. Returns -1, or the exit code. */
 int sf_cli_ask(const struct sf_cli_list *where, const char *fleet, const struct sf_cli_admin *admin,

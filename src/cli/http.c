@@ -44,7 +44,7 @@ static int full_url(const char *url, const char *path, char to[URL_MAX], struct 
     return 0;
 }
 
-static int code_of(CURL *curl, CURLcode result)
+int sf_cli_curl_code(CURL *curl, CURLcode result)
 {
     long os_errno = 0;
     (void)curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &os_errno);
@@ -59,6 +59,21 @@ static int code_of(CURL *curl, CURLcode result)
     return -EPROTO;
 }
 
+bool sf_cli_admin_has_tls(const struct sf_cli_admin *admin)
+{
+    return admin->ca != NULL || admin->cert != NULL;
+}
+
+void sf_cli_curl_certificates(CURL *curl, const struct sf_cli_admin *admin)
+{
+    if (admin->ca != NULL)
+        (void)curl_easy_setopt(curl, CURLOPT_CAINFO, admin->ca);
+    if (admin->cert != NULL)
+        (void)curl_easy_setopt(curl, CURLOPT_SSLCERT, admin->cert);
+    if (admin->key != NULL)
+        (void)curl_easy_setopt(curl, CURLOPT_SSLKEY, admin->key);
+}
+
 static int perform(CURL *curl, const char *url, struct sf_strbuf *body, struct sf_cli_answer *ret,
                    struct sf_error *err)
 {
@@ -66,7 +81,7 @@ static int perform(CURL *curl, const char *url, struct sf_strbuf *body, struct s
     (void)curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
     const CURLcode result = curl_easy_perform(curl);
     if (result != CURLE_OK)
-        return sf_error_set(err, code_of(curl, result), "%s: %s", url,
+        return sf_error_set(err, sf_cli_curl_code(curl, result), "%s: %s", url,
                             detail[0] != '\0' ? detail : curl_easy_strerror(result));
     long status = 0;
     (void)curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
@@ -132,8 +147,7 @@ int sf_cli_http(const char *method, const struct sf_cli_admin *admin, const char
     (void)curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
     (void)curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_body);
     (void)curl_easy_setopt(curl, CURLOPT_WRITEDATA, &body);
-    if (admin->ca != NULL)
-        (void)curl_easy_setopt(curl, CURLOPT_CAINFO, admin->ca);
+    sf_cli_curl_certificates(curl, admin);
     if (strcmp(method, "POST") == 0)
         (void)curl_easy_setopt(curl, CURLOPT_POSTFIELDS, "");
     rc = perform(curl, url, &body, ret, err);

@@ -389,6 +389,8 @@ static int check_wish(const struct wish *wish)
                            wish->fleet_id);
     if (wish->force && !anew && wish->ask.count == 0)
         return sf_cli_fail(SF_CLI_USAGE, "--force is for --after-data-loss and for --ask");
+    if ((wish->admin.cert == NULL) != (wish->admin.key == NULL))
+        return sf_cli_fail(SF_CLI_USAGE, "--ask-tls-cert and --ask-tls-key need each other");
     return -1;
 }
 
@@ -435,9 +437,13 @@ int sf_cli_init(int argc, char **argv)
         {"yes", 'y', SF_CLI_FLAG, &wish.yes, NULL, "do not ask", 0, 0},
         {"json", 0, SF_CLI_FLAG, &wish.as_json, NULL, "a JSON object", 0, 0},
         {"ask-token-file", 0, SF_CLI_TEXT, &wish.admin.token_file, "FILE",
-         "a line name:token or token, for --ask http(s)://", 0, 0},
+         "a line name:token or token that --ask shows", 0, 0},
         {"ask-tls-ca", 0, SF_CLI_TEXT, &wish.admin.ca, "FILE",
-         "certificates to trust with --ask https://", 0, 0},
+         "certificates that --ask trusts: data ports are asked with TLS then", 0, 0},
+        {"ask-tls-cert", 0, SF_CLI_TEXT, &wish.admin.cert, "FILE",
+         "the certificate that --ask shows (PEM); data ports are asked with TLS", 0, 0},
+        {"ask-tls-key", 0, SF_CLI_TEXT, &wish.admin.key, "FILE",
+         "the key of that certificate (PEM)", 0, 0},
     };
     const struct sf_cli_usage usage = {
         .line = "snowfleet init --coordinator URL [--fleet NAME] [--first | --after-data-loss] "

@@ -61,8 +61,8 @@ class Certificates:
         self.directory = directory
         self.ca = self._authority("ca")
         self.other_ca = self._authority("other")
-        self.server = self._leaf("server", "/CN=etcd", "subjectAltName=IP:127.0.0.1,DNS:localhost")
-        self.client = self._leaf("client", "/O=workers", "extendedKeyUsage=clientAuth")
+        self.server = self.leaf("server", "/CN=etcd", "subjectAltName=IP:127.0.0.1,DNS:localhost")
+        self.client = self.leaf("client", "/O=workers", "extendedKeyUsage=clientAuth")
 
     def _path(self, name):
         return os.path.join(self.directory, name)
@@ -76,7 +76,7 @@ class Certificates:
                       "-subj", f"/CN=test {name}", "-keyout", self._path(name + ".key"), "-out", self._path(name + ".pem"))
         return self._path(name + ".pem")
 
-    def _leaf(self, name, subject, extension):
+    def leaf(self, name, subject, extension):
         key, request, cert, ext = (self._path(name + end) for end in (".key", ".csr", ".pem", ".ext"))
         with open(ext, "w", encoding="ascii") as f:
             f.write(extension + "\n")
