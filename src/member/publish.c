@@ -76,6 +76,15 @@ static const struct sf_reservation *speaker(const struct sf_loop *loop)
     return &loop->holds[0].res;
 }
 
+/* One machine may have heard of it before the others. */
+static bool halted(const struct sf_loop *loop)
+{
+    for (unsigned i = 0; i < loop->hold_count; i++)
+        if (loop->holds[i].res.halted)
+            return true;
+    return false;
+}
+
 /* Makes the snapshot that others see. */
 static struct sf_member_counts show(struct sf_loop *loop)
 {
@@ -87,7 +96,7 @@ static struct sf_member_counts show(struct sf_loop *loop)
         .was_ready = loop->was_ready,
         .config_known = res->config_known,
         .config = res->config,
-        .halted = res->halted,
+        .halted = halted(loop),
         .slot_count = loop->hold_count,
         .connected = res->connected,
         .connected_once = loop->connected_once,
