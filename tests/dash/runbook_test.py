@@ -2,6 +2,7 @@
 """Every command of RUNBOOK.md that one machine can run, run on a real fleet of three on a real etcd: placeholders filled in from a table,
 its exit code checked, and every "quoted" piece of output found in what it printed. Entries about a fault are run while the fault is there.
 Leaves with 77 without etcd. Needs SF_BIN."""
+import json
 import os
 import re
 import shlex
@@ -24,6 +25,9 @@ SMALL = {"reservation-window-ms": WINDOW_MS, "reservation-min-window-ms": 1000}
 FLEET_ID = "01234567-89ab-4cde-8f01-23456789abcd"
 LOST = "The coordinators data was lost or restored"
 WIPED, PUT_BACK = "The coordinator was wiped", "The coordinator was put back from a backup"
+FOR_GOOD = "Wipe a fleet"
+# What stops workers is another thing on hosts and on Kubernetes, where they come back by themselves.
+BOTH_WAYS = ("SnowfleetDuplicate", FOR_GOOD)
 
 # (heading, beginning of the command): exit code, where it is not 0.
 EXITS = {
@@ -61,6 +65,7 @@ class Book:
         self.workers = []
         self.ran = set()
         self.slot = "0/0"
+        self.fleet_id, self.epoch_ms, self.layout = FLEET_ID, 1704067200000, "41,5,5,12"  # as noted
 
     def filled(self, heading, command, worker):
         if "--fleet-id I" in command and heading == WIPED:
@@ -70,7 +75,7 @@ class Book:
                 "$ADMIN": f"http://127.0.0.1:{worker.admin}", "$COORD": self.coordinator, "10.0.0.7:7450": f"127.0.0.1:{worker.port}",
                 "HOST:PORT": f"127.0.0.1:{worker.port}", "$NEW": self.coordinator,
                 "--fleet NAME": "--fleet " + {"Deploy": "deployed", "Move to another coordinator": "moved"}.get(heading, "default"), "--fleet NEW": "--fleet wider",
-                "--epoch-ms E": "--epoch-ms 1704067200000", "--fleet-id I": f"--fleet-id {FLEET_ID}", " SLOT ": f" {self.slot} ", "--layout T,D,W,S": "--layout 41,5,5,12", "--time NOW": "--time 2026-11-21T00:00:00Z", "12 ID": "12 381741927817609216",
+                "--epoch-ms E": f"--epoch-ms {self.epoch_ms}", "--fleet-id I": f"--fleet-id {self.fleet_id}", " SLOT ": f" {self.slot} ", "--layout T,D,W,S": f"--layout {self.layout}", "--time NOW": "--time 2026-11-21T00:00:00Z", "12 ID": "12 381741927817609216",
         }.items():
             command = command.replace(old, new)
         command = re.sub(r"-t \d+", "-t 1", command)
@@ -175,13 +180,17 @@ def single_slots(book, coordinator):
     assert not re.search(r"^0 +30 +broken", book.run_one("A record is broken", "snowfleet slots --coordinator", third), re.M)
 
 
+def draw_of(worker, seen):
+    """IDs of one; each for the first time."""
+    with worker.connect() as connection:
+        for identifier in connection.ids(50):
+            assert identifier not in seen, f"{identifier} came twice"
+            seen.add(identifier)
+
+
 def draw(book, seen):
-    """IDs of every worker; each for the first time."""
     for worker in book.workers:
-        with worker.connect() as connection:
-            for identifier in connection.ids(50):
-                assert identifier not in seen, f"{identifier} came twice"
-                seen.add(identifier)
+        draw_of(worker, seen)
 
 
 def remade(book, seen, token):
@@ -226,6 +235,56 @@ def lost_data(book, coordinator, directory):
     book.run_one(PUT_BACK, "snowfleet init", first)
     remade(book, seen, token)
     book.run_one(PUT_BACK, "snowfleet init --coordinator $COORD --fleet NAME --if-missing", first)
+    return seen
+
+
+def wiped_for_good(book, coordinator, seen):
+    """Everybody is drained but one who was forgotten; then somebody wants the name again."""
+    first, forgotten = book.workers[0], book.workers[2]
+    said = book.run_one(FOR_GOOD, "curl -s $ADMIN/status", first)
+    fleet = {name: json.loads(said)[name] for name in ("fleet_id", "epoch_ms", "layout", "token")}
+    book.run_one(FOR_GOOD, "snowfleet id -n 1", first)
+    draw(book, seen)
+    for worker in book.workers:
+        book.run_one(FOR_GOOD, "snowfleet drain", worker)
+        assert worker.process.wait(sf.DEADLINE_S) == 0
+    assert re.search(r"^0 held", book.run_one(FOR_GOOD, "snowfleet slots", first), re.M)
+    forgotten.start()
+    draw_of(forgotten, seen)
+    coordinator.wipe()
+    sf.wait_until(lambda: "slot.gone" in forgotten.log(), forgotten.log, 60)
+    assert forgotten.readyz()[0] == 503, forgotten.readyz()
+    assert "snowfleet_fleet_halted 0" in sf.http(f"http://127.0.0.1:{forgotten.admin}/metrics")[1]
+    book.fleet_id, book.layout, book.epoch_ms = fleet["fleet_id"], ",".join(str(fleet["layout"][k]) for k in ("timestamp", "datacenter", "worker", "sequence")), fleet["epoch_ms"]
+    book.run_one(FOR_GOOD, "snowfleet init", first)
+    remade(book, seen, fleet["token"])
+    assert all(worker.status()["fleet_id"] == fleet["fleet_id"] for worker in book.workers)
+
+
+def sections():
+    """heading: its text, as far as the next heading."""
+    with open(os.path.join(load.ROOT, "RUNBOOK.md"), encoding="utf-8") as f:
+        parts = re.split(r"^#+ (.*)$", f.read(), flags=re.M)
+    return dict(zip(parts[1::2], parts[2::2]))
+
+
+def check_words():
+    """What is said of Kubernetes exists in the chart, and nothing tells people what was true before there were tokens."""
+    found = sections()
+    for heading in BOTH_WAYS:
+        for needed in ("systemctl", "kubectl scale deployment/RELEASE-snowfleet", "token"):
+            assert needed in found[heading], f"{heading}: no word of {needed}"
+    whole = "".join(found.values())
+    with open(os.path.join(load.ROOT, "helm/snowfleet/values.schema.json"), encoding="utf-8") as f:
+        schema = json.load(f)
+    for path in re.findall(r"--set ([\w.]+)=", whole):
+        at = schema
+        for part in path.split("."):
+            assert part in at.get("properties", {}), f"RUNBOOK.md: --set {path}: the chart has no such value"
+            at = at["properties"][part]
+    for heading in (LOST, WIPED, PUT_BACK, FOR_GOOD):
+        for command in re.findall(r"`(snowfleet init [^`]*-[^`]*)`", found[heading]):
+            assert "--after-data-loss" in command or "--if-missing" in command, f"{heading}: {command}"
 
 
 def check(coordinator):
@@ -247,7 +306,8 @@ def check(coordinator):
                 if worker.process.poll() is not None:
                     worker.start()
             single_slots(book, coordinator)
-            lost_data(book, coordinator, fleet.directory / "copy")
+            seen = lost_data(book, coordinator, fleet.directory / "copy")
+            wiped_for_good(book, coordinator, seen)
         finally:
             ntp.close()
     left = {(h, c) for h, c, _ in commands() if c.split()[0] not in OF_THE_HOST} - book.ran
@@ -256,6 +316,7 @@ def check(coordinator):
 
 
 def main():
+    check_words()
     if not coordinators.available("etcd") or shutil.which("curl") is None:
         print("skipped: needs etcd and curl")
         return 77
