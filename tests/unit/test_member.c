@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <pthread.h>
 #include <signal.h>
@@ -299,6 +300,49 @@ static void without_leaving_the_slot_is_quarantined_and_the_file_goes_on_with_it
     end(&red);
 }
 
+/* As many IDs as may be had now: the word runs ahead of the clock. */
+static void mint_ahead(struct played *p)
+{
+    struct sf_mint minted;
+    struct sf_run run;
+    const uint64_t now_ms = sf_member_time_ms(sf_member_time(p->member), sf_mono_ns());
+    while (sf_generator_mint(p->generators[0], now_ms, 0, 0, 4096, &minted) == SF_MINT_OK) {
+        while (sf_run_take(p->generators[0], &minted, 4096, &run)) {
+            assert_true(run.first > p->last_id);
+            p->last_id = run.first + run.count - 1;
+        }
+    }
+}
+
+/* The file is written, never believed, while the process lives (docs/uniqueness.md, rule 12). */
+static void what_is_written_over_the_file_changes_nothing(void **state)
+{
+    (void)state;
+    begin(&red);
+    await_state(&red, SF_WORKER_READY);
+    mint_ascending(&red, 1);
+    char path[600] = "", content[16384];
+    DIR *dir = opendir(red.state_dir);
+    assert_non_null(dir);
+    for (const struct dirent *entry; (entry = readdir(dir)) != NULL;)
+        if (strncmp(entry->d_name, red.options.coord.fleet, strlen(red.options.coord.fleet)) == 0)
+            snprintf(path, sizeof path, "%s/%s", red.state_dir, entry->d_name);
+    (void)closedir(dir);
+    const int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
+    const ssize_t size = pread(fd, content, sizeof content, 0);
+    assert_true(size > 0);
+    for (int i = 0; i < 20; i++) {
+        mint_ahead(&red);
+        if (i % 2 == 1) /* an older copy, or nothing */
+            memset(content, 0, sizeof content);
+        assert_int_equal(pwrite(fd, content, (size_t)size, 0), size);
+        mint_ascending(&red, 1);
+    }
+    close(fd);
+    end(&red);
+}
+
 static void a_state_file_that_is_in_use_is_done_without(void **state)
 {
     (void)state;
@@ -505,6 +549,7 @@ int main(void)
         life(every_slot_gets_the_answers_to_its_own_requests),
         life(one_slot_that_cannot_go_on_takes_the_member_with_it),
         life(without_leaving_the_slot_is_quarantined_and_the_file_goes_on_with_it),
+        life(what_is_written_over_the_file_changes_nothing),
         life(a_state_file_that_is_in_use_is_done_without),
         life(the_fleet_is_listed),
         life(what_cannot_work_is_named_at_once),
