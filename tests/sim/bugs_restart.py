@@ -12,6 +12,7 @@ LIST = 'src/worker/reservation_list.c'
 STATEFILE = 'unit.test_statefile'
 RESTART = 'unit.test_reservation_restart'
 LOCK = 'unit.test_statefile_lock'
+MEMBER = 'unit.test_member'
 
 BUGS = {
     'restarts-below-minted': ('minting time', 'minting time restarts at the wall clock, below what was minted', [
@@ -99,4 +100,8 @@ BUGS = {
     'zombie-lives': (19, 'a process that ended, and that nobody has reaped, keeps its file', [
         (HOLDER, "(process.state == 'Z' || process.state == 'X')", "(process.state == 'X')"),
     ], LOCK),
+    'file-believed': ('rule 12', 'the word of a living process lies in its file, for everybody to write', [
+        (HOLD, '    _Atomic uint64_t *word = &hold->right->word;\n',
+         '    _Atomic uint64_t *word = hold->file.block != NULL ? &hold->file.block->word : &hold->right->word;\n'),
+    ], MEMBER),
 }
