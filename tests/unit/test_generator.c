@@ -165,6 +165,51 @@ static void what_does_not_fit_is_refused(void **state)
 }
 
 /* Times beyond the layout's end are its end, however many of their bits the shift would lose. */
+/* A word at the very end cannot be moved on: the closed bit is the next one. */
+static void a_word_at_its_end_is_never_opened(void **state)
+{
+    (void)state;
+    struct fixture f;
+    set_up(&f, &SF_DEFAULT_LAYOUT, 10);
+    atomic_store(f.gen.word, UINT64_MAX);
+    assert_int_equal(sf_generator_open(&f.gen, 0, 0, 0, 10), -ERANGE);
+    assert_true(atomic_load(f.gen.word) == UINT64_MAX);
+    atomic_store(f.gen.word, UINT64_MAX - 1);
+    assert_int_equal(sf_generator_open(&f.gen, 0, 0, 0, 10), 0);
+}
+
+static void nothing_is_taken_of_nothing(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct sf_run run = {.first = 7, .count = 7};
+    struct sf_mint minted;
+    set_up(&f, &SF_DEFAULT_LAYOUT, 10);
+    assert_int_equal(sf_generator_open(&f.gen, 0, 0, 100, 1000), 0);
+    assert_int_equal(sf_generator_mint(&f.gen, 100, 0, 0, 3, &minted), SF_MINT_OK);
+    assert_false(sf_run_take(&f.gen, &minted, 0, &run));
+    assert_true(sf_run_take(&f.gen, &minted, 3, &run));
+    assert_false(sf_run_take(&f.gen, &minted, 3, &run));
+    assert_int_equal(run.count, 3);
+}
+
+/* Whoever comes second finds it higher, and leaves it. */
+static void a_copy_that_is_higher_stays(void **state)
+{
+    (void)state;
+    struct fixture f;
+    _Atomic uint64_t copy = 0;
+    set_up(&f, &SF_DEFAULT_LAYOUT, 10);
+    f.gen.copy = &copy;
+    const uint64_t span = (uint64_t)SF_GENERATOR_COPY_SPAN_MS << SF_DEFAULT_LAYOUT.sequence_bits;
+    sf_generator_raise_copy(&f.gen, 5 * span);
+    const uint64_t there = atomic_load(&copy);
+    assert_true(there >= 5 * span);
+    sf_generator_raise_copy(&f.gen, 2 * span);
+    sf_generator_raise_copy(&f.gen, 5 * span);
+    assert_true(atomic_load(&copy) == there);
+}
+
 static void nothing_behind_the_last_timestamp(void **state)
 {
     (void)state;
@@ -500,6 +545,9 @@ int main(void)
         cmocka_unit_test(at_least_and_jitter),
         cmocka_unit_test(reopening_never_goes_back),
         cmocka_unit_test(what_does_not_fit_is_refused),
+        cmocka_unit_test(a_word_at_its_end_is_never_opened),
+        cmocka_unit_test(nothing_is_taken_of_nothing),
+        cmocka_unit_test(a_copy_that_is_higher_stays),
         cmocka_unit_test(nothing_behind_the_last_timestamp),
         cmocka_unit_test(widths_at_the_edges),
         cmocka_unit_test(a_mint_in_two_steps),

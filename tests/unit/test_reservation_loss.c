@@ -341,6 +341,55 @@ static void the_holder_of_a_reported_slot_makes_way(void **state)
     assert_true((int64_t)sf_generator_last_ms(&m->gen) + EPOCH_MS >= report->held_until_ms);
 }
 
+/* Who reported may mint as far as the new owner was ever granted: he has nothing above that to go on with. */
+static void nothing_is_left_above_a_report(void **state)
+{
+    (void)state;
+    struct machine *m = ready_machine(0);
+    run(2000);
+    struct sf_coord_request request = {.op = SF_COORD_READ_CONFIG, .id = 1, .deadline_ms = 1000};
+    const struct sf_coord_completion *c = call(&request);
+    request.op = SF_COORD_HALT;
+    request.basis.config = c->config->version;
+    request.basis.state = c->state->version;
+    request.u.report = (struct sf_coord_report){.datacenter = 0,
+                                                .worker = 0,
+                                                .held_until_ms = m->res.hold.acked_ms,
+                                                .last_ms = mint_ms,
+                                                .reported_ms = mint_ms,
+                                                .node = "other"};
+    snprintf(request.u.report.claim, sizeof request.u.report.claim, "claim-%032x-%010u", 7, 1);
+    assert_int_equal(mint(m, 1), SF_MINT_OK);
+    assert_int_equal(call(&request)->outcome, SF_COORD_DONE);
+    run(300);
+    assert_said(m, "minting.closed: another worker reported slot 0/0 up to ");
+    assert_false(m->res.hold.active);
+    assert_false(m->res.orphan);
+    assert_state(m, SF_WORKER_HALTED);
+    run(2 * WINDOW_MS);
+    assert_int_equal(mint(m, 1), SF_MINT_CLOSED);
+}
+
+/* Somebody halted it by hand. */
+static void a_halt_without_a_report_is_one(void **state)
+{
+    (void)state;
+    static const char halted[] =
+        "{\"format\":2,\"halted\":true,\"reports\":[],\"others_held_until_ms\":0}";
+    struct machine *m = ready_machine(0);
+    char path[96];
+    snprintf(path, sizeof path, "/f/%s/state", token);
+    sf_fake_put(store, path, halted, strlen(halted));
+    run(3000);
+    assert_said(m,
+                "worker.halted: the fleet is halted; `snowfleet init --after-data-loss` makes it "
+                "anew; ");
+    assert_int_equal(mint(m, 1), SF_MINT_OK); /* what was acknowledged is spent */
+    run(WINDOW_MS);
+    assert_state(m, SF_WORKER_HALTED);
+    assert_non_null(strstr(m->res.why, "the fleet is halted; `snowfleet init"));
+}
+
 /* --- restarts --- */
 
 static struct sf_reservation_memory memory_of(const struct machine *m)
@@ -478,6 +527,8 @@ int main(void)
         scenario(an_older_claim_that_follows_is_no_loss),
         scenario(a_halted_fleet_lets_nobody_in_and_says_why),
         scenario(the_holder_of_a_reported_slot_makes_way),
+        scenario(nothing_is_left_above_a_report),
+        scenario(a_halt_without_a_report_is_one),
         scenario(a_restart_calls_loss_only_what_is_certain),
         scenario(a_restart_under_another_making_starts_above_its_word),
         scenario(what_was_lost_stays_lost_over_a_restart),

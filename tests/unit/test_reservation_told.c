@@ -77,6 +77,28 @@ static void it_is_told_again_when_the_word_was_lost_too(void **state)
     assert_true(is_halted(NULL));
 }
 
+/* A making without a state is not whole, and grants nothing: it is told as soon as there is one. */
+static void where_nothing_can_be_told_yet_it_waits(void **state)
+{
+    (void)state;
+    static const char whole[] =
+        "{\"format\":2,\"halted\":false,\"reports\":[],\"others_held_until_ms\":0}";
+    struct machine *m = about_to_tell();
+    char path[96];
+    snprintf(path, sizeof path, "/f/%s/state", token);
+    sf_fake_delete(store, path);
+    run(3000);
+    forget_past(m);
+    run(10000);
+    assert_null(strstr(m->ops, "halt "));
+    assert_null(strstr(m->ops, "claim "));
+    assert_true(m->res.notice.due);
+    sf_fake_put(store, path, whole, strlen(whole));
+    run(3000);
+    assert_true(is_halted(NULL));
+    assert_false(m->res.notice.due);
+}
+
 /* A slot that nobody had held: its record named no claim yet when it was read. */
 static void who_never_got_an_answer_tells_too(void **state)
 {
@@ -258,6 +280,7 @@ int main(void)
         scenario(who_leaves_does_not_wait_for_ever),
         scenario(who_was_killed_tells_when_it_is_back),
         scenario(it_is_told_again_when_the_word_was_lost_too),
+        scenario(where_nothing_can_be_told_yet_it_waits),
         scenario(who_never_got_an_answer_tells_too),
         scenario(who_followed_a_release_took_nothing),
         scenario(what_is_not_believed_is_forgotten_first),
