@@ -20,6 +20,7 @@
 #include "admin/head.h"
 #include "base/assert.h"
 #include "base/ticks.h"
+#include "http/hosts.h"
 #include "http/request.h"
 
 #define CONNECTIONS_MAX   64
@@ -190,8 +191,8 @@ static void on_completed(void *ctx, struct MHD_Connection *mhd, void **request_c
 }
 
 /* What the strict reader says of it. */
-static enum MHD_Result check_head(struct MHD_Connection *mhd,
-                                  const struct sf_admin_request *request, const char *method,
+static enum MHD_Result check_head(const struct sf_admin_pages *pages, struct MHD_Connection *mhd,
+                                  struct sf_admin_request *request, const char *method,
                                   const char *version)
 {
     struct sf_strbuf head;
@@ -204,6 +205,7 @@ static enum MHD_Result check_head(struct MHD_Connection *mhd,
     sf_strbuf_add(&head, "\r\n", 2);
     const bool good = !head.failed && sf_http_parse((const uint8_t *)head.text, head.length,
                                                     &parsed, &size, &problem) == SF_HTTP_COMPLETE;
+    request->stranger = good && !sf_http_host_allowed(pages->hosts, parsed.host);
     sf_strbuf_free(&head);
     if (!good)
         return sf_admin_answer_bad(mhd, problem.status, problem.text);
@@ -225,7 +227,7 @@ static enum MHD_Result on_handle(void *ctx, struct MHD_Connection *mhd, const ch
         return MHD_NO; /* memory was out */
     if (!request->seen) {
         request->seen = true;
-        return check_head(mhd, request, method, version);
+        return check_head(&admin->pages, mhd, request, method, version);
     }
     if (*body_size > 0) {
         request->body_length += *body_size;
@@ -380,6 +382,7 @@ static int read_files(struct sf_admin *admin, const struct sf_admin_options *opt
 
 static void free_admin(struct sf_admin *admin)
 {
+    free(admin->pages.hosts);
     sf_admin_certificate_destroy(admin->certificate);
     sf_tokens_unref(admin->pages.tokens);
     pthread_mutex_destroy(&admin->pages.tokens_lock);
@@ -402,9 +405,12 @@ int sf_admin_create(const struct sf_admin_options *options, struct sf_admin **re
     pthread_mutex_init(&admin->pages.tokens_lock, NULL);
     admin->pages.host = options->host;
     admin->pages.metrics = options->metrics;
+    admin->pages.tls = options->tls_cert != NULL;
+    admin->pages.hosts = strdup(options->hosts != NULL ? options->hosts : "");
     admin->log = options->log;
     int fd = -1;
-    int rc = read_files(admin, options, err);
+    int rc = admin->pages.hosts != NULL ? read_files(admin, options, err)
+                                        : sf_error_set(err, -ENOMEM, "admin: out of memory");
     if (rc == 0 && options->listener == NULL)
         rc = sf_admin_listen(&options->address, &fd, err);
     if (rc == 0)

@@ -48,6 +48,7 @@ struct sf_admin_options {
     struct sf_log *log;
     const char *tls_cert, *tls_key; /* both or none (NULL): TLS */
     const char *token_file;         /* NULL: no tokens; base/tokens.h */
+    const char *hosts;              /* names that requests may come under (hosts.h); NULL: no further ones */
 };
 
 struct sf_admin;

@@ -9,6 +9,7 @@
 
 #include "admin/asks.h"
 #include "admin/head.h"
+#include "admin/origin.h"
 #include "admin/rights.h"
 #include "base/assert.h"
 
@@ -25,7 +26,7 @@ extern const size_t sf_admin_console_size;
 /* Inline script and style are the page itself; it may only talk to workers. */
 #define CONSOLE_POLICY                                                                             \
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; "   \
-    "connect-src 'self' http:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "connect-src 'self' http: https:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 struct call {
     struct sf_admin_pages *pages;
@@ -114,35 +115,6 @@ static struct MHD_Response *hold(struct sf_admin_pages *pages, struct sf_strbuf 
     return response;
 }
 
-/* --- who may read it from a browser --- */
-
-/* Is http://<authority> the admin address of a live worker of our fleet? localhost stands for
- * 127.0.0.1. */
-static bool is_fleet_admin(const struct sf_admin_host *host, const char *authority)
-{
-    char local[32];
-    static const char localhost[] = "localhost:";
-    if (strncmp(authority, localhost, sizeof localhost - 1) == 0 &&
-        strlen(authority) < sizeof localhost + 5) {
-        (void)snprintf(local, sizeof local, "127.0.0.1:%.5s", authority + sizeof localhost - 1);
-        authority = local;
-    }
-    return *authority != '\0' && host->is_fleet_admin(host->ctx, authority);
-}
-
-/* Returns false when memory is out. */
-static bool allow_origin(const struct call *call, struct MHD_Response *response)
-{
-    static const char scheme[] = "http://";
-    const char *origin = MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND, "Origin");
-    if (MHD_add_response_header(response, "Vary", "Origin") != MHD_YES)
-        return false;
-    if (origin == NULL || strncmp(origin, scheme, sizeof scheme - 1) != 0 ||
-        !is_fleet_admin(&call->pages->host, origin + sizeof scheme - 1))
-        return true;
-    return MHD_add_response_header(response, "Access-Control-Allow-Origin", origin) == MHD_YES;
-}
-
 /* --- pages --- */
 
 static enum MHD_Result long_page(const struct call *call, const char *type, struct sf_strbuf *buf)
@@ -152,7 +124,7 @@ static enum MHD_Result long_page(const struct call *call, const char *type, stru
     if (response == NULL)
         return sf_admin_answer_text(call->connection, MHD_HTTP_INTERNAL_SERVER_ERROR,
                                     "the answer does not fit into 8 MiB, or memory is out\n");
-    if (!allow_origin(call, response)) {
+    if (!sf_admin_allow_origin(call->pages, call->connection, response)) {
         MHD_destroy_response(response);
         return MHD_NO;
     }
@@ -497,34 +469,62 @@ static enum MHD_Result page_console(const struct call *call)
     return queue(call->connection, MHD_HTTP_OK, "text/html; charset=utf-8", response);
 }
 
+/* A browser asks this before a page of another worker may send its token (Fetch, "CORS-preflight fetch"). It has no token itself. */
+static enum MHD_Result answer_preflight(const struct call *call)
+{
+    struct MHD_Response *response = copied("", 0);
+    if (response == NULL)
+        return MHD_NO;
+    const bool allowed = sf_admin_fleet_origin(call->pages, call->connection) != NULL;
+    if (!sf_admin_allow_origin(call->pages, call->connection, response) ||
+        (allowed &&
+         (MHD_add_response_header(response, "Access-Control-Allow-Methods", "GET") != MHD_YES ||
+          MHD_add_response_header(response, "Access-Control-Allow-Headers",
+                                  MHD_HTTP_HEADER_AUTHORIZATION) != MHD_YES ||
+          MHD_add_response_header(response, "Access-Control-Max-Age", "600") != MHD_YES))) {
+        MHD_destroy_response(response);
+        return MHD_NO;
+    }
+    return queue(call->connection, allowed ? MHD_HTTP_OK : MHD_HTTP_FORBIDDEN, TEXT_TYPE, response);
+}
+
 /* --- which page --- */
 
 static const struct route {
     const char *path;
     const char *allow; /* the first one decides; "GET, HEAD" pages change nothing */
     page *page;
-    bool is_open; /* needs no token: probes and Prometheus */
+    bool is_open; /* needs no token: probes, Prometheus, and the console, which asks for one */
+    bool shared;  /* the console of another worker reads it */
+    bool
+        probe; /* tells nothing that a stranger's page could use, and is asked for under any name */
 } routes[] = {
-    {"/livez", "GET, HEAD", page_livez, true},     {"/readyz", "GET, HEAD", page_readyz, true},
-    {"/healthz", "GET, HEAD", page_readyz, true},  {"/startupz", "GET, HEAD", page_startupz, true},
-    {"/metrics", "GET, HEAD", page_metrics, true}, {"/status", "GET, HEAD", page_status, false},
-    {"/fleet", "GET, HEAD", page_fleet, false},    {"/v1/ids", "GET", page_ids, false},
-    {"/drain", "POST", page_drain, false},         {"/reload", "POST", page_reload, false},
-    {"/", "GET, HEAD", page_console, false},
+    {"/livez", "GET, HEAD", page_livez, .is_open = true, .probe = true},
+    {"/readyz", "GET, HEAD", page_readyz, .is_open = true, .probe = true},
+    {"/healthz", "GET, HEAD", page_readyz, .is_open = true, .probe = true},
+    {"/startupz", "GET, HEAD", page_startupz, .is_open = true, .probe = true},
+    {"/metrics", "GET, HEAD", page_metrics, .is_open = true},
+    {"/status", "GET, HEAD", page_status, .shared = true},
+    {"/fleet", "GET, HEAD", page_fleet, .shared = true},
+    {"/v1/ids", "GET", page_ids, .is_open = false},
+    {"/drain", "POST", page_drain, .is_open = false},
+    {"/reload", "POST", page_reload, .is_open = false},
+    {"/", "GET, HEAD", page_console, .is_open = true},
 };
 
-static enum MHD_Result refuse_stranger(struct MHD_Connection *connection)
+static enum MHD_Result refuse_stranger(const struct call *call)
 {
     static const char text[] =
         "a token of admin.token_file is needed: Authorization: Bearer TOKEN (--token-file)\n";
     struct MHD_Response *response = copied(text, sizeof text - 1);
     if (response == NULL)
         return MHD_NO;
-    if (MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer") != MHD_YES) {
+    if (MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer") != MHD_YES ||
+        !sf_admin_allow_origin(call->pages, call->connection, response)) {
         MHD_destroy_response(response);
         return MHD_NO;
     }
-    return queue(connection, MHD_HTTP_UNAUTHORIZED, TEXT_TYPE, response);
+    return queue(call->connection, MHD_HTTP_UNAUTHORIZED, TEXT_TYPE, response);
 }
 
 static bool allows(const char *allow, const char *method)
@@ -556,12 +556,19 @@ enum MHD_Result sf_admin_answer(struct sf_admin_pages *pages, struct MHD_Connect
     SF_ASSERT(request->seen);
     const struct call call = {.pages = pages, .connection = connection, .request = request};
     for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
-        if (strcmp(routes[i].path, path) != 0)
+        const struct route *route = &routes[i];
+        if (strcmp(route->path, path) != 0)
             continue;
-        if (!routes[i].is_open && !sf_admin_is_let_in(pages, connection))
-            return refuse_stranger(connection);
-        return allows(routes[i].allow, method) ? routes[i].page(&call)
-                                               : refuse_method(connection, &routes[i]);
+        if (request->stranger && !route->probe)
+            return sf_admin_answer_text(
+                connection, MHD_HTTP_FORBIDDEN,
+                "this worker does not go by the name in the field Host: ask by its address, or "
+                "name it in admin.allowed_hosts\n");
+        if (route->shared && strcmp(method, MHD_HTTP_METHOD_OPTIONS) == 0)
+            return answer_preflight(&call);
+        if (!route->is_open && !sf_admin_is_let_in(pages, connection))
+            return refuse_stranger(&call);
+        return allows(route->allow, method) ? route->page(&call) : refuse_method(connection, route);
     }
     return sf_admin_answer_text(
         connection, MHD_HTTP_NOT_FOUND,

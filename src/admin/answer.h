@@ -25,7 +25,9 @@ struct sf_admin_pages {
     struct sf_metrics *metrics;
     pthread_mutex_t tokens_lock; /* guards the pointer: the set is read again under open connections */
     struct sf_tokens *tokens; /* NULL: nobody needs one */
+    char *hosts;              /* hosts.h */
     bool loopback;            /* only this machine can connect */
+    bool tls;
     _Atomic size_t unsent;    /* bytes of answers that MHD still holds */
     struct sf_admin_asks *asks;
 };
@@ -34,6 +36,7 @@ struct sf_admin_pages {
 struct sf_admin_request {
     size_t body_length;
     bool seen;                /* the first call of the handler came by */
+    bool stranger;            /* it comes under a name that is not ours */
     bool answering;           /* it was read whole */
     struct sf_admin_ask *ask; /* for IDs, once it was begun */
     char target[];            /* as it was sent */

@@ -21,9 +21,22 @@ static bool is_node(const char *text)
     return size >= 1 && size <= 127;
 }
 
+static bool is_host_list(const char *text)
+{
+    static const char characters[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_*,";
+    return strlen(text) < 4000 && text[strspn(text, characters)] == '\0';
+}
+
 static bool is_directory_or_empty(const char *text)
 {
     return (text[0] == '\0' || text[0] == '/') && strlen(text) < 4000;
+}
+
+static bool is_listen_address(const char *text)
+{
+    struct sf_host_port parsed;
+    return sf_parse_host_port(text, -1, true, &parsed) == 0;
 }
 
 static bool is_reachable_address(const char *text)

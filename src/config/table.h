@@ -99,6 +99,9 @@
                                                                                                                       \
     X(ADDRESS, listen, address, .fallback = "127.0.0.1:7450",                                                         \
       .help = "Data port. Port 0 takes a free one; no host means every address.")                                     \
+    X(FILE, listen, http_address, .check = is_listen_address, .allowed = "HOST:PORT, or :PORT for every address",    \
+      .fallback = "", .help = "IDs over HTTP for who has no client (docs/http.md), with the limits, the tokens and "  \
+        "the TLS of the data port; empty: none.")                                                                     \
     X(U32, listen, threads, .min = 1, .max = 64, .fallback_help = "one per CPU, at most 4",                           \
       .help = "Shards: one event loop each.")                                                                         \
     X(U32, listen, max_connections, .min = 1, .max = 1000000, .fallback = "10000",                                    \
@@ -145,6 +148,10 @@
     X(FILE, admin, token_file, .fallback = "", .reloaded = true,                                                      \
       .help = "Tokens, one a line: name:token. With it everything but health and metrics needs one; POST /drain "     \
         "needs it where admin.address is not loopback.")                                                              \
+    X(TEXT, admin, allowed_hosts, .check = is_host_list,                                                              \
+      .allowed = "names separated by commas, * for any, or empty", .fallback = "",                                    \
+      .help = "Names that HTTP requests may come under (the field Host), beside addresses, names without a dot, "     \
+        "fleet.node and the advertised ones.")                                                                        \
                                                                                                                       \
     X(BOOL, security, seccomp, .fallback = "true",                                                                    \
       .help = "Allow only the system calls that a worker makes, and changes to its own files, where the system can. " \

@@ -106,16 +106,24 @@ static void advertise(const char *text, uint16_t port, char to[SF_COORD_ADDRESS_
  * thread that starts them. */
 static int open_ports(struct sf_daemon *d, struct sf_error *err)
 {
-    const int rc = sf_server_listen(&d->config->listen_address, &d->listener, err);
+    struct sf_host_port http;
+    int rc = sf_server_listen(&d->config->listen_address, false, &d->listener, err);
+    if (rc == 0 && sf_server_host_http(d->config, &http))
+        rc = sf_server_listen(&http, true, &d->http_listener, err);
     return rc != 0 ? rc : sf_admin_listen(&d->config->admin_address, &d->admin_listener, err);
 }
 
 static int start_server(struct sf_daemon *d, struct sf_error *err)
 {
     struct sf_server_options options;
+    struct sf_strbuf names;
     sf_server_host_options(d, d->config, &options);
+    sf_server_host_names(d->config, &names);
+    options.hosts = names.text;
     options.listener = &d->listener;
+    options.http_listener = &d->http_listener;
     const int rc = sf_server_create(&options, &d->server, err);
+    sf_strbuf_free(&names);
     if (rc != 0)
         return rc;
     advertise(d->config->advertise_address, sf_server_port(d->server), d->address);
@@ -124,6 +132,7 @@ static int start_server(struct sf_daemon *d, struct sf_error *err)
 
 static int start_admin(struct sf_daemon *d, struct sf_error *err)
 {
+    struct sf_strbuf names;
     struct sf_admin_options options = {.address = d->config->admin_address,
                                        .listener = &d->admin_listener,
                                        .metrics = d->metrics,
@@ -132,10 +141,13 @@ static int start_admin(struct sf_daemon *d, struct sf_error *err)
                                        .tls_key = d->config->admin_tls_key,
                                        .token_file = d->config->admin_token_file};
     sf_admin_host_fill(d, &options.host);
+    sf_server_host_names(d->config, &names);
+    options.hosts = names.text;
     sf_metrics_register(d->metrics, sf_collect, d);
     d->process_start_s = sf_metrics_process_start_s();
     sf_metrics_register(d->metrics, sf_metrics_process, &d->process_start_s);
     const int rc = sf_admin_create(&options, &d->admin, err);
+    sf_strbuf_free(&names);
     if (rc != 0)
         return rc;
     advertise(d->config->advertise_admin, sf_admin_port(d->admin), d->admin_address);
@@ -158,9 +170,12 @@ static int set_up(struct sf_daemon *d, struct sf_error *err)
         rc = sf_confine_late(d->config, d->log, err);
     if (rc != 0)
         return rc;
+    char http[24] = "";
+    if (sf_server_http_port(d->server) != 0)
+        (void)snprintf(http, sizeof http, ", HTTP on port %u", sf_server_http_port(d->server));
     sf_log_write(d->log, SF_LOG_INFO, "worker.started",
-                 "version " SF_BUILD_VERSION ", data on %s, admin on %s, coordinator %s",
-                 d->address, d->admin_address, d->config->fleet_coordinator);
+                 "version " SF_BUILD_VERSION ", data on %s%s, admin on %s, coordinator %s",
+                 d->address, http, d->admin_address, d->config->fleet_coordinator);
     return sf_member_start(d->member, d->address, d->admin_address, err);
 }
 
@@ -175,6 +190,8 @@ static void tear_down(struct sf_daemon *d)
     sf_member_destroy(d->member);
     if (d->listener >= 0)
         (void)close(d->listener);
+    if (d->http_listener >= 0)
+        (void)close(d->http_listener);
     if (d->admin_listener >= 0)
         (void)close(d->admin_listener);
     sf_inbox_destroy(d->inbox, NULL, NULL);
@@ -231,7 +248,7 @@ static int run_worker(int argc, char **argv, struct sf_config *config)
     d->argc = argc;
     d->argv = argv;
     d->environment = environ;
-    d->listener = d->admin_listener = -1;
+    d->listener = d->http_listener = d->admin_listener = -1;
     const int exit_code = run(d, signal_fd);
     free(d);
     return exit_code;

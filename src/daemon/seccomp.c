@@ -46,8 +46,8 @@ static const int allowed[] = {
     /* memory (mmap and mprotect: see below) */
     SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(brk), SCMP_SYS(mlock), SCMP_SYS(munlock), SCMP_SYS(msync),
     SCMP_SYS(membarrier),
-    /* sockets (socket, ioctl: see below); nothing new is listened on */
-    SCMP_SYS(connect), SCMP_SYS(bind), SCMP_SYS(accept), SCMP_SYS(accept4), SCMP_SYS(sendto),
+    /* sockets (socket, ioctl: see below); nothing new is listened on. socketpair: IDs that are asked for on the admin port */
+    SCMP_SYS(connect), SCMP_SYS(bind), SCMP_SYS(accept), SCMP_SYS(accept4), SCMP_SYS(sendto), SCMP_SYS(socketpair),
     SCMP_SYS(recvfrom), SCMP_SYS(sendmsg), SCMP_SYS(recvmsg), SCMP_SYS(sendmmsg), SCMP_SYS(recvmmsg), SCMP_SYS(shutdown),
     SCMP_SYS(getsockname), SCMP_SYS(getpeername), SCMP_SYS(setsockopt), SCMP_SYS(getsockopt),
     SCMP_SYS(sendfile),

@@ -76,11 +76,18 @@ static size_t decode(void *ctx, uint64_t id, char *to, size_t size)
     return length > 0 && (size_t)length < size ? (size_t)length : 0;
 }
 
+bool sf_server_host_http(const struct sf_config *config, struct sf_host_port *ret)
+{
+    return config->listen_http_address != NULL &&
+           sf_parse_host_port(config->listen_http_address, -1, true, ret) == 0;
+}
+
 void sf_server_host_options(struct sf_daemon *d, const struct sf_config *config,
                             struct sf_server_options *ret)
 {
     memset(ret, 0, sizeof *ret);
     ret->address = config->listen_address;
+    ret->has_http = sf_server_host_http(config, &ret->http_address);
     ret->threads = config->listen_threads;
     ret->limits = (struct sf_server_limits){
         .max_connections = sf_descriptors_fit(d->log, config->listen_max_connections),
@@ -114,4 +121,15 @@ void sf_server_host_options(struct sf_daemon *d, const struct sf_config *config,
     ret->tls_key = config->listen_tls_key;
     ret->tls_client_ca = config->listen_tls_client_ca;
     ret->token_file = config->listen_token_file;
+}
+
+void sf_server_host_names(const struct sf_config *c, struct sf_strbuf *to)
+{
+    const char *const addresses[] = {c->advertise_admin, c->advertise_address};
+    struct sf_host_port told;
+    sf_strbuf_init(to, 8192);
+    sf_strbuf_addf(to, "%s,%s,%s", c->admin_allowed_hosts, c->fleet_node, c->admin_address.host);
+    for (size_t i = 0; i < sizeof addresses / sizeof *addresses; i++)
+        if (sf_parse_host_port(addresses[i], -1, true, &told) == 0)
+            sf_strbuf_addf(to, ",%s", told.host);
 }

@@ -9,4 +9,11 @@
 void sf_server_host_options(struct sf_daemon *d, const struct sf_config *config,
                             struct sf_server_options *ret);
 
+/* Where HTTP is listened on; false: nowhere. */
+bool sf_server_host_http(const struct sf_config *config, struct sf_host_port *ret);
+
+/* The names that this worker goes by, separated by commas: those that it was given, and those that others are told. The caller frees
+ * them. */
+void sf_server_host_names(const struct sf_config *config, struct sf_strbuf *ret);
+
 #endif

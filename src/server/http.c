@@ -3,6 +3,7 @@
 #include "server/http.h"
 
 #include "http/ask.h"
+#include "http/hosts.h"
 #include "server/answer.h"
 #include "server/answer_http.h"
 #include "server/auth.h"
@@ -58,6 +59,8 @@ enum admission { ADMITTED, REFUSED, STALLED };
 
 static enum admission refuse_stranger(struct sf_session *session, bool guessed, int64_t wait_ns)
 {
+    if ((guessed || wait_ns > 0) && session->auth_tries + 1 >= SF_AUTH_TRIES_MAX)
+        session->closes = true;
     const bool answered = wait_ns > 0
                               ? refuse(session, 429, sf_clip_ns(wait_ns), SF_AUTH_TOO_MANY)
                               : refuse(session, 401, 0,
@@ -73,7 +76,8 @@ static enum admission refuse_stranger(struct sf_session *session, bool guessed, 
     return REFUSED;
 }
 
-/* Each request shows its token: behind a proxy a connection has requests of many. */
+/* Each request shows its token: behind a proxy a connection has requests of many. Where none is asked
+ * for, a stranger's page could ask in the name of whoever has it open (http/hosts.h). */
 static enum admission admit(struct sf_session *session, const struct sf_http_request *request)
 {
     struct sf_settings *settings = &session->shard->settings;
@@ -81,6 +85,13 @@ static enum admission admit(struct sf_session *session, const struct sf_http_req
         return refuse(session, 403, 0,
                       "the data port asks for client certificates, which cannot be shown here: use "
                       "listen.http_address")
+                   ? REFUSED
+                   : STALLED;
+    if (settings->tokens == NULL && !session->inside && !settings->wants_certificate &&
+        !sf_http_host_allowed(session->shard->server->hosts, request->host))
+        return refuse(session, 403, 0,
+                      "this worker does not go by the name in the field Host: ask by its address, "
+                      "or name it in admin.allowed_hosts")
                    ? REFUSED
                    : STALLED;
     if (settings->tokens == NULL)

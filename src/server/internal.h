@@ -31,10 +31,19 @@
 #include "server/session.h"
 #include "server/shard.h"
 
-struct sf_server {
-    struct sf_server_options options; /* strings are not kept: see settings, tls */
-    int listener;
+/* A socket that is listened on: the data port, and the one for HTTP. */
+struct sf_listener {
+    int fd;
     uint16_t port;
+    bool http;
+};
+#define SF_LISTENERS_MAX 2
+
+struct sf_server {
+    struct sf_server_options options; /* strings are not kept: see hosts, settings, tls */
+    char *hosts;
+    struct sf_listener listeners[SF_LISTENERS_MAX]; /* the data port is the first */
+    unsigned listener_count;
     unsigned shard_count;
     struct sf_shard *shards[SF_SERVER_THREADS_MAX];
     bool started;
@@ -61,7 +70,7 @@ struct sf_server {
     struct sf_bucket info_bucket; /* of builds */
     _Atomic uint32_t generation; /* of the settings */
     atomic_bool draining, stopping;
-    _Atomic uint32_t shards_draining; /* the last one shuts the listener */
+    _Atomic uint32_t shards_draining; /* the last one shuts the listeners */
     _Atomic uint32_t connections;
     _Atomic uint32_t generator_sessions[SF_SERVER_GENERATORS_MAX];
     struct sf_bucket bucket;

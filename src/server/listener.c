@@ -1,4 +1,4 @@
-/* One listening socket for all shards. Whoever wakes for a connection gives it to the shard that
+/* Listening sockets that all shards share. Whoever wakes for a connection gives it to the shard that
  * has the fewest, so that a handful of connections is spread evenly, which the kernel's hashing
  * over several listeners would not do. */
 #include "server/listener.h"
@@ -54,7 +54,8 @@ uint16_t sf_listener_port(int fd)
     return ntohs(((const struct sockaddr_in *)&address)->sin_port);
 }
 
-int sf_listener_open(const struct sf_host_port *address, int *ret_fd, struct sf_error *err)
+int sf_listener_open(const struct sf_host_port *address, const char *what, int *ret_fd,
+                     struct sf_error *err)
 {
     char port[8], text[128];
     snprintf(port, sizeof port, "%u", address->port);
@@ -65,15 +66,15 @@ int sf_listener_open(const struct sf_host_port *address, int *ret_fd, struct sf_
     const int found =
         getaddrinfo(address->host[0] != '\0' ? address->host : NULL, port, &hints, &list);
     if (found != 0)
-        return sf_error_set(err, -EADDRNOTAVAIL, "listen.address: %s cannot be resolved: %s",
+        return sf_error_set(err, -EADDRNOTAVAIL, "%s: %s cannot be resolved: %s", what,
                             address->host, gai_strerror(found));
     int rc = -EADDRNOTAVAIL;
     for (const struct addrinfo *info = list; info != NULL && rc != 0; info = info->ai_next)
         rc = open_one(info, ret_fd);
     freeaddrinfo(list);
     if (rc != 0)
-        return sf_error_set(err, rc, "listen.address: cannot listen on %s port %u: %s",
-                            address->host, address->port, sf_errno_text(rc, text, sizeof text));
+        return sf_error_set(err, rc, "%s: cannot listen on %s port %u: %s", what, address->host,
+                            address->port, sf_errno_text(rc, text, sizeof text));
     return 0;
 }
 
@@ -82,14 +83,15 @@ void sf_listener_watch(struct sf_shard *shard, bool on)
     struct sf_server *server = shard->server;
     if (on == shard->accepting)
         return;
-    struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.ptr = server};
-    if (epoll_ctl(shard->epoll, on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, server->listener, &event) ==
-        0) {
-        shard->accepting = on;
-        return;
+    shard->accepting = on;
+    for (unsigned i = 0; i < server->listener_count; i++) {
+        struct sf_listener *listener = &server->listeners[i];
+        struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.ptr = listener};
+        if (epoll_ctl(shard->epoll, on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, listener->fd, &event) != 0)
+            sf_log_write(server->options.log, SF_LOG_ERROR, "server.listen_failed",
+                         "shard %u cannot watch the listening socket of port %u: errno %d",
+                         shard->number, listener->port, errno);
     }
-    sf_log_write(server->options.log, SF_LOG_ERROR, "server.listen_failed",
-                 "shard %u cannot watch the listening socket: errno %d", shard->number, errno);
 }
 
 /* The shard with the connection that has been idle longest, if that may go; NULL: none. */
@@ -109,7 +111,7 @@ static struct sf_shard *oldest_idle(const struct sf_shard *shard)
     return target;
 }
 
-static void place(struct sf_shard *shard, int fd, const struct sockaddr *peer)
+static void place(struct sf_shard *shard, int fd, const struct sockaddr *peer, bool http)
 {
     struct sf_server *server = shard->server;
     const uint32_t before =
@@ -118,7 +120,7 @@ static void place(struct sf_shard *shard, int fd, const struct sockaddr *peer)
     struct sf_shard *target = needs_room ? oldest_idle(shard) : sf_place_fewest(server, shard);
     struct sf_session *session = NULL;
     if (target == NULL) {
-        sf_adopt_refuse(shard, fd, false);
+        sf_adopt_refuse(shard, fd, http);
         close(fd);
     } else {
         struct sf_address *address = sf_address_get(&server->addresses, peer, shard->now_ns);
@@ -134,6 +136,7 @@ static void place(struct sf_shard *shard, int fd, const struct sockaddr *peer)
         return;
     }
     session->needs_room = needs_room;
+    session->http = http;
     atomic_fetch_add_explicit(&target->connections, 1, memory_order_relaxed);
     sf_metrics_add(shard->metrics, SF_METRIC_CONNECTIONS_TOTAL, 0, 1);
     if (target == shard)
@@ -171,16 +174,15 @@ static bool descriptors_are_few(struct sf_shard *shard)
 {
     if (!shard->few_descriptors)
         return false;
-    const int probe = fcntl(shard->server->listener, F_DUPFD_CLOEXEC, 0);
+    const int probe = fcntl(shard->server->listeners[0].fd, F_DUPFD_CLOEXEC, 0);
     shard->few_descriptors = probe < 0 || is_scarce(probe);
     if (probe >= 0)
         close(probe);
     return shard->few_descriptors;
 }
 
-void sf_listener_accept(struct sf_shard *shard)
+void sf_listener_accept(struct sf_shard *shard, const struct sf_listener *listener)
 {
-    struct sf_server *server = shard->server;
     if (descriptors_are_few(shard)) {
         pause_accepting(shard, EMFILE);
         return;
@@ -191,9 +193,9 @@ void sf_listener_accept(struct sf_shard *shard)
             struct sockaddr_storage storage;
         } peer = {.storage = {0}};
         socklen_t size = sizeof peer;
-        const int fd = accept4(server->listener, &peer.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        const int fd = accept4(listener->fd, &peer.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
-            place(shard, fd, &peer.any);
+            place(shard, fd, &peer.any, listener->http);
             if (!is_scarce(fd))
                 continue;
             shard->few_descriptors = true;

@@ -118,24 +118,30 @@ void sf_server_layout_known(struct sf_server *server)
     sf_info_renew(server);
 }
 
-int sf_server_listen(const struct sf_host_port *address, int *ret_fd, struct sf_error *err)
+int sf_server_listen(const struct sf_host_port *address, bool http, int *ret_fd,
+                     struct sf_error *err)
 {
-    return sf_listener_open(address, ret_fd, err);
+    return sf_listener_open(address, http ? "listen.http_address" : "listen.address", ret_fd, err);
 }
 
-static int take_listener(struct sf_server *server, const struct sf_server_options *options,
-                         struct sf_error *err)
+/* given: one that was opened before; NULL: none. */
+static int take_listener(struct sf_server *server, const struct sf_host_port *address, bool http,
+                         int *given, struct sf_error *err)
 {
+    struct sf_listener *listener = &server->listeners[server->listener_count];
     int rc = 0;
-    if (options->listener == NULL) {
-        rc = sf_listener_open(&options->address, &server->listener, err);
+    if (given == NULL) {
+        rc = sf_server_listen(address, http, &listener->fd, err);
     } else {
-        server->listener = *options->listener;
-        *options->listener = -1;
+        listener->fd = *given;
+        *given = -1;
     }
-    if (rc == 0)
-        server->port = sf_listener_port(server->listener);
-    return rc;
+    if (rc != 0)
+        return rc;
+    listener->port = sf_listener_port(listener->fd);
+    listener->http = http;
+    server->listener_count++;
+    return 0;
 }
 
 int sf_server_create(const struct sf_server_options *options, struct sf_server **ret_server,
@@ -149,18 +155,21 @@ int sf_server_create(const struct sf_server_options *options, struct sf_server *
         return sf_error_set(err, -ENOMEM, "no memory for the server");
     server->options = *options;
     server->options.tls_cert = server->options.tls_key = server->options.tls_client_ca = NULL;
-    server->options.token_file = NULL;
-    server->options.listener = NULL;
-    server->listener = -1;
+    server->options.token_file = server->options.hosts = NULL;
+    server->options.listener = server->options.http_listener = NULL;
     take_layout(server);
     pthread_mutex_init(&server->lock, NULL);
     pthread_mutex_init(&server->info_lock, NULL);
     sf_addresses_init(&server->addresses);
     sf_metrics_register(options->metrics, collect, server);
-    rc = make_settings(server, options, &server->settings, err);
+    server->hosts = strdup(options->hosts != NULL ? options->hosts : "");
+    rc = server->hosts != NULL ? make_settings(server, options, &server->settings, err)
+                               : sf_error_set(err, -ENOMEM, "no memory for the server");
     atomic_store(&server->max_batch, server->settings.limits.max_batch);
     if (rc == 0)
-        rc = take_listener(server, options, err);
+        rc = take_listener(server, &options->address, false, options->listener, err);
+    if (rc == 0 && options->has_http)
+        rc = take_listener(server, &options->http_address, true, options->http_listener, err);
     if (rc == 0)
         rc = create_shards(server, err);
     if (rc != 0) {
@@ -206,7 +215,12 @@ int sf_server_start(struct sf_server *server, struct sf_error *err)
 
 uint16_t sf_server_port(const struct sf_server *server)
 {
-    return server->port;
+    return server->listeners[0].port;
+}
+
+uint16_t sf_server_http_port(const struct sf_server *server)
+{
+    return server->listener_count > 1 ? server->listeners[1].port : 0;
 }
 
 uint32_t sf_server_max_batch(const struct sf_server *server)
@@ -283,13 +297,14 @@ void sf_server_destroy(struct sf_server *server)
     stop(server);
     for (unsigned i = 0; i < server->shard_count; i++)
         sf_shard_destroy(server->shards[i]);
-    if (server->listener >= 0)
-        close(server->listener);
+    for (unsigned i = 0; i < server->listener_count; i++)
+        close(server->listeners[i].fd);
     sf_tokens_unref(server->settings.tokens);
     sf_tls_unref(server->settings.tls);
     sf_addresses_free(&server->addresses);
     sf_info_unref(server->info);
     pthread_mutex_destroy(&server->info_lock);
     pthread_mutex_destroy(&server->lock);
+    free(server->hosts);
     free(server);
 }

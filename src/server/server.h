@@ -72,6 +72,10 @@ struct sf_server_limits {
 struct sf_server_options {
     struct sf_host_port address; /* port 0: the kernel chooses */
     int *listener;               /* of sf_server_listen: taken over by create, -1 then; NULL: create listens */
+    struct sf_host_port http_address; /* where has_http; likewise */
+    bool has_http;
+    int *http_listener; /* as listener */
+    const char *hosts; /* names that requests over HTTP may come under where nobody proves who he is (http/hosts.h); NULL: no further ones */
     uint32_t threads;
     struct sf_server_limits limits;
     struct sf_generator *generators[SF_SERVER_GENERATORS_MAX]; /* outlive the server */
@@ -86,8 +90,8 @@ struct sf_server_options {
 struct sf_server;
 
 /* Binds and listens alone, for who does it before there are threads. ret_fd: the caller's until create has taken it. Returns 0
- * or a negative errno code; err names listen.address. */
-int sf_server_listen(const struct sf_host_port *address, int *ret_fd, struct sf_error *err);
+ * or a negative errno code; err names the option: listen.http_address where http, else listen.address. */
+int sf_server_listen(const struct sf_host_port *address, bool http, int *ret_fd, struct sf_error *err);
 /* Binds and listens, so that errors of addresses and files come at once (err names them); serves
  * nothing yet. */
 int sf_server_create(const struct sf_server_options *options, struct sf_server **ret_server,
@@ -101,6 +105,8 @@ void sf_server_layout_known(struct sf_server *server);
 int sf_server_start(struct sf_server *server, struct sf_error *err);
 /* The port that is bound. */
 uint16_t sf_server_port(const struct sf_server *server);
+/* Likewise for HTTP; 0: none. */
+uint16_t sf_server_http_port(const struct sf_server *server);
 
 /* Largest count that NEXT is given: limits.max_batch, or less where a response of so many IDs would not fit a frame (layouts with a
  * handful of sequence numbers a millisecond), or where it is beyond the burst of a limit that all are under. This is what INFO

@@ -147,11 +147,13 @@ static void begin_draining(struct sf_shard *shard)
     shard->draining = true;
     shard->accept_again_ms = 0;
     /* Who is connected already, but not accepted, may have sent something. */
-    sf_listener_accept(shard);
+    for (unsigned i = 0; i < shard->server->listener_count; i++)
+        sf_listener_accept(shard, &shard->server->listeners[i]);
     sf_listener_watch(shard, false);
     shard->accept_again_ms = 0;
     if (atomic_fetch_add(&shard->server->shards_draining, 1) + 1 == shard->server->shard_count)
-        shutdown(shard->server->listener, SHUT_RDWR);
+        for (unsigned i = 0; i < shard->server->listener_count; i++)
+            shutdown(shard->server->listeners[i].fd, SHUT_RDWR);
     sf_wheel_each(shard, sf_goaway_begin);
 }
 
@@ -174,7 +176,18 @@ static void give_memory_back(struct sf_shard *shard)
     malloc_trim(0);
 }
 
-static void take_event(struct sf_shard *shard, const struct epoll_event *event, bool *ret_accept)
+/* The listener that an event belongs to; its number, or listener_count: none. */
+static unsigned listener_of(const struct sf_server *server, const void *ptr)
+{
+    unsigned i = 0;
+    while (i < server->listener_count && ptr != &server->listeners[i])
+        i++;
+    return i;
+}
+
+/* ret_accept: a bit for each listener. */
+static void take_event(struct sf_shard *shard, const struct epoll_event *event,
+                       unsigned *ret_accept)
 {
     if (event->data.ptr == NULL) { /* waking was all; read, or it would beat no more */
         uint64_t beats;
@@ -187,8 +200,9 @@ static void take_event(struct sf_shard *shard, const struct epoll_event *event, 
         take_messages(shard);
         return;
     }
-    if (event->data.ptr == shard->server) {
-        *ret_accept = true;
+    const unsigned listener = listener_of(shard->server, event->data.ptr);
+    if (listener < shard->server->listener_count) {
+        *ret_accept |= 1U << listener;
         return;
     }
     struct sf_session *session = event->data.ptr;
@@ -258,7 +272,7 @@ static void publish_oldest(struct sf_shard *shard)
 static void turn(struct sf_shard *shard)
 {
     struct epoll_event events[SF_EVENTS_MAX];
-    bool accept_now = false;
+    unsigned accept_now = 0;
     const int count = sf_sleep(shard, events);
     read_clocks(shard);
     const int64_t began_ns = shard->now_ns;
@@ -279,8 +293,9 @@ static void turn(struct sf_shard *shard)
         shard->accept_again_ms = 0;
         sf_listener_watch(shard, true);
     }
-    if (accept_now && shard->accepting)
-        sf_listener_accept(shard);
+    for (unsigned i = 0; i < shard->server->listener_count; i++)
+        if (accept_now & 1U << i && shard->accepting)
+            sf_listener_accept(shard, &shard->server->listeners[i]);
     free_dead(shard);
     publish_oldest(shard);
     count_turn(shard, began_ns);

@@ -4,7 +4,7 @@
  * hold why that check fails (no file: it passes); DIR/stalled what /livez names; DIR/unready why
  * nothing is minted; with DIR/slow IDs are waited for; DIR/started makes /startupz pass; POST /drain makes DIR/drained, and with
  * DIR/ending it has the program end at once, as a worker does that has nothing to finish. /v1/ids
- * counts from 2^62. */
+ * counts from 2^62. DIR/tokens, DIR/cert.pem and DIR/key.pem are used where they are there at the start. */
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -198,6 +198,13 @@ static bool fake_is_fleet_admin(void *ctx, const char *address)
     return found;
 }
 
+/* NULL: there is no such file. */
+static const char *path_if_there(const struct fake *fake, const char *name, char *to, size_t size)
+{
+    (void)snprintf(to, size, "%s/%s", fake->dir, name);
+    return access(to, F_OK) == 0 ? to : NULL;
+}
+
 static void wait_for_end(const struct fake *fake)
 {
     struct pollfd fds[2] = {{.fd = STDIN_FILENO, .events = POLLIN},
@@ -225,6 +232,11 @@ int main(int argc, char **argv)
                  fake_connect, fake_drain, fake_reload, fake_is_fleet_admin},
         .metrics = metrics,
         .log = log};
+    char tokens[512], cert[512], key[512];
+    options.token_file = path_if_there(&fake, "tokens", tokens, sizeof tokens);
+    options.tls_cert = path_if_there(&fake, "cert.pem", cert, sizeof cert);
+    options.tls_key = path_if_there(&fake, "key.pem", key, sizeof key);
+    options.hosts = "worker.example,other.example";
     struct sf_admin *admin = NULL;
     struct sf_error err = {0};
     if (sf_admin_create(&options, &admin, &err) != 0) {

@@ -15,8 +15,11 @@ WAIT_S = 30
 
 
 class Admin:
-    def __init__(self):
+    def __init__(self, files=()):
         self.dir = tempfile.mkdtemp(prefix="sf-admin-")
+        for name, text in dict(files).items():
+            self.put(name, text)
+            os.chmod(os.path.join(self.dir, name), 0o600)
         self.process = subprocess.Popen([PROGRAM, self.dir], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.port = int(self.process.stdout.readline())
 
@@ -49,8 +52,8 @@ class Admin:
                 got += part
         return got
 
-    def ask(self, path, method="GET", headers=(), version="1.1", body=b""):
-        lines = [f"{method} {path} HTTP/{version}", "Host: x", "Connection: close", *headers]
+    def ask(self, path, method="GET", headers=(), version="1.1", body=b"", host="x"):
+        lines = [f"{method} {path} HTTP/{version}", "Host: " + host, "Connection: close", *headers]
         if body:
             lines.append(f"Content-Length: {len(body)}")
         got = self.raw("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
@@ -281,6 +284,46 @@ class AdminTest(unittest.TestCase):
                 self.assertEqual(fields["vary"], "Origin")
         _, fields, _ = self.check("/v1/ids", 403, headers=["Origin: http://10.0.0.7:7451"])
         self.assertNotIn("access-control-allow-origin", fields)
+
+    def test_names(self):
+        """A stranger's name that leads here (DNS rebinding) reads nothing, mints nothing, drains nobody; probes are answered under any."""
+        for host, allowed in {"127.0.0.1": True, "127.0.0.1:7451": True, "[::1]:7451": True, "[fe80::1]": True, "localhost:7451": True, "worker-0": True,
+                              "worker.example": True, "WORKER.example.:80": True, "evil.example": False, "evil.example:7451": False,
+                              "127.0.0.1.evil.example": False, "xworker.example": False, "worker.example.evil.example": False, "1.2.3": False,
+                              "worker.example,other.example": None, "[evil.example]": False}.items():
+            with self.subTest(host=host):
+                want = 400 if allowed is None else 200 if allowed else 403
+                for path in ("/status", "/fleet", "/metrics", "/", "/v1/ids"):
+                    self.check(path, want, host=host)
+                self.check("/drain", {200: 202}.get(want, want), host=host, method="POST")
+                for path in ("/livez", "/readyz", "/healthz", "/startupz"):
+                    self.assertEqual(self.admin.ask(path, host=host)[0], 400 if allowed is None else self.admin.ask(path)[0])
+        self.assertEqual(self.admin.raw(b"GET /status HTTP/1.0\r\n\r\n").split(b" ")[1], b"200")
+
+    def test_tokens(self):
+        """Everything but probes, metrics and the page itself; a page of another worker may send its token."""
+        self.assertEqual(self.admin.close(), 0)
+        self.admin = Admin({"tokens": "ops:swordfish\n", "fleet.json": json.dumps({"workers": [{"admin": "10.0.0.7:7451"}]})})
+        mine, other = ["Authorization: Bearer swordfish"], "Origin: http://10.0.0.7:7451"
+        for path in ("/status", "/fleet", "/v1/ids"):
+            _, fields, _ = self.check(path, 401, headers=[other] if path != "/v1/ids" else [])
+            self.assertEqual(fields["www-authenticate"], "Bearer")
+            self.check(path, 401, headers=["Authorization: Bearer swordfisH"])
+            self.check(path, 200, headers=mine)
+        for path in ("/", "/metrics", "/livez"):
+            self.check(path, 200)
+        for path in ("/status", "/fleet"):
+            _, fields, _ = self.check(path, 200, "", method="OPTIONS", headers=[other, "Access-Control-Request-Headers: authorization"])
+            self.assertEqual(fields["access-control-allow-origin"], "http://10.0.0.7:7451")
+            self.assertEqual(fields["access-control-allow-headers"], "Authorization")
+            for origin in ("http://evil.example", "https://10.0.0.7:7451", "null"):
+                _, fields, _ = self.check(path, 403, method="OPTIONS", headers=["Origin: " + origin])
+                self.assertNotIn("access-control-allow-origin", fields)
+                self.assertNotIn("access-control-allow-headers", fields)
+        _, fields, _ = self.check("/status", 401, headers=[other])
+        self.assertEqual(fields["access-control-allow-origin"], "http://10.0.0.7:7451", "so that the page can tell why")
+        for path in ("/v1/ids", "/drain", "/metrics"):
+            self.assertIn(self.admin.ask(path, method="OPTIONS", headers=[other])[0], (401, 405))
 
     def test_console(self):
         _, fields, text = self.check("/", 200)

@@ -241,13 +241,24 @@ class Security(unittest.TestCase):
         policy = find(everything, "NetworkPolicy", "ids-snowfleet")["spec"]
         ports = {port["port"] for rule in policy["egress"] for port in rule["ports"]}
         self.assertLessEqual({53, 123, 323, 2181, 2182}, ports)
-        self.assertEqual({port["port"] for rule in policy["ingress"] for port in rule["ports"]}, {"snowfleet", "admin"})
+        self.assertEqual({port["port"] for rule in policy["ingress"] for port in rule["ports"]}, {"snowfleet", "http", "admin"})
+        self.assertIn({"port": "http", "protocol": "TCP"}, next(rule["ports"] for rule in policy["ingress"] if rule["ports"][0]["port"] == "snowfleet"),
+                      "who may reach the data port may reach it over HTTP too")
         # `snowfleet status` in a worker's container asks the others.
         worker = {"podSelector": policy["podSelector"]}
         self.assertIn({"ports": [{"port": 7451, "protocol": "TCP"}], "to": [worker]}, policy["egress"])
         self.assertIn(worker, next(rule["from"] for rule in policy["ingress"] if rule["ports"][0]["port"] == "admin"))
         names = {port["name"] for port in find(everything, "Deployment", "ids-snowfleet")["spec"]["template"]["spec"]["containers"][0]["ports"]}
-        self.assertEqual(names, {"snowfleet", "admin"})
+        self.assertEqual(names, {"snowfleet", "http", "admin"})
+
+    def test_http_is_off_unless_asked_for(self):
+        for more, port in (((), None), (("--set", "http.enabled=true"), 7452), (("--set", "http.enabled=true,http.port=80"), 80)):
+            everything = documents(render(HERE / "values/default.yaml", NEWEST, *more))
+            config = json.loads(find(everything, "ConfigMap", "ids-snowfleet")["data"]["snowfleetd.json"])
+            self.assertEqual(config["listen"].get("http_address"), port and ":7452")
+            for name, told in (("ids-snowfleet", port), ("ids-snowfleet-headless", port and 7452)):
+                ports = {p["name"]: p["port"] for p in find(everything, "Service", name)["spec"]["ports"]}
+                self.assertEqual(ports.get("http"), told)
 
 
 class Linters(unittest.TestCase):
@@ -315,6 +326,9 @@ class Truth(unittest.TestCase):
                     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
                     self.assertEqual(effective["listen"]["address"], f":{ports['snowfleet']}")
                     self.assertEqual(effective["admin"]["address"], f":{ports['admin']}")
+                    self.assertEqual(effective["listen"]["http_address"], f":{ports['http']}" if "http" in ports else None)
+                    self.assertIn("ids-snowfleet.apps.svc", effective["admin"]["allowed_hosts"].split(","))
+                    self.assertIn("ids-snowfleet-headless.apps", effective["admin"]["allowed_hosts"].split(","))
                     mounts = [mount["mountPath"] for mount in container["volumeMounts"]]
                     self.assertIn(effective["reservation"]["state_dir"], mounts)
                     for section in ("listen", "coordinator"):
@@ -395,6 +409,7 @@ class Truth(unittest.TestCase):
                 "reservation.state_dir", "listen.address", "listen.tls_cert", "listen.tls_key", "listen.tls_client_ca", "listen.token_file",
                 "admin.address", "advertise.address", "advertise.admin", "drain.delay_ms", "drain.timeout_ms"}
         ours |= {option for option in options if option.startswith("coordinator.")}
+        ours |= {"listen.http_address"}  # the chart's http
         ours |= {"admin.tls_cert", "admin.tls_key"}  # not offered: probes and scrapes speak plain HTTP
         self.assertEqual(free | ours, options)
         self.assertEqual(free & ours, set())

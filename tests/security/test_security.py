@@ -277,7 +277,8 @@ class Admin(Case):
         sf.wait_until(up, w.log)
         for path in ["/livez", "/metrics", "/startupz", "/healthz"]:
             self.assertEqual(self.ask(w, path, tls=tls), 200, path)
-        for path in ["/status", "/fleet", "/v1/ids", "/"]:
+        self.assertEqual(self.ask(w, "/", tls=tls), 200, "the page asks for the token")
+        for path in ["/status", "/fleet", "/v1/ids"]:
             self.assertEqual(self.ask(w, path, tls=tls), 401, path)
             self.assertEqual(self.ask(w, path, tls=tls, token="swordfisH"), 401, path)
             self.assertEqual(self.ask(w, path, tls=tls, token="swordfish"), 200, path)

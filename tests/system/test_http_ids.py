@@ -3,6 +3,8 @@
 import http.client
 import json
 import pathlib
+import resource
+import socket
 import sys
 import threading
 import time
@@ -12,6 +14,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import snowfleet as sf  # noqa: E402
 
 TOKEN = "0123456789abcdef"
+MANY = 10000
 
 
 class Asker:
@@ -35,14 +38,17 @@ class Asker:
         self.connection.close()
 
 
-class HttpIds(unittest.TestCase):
+class Ids:
+    """What holds on each port."""
+    options = {}
+
     @classmethod
     def setUpClass(cls):
         cls.fleet = sf.Fleet()
         cls.addClassCleanup(cls.fleet.__exit__, None, None, None)
 
     def worker(self, **options):
-        options = {name.replace("_", "-"): value for name, value in options.items()}
+        options = {name.replace("_", "-"): value for name, value in {**self.options, **options}.items()}
         worker = self.fleet.worker(options=options).start()
         self.addCleanup(worker.kill)
         return worker
@@ -54,7 +60,7 @@ class HttpIds(unittest.TestCase):
         return path
 
     def asker(self, worker, token=None):
-        asker = Asker(worker.admin, token)
+        asker = Asker(self.port_of(worker), token)
         self.addCleanup(asker.close)
         return asker
 
@@ -135,7 +141,7 @@ class HttpIds(unittest.TestCase):
                     got["frames"] += len(connection.ids(20000))
 
         def over_http():
-            asker = Asker(worker.admin)
+            asker = Asker(self.port_of(worker))
             while time.monotonic() < ends:
                 got["http"] += len(asker.ids(20000))
             asker.close()
@@ -148,12 +154,77 @@ class HttpIds(unittest.TestCase):
         self.assertGreater(got["http"], 0)
         self.assertGreater(got["frames"], got["http"] / 8, got)
 
-    def test_refusals_name_a_time(self):
-        worker = self.worker(drain_delay_ms=0, drain_timeout_ms=4000, listen_max_connections=1)
+
+
+class AdminPort(Ids, unittest.TestCase):
+    @staticmethod
+    def port_of(worker):
+        return worker.admin
+
+    def test_no_room(self):
+        worker = self.worker(listen_max_connections=1)
         with worker.connect() as connection:
             connection.ids(1)
             status, fields, _ = self.asker(worker).ask("/v1/ids")
             self.assertEqual((status, fields["retry-after"]), (503, "1"))
+
+
+class HttpPort(Ids, unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.port = sf.free_ports(1)[0]
+        cls.options = {"listen_http_address": f"127.0.0.1:{cls.port}"}
+
+    def port_of(self, _):
+        return self.port
+
+    def test_decode(self):
+        asker = self.asker(self.worker(listen_token_file=self.tokens()), TOKEN)
+        one = asker.ids()[0]
+        status, fields, text = asker.ask(f"/v1/decode/{one}")
+        self.assertEqual((status, fields["content-type"], fields["cache-control"]), (200, "application/json", "no-store"))
+        told = json.loads(self.fleet.tool("decode", "--json", one).stdout)
+        self.assertEqual(json.loads(text), told)
+        self.assertEqual(self.asker(None).ask(f"/v1/decode/{one}")[0], 401)
+        for bad in ("x", "0x1", "9223372036854775808", "-1", ""):
+            self.assertEqual(asker.ask("/v1/decode/" + bad)[0], 400)
+        self.assertEqual(asker.ask("/status")[0], 404, "that is the admin port's")
+
+    def test_ten_thousand_connections(self):
+        """All open at once, each answered, and again."""
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if most < MANY + 400:
+            self.skipTest(f"needs {MANY + 400} open files, {most} are allowed")
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, before)
+        worker = self.worker(listen_max_connections=MANY)
+        seen, crowd = set(), []
+        try:
+            for _ in range(MANY):
+                crowd.append(socket.create_connection(("127.0.0.1", self.port), timeout=sf.DEADLINE_S))
+            for _ in range(2):
+                for one in crowd:
+                    one.sendall(b"GET /v1/ids HTTP/1.1\r\nHost: x\r\n\r\n")
+                for one in crowd:
+                    answer = one.recv(4096)
+                    self.assertTrue(answer.startswith(b"HTTP/1.1 200 ") and answer.endswith(b"]}\n"), answer)
+                    seen.add(answer.split(b'"')[3])
+            self.assertEqual(len(seen), 2 * MANY)
+            self.assertEqual(worker.metric("snowfleet_connections"), MANY)
+        finally:
+            for one in crowd:
+                one.close()
+
+    def test_ends(self):
+        """A worker that ends answers what was asked and says that the connection ends."""
+        worker = self.worker()
+        asker = self.asker(worker)
+        self.assertEqual(len(asker.ids()), 1)
+        self.assertEqual(worker.term(), 0)
+        with self.assertRaises(OSError):
+            self.asker(worker).ask("/v1/ids")
 
 
 if __name__ == "__main__":

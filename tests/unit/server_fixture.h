@@ -86,6 +86,7 @@ static inline void fixture_prepare(struct fixture *f, struct sf_layout layout,
     f->start_ms = fixture_now(f);
     f->options = (struct sf_server_options){
         .address = {.host = "127.0.0.1", .port = 0},
+        .http_address = {.host = "127.0.0.1", .port = 0},
         .threads = 2,
         .limits = {.max_connections = 1000,
                    .max_handshakes = 1024,
@@ -162,11 +163,10 @@ static inline int fixture_teardown(void **state)
 #define PREPARED_TEST(test, with) \
     cmocka_unit_test_prestate_setup_teardown(test, fixture_setup_prepared, fixture_teardown, with)
 
-static inline int client_connect(const struct fixture *f)
+static inline int client_connect_to(uint16_t port)
 {
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons(sf_server_port(f->server))};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     assert_true(fd >= 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
@@ -174,6 +174,11 @@ static inline int client_connect(const struct fixture *f)
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
     return fd;
+}
+
+static inline int client_connect(const struct fixture *f)
+{
+    return client_connect_to(sf_server_port(f->server));
 }
 
 /* From an address of this machine, with the patience of client_connect. */

@@ -261,6 +261,41 @@ static void test_limits(void **state)
     assert_int_equal(sf_server_max_batch(f->server), 50);
 }
 
+/* Each request shows its token; who guesses is ended, and told so. */
+static void test_guesses(void **state)
+{
+    struct fixture *f = *state;
+    char path[] = "/tmp/sf-tokens-XXXXXX";
+    const int file = mkstemp(path);
+    assert_true(file >= 0);
+    assert_int_equal(write(file, "one:secret\n", 11), 11);
+    close(file);
+    f->options.token_file = path;
+    fixture_start(f);
+    const int fd = open_inside(f);
+    struct answer answer;
+    uint64_t last = 0;
+    static const char good[] =
+        "GET /v1/ids HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer secret\r\n\r\n";
+    static const char wrong[] =
+        "GET /v1/ids HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer secreT\r\n\r\n";
+    say(fd, good);
+    assert_int_equal(expect_http_ids(fd, &last), 1);
+    say(fd, GET_ONE); /* that the connection had one before does not count */
+    expect_refusal(fd, 401, "WWW-Authenticate: Bearer");
+    say(fd, good);
+    assert_int_equal(expect_http_ids(fd, &last), 1);
+    for (int i = 1; i < 8; i++) {
+        say(fd, wrong);
+        expect_refusal(fd, 401, "WWW-Authenticate: Bearer");
+    }
+    say(fd, wrong);
+    expect_refusal(fd, 401, "Connection: close");
+    assert_false(read_answer(fd, &answer));
+    close(fd);
+    unlink(path);
+}
+
 static void test_drain(void **state)
 {
     struct fixture *f = *state;
@@ -281,6 +316,94 @@ static void test_drain(void **state)
     EVENTUALLY(sf_server_connections(f->server) == 0);
     close(fd);
     close(idle);
+}
+
+static int open_http(const struct fixture *f)
+{
+    return client_connect_to(sf_server_http_port(f->server));
+}
+
+/* A port of its own: there the limit of a connection holds too. */
+static void test_port(void **state)
+{
+    struct fixture *f = *state;
+    f->options.has_http = true;
+    f->options.limits.connection_ids_per_s = 1000000;
+    f->options.limits.connection_burst = 10;
+    fixture_start(f);
+    const int fd = open_http(f), frames = client_connect(f);
+    uint64_t last = 0;
+    sf_sleep_ms(5); /* its bucket begins empty */
+    ask_ids(fd, 10);
+    assert_int_equal(expect_http_ids(fd, &last), 10);
+    ask_ids(fd, 11);
+    expect_refusal(fd, 413, NULL);
+    client_next(frames, 1, 10);
+    last = 0;
+    assert_int_equal(expect_ids(frames, 1, &last), 10);
+    close(fd);
+    close(frames);
+}
+
+/* A page whose site's name leads here gets nothing, unless each request proves who sends it. */
+static void test_names(void **state)
+{
+    struct fixture *f = *state;
+    f->options.has_http = true;
+    f->options.hosts = "ids.example";
+    fixture_start(f);
+    const int fd = open_http(f), inside = open_inside(f);
+    uint64_t last = 0;
+    say(fd, "GET /v1/ids HTTP/1.1\r\nHost: evil.example\r\n\r\n");
+    expect_refusal(fd, 403, NULL);
+    say(fd, "GET /v1/ids HTTP/1.1\r\nHost: ids.example:7452\r\n\r\n");
+    assert_int_equal(expect_http_ids(fd, &last), 1);
+    say(fd, "GET /v1/ids HTTP/1.1\r\nHost: 127.0.0.1:7452\r\n\r\n");
+    assert_int_equal(expect_http_ids(fd, &last), 1);
+    last = 0;
+    say(inside, "GET /v1/ids HTTP/1.1\r\nHost: judged.elsewhere\r\n\r\n");
+    assert_int_equal(expect_http_ids(inside, &last), 1);
+    close(fd);
+    close(inside);
+}
+
+/* Who does not finish a head, or says nothing, is closed as with frames. */
+static void test_timeouts(void **state)
+{
+    struct fixture *f = *state;
+    f->options.has_http = true;
+    f->options.limits.frame_timeout_ms = 200;
+    f->options.limits.idle_timeout_ms = 600;
+    fixture_start(f);
+    const int half = open_http(f), idle = open_http(f);
+    struct answer answer;
+    say(half, "GET /v1/ids HTTP/1.1\r\nHost: x\r\n");
+    assert_false(read_answer(half, &answer));
+    EVENTUALLY(
+        sf_metrics_sum(f->metrics, SF_METRIC_CONNECTION_CLOSED, SF_CONN_CLOSED_FRAME_TIMEOUT) == 1);
+    assert_false(read_answer(idle, &answer));
+    EVENTUALLY(sf_metrics_sum(f->metrics, SF_METRIC_CONNECTION_CLOSED, SF_CONN_CLOSED_IDLE) == 1);
+    close(half);
+    close(idle);
+}
+
+/* The two ports share listen.max_connections. */
+static void test_crowd(void **state)
+{
+    struct fixture *f = *state;
+    f->options.has_http = true;
+    f->options.limits.max_connections = 3;
+    fixture_start(f);
+    const int frames = client_connect(f), one = open_http(f), two = open_http(f);
+    EVENTUALLY(sf_server_connections(f->server) == 3);
+    const int more = open_http(f);
+    struct answer answer;
+    expect_refusal(more, 503, "Retry-After: 1\r\n");
+    assert_false(read_answer(more, &answer));
+    close(more);
+    close(frames);
+    close(one);
+    close(two);
 }
 
 static void test_full(void **state)
@@ -310,8 +433,13 @@ int main(void)
         PREPARED_TEST(test_overloaded, (void *)(uintptr_t)&tiny),
         STARTED_TEST(test_refusals, NULL),
         PREPARED_TEST(test_limits, NULL),
+        PREPARED_TEST(test_guesses, NULL),
         STARTED_TEST(test_drain, NULL),
         PREPARED_TEST(test_full, NULL),
+        PREPARED_TEST(test_port, NULL),
+        PREPARED_TEST(test_names, NULL),
+        PREPARED_TEST(test_timeouts, NULL),
+        PREPARED_TEST(test_crowd, NULL),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

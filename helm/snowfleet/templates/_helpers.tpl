@@ -246,6 +246,9 @@ hostAliases:
 {{- with $c.tls.keyKey }}{{ $_ := set $coordinator "tls_key" (printf "/etc/snowfleet/coordinator-tls/%s" .) }}{{ end -}}
 {{- end -}}
 {{- $listen := dict "address" ":7450" -}}
+{{- if $v.http.enabled -}}
+{{- $_ := set $listen "http_address" ":7452" -}}
+{{- end -}}
 {{- if $v.clients.tls.enabled -}}
 {{- $_ := set $listen "tls_cert" "/etc/snowfleet/tls/tls.crt" -}}
 {{- $_ := set $listen "tls_key" "/etc/snowfleet/tls/tls.key" -}}
@@ -255,7 +258,14 @@ hostAliases:
 {{- $_ := set $listen "token_file" (printf "/etc/snowfleet/tokens/%s" $v.clients.tokens.key) -}}
 {{- end -}}
 {{- $drain := dict "delay_ms" (include "snowfleet.drainDelayMs" . | int) "timeout_ms" (int $v.drain.timeoutMs) -}}
-{{- $ours := dict "fleet" $fleet "coordinator" $coordinator "listen" $listen "drain" $drain "admin" (dict "address" ":7451") "reservation" (dict "state_dir" "/run/snowfleet") -}}
+{{/* The names of the Services as other namespaces write them, beside what the values allow. */}}
+{{- $hosts := list -}}
+{{- with dig "admin" "allowed_hosts" "" $v.config }}{{ $hosts = append $hosts . }}{{ end -}}
+{{- range list "" "-headless" -}}
+{{- $service := printf "%s%s.%s" (include "snowfleet.fullname" $) . $.Release.Namespace -}}
+{{- $hosts = concat $hosts (list $service (printf "%s.svc" $service) (printf "%s.svc.cluster.local" $service)) -}}
+{{- end -}}
+{{- $ours := dict "fleet" $fleet "coordinator" $coordinator "listen" $listen "drain" $drain "admin" (dict "address" ":7451" "allowed_hosts" (join "," $hosts)) "reservation" (dict "state_dir" "/run/snowfleet") -}}
 {{- mergeOverwrite $config $ours | toPrettyJson -}}
 {{- end -}}
 
