@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
 """TLS, tokens, the system call filter and scarce descriptors, on real workers."""
+import contextlib
+import http.client
 import json
 import os
 import pathlib
@@ -109,6 +111,31 @@ class Tls(Case):
             held.sendall(sf.frame(sf.PING, 0, 9))
             self.assertEqual(held.recv(100)[4:6], b"\x01\x82")
         self.assertGreater(next_over_tls(w.port, good), first)
+
+    def test_http_asks_for_what_the_data_port_asks_for(self):
+        """TLS and client certificates on listen.http_address; nobody gets round them by way of the admin port."""
+        c = Certificates(self.dir)
+        port = sf.free_ports(1)[0]
+        w = self.worker("w", listen_tls_cert=c["worker.pem"], listen_tls_key=c["worker.key"], listen_tls_client_ca=c["ca.pem"],
+                        listen_http_address=f"127.0.0.1:{port}")
+
+        def ids(tls, count):
+            with contextlib.closing(http.client.HTTPSConnection("localhost", port, context=tls, timeout=20)) as connection:
+                connection.request("GET", f"/v1/ids?count={count}")
+                answer = connection.getresponse()
+                text = answer.read()
+            self.assertEqual(answer.status, 200, text)
+            return len(json.loads(text)["ids"])
+        good = context(c["ca.pem"], c["client.pem"], c["client.key"])
+        self.assertEqual(ids(good, 1), 1)
+        self.assertEqual(ids(good, 65536), 65536)
+        for tls in (context(c["ca.pem"]), context(c["ca.pem"], c["stranger.pem"], c["stranger.key"])):
+            with self.assertRaises(OSError):
+                ids(tls, 1)
+        with socket.create_connection(("127.0.0.1", port), 20) as plain, contextlib.suppress(ConnectionResetError):
+            plain.sendall(b"GET /v1/ids HTTP/1.1\r\nHost: x\r\n\r\n")
+            self.assertNotIn(b"HTTP/1.1", plain.recv(1000))
+        self.assertEqual(sf.http(f"http://127.0.0.1:{w.admin}/v1/ids")[0], 403)
 
     def test_an_expired_client_is_told_so(self):
         """By the alert, though it has sent its request already, and by a line in the log that names it."""
