@@ -83,7 +83,7 @@ class OneWorker(unittest.TestCase):
                 self.assertEqual(sf.http(base + path)[0], 200, path)
             ids = json.loads(sf.http(base + "/v1/ids?count=1000")[1])["ids"]
             self.assertEqual(len(set(ids)), 1000)
-            self.assertEqual(sf.http(base + "/v1/ids?count=1001")[0], 400)
+            self.assertEqual(sf.http(base + "/v1/ids?count=65537")[0], 413)
             self.assertGreaterEqual(worker.metric("snowfleet_ids_minted_total"), 0)
 
     def test_metrics_are_those_of_the_document(self):
