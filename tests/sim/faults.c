@@ -143,6 +143,21 @@ static void store_trouble(struct sim_world *w, const struct draw *d)
     }
 }
 
+/* The leader goes: connections end, a moment later there is another, and members that lag answer lists. */
+static void change_leader(struct sim_world *w, const struct draw *d)
+{
+    const int64_t down_ns = (int64_t)sim_below(w, 500) * MS;
+    sim_fault(w, SIM_STORE_DOWN);
+    w->store_down = true;
+    if (w->now_ns + down_ns > w->store_down_until_ns)
+        w->store_down_until_ns = w->now_ns + down_ns;
+    sim_at(w, down_ns, EV_HEAL, d->index);
+    sim_fault(w, SIM_STORE_LAGS);
+    sim_store_snapshot(&w->store);
+    w->store_lags_until_ns = w->now_ns + down_ns + d->short_ns;
+    sim_end_connections(w);
+}
+
 static void touch_records(struct sim_world *w, const struct draw *d)
 {
     struct sim_host *h = d->h;
@@ -309,6 +324,10 @@ void sim_fault_turn(struct sim_world *w)
     d.h = &w->hosts[d.index];
     d.some_ns = sim_below(w, 2) ? d.short_ns : long_ns;
     sim_loss_turn(w);
+    if (w->shape.elects && sim_below(w, 4) > 0) {
+        change_leader(w, &d);
+        return;
+    }
     switch (sim_below(w, 20)) {
     case 0:
     case 1:

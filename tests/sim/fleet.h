@@ -337,6 +337,7 @@ void sim_become_calm(struct sim_world *w);
 
 /* --- losses.c --- */
 void sim_loss_turn(struct sim_world *w);
+void sim_end_connections(struct sim_world *w); /* of everybody, to the coordinator */
 
 /* --- judge.c --- */
 /* natural: by a minter whose clock is the process's own. */

@@ -4,7 +4,7 @@
 
 #include "fleet.h"
 
-static void break_connections(struct sim_world *w)
+void sim_end_connections(struct sim_world *w)
 {
     for (unsigned i = 0; i < w->shape.hosts; i++) {
         struct sim_host *h = &w->hosts[i];
@@ -13,6 +13,11 @@ static void break_connections(struct sim_world *w)
         h->clear_since_ns = w->now_ns;
     }
     sim_operators_cut(w);
+}
+
+static void break_connections(struct sim_world *w)
+{
+    sim_end_connections(w);
     w->forgot = true;
     w->losses++;
 }

@@ -211,6 +211,8 @@ void sim_link_turn(struct sim_world *w, unsigned index)
     h->contact_ns = w->now_ns;
     if (h->broken) {
         h->broken = false;
+        if (w->shape.elects)
+            h->connection++; /* what was sent meanwhile went into the connection that had ended */
         h->clear_since_ns = w->now_ns;
         if (h->connected) {
             h->connected = false;

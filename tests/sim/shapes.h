@@ -21,6 +21,7 @@ struct sim_shape {
     struct sf_layout layout;
     int64_t start_ms; /* true time at the beginning, since the fleet's epoch */
     bool loses;       /* the coordinator loses data in any case */
+    bool elects;      /* it loses nothing, but changes its leader all the time, and members lag */
     bool ends;        /* the layout's timestamps end during the run */
     unsigned datacenters;
     unsigned hosts;    /* machines; number i is in datacenter i % datacenters */

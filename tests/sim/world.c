@@ -259,7 +259,7 @@ static void begin(struct sim_world *w)
 {
     sim_store_init(&w->store, &w->shape.layout, w->shape.datacenters, sim_below(w, 2));
     w->wild = sim_below(w, 2);
-    w->loses = w->shape.loses || sim_below(w, 3) == 0;
+    w->loses = w->shape.loses || (sim_below(w, 3) == 0 && !w->shape.elects);
     sim_operators_start(w, !w->loses);
     w->lossy = sim_below(w, 2) ? 0.01 : 0.15;
     for (unsigned i = 0; i < w->shape.hosts; i++) {
