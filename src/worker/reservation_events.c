@@ -48,7 +48,10 @@ static void on_unclaim(struct sf_res_step *s, const struct sf_coord_completion *
     struct sf_reservation *res = s->res;
     if (res->busy_on_stray) {
         /* One that cannot be deleted now waits for the next list, or nothing else would be asked for. */
-        res->stray_count = c->outcome == SF_COORD_DONE ? res->stray_count - 1 : 0;
+        if (c->outcome != SF_COORD_DONE)
+            res->stray_count = 0;
+        else if (res->stray_count > 0) /* they may have been forgotten meanwhile */
+            res->stray_count--;
         if (res->stray_count == 0)
             sf_res_look_in(s, SF_RES_WAIT_LIST_MS);
     } else if (c->outcome == SF_COORD_DONE) {

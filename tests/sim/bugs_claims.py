@@ -29,7 +29,8 @@ BUGS = {
         (DECIDE, "    if (res->mark[0] == '\\0')\n        memcpy(res->mark", '        memcpy(res->mark'),
     ]),
     'stray-before-renewal': ('claims', 'a claim that cannot be deleted is tried again before anything else', [
-        (EVENTS, 'c->outcome == SF_COORD_DONE ? res->stray_count - 1 : 0;', 'res->stray_count - (c->outcome == SF_COORD_DONE);'),
+        (EVENTS, '        if (c->outcome != SF_COORD_DONE)\n            res->stray_count = 0;\n        else if (res->stray_count > 0)',
+         '        if (c->outcome == SF_COORD_DONE && res->stray_count > 0)'),
         (DECIDE,
          '    if (hold->must_read) {\n'
          '        ask_slot(s, hold);\n'

@@ -13,6 +13,8 @@ STATEFILE = 'unit.test_statefile'
 RESTART = 'unit.test_reservation_restart'
 LOCK = 'unit.test_statefile_lock'
 MEMBER = 'unit.test_member'
+EVENTS = 'src/worker/reservation_events.c'
+STRAYS = 'unit.test_reservation_strays'
 
 BUGS = {
     'restarts-below-minted': ('minting time', 'minting time restarts at the wall clock, below what was minted', [
@@ -58,6 +60,9 @@ BUGS = {
     'another-slot-first': (1, 'a free slot is taken before the one of the state file', [
         (LIST, '!res->bid.active && !res->memory.valid && ', '!res->bid.active && '),
     ], RESTART),
+    'strays-below-none': (1, 'a deletion that is answered after the strays were forgotten counts below none', [
+        (EVENTS, '        else if (res->stray_count > 0) /* they', '        else /* they'),
+    ], STRAYS),
     'checksum-ignored': (1, 'half of an update is taken for a whole one', [
         (STATE, 'header->checksum == checksum_of(header);', '(header->checksum != 0 || checksum_of(header) == 0);'),
     ], STATEFILE),

@@ -51,6 +51,30 @@ static void claims_that_come_late_all_go(void **state)
     assert_string_equal(record_of(m->res.hold.worker).claim, m->res.claim.name);
 }
 
+/* While a deletion is under way the session ends, or the fleet is made anew, and what was to be deleted is
+ * forgotten; then the answer comes. */
+static void an_answer_that_comes_after_the_strays_are_forgotten(void **state)
+{
+    (void)state;
+    struct machine *m = new_machine(0);
+    open_machine(m, NULL);
+    sf_fake_fault(m->coord, SF_COORD_CLAIM, SF_FAKE_DONE_TWICE);
+    sf_fake_fault(m->coord, SF_COORD_UNCLAIM, SF_FAKE_HELD);
+    for (unsigned i = 0; i < 500 && !m->res.busy_on_stray; i++)
+        run(10);
+    assert_true(m->res.busy_on_stray);
+    struct sf_coord_event *lost = sf_coord_event_notice(SF_COORD_SESSION_LOST, "expired");
+    step(m, SF_RES_COORD, lost, 0);
+    sf_coord_event_free(lost);
+    assert_int_equal(m->res.stray_count, 0);
+    sf_fake_release(store);
+    settle();
+    assert_false(m->res.busy_on_stray);
+    assert_int_equal(m->res.stray_count, 0);
+    run(15000);
+    assert_state(m, SF_WORKER_READY);
+}
+
 /* What cannot be deleted must not keep it from its reservation. */
 static void a_claim_that_cannot_be_deleted_costs_no_renewal(void **state)
 {
@@ -176,6 +200,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         scenario(the_double_of_a_claim_goes),
         scenario(claims_that_come_late_all_go),
+        scenario(an_answer_that_comes_after_the_strays_are_forgotten),
         scenario(a_claim_that_cannot_be_deleted_costs_no_renewal),
         scenario(a_release_that_is_done_twice_leaves_no_claim),
         scenario(probes_that_are_made_twice_do_not_pile_up),
