@@ -191,6 +191,7 @@ static void touch_records(struct sim_world *w, const struct draw *d)
             return;
         sim_fault(w, SIM_RECORD_GONE);
         sim_trace(w, 99, "the record of slot %u/%u is gone", h->datacenter, worker);
+        w->forgot = true; /* what survives does not say all of it any more */
         w->losses++;
         sim_push(w, d->some_ns,
                  (struct sim_event){.kind = EV_RECORD_BACK,

@@ -222,7 +222,7 @@ struct sim_world {
     bool loses;      /* the coordinator may lose data */
     unsigned losses; /* so far, and records that were deleted */
     bool made;       /* once at least */
-    bool forgot;     /* everything, or what was done since a copy, and not made anew since */
+    bool forgot;     /* everything, a record, or what was done since a copy, and not made anew since */
     bool put_back;   /* people know that an older state was put back */
     struct sim_content *copy; /* of all that it holds; NULL: none was taken */
     int64_t store_down_until_ns, store_lags_until_ns;
