@@ -128,24 +128,27 @@ class RequestProxy(FaultProxy):
         self.on_multi = None
         self._begun = {}  # by connection: what has passed of requests, from the beginning of the last one on
 
-    def _ops(self, sink, data):
-        """The op codes of the requests that come up in data. The library sends the length of a request by itself."""
-        data = self._begun.get(sink, b"") + data
-        known = len(self._begun.get(sink, b"")) >= 12
-        while len(data) >= 12:
-            size, _, op = struct.unpack(">iii", data[:12])
-            if not known:
-                yield op
-            if len(data) < 4 + size:
-                break
-            data, known = data[4 + size:], False
-        self._begun[sink] = data
+    def _requests(self, sink, data):
+        """What came up in data, cut behind each request: (its op code, or None for the rest of one whose beginning has passed; bytes)."""
+        begun, self._begun[sink] = self._begun.get(sink, b""), b""
+        data, sent = begun + data, len(begun)
+        while data:
+            size = 4 + struct.unpack(">i", data[:4])[0] if len(data) >= 4 else 4
+            if len(data) < size or len(data) < 12:
+                self._begun[sink] = data
+            op = struct.unpack(">i", data[8:12])[0] if len(data) >= 12 > sent else None
+            yield op, data[sent:size]
+            data, sent = data[size:], 0
 
     def _pass_on(self, sink, data, answers):
-        if not answers and self.MULTI in list(self._ops(sink, data)) and self.on_multi is not None:
-            call, self.on_multi = self.on_multi, None
-            call()
-        super()._pass_on(sink, data, answers)
+        if answers:
+            super()._pass_on(sink, data, answers)
+            return
+        for op, piece in self._requests(sink, data):
+            if op == self.MULTI and self.on_multi is not None:
+                call, self.on_multi = self.on_multi, None
+                call()
+            super()._pass_on(sink, piece, answers)
 
     def set_mode(self, mode):
         self.mode = mode

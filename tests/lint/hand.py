@@ -15,11 +15,6 @@ BANNED = {
     "asctime": "sf_format_time_ms", "system": "nothing: no shells", "popen": "nothing: no shells",
     "alloca": "malloc or a fixed array", "tmpnam": "mkstemp", "mktemp": "mkstemp", "setjmp": "nothing",
     "longjmp": "nothing",
-    # Synchronous calls of the ZooKeeper library wait for ever when the session ends under them.
-    "zoo_create": "zoo_acreate2", "zoo_create2": "zoo_acreate2", "zoo_delete": "zoo_adelete", "zoo_exists": "zoo_awexists",
-    "zoo_wexists": "zoo_awexists", "zoo_get": "zoo_aget", "zoo_wget": "zoo_aget", "zoo_get_children": "zoo_awget_children2",
-    "zoo_get_children2": "zoo_awget_children2", "zoo_wget_children2": "zoo_awget_children2", "zoo_set": "zoo_aset",
-    "zoo_set2": "zoo_aset", "zoo_multi": "zoo_amulti",
     # With every signal blocked: they are for the threads of the program itself.
     "pthread_create": "sf_thread_start",
 }

@@ -6,18 +6,18 @@
 #ifndef SF_COORD_ZOOKEEPER_ACL_H
 #define SF_COORD_ZOOKEEPER_ACL_H
 
-#include "coord/zookeeper/library.h"
 #include "coord/zookeeper/options.h"
+#include "coord/zookeeper/wire.h"
 
 /* A record (config, state, slot): read, write; no children. */
-const struct ACL_vector *sf_zk_acl_record(const struct sf_zk_options *options);
+const struct sf_zk_acl *sf_zk_acl_record(const struct sf_zk_options *options);
 /* The node that names a making: read. */
-const struct ACL_vector *sf_zk_acl_name(const struct sf_zk_options *options);
+const struct sf_zk_acl *sf_zk_acl_name(const struct sf_zk_options *options);
 /* The slots' directory: read, create: records are never deleted. */
-const struct ACL_vector *sf_zk_acl_slots(const struct sf_zk_options *options);
+const struct sf_zk_acl *sf_zk_acl_slots(const struct sf_zk_options *options);
 /* Other directories and claims: all. */
-const struct ACL_vector *sf_zk_acl_directory(const struct sf_zk_options *options);
+const struct sf_zk_acl *sf_zk_acl_directory(const struct sf_zk_options *options);
 /* The chroot and /snowfleet. */
-const struct ACL_vector *sf_zk_acl_shared(void);
+const struct sf_zk_acl *sf_zk_acl_shared(void);
 
 #endif

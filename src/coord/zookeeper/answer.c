@@ -7,7 +7,7 @@
 /* The leader's clock at the write, cut to milliseconds; measured at up to 2 ms late. */
 #define SERVER_ERROR_MS 2
 
-struct sf_coord_version sf_zk_version_of(const struct Stat *stat)
+struct sf_coord_version sf_zk_version_of(const struct sf_zk_stat *stat)
 {
     return (struct sf_coord_version){(uint64_t)stat->czxid, (uint64_t)(uint32_t)stat->version};
 }
@@ -23,9 +23,9 @@ enum sf_coord_record_state sf_zk_config_from(const struct sf_zk_call *call,
                                              struct sf_coord_version *ret_version,
                                              struct sf_error *err)
 {
-    if (call->rc == ZNONODE)
+    if (call->rc == SF_ZK_NO_NODE)
         return SF_COORD_RECORD_MISSING;
-    SF_ASSERT(call->rc == ZOK && call->has_stat);
+    SF_ASSERT(call->rc == SF_ZK_OK && call->has_stat);
     *ret_version = sf_zk_version_of(&call->stat);
     if (sf_record_config_decode_any(call->data, call->size, ret, err) < 0)
         return SF_COORD_RECORD_GARBAGE;
@@ -37,9 +37,9 @@ void sf_zk_slot_from(const struct sf_zk_call *call, uint64_t worker, struct sf_c
                      struct sf_error *err)
 {
     *ret = (struct sf_coord_slot){.worker = worker, .state = SF_COORD_RECORD_MISSING};
-    if (call->rc == ZNONODE)
+    if (call->rc == SF_ZK_NO_NODE)
         return;
-    SF_ASSERT(call->rc == ZOK && call->has_stat);
+    SF_ASSERT(call->rc == SF_ZK_OK && call->has_stat);
     ret->state = sf_record_slot_decode(call->data, call->size, worker, ret, err) < 0
                      ? SF_COORD_RECORD_GARBAGE
                      : SF_COORD_RECORD_OK;

@@ -5,9 +5,9 @@
 
 #include "coord/zookeeper/call.h"
 
-struct sf_coord_version sf_zk_version_of(const struct Stat *stat);
+struct sf_coord_version sf_zk_version_of(const struct sf_zk_stat *stat);
 
-/* A config of any format, from an answer that is ZOK or ZNONODE: ret is filled when it is OK,
+/* A config of any format, from an answer that is SF_ZK_OK or SF_ZK_NO_NODE: ret is filled when it is OK,
  * ret_version unless it is MISSING, err when it is GARBAGE. */
 enum sf_coord_record_state sf_zk_config_from(const struct sf_zk_call *call,
                                              struct sf_coord_config *ret,

@@ -9,8 +9,9 @@
 #include "coord/version.h"
 #include "coord/zookeeper/answer.h"
 #include "coord/zookeeper/confirm.h"
+#include "coord/zookeeper/link.h"
 
-/* What does not hold, and how: ZNONODE, ZBADVERSION or ZNODEEXISTS. */
+/* What does not hold, and how: SF_ZK_NO_NODE, SF_ZK_BAD_VERSION or SF_ZK_NODE_EXISTS. */
 static struct sf_refusal refusal_of(const struct sf_zk *z, const struct sf_coord_request *request,
                                     enum sf_zk_condition condition, int rc)
 {
@@ -18,8 +19,8 @@ static struct sf_refusal refusal_of(const struct sf_zk *z, const struct sf_coord
     const struct sf_coord_write *write = &request->u.write;
     switch (condition) {
     case SF_ZK_CONFIG:
-        return rc == ZNONODE ? sf_refusal_no_fleet(z->options.root)
-                             : sf_refusal_config_changed(basis->config.version);
+        return rc == SF_ZK_NO_NODE ? sf_refusal_no_fleet(z->options.root)
+                                   : sf_refusal_config_changed(basis->config.version);
     case SF_ZK_CURRENT:
         return sf_refusal_current_gone(basis->token);
     case SF_ZK_STATE:
@@ -30,7 +31,7 @@ static struct sf_refusal refusal_of(const struct sf_zk *z, const struct sf_coord
     case SF_ZK_CLAIMS:
         return sf_refusal_no_datacenter(z->options.root, request->datacenter);
     case SF_ZK_SLOT:
-        return rc == ZNONODE
+        return rc == SF_ZK_NO_NODE
                    ? sf_refusal_slot_missing(write->slot.worker)
                    : sf_refusal_slot_version(write->slot.worker, write->expected.version.version);
     case SF_ZK_PLAIN:
@@ -46,7 +47,7 @@ void sf_zk_refuse_multi(struct sf_zk *z, struct sf_zk_job *job, const struct sf_
 {
     enum sf_zk_condition condition = SF_ZK_PLAIN;
     const bool condition_broken =
-        call->rc == ZNONODE || call->rc == ZBADVERSION || call->rc == ZNODEEXISTS;
+        call->rc == SF_ZK_NO_NODE || call->rc == SF_ZK_BAD_VERSION || call->rc == SF_ZK_NODE_EXISTS;
     if (!condition_broken || sf_zk_multi_failed(call->multi, &condition) != call->rc ||
         condition == SF_ZK_PLAIN) {
         sf_zk_finish_rc(z, job, call->rc, what);
@@ -57,7 +58,7 @@ void sf_zk_refuse_multi(struct sf_zk *z, struct sf_zk_job *job, const struct sf_
 }
 
 void sf_zk_finish_written(struct sf_zk *z, struct sf_zk_job *job, enum sf_zk_condition condition,
-                          const struct Stat *stat)
+                          const struct sf_zk_stat *stat)
 {
     const struct sf_coord_request *request = &job->request;
     const bool slot = condition == SF_ZK_SLOT;
@@ -65,7 +66,7 @@ void sf_zk_finish_written(struct sf_zk *z, struct sf_zk_job *job, enum sf_zk_con
         slot ? &request->u.write.expected.version : &request->basis.state;
     if (read->incarnation == 0 || read->incarnation == (uint64_t)stat->czxid) {
         job->event->completion.version = sf_zk_version_of(stat);
-        sf_zk_told_time(job, stat->mtime);
+        sf_zk_told_time(job, stat->mtime_ms);
         sf_zk_finish_done(z, job);
         return;
     }
@@ -107,16 +108,16 @@ static void look_path(const struct sf_zk *z, const struct sf_zk_job *job,
     }
 }
 
-/* ZOK, or how it is not as the request expects it. */
+/* SF_ZK_OK, or how it is not as the request expects it. */
 static int verdict_of_node(const struct sf_zk *z, struct sf_zk_job *job,
-                           enum sf_zk_condition condition, const struct Stat *stat)
+                           enum sf_zk_condition condition, const struct sf_zk_stat *stat)
 {
     const struct sf_coord_request *request = &job->request;
     uint64_t incarnation = 0;
     switch (condition) {
     case SF_ZK_CLAIM:
         job->claim_version = sf_zk_version_of(stat).version;
-        return stat->ephemeralOwner == zoo_client_id(z->link->handle)->client_id ? ZOK : ZNONODE;
+        return stat->ephemeral_owner == z->link->session_id ? SF_ZK_OK : SF_ZK_NO_NODE;
     case SF_ZK_CONFIG:
         incarnation = request->basis.config.incarnation;
         break;
@@ -126,7 +127,7 @@ static int verdict_of_node(const struct sf_zk *z, struct sf_zk_job *job,
     default:
         incarnation = request->u.write.expected.version.incarnation;
     }
-    return (uint64_t)stat->czxid == incarnation ? ZOK : ZBADVERSION;
+    return (uint64_t)stat->czxid == incarnation ? SF_ZK_OK : SF_ZK_BAD_VERSION;
 }
 
 /* A holder's record is looked at as a whole, its content too; one that is reset may be anything. */
@@ -142,8 +143,9 @@ static bool is_expected(const struct sf_zk *z, struct sf_zk_job *job,
 {
     const struct sf_coord_request *request = &job->request;
     const struct sf_coord_write *write = &request->u.write;
-    int verdict = call->rc == ZOK ? verdict_of_node(z, job, condition, &call->stat) : ZNONODE;
-    if (call->rc == ZOK && reads_it(job, condition)) {
+    int verdict =
+        call->rc == SF_ZK_OK ? verdict_of_node(z, job, condition, &call->stat) : SF_ZK_NO_NODE;
+    if (call->rc == SF_ZK_OK && reads_it(job, condition)) {
         struct sf_coord_slot there;
         struct sf_error err = {0};
         sf_zk_slot_from(call, write->slot.worker, &there, &err);
@@ -154,17 +156,17 @@ static bool is_expected(const struct sf_zk *z, struct sf_zk_job *job,
         }
         if (!sf_version_same(&there.version, &write->expected.version) ||
             !sf_slot_content_same(&there, &write->expected))
-            verdict = ZBADVERSION;
+            verdict = SF_ZK_BAD_VERSION;
     }
-    if (verdict != ZOK)
+    if (verdict != SF_ZK_OK)
         *ret_refusal = refusal_of(z, request, condition, verdict);
-    return verdict == ZOK;
+    return verdict == SF_ZK_OK;
 }
 
 static void looked(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
 {
     struct sf_refusal refusal = {0};
-    if (call->rc != ZOK && call->rc != ZNONODE)
+    if (call->rc != SF_ZK_OK && call->rc != SF_ZK_NO_NODE)
         sf_zk_finish_rc(z, job, call->rc, "looking at what to write");
     else if (is_expected(z, job, job->looks[call->index], call, &refusal))
         return;
@@ -180,7 +182,7 @@ static int issue_look(struct sf_zk *z, struct sf_zk_job *job, size_t index)
     char path[SF_ZK_PATH_MAX];
     look_path(z, job, condition, path);
     return reads_it(job, condition) ? sf_zk_get(z, job, index, path, looked)
-                                    : sf_zk_exists(z, job, index, path, NULL, looked);
+                                    : sf_zk_exists(z, job, index, path, false, looked);
 }
 
 static void look_done(struct sf_zk *z, struct sf_zk_job *job);

@@ -23,7 +23,7 @@ void sf_zk_look(struct sf_zk *z, struct sf_zk_job *job, const enum sf_zk_conditi
 #define SF_ZK_BASIS_OPS 3
 void sf_zk_add_basis(const struct sf_zk *z, const struct sf_zk_job *job, struct sf_zk_multi *multi);
 
-/* Finishes by the answer of a multi that is not ZOK: a condition that does not hold refuses,
+/* Finishes by the answer of a multi that is not SF_ZK_OK: a condition that does not hold refuses,
  * anything else (while doing `what`) leaves the outcome unknown. */
 void sf_zk_refuse_multi(struct sf_zk *z, struct sf_zk_job *job, const struct sf_zk_call *call,
                         const char *what);
@@ -32,6 +32,6 @@ void sf_zk_refuse_multi(struct sf_zk *z, struct sf_zk_job *job, const struct sf_
  * version and the server's time. If it has hit another incarnation than the one that was read, that
  * is not the write that was asked for: UNKNOWN. */
 void sf_zk_finish_written(struct sf_zk *z, struct sf_zk_job *job, enum sf_zk_condition condition,
-                          const struct Stat *stat);
+                          const struct sf_zk_stat *stat);
 
 #endif

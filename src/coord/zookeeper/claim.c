@@ -16,18 +16,18 @@
 
 static void fence_read(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
 {
-    if (call->rc == ZNONODE) {
+    if (call->rc == SF_ZK_NO_NODE) {
         sf_zk_finish(z, job, SF_COORD_UNKNOWN, SF_COORD_CLAIM_GONE, "%s was deleted at once",
                      job->event->completion.claims[0].name);
         return;
     }
-    if (call->rc != ZOK) {
+    if (call->rc != SF_ZK_OK) {
         sf_zk_finish_rc(z, job, call->rc, "reading the fence of a claim");
         return;
     }
     /* It grows from claim to claim for as long as the ensemble lives. */
     job->event->completion.claims[0].fence = (uint64_t)call->stat.czxid;
-    sf_zk_told_time(job, call->stat.ctime);
+    sf_zk_told_time(job, call->stat.ctime_ms);
 }
 
 static int issue_fence(struct sf_zk *z, struct sf_zk_job *job, size_t index)
@@ -35,12 +35,12 @@ static int issue_fence(struct sf_zk *z, struct sf_zk_job *job, size_t index)
     char path[SF_ZK_PATH_MAX];
     sf_zk_claim_path(z, path, job->request.basis.token, job->request.datacenter,
                      job->event->completion.claims[0].name);
-    return sf_zk_exists(z, job, index, path, NULL, fence_read);
+    return sf_zk_exists(z, job, index, path, false, fence_read);
 }
 
 static void claimed(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
 {
-    if (call->rc != ZOK) {
+    if (call->rc != SF_ZK_OK) {
         sf_zk_refuse_multi(z, job, call, "making a claim");
         return;
     }
@@ -71,7 +71,7 @@ static int issue_claim(struct sf_zk *z, struct sf_zk_job *job, size_t index)
     struct sf_zk_multi *multi = sf_zk_multi_create(SF_ZK_BASIS_OPS + 1);
     sf_zk_add_basis(z, job, multi);
     sf_zk_multi_make(multi, SF_ZK_CLAIMS, path, content, sf_zk_acl_directory(&z->options),
-                     ZOO_EPHEMERAL_SEQUENTIAL);
+                     SF_ZK_EPHEMERAL | SF_ZK_SEQUENTIAL);
     free(content);
     return sf_zk_multi_send(z, job, index, multi, claimed);
 }
@@ -96,7 +96,7 @@ void sf_zk_claim(struct sf_zk *z, struct sf_zk_job *job)
 
 static void unclaimed(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
 {
-    if (call->rc != ZOK && call->rc != ZNONODE)
+    if (call->rc != SF_ZK_OK && call->rc != SF_ZK_NO_NODE)
         sf_zk_finish_rc(z, job, call->rc, "deleting a claim");
 }
 

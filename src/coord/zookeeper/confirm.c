@@ -1,9 +1,11 @@
 /* coord/zookeeper/confirm.c - see confirm.h. */
 #include "coord/zookeeper/confirm.h"
 
+#include "coord/zookeeper/link.h"
+
 static void asked(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
 {
-    if (call->rc != ZOK && call->rc != ZNONODE)
+    if (call->rc != SF_ZK_OK && call->rc != SF_ZK_NO_NODE)
         sf_zk_finish_rc(z, job, call->rc, "asking a quorum");
 }
 

@@ -13,7 +13,7 @@
 /* For a phase: the first call of a job whose reads, in this phase and later ones, are to be
  * confirmed. */
 int sf_zk_confirm(struct sf_zk *z, struct sf_zk_job *job, size_t index);
-/* The same, for who deals with the answer himself: ZOK and ZNONODE are answers of a quorum. */
+/* The same, for who deals with the answer himself: SF_ZK_OK and SF_ZK_NO_NODE are answers of a quorum. */
 int sf_zk_ask_quorum(struct sf_zk *z, struct sf_zk_job *job, size_t index, sf_zk_done *done);
 /* Is what has been read since confirmed: is it still the same connection? Also of a job that has
  * asked for no confirmation. */

@@ -12,7 +12,7 @@
 
 static void halted(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
 {
-    if (call->rc != ZOK)
+    if (call->rc != SF_ZK_OK)
         sf_zk_refuse_multi(z, job, call, "halting the fleet");
     else
         sf_zk_finish_written(z, job, SF_ZK_STATE, sf_zk_multi_stat(call->multi, SF_ZK_STATE));
@@ -52,12 +52,12 @@ static void look_at_config(struct sf_zk *z, struct sf_zk_job *job)
 static void state_read(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
 {
     const struct sf_coord_basis *basis = &job->request.basis;
-    if (call->rc != ZOK && call->rc != ZNONODE) {
+    if (call->rc != SF_ZK_OK && call->rc != SF_ZK_NO_NODE) {
         sf_zk_finish_rc(z, job, call->rc, "reading the making's state");
         return;
     }
     const struct sf_coord_version there =
-        call->rc == ZOK ? sf_zk_version_of(&call->stat) : (struct sf_coord_version){0, 0};
+        call->rc == SF_ZK_OK ? sf_zk_version_of(&call->stat) : (struct sf_coord_version){0, 0};
     const struct sf_refusal changed = sf_refusal_state_changed(basis->token, basis->state.version);
     struct sf_coord_state *state = calloc(1, sizeof *state);
     struct sf_error err = {0};

@@ -11,8 +11,6 @@
 
 #include "base/assert.h"
 #include "base/coordinator.h"
-#include "base/random.h"
-#include "base/strbuf.h"
 #include "base/thread.h"
 
 static bool is_literal(const char *host)
@@ -31,20 +29,26 @@ bool sf_zk_url_has_names(const struct sf_coordinator_url *url)
 
 static void add_address(struct sf_zk_addresses *to, const struct addrinfo *info, uint16_t port)
 {
-    char host[48], text[64];
+    struct sf_zk_address address = {.size = info->ai_addrlen};
+    char host[48];
+    if (info->ai_addrlen > sizeof address.socket)
+        return;
+    memcpy(&address.socket, info->ai_addr, info->ai_addrlen);
+    const bool v4 = info->ai_family == AF_INET;
     const void *bytes =
-        info->ai_family == AF_INET
-            ? (const void *)&((const struct sockaddr_in *)(const void *)info->ai_addr)->sin_addr
-            : (const void *)&((const struct sockaddr_in6 *)(const void *)info->ai_addr)->sin6_addr;
+        v4 ? (const void *)&address.socket.v4.sin_addr : (const void *)&address.socket.v6.sin6_addr;
+    if (v4)
+        address.socket.v4.sin_port = htons(port);
+    else
+        address.socket.v6.sin6_port = htons(port);
     if (inet_ntop(info->ai_family, bytes, host, sizeof host) == NULL)
         return;
-    snprintf(text, sizeof text, info->ai_family == AF_INET ? "%s:%u" : "[%s]:%u", host,
-             (unsigned)port);
+    snprintf(address.text, sizeof address.text, v4 ? "%s:%u" : "[%s]:%u", host, (unsigned)port);
     for (size_t i = 0; i < to->count; i++)
-        if (strcmp(to->text[i], text) == 0)
+        if (strcmp(to->at[i].text, address.text) == 0)
             return;
     if (to->count < SF_ZK_ADDRESSES_MAX)
-        memcpy(to->text[to->count++], text, sizeof text);
+        to->at[to->count++] = address;
 }
 
 void sf_zk_resolve(const struct sf_coordinator_url *url, struct sf_zk_addresses *ret)
@@ -69,20 +73,6 @@ void sf_zk_resolve(const struct sf_coordinator_url *url, struct sf_zk_addresses 
                 add_address(ret, info, host->port);
         freeaddrinfo(list);
     }
-}
-
-char *sf_zk_address_list(const struct sf_zk_addresses *addresses)
-{
-    const size_t count = addresses->count;
-    SF_ASSERT(count > 0);
-    struct sf_strbuf buf;
-    sf_strbuf_init(&buf, (SF_ZK_ADDRESSES_MAX + 1) * sizeof addresses->text[0]);
-    for (size_t i = 0; i < addresses->count; i++)
-        sf_strbuf_addf(&buf, "%s%s", i > 0 ? "," : "", addresses->text[i]);
-    if (count % 2 == 0) /* one of them twice, at random so that load stays even */
-        sf_strbuf_addf(&buf, ",%s", addresses->text[sf_random_u64() % count]);
-    SF_ASSERT(!buf.failed);
-    return buf.text;
 }
 
 /* The resolver thread. */

@@ -41,7 +41,7 @@ static void refuse_raced(struct sf_zk *z, struct sf_zk_job *job)
 
 static bool is_broken_condition(int rc)
 {
-    return rc == ZNONODE || rc == ZBADVERSION || rc == ZNODEEXISTS;
+    return rc == SF_ZK_NO_NODE || rc == SF_ZK_BAD_VERSION || rc == SF_ZK_NODE_EXISTS;
 }
 
 /* Did it become the fleet? Whatever the last step answered, the config tells: our own token there
@@ -53,14 +53,14 @@ static void settle(struct sf_zk *z, struct sf_zk_job *job);
 static bool is_unsettled(struct sf_zk_job *job, const struct sf_zk_call *call)
 {
     struct sf_zk_making *making = job->work;
-    const bool broken = call->rc == ZCONNECTIONLOSS || call->rc == ZOPERATIONTIMEOUT;
+    const bool broken = call->rc == SF_ZK_CONNECTION_LOSS || call->rc == SF_ZK_TIMEOUT;
     making->unsettled = making->unsettled || broken;
     return broken;
 }
 
 static void quorum_asked(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
 {
-    if (!is_unsettled(job, call) && call->rc != ZOK && call->rc != ZNONODE)
+    if (!is_unsettled(job, call) && call->rc != SF_ZK_OK && call->rc != SF_ZK_NO_NODE)
         sf_zk_finish_rc(z, job, call->rc, "reading what became of the fleet's config");
 }
 
@@ -69,7 +69,7 @@ static void config_settled(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_
     const struct sf_zk_making *making = job->work;
     if (is_unsettled(job, call))
         return;
-    if (call->rc != ZOK && call->rc != ZNONODE) {
+    if (call->rc != SF_ZK_OK && call->rc != SF_ZK_NO_NODE) {
         sf_zk_finish_rc(z, job, call->rc, "reading what became of the fleet's config");
         return;
     }
@@ -82,7 +82,7 @@ static void config_settled(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_
         return;
     }
     job->event->completion.config = config;
-    sf_zk_told_time(job, call->stat.mtime);
+    sf_zk_told_time(job, call->stat.mtime_ms);
     sf_zk_finish_done(z, job);
 }
 
@@ -102,7 +102,7 @@ static void not_ours(struct sf_zk *z, struct sf_zk_job *job)
         settle(z, job);
     else if (is_broken_condition(making->named_rc))
         refuse_raced(z, job);
-    else if (making->named_rc == ZOK)
+    else if (making->named_rc == SF_ZK_OK)
         sf_zk_finish(z, job, SF_COORD_UNKNOWN, SF_COORD_CONFIG_CHANGED,
                      "the fleet was made, and replaced at once by somebody else");
     else
@@ -175,10 +175,10 @@ static void name_it(struct sf_zk *z, struct sf_zk_job *job)
 static void current_looked_at(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
 {
     const struct sf_zk_making *making = job->work;
-    const uint64_t version = call->rc == ZOK ? sf_zk_version_of(&call->stat).version : 0;
-    if (call->rc == ZNONODE || version > SF_ZK_VERSION_MAX)
+    const uint64_t version = call->rc == SF_ZK_OK ? sf_zk_version_of(&call->stat).version : 0;
+    if (call->rc == SF_ZK_NO_NODE || version > SF_ZK_VERSION_MAX)
         refuse_raced(z, job);
-    else if (call->rc != ZOK)
+    else if (call->rc != SF_ZK_OK)
         sf_zk_finish_rc(z, job, call->rc, "looking at the names of makings");
     else
         making->current_versions[call->index] = version;
@@ -189,15 +189,15 @@ static int issue_current(struct sf_zk *z, struct sf_zk_job *job, size_t index)
     const struct sf_zk_making *making = job->work;
     char path[SF_ZK_PATH_MAX];
     sf_zk_path(z, path, "/%s", making->currents->text[index]);
-    return sf_zk_exists(z, job, index, path, NULL, current_looked_at);
+    return sf_zk_exists(z, job, index, path, false, current_looked_at);
 }
 
 static void names_listed(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
 {
     struct sf_zk_making *making = job->work;
     const struct sf_coord_version root =
-        call->rc == ZOK ? sf_zk_version_of(&call->stat) : (struct sf_coord_version){0, 0};
-    if (call->rc != ZOK && call->rc != ZNONODE) {
+        call->rc == SF_ZK_OK ? sf_zk_version_of(&call->stat) : (struct sf_coord_version){0, 0};
+    if (call->rc != SF_ZK_OK && call->rc != SF_ZK_NO_NODE) {
         sf_zk_finish_rc(z, job, call->rc, "listing the names of makings");
     } else if (!sf_version_same(&root, &making->root)) {
         refuse_raced(z, job);
@@ -215,8 +215,8 @@ static void config_looked_at(struct sf_zk *z, struct sf_zk_job *job, struct sf_z
 {
     const struct sf_zk_making *making = job->work;
     const struct sf_coord_version there =
-        call->rc == ZOK ? sf_zk_version_of(&call->stat) : (struct sf_coord_version){0, 0};
-    if (call->rc != ZOK && call->rc != ZNONODE)
+        call->rc == SF_ZK_OK ? sf_zk_version_of(&call->stat) : (struct sf_coord_version){0, 0};
+    if (call->rc != SF_ZK_OK && call->rc != SF_ZK_NO_NODE)
         sf_zk_finish_rc(z, job, call->rc, "looking at the fleet's config");
     else if (!sf_version_same(&there, &making->there))
         refuse_raced(z, job);
@@ -226,9 +226,9 @@ static int issue_names(struct sf_zk *z, struct sf_zk_job *job, size_t index)
 {
     char path[SF_ZK_PATH_MAX];
     if (index == 0)
-        return sf_zk_children(z, job, index, z->options.root, NULL, names_listed);
+        return sf_zk_children(z, job, index, z->options.root, false, names_listed);
     sf_zk_path(z, path, "/config");
-    return sf_zk_exists(z, job, index, path, NULL, config_looked_at);
+    return sf_zk_exists(z, job, index, path, false, config_looked_at);
 }
 
 static void look_at_currents(struct sf_zk *z, struct sf_zk_job *job)
@@ -270,7 +270,7 @@ static void make_tree(struct sf_zk *z, struct sf_zk_job *job)
 static void take_children(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
 {
     struct sf_zk_making *making = job->work;
-    if (call->rc != ZOK)
+    if (call->rc != SF_ZK_OK)
         sf_zk_finish_rc(z, job, call->rc, "listing what survives of the fleet");
     else
         making->survivors = sf_zk_names_take(call);
@@ -278,7 +278,7 @@ static void take_children(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_c
 
 static int issue_children(struct sf_zk *z, struct sf_zk_job *job, size_t index)
 {
-    return sf_zk_children(z, job, index, z->options.root, NULL, take_children);
+    return sf_zk_children(z, job, index, z->options.root, false, take_children);
 }
 
 static void survey_trees(struct sf_zk *z, struct sf_zk_job *job)
@@ -300,11 +300,11 @@ static void survey(struct sf_zk *z, struct sf_zk_job *job)
 static void unnamed(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
 {
     struct sf_zk_making *making = job->work;
-    const struct Stat *stat = sf_zk_multi_stat(call->multi, SF_ZK_ROOT);
-    const bool another = call->rc == ZOK && (uint64_t)stat->czxid != making->root.incarnation;
+    const struct sf_zk_stat *stat = sf_zk_multi_stat(call->multi, SF_ZK_ROOT);
+    const bool another = call->rc == SF_ZK_OK && (uint64_t)stat->czxid != making->root.incarnation;
     if (another || is_broken_condition(call->rc))
         refuse_raced(z, job);
-    else if (call->rc != ZOK)
+    else if (call->rc != SF_ZK_OK)
         sf_zk_finish_rc(z, job, call->rc, "taking the name from the making that was there");
     else
         making->root = sf_zk_version_of(stat);
@@ -361,16 +361,16 @@ static void decided(struct sf_zk *z, struct sf_zk_job *job)
 static void root_read(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
 {
     struct sf_zk_making *making = job->work;
-    if (call->rc == ZOK)
+    if (call->rc == SF_ZK_OK)
         making->root = sf_zk_version_of(&call->stat);
-    else if (call->rc != ZNONODE)
+    else if (call->rc != SF_ZK_NO_NODE)
         sf_zk_finish_rc(z, job, call->rc, "looking at the fleet's root");
 }
 
 static void config_read(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
 {
     struct sf_zk_making *making = job->work;
-    if (call->rc != ZOK && call->rc != ZNONODE) {
+    if (call->rc != SF_ZK_OK && call->rc != SF_ZK_NO_NODE) {
         sf_zk_finish_rc(z, job, call->rc, "reading the fleet's config");
         return;
     }
@@ -403,7 +403,7 @@ static int issue_look(struct sf_zk *z, struct sf_zk_job *job, size_t index)
     if (index == 0)
         return sf_zk_confirm(z, job, index);
     if (index == 1)
-        return sf_zk_exists(z, job, index, z->options.root, NULL, root_read);
+        return sf_zk_exists(z, job, index, z->options.root, false, root_read);
     sf_zk_path(z, path, "/config");
     return sf_zk_get(z, job, index, path, config_read);
 }

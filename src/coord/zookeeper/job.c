@@ -7,7 +7,7 @@
 
 #include "base/assert.h"
 #include "coord/request.h"
-#include "coord/zookeeper/library.h"
+#include "coord/zookeeper/wire.h"
 
 static void deliver(struct sf_zk *z, struct sf_zk_job *job)
 {
@@ -56,23 +56,23 @@ void sf_zk_finish_unanswered(struct sf_zk *z, struct sf_zk_job *job, enum sf_coo
 static enum sf_coord_reason reason_of(int rc)
 {
     switch (rc) {
-    case ZNOAUTH:
-    case ZINVALIDACL:
-    case ZAUTHFAILED:
+    case SF_ZK_NO_AUTH:
+    case SF_ZK_INVALID_ACL:
+    case SF_ZK_AUTH_FAILED:
         return SF_COORD_AUTH;
-    case ZNONODE:
+    case SF_ZK_NO_NODE:
         return SF_COORD_MISSING;
-    case ZBADVERSION:
-    case ZNODEEXISTS:
+    case SF_ZK_BAD_VERSION:
+    case SF_ZK_NODE_EXISTS:
         return SF_COORD_VERSION;
-    case ZBADARGUMENTS:
-    case ZUNIMPLEMENTED:
-    case ZNOTREADONLY:
-    case ZNOCHILDRENFOREPHEMERALS:
+    case SF_ZK_BAD_ARGUMENTS:
+    case SF_ZK_UNIMPLEMENTED:
+    case SF_ZK_NOT_READ_ONLY:
+    case SF_ZK_EPHEMERAL_PARENT:
         return SF_COORD_INVALID;
     case SF_ZK_QUOTA_EXCEEDED:
         return SF_COORD_STORAGE;
-    case ZSESSIONEXPIRED:
+    case SF_ZK_SESSION_EXPIRED:
         return SF_COORD_SESSION;
     default:
         return SF_COORD_UNREACHABLE;
@@ -83,18 +83,18 @@ void sf_zk_finish_rc(struct sf_zk *z, struct sf_zk_job *job, int rc, const char 
 {
     char text[SF_COORD_TEXT_MAX];
     const enum sf_coord_reason reason = reason_of(rc);
-    if (rc == ZNOAUTH) {
+    if (rc == SF_ZK_NO_AUTH) {
         const char *with = z->options.auth != NULL ? "with this user name and password"
                                                    : "without credentials (coordinator.username)";
         sf_log_limited(z->log, &z->auth_limiter, 10000, SF_LOG_ERROR, "coordinator.auth",
                        "%s: not allowed %s", what, with);
         snprintf(text, sizeof text, "%.150s: the ACL does not allow it %s", what, with);
     } else {
-        snprintf(text, sizeof text, "%.150s: %s (%d)", what,
-                 rc == SF_ZK_QUOTA_EXCEEDED ? "the quota is exceeded" : zerror(rc), rc);
+        snprintf(text, sizeof text, "%.150s: %s (%d)", what, sf_zk_code_text(rc), rc);
     }
     const bool unanswered = reason == SF_COORD_UNREACHABLE || reason == SF_COORD_SESSION ||
-                            rc == ZAUTHFAILED || (sf_request_writes(job->request.op) && job->wrote);
+                            rc == SF_ZK_AUTH_FAILED ||
+                            (sf_request_writes(job->request.op) && job->wrote);
     if (unanswered)
         sf_zk_finish_unanswered(z, job, reason, text);
     else

@@ -29,10 +29,10 @@ struct sf_zk_job {
     struct sf_coord_request request;
     struct sf_coord_event *event; /* what will be delivered; NULL: it has been */
     int64_t start_ns, deadline_ns;
-    bool wrote;    /* a write has left: without an answer the outcome is unknown */
-    bool confirmed; /* what it reads must be ordered behind a write (confirm.h) */
+    bool wrote;      /* a write has left: without an answer the outcome is unknown */
+    bool confirmed;  /* what it reads must be ordered behind a write (confirm.h) */
     uint64_t losses; /* of the link, when that write left */
-    bool finished; /* the event was delivered */
+    bool finished;   /* the event was delivered */
     bool pumping;
     size_t next_index, total, in_flight;
     int (*issue)(struct sf_zk *z, struct sf_zk_job *job, size_t index);

@@ -19,9 +19,9 @@ static void claim_read(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call
 {
     const struct sf_zk_names *names = job->work;
     struct sf_coord_completion *to = &job->event->completion;
-    if (call->rc == ZNONODE)
+    if (call->rc == SF_ZK_NO_NODE)
         return; /* gone since we read its name */
-    if (call->rc != ZOK) {
+    if (call->rc != SF_ZK_OK) {
         sf_zk_finish_rc(z, job, call->rc, "reading a claim");
         return;
     }
@@ -64,9 +64,9 @@ static void list_claims(struct sf_zk *z, struct sf_zk_job *job)
 
 static void names_read(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
 {
-    if (call->rc == ZNONODE) {
+    if (call->rc == SF_ZK_NO_NODE) {
         sf_zk_refuse_no_datacenter(z, job);
-    } else if (call->rc != ZOK) {
+    } else if (call->rc != SF_ZK_OK) {
         sf_zk_finish_rc(z, job, call->rc, "listing the claims");
     } else {
         job->work = sf_zk_names_take(call);
@@ -78,7 +78,7 @@ static int issue_names(struct sf_zk *z, struct sf_zk_job *job, size_t index)
 {
     char path[SF_ZK_PATH_MAX];
     sf_zk_claims_path(z, path, job->request.basis.token, job->request.datacenter);
-    return sf_zk_children(z, job, index, path, NULL, names_read);
+    return sf_zk_children(z, job, index, path, false, names_read);
 }
 
 static void list_names(struct sf_zk *z, struct sf_zk_job *job)
@@ -88,7 +88,7 @@ static void list_names(struct sf_zk *z, struct sf_zk_job *job)
 
 static void slot_read(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
 {
-    if (call->rc != ZOK && call->rc != ZNONODE)
+    if (call->rc != SF_ZK_OK && call->rc != SF_ZK_NO_NODE)
         sf_zk_finish_rc(z, job, call->rc, "reading a slot");
     else
         sf_zk_take_slot(z, call, call->index, &job->event->completion.slots[call->index]);
@@ -117,9 +117,9 @@ static void list_slots(struct sf_zk *z, struct sf_zk_job *job)
 
 static void directory_looked_at(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
 {
-    if (call->rc == ZNONODE)
+    if (call->rc == SF_ZK_NO_NODE)
         sf_zk_refuse_no_datacenter(z, job);
-    else if (call->rc != ZOK)
+    else if (call->rc != SF_ZK_OK)
         sf_zk_finish_rc(z, job, call->rc, "looking at the datacenter");
 }
 
@@ -131,7 +131,7 @@ static int issue_head(struct sf_zk *z, struct sf_zk_job *job, size_t index)
         return sf_zk_get(z, job, index, path, sf_zk_take_config);
     }
     sf_zk_claims_path(z, path, job->request.basis.token, job->request.datacenter);
-    return sf_zk_exists(z, job, index, path, NULL, directory_looked_at);
+    return sf_zk_exists(z, job, index, path, false, directory_looked_at);
 }
 
 void sf_zk_list(struct sf_zk *z, struct sf_zk_job *job)

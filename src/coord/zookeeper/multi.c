@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "coord/zookeeper/shared.h"
 
 #define ANY_VERSION (-1)
 
@@ -13,12 +12,9 @@ struct sf_zk_multi *sf_zk_multi_create(int count)
 {
     struct sf_zk_multi *multi = calloc(1, sizeof *multi);
     SF_ASSERT(multi != NULL);
-    multi->ops = calloc((size_t)count, sizeof *multi->ops);
-    multi->results = calloc((size_t)count, sizeof *multi->results);
-    multi->stats = calloc((size_t)count, sizeof *multi->stats);
-    multi->kept = calloc((size_t)count, sizeof *multi->kept);
-    SF_ASSERT(multi->ops != NULL && multi->results != NULL && multi->stats != NULL &&
-              multi->kept != NULL);
+    multi->room = count;
+    multi->parts = calloc((size_t)count, sizeof *multi->parts);
+    SF_ASSERT(multi->parts != NULL);
     return multi;
 }
 
@@ -27,14 +23,11 @@ void sf_zk_multi_free(struct sf_zk_multi *multi)
     if (multi == NULL)
         return;
     for (int i = 0; i < multi->count; i++) {
-        free(multi->kept[i].path);
-        free(multi->kept[i].content);
-        free(multi->kept[i].made);
+        free(multi->parts[i].path);
+        free(multi->parts[i].content);
+        free(multi->parts[i].made);
     }
-    free(multi->kept);
-    free(multi->stats);
-    free(multi->results);
-    free(multi->ops);
+    free(multi->parts);
     free(multi);
 }
 
@@ -52,87 +45,130 @@ static int wire_version(uint64_t version)
     return (int)version;
 }
 
-static zoo_op_t *add(struct sf_zk_multi *multi, enum sf_zk_condition condition, const char *path)
+static struct sf_zk_part *add(struct sf_zk_multi *multi, enum sf_zk_op op,
+                              enum sf_zk_condition condition, const char *path, int version)
 {
-    multi->kept[multi->count].condition = condition;
-    multi->kept[multi->count].path = keep(path);
-    return &multi->ops[multi->count++];
-}
-
-static struct sf_zk_multi_kept *last(struct sf_zk_multi *multi)
-{
-    return &multi->kept[multi->count - 1];
+    SF_ASSERT(multi->count < multi->room);
+    struct sf_zk_part *part = &multi->parts[multi->count++];
+    part->op = op;
+    part->condition = condition;
+    part->path = keep(path);
+    part->version = version;
+    return part;
 }
 
 void sf_zk_multi_check(struct sf_zk_multi *multi, enum sf_zk_condition condition, const char *path,
                        uint64_t version)
 {
-    zoo_op_t *op = add(multi, condition, path);
-    zoo_check_op_init(op, last(multi)->path, wire_version(version));
+    add(multi, SF_ZK_CHECK_PART, condition, path, wire_version(version));
 }
 
 void sf_zk_multi_check_exists(struct sf_zk_multi *multi, enum sf_zk_condition condition,
                               const char *path)
 {
-    zoo_op_t *op = add(multi, condition, path);
-    zoo_check_op_init(op, last(multi)->path, ANY_VERSION);
-}
-
-static void add_set(struct sf_zk_multi *multi, enum sf_zk_condition condition, const char *path,
-                    const char *content, int version)
-{
-    zoo_op_t *op = add(multi, condition, path);
-    last(multi)->content = keep(content);
-    zoo_set_op_init(op, last(multi)->path, last(multi)->content, (int)strlen(content), version,
-                    &multi->stats[multi->count - 1]);
+    add(multi, SF_ZK_CHECK_PART, condition, path, ANY_VERSION);
 }
 
 void sf_zk_multi_set(struct sf_zk_multi *multi, enum sf_zk_condition condition, const char *path,
                      const char *content, uint64_t version)
 {
-    add_set(multi, condition, path, content, wire_version(version));
+    add(multi, SF_ZK_SET_PART, condition, path, wire_version(version))->content = keep(content);
 }
 
 void sf_zk_multi_touch(struct sf_zk_multi *multi, const char *path)
 {
-    add_set(multi, SF_ZK_PLAIN, path, "", ANY_VERSION);
+    add(multi, SF_ZK_SET_PART, SF_ZK_PLAIN, path, ANY_VERSION)->content = keep("");
 }
 
 void sf_zk_multi_make(struct sf_zk_multi *multi, enum sf_zk_condition condition, const char *path,
-                      const char *content, const struct ACL_vector *acl, int mode)
+                      const char *content, const struct sf_zk_acl *acl, int mode)
 {
-    zoo_op_t *op = add(multi, condition, path);
-    struct sf_zk_multi_kept *kept = last(multi);
-    kept->content = keep(content);
-    kept->made = calloc(1, SF_ZK_PATH_MAX);
-    SF_ASSERT(kept->made != NULL);
-    zoo_create_op_init(op, kept->path, kept->content, (int)strlen(content), acl, mode, kept->made,
-                       SF_ZK_PATH_MAX);
-}
-
-static void add_delete(struct sf_zk_multi *multi, enum sf_zk_condition condition, const char *path,
-                       int version)
-{
-    zoo_op_t *op = add(multi, condition, path);
-    zoo_delete_op_init(op, last(multi)->path, version);
+    struct sf_zk_part *part = add(multi, SF_ZK_CREATE_PART, condition, path, 0);
+    part->content = keep(content);
+    part->acl = acl;
+    part->mode = mode;
 }
 
 void sf_zk_multi_delete(struct sf_zk_multi *multi, enum sf_zk_condition condition, const char *path,
                         uint64_t version)
 {
-    add_delete(multi, condition, path, wire_version(version));
+    add(multi, SF_ZK_DELETE, condition, path, wire_version(version));
 }
 
 void sf_zk_multi_delete_claim(struct sf_zk_multi *multi, const char *path)
 {
-    add_delete(multi, SF_ZK_CLAIM, path, ANY_VERSION);
+    add(multi, SF_ZK_DELETE, SF_ZK_CLAIM, path, ANY_VERSION);
 }
 
 void sf_zk_multi_check_absent(struct sf_zk_multi *multi, enum sf_zk_condition condition,
-                              const char *path, const struct ACL_vector *acl)
+                              const char *path, const struct sf_zk_acl *acl)
 {
     sf_zk_multi_make(multi, condition, path, "", acl, 0);
     sf_zk_multi_delete(multi, condition, path, 0);
+}
+
+/* On the wire: each part behind a header of its own, and a last header. */
+
+static void put_header(struct sf_zk_bytes *to, int op, bool last)
+{
+    sf_zk_put_int(to, op);
+    sf_zk_put_bool(to, last);
+    sf_zk_put_int(to, -1);
+}
+
+void sf_zk_multi_put(const struct sf_zk_multi *multi, struct sf_zk_bytes *to)
+{
+    for (int i = 0; i < multi->count; i++) {
+        const struct sf_zk_part *part = &multi->parts[i];
+        put_header(to, part->op, false);
+        sf_zk_put_text(to, part->path);
+        if (part->content != NULL)
+            sf_zk_put_text(to, part->content);
+        if (part->op == SF_ZK_CREATE_PART) {
+            sf_zk_put_acl(to, part->acl);
+            sf_zk_put_int(to, part->mode);
+        } else {
+            sf_zk_put_int(to, part->version);
+        }
+    }
+    put_header(to, -1, true);
+}
+
+/* Says whether it is an error. */
+static bool take_part(struct sf_zk_part *part, struct sf_zk_reader *from)
+{
+    const int op = sf_zk_take_int(from);
+    const bool last = sf_zk_take_bool(from);
+    (void)sf_zk_take_int(from);
+    if (last || (op != (int)part->op && op != SF_ZK_ERROR))
+        from->broken = true;
+    else if (op == SF_ZK_ERROR)
+        part->rc = sf_zk_take_int(from);
+    else if (op == SF_ZK_SET_PART)
+        sf_zk_take_stat(from, &part->stat);
+    else if (op == SF_ZK_CREATE_PART)
+        part->made = sf_zk_take_text(from);
+    if (part->rc > 0)
+        from->broken = true;
+    return op == SF_ZK_ERROR;
+}
+
+int sf_zk_multi_take(struct sf_zk_multi *multi, struct sf_zk_reader *from)
+{
+    int rc = SF_ZK_OK, errors = 0;
+    for (int i = 0; i < multi->count && !from->broken; i++) {
+        struct sf_zk_part *part = &multi->parts[i];
+        errors += take_part(part, from);
+        if (rc == SF_ZK_OK && part->rc != SF_ZK_NOT_RUN)
+            rc = part->rc;
+    }
+    const int end = sf_zk_take_int(from);
+    const bool last = sf_zk_take_bool(from);
+    (void)sf_zk_take_int(from);
+    /* All were done; or none, and one of them says why. */
+    if (end != SF_ZK_ERROR || !last || errors != (rc == SF_ZK_OK ? 0 : multi->count))
+        from->broken = true;
+    return rc;
 }
 
 /* Answers. */
@@ -140,31 +176,32 @@ void sf_zk_multi_check_absent(struct sf_zk_multi *multi, enum sf_zk_condition co
 int sf_zk_multi_failed(const struct sf_zk_multi *multi, enum sf_zk_condition *ret_condition)
 {
     for (int i = 0; i < multi->count; i++) {
-        const int rc = multi->results[i].err;
-        if (rc == ZOK || rc == ZRUNTIMEINCONSISTENCY)
-            continue; /* not this one: -2 marks what was not run since another failed */
-        *ret_condition = multi->kept[i].condition;
+        const int rc = multi->parts[i].rc;
+        if (rc == SF_ZK_OK || rc == SF_ZK_NOT_RUN)
+            continue; /* not this one: another failed */
+        *ret_condition = multi->parts[i].condition;
         return rc;
     }
-    return ZOK;
+    return SF_ZK_OK;
 }
 
-static int find(const struct sf_zk_multi *multi, enum sf_zk_condition condition, int type)
+static const struct sf_zk_part *find(const struct sf_zk_multi *multi,
+                                     enum sf_zk_condition condition, enum sf_zk_op op)
 {
     int i = 0;
-    while (i < multi->count &&
-           (multi->kept[i].condition != condition || multi->ops[i].type != type))
+    while (i < multi->count && (multi->parts[i].condition != condition || multi->parts[i].op != op))
         i++;
     SF_ASSERT(i < multi->count);
-    return i;
+    return &multi->parts[i];
 }
 
-const struct Stat *sf_zk_multi_stat(const struct sf_zk_multi *multi, enum sf_zk_condition condition)
+const struct sf_zk_stat *sf_zk_multi_stat(const struct sf_zk_multi *multi,
+                                          enum sf_zk_condition condition)
 {
-    return &multi->stats[find(multi, condition, ZOO_SETDATA_OP)];
+    return &find(multi, condition, SF_ZK_SET_PART)->stat;
 }
 
 const char *sf_zk_multi_made(const struct sf_zk_multi *multi, enum sf_zk_condition condition)
 {
-    return multi->kept[find(multi, condition, ZOO_CREATE_OP)].made;
+    return find(multi, condition, SF_ZK_CREATE_PART)->made;
 }

@@ -1,11 +1,12 @@
-/* coord/zookeeper/multi.h - a multi (several ops in one step) while it is filled: ops, results,
- * stats and strings live until the answer has been dealt with. */
+/* coord/zookeeper/multi.h - a multi: several parts that are done in one step or not at all. It is
+ * filled, sent, and holds the answer. Backend thread only. */
 #ifndef SF_COORD_ZOOKEEPER_MULTI_H
 #define SF_COORD_ZOOKEEPER_MULTI_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
-#include "coord/zookeeper/library.h"
+#include "coord/zookeeper/wire.h"
 
 /* What an op is about, and so what it means that it fails. */
 enum sf_zk_condition {
@@ -20,15 +21,19 @@ enum sf_zk_condition {
 };
 
 struct sf_zk_multi {
-    int count;
-    zoo_op_t *ops;
-    zoo_op_result_t *results;
-    struct Stat *stats;
-    struct sf_zk_multi_kept {
+    int count, room;
+    struct sf_zk_part {
+        enum sf_zk_op op;
         enum sf_zk_condition condition;
         char *path, *content;
-        char *made; /* where the server puts the path that it has made; NULL: not asked */
-    } *kept;        /* one for each op */
+        int version; /* -1: any */
+        const struct sf_zk_acl *acl;
+        int mode;
+        /* The answer. */
+        int rc;
+        struct sf_zk_stat stat; /* of SET */
+        char *made;             /* of CREATE: the path; NULL: none yet */
+    } * parts;
 };
 
 /* For at most count ops. Never NULL (aborts when memory is out). */
@@ -43,24 +48,30 @@ void sf_zk_multi_check_exists(struct sf_zk_multi *multi, enum sf_zk_condition co
                               const char *path);
 void sf_zk_multi_set(struct sf_zk_multi *multi, enum sf_zk_condition condition, const char *path,
                      const char *content, uint64_t version);
-/* mode: the library's; of a sequential node sf_zk_multi_made tells the name. */
+/* mode: bits of how nodes are made; of a sequential one sf_zk_multi_made tells the name. */
 void sf_zk_multi_make(struct sf_zk_multi *multi, enum sf_zk_condition condition, const char *path,
-                      const char *content, const struct ACL_vector *acl, int mode);
+                      const char *content, const struct sf_zk_acl *acl, int mode);
 void sf_zk_multi_delete(struct sf_zk_multi *multi, enum sf_zk_condition condition, const char *path,
                         uint64_t version);
 /* The node is not there: two ops, since ZooKeeper has no such check. */
 void sf_zk_multi_check_absent(struct sf_zk_multi *multi, enum sf_zk_condition condition,
-                              const char *path, const struct ACL_vector *acl);
+                              const char *path, const struct sf_zk_acl *acl);
 /* The two that ask for no version. A claim's name is used once (it carries a fresh GUID). Touching
  * writes nothing into a directory: it wakes who watches it. */
 void sf_zk_multi_delete_claim(struct sf_zk_multi *multi, const char *path);
 void sf_zk_multi_touch(struct sf_zk_multi *multi, const char *path);
 
-/* Of an answer. Which op failed: its code, and what it is about; ZOK: none is marked. */
+/* The parts, as the body of a request. */
+void sf_zk_multi_put(const struct sf_zk_multi *multi, struct sf_zk_bytes *to);
+/* The body of an answer, which breaks `from` unless it is one to these very parts. Returns OK, or
+ * the code of the part that failed. */
+int sf_zk_multi_take(struct sf_zk_multi *multi, struct sf_zk_reader *from);
+
+/* Of an answer. Which op failed: its code, and what it is about; SF_ZK_OK: none is marked. */
 int sf_zk_multi_failed(const struct sf_zk_multi *multi, enum sf_zk_condition *ret_condition);
 /* What came back of the op about that: a set's stat, a made node's path. There must be one. */
-const struct Stat *sf_zk_multi_stat(const struct sf_zk_multi *multi,
-                                    enum sf_zk_condition condition);
+const struct sf_zk_stat *sf_zk_multi_stat(const struct sf_zk_multi *multi,
+                                          enum sf_zk_condition condition);
 const char *sf_zk_multi_made(const struct sf_zk_multi *multi, enum sf_zk_condition condition);
 
 #endif

@@ -31,7 +31,7 @@ void sf_zk_take_slot(struct sf_zk *z, const struct sf_zk_call *call, uint64_t wo
 
 void sf_zk_take_config(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
 {
-    if (call->rc != ZOK && call->rc != ZNONODE) {
+    if (call->rc != SF_ZK_OK && call->rc != SF_ZK_NO_NODE) {
         sf_zk_finish_rc(z, job, call->rc, "reading the fleet's config");
         return;
     }
@@ -63,16 +63,16 @@ void sf_zk_refuse_no_datacenter(struct sf_zk *z, struct sf_zk_job *job)
 
 static void take_root(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
 {
-    if (call->rc == ZOK)
+    if (call->rc == SF_ZK_OK)
         job->event->completion.version = sf_zk_version_of(&call->stat);
-    else if (call->rc != ZNONODE)
+    else if (call->rc != SF_ZK_NO_NODE)
         sf_zk_finish_rc(z, job, call->rc, "looking at the fleet's root");
 }
 
 static void take_current(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
 {
-    if (call->rc == ZOK || call->rc == ZNONODE)
-        job->event->completion.current = call->rc == ZOK;
+    if (call->rc == SF_ZK_OK || call->rc == SF_ZK_NO_NODE)
+        job->event->completion.current = call->rc == SF_ZK_OK;
     else
         sf_zk_finish_rc(z, job, call->rc, "looking at the making's name");
 }
@@ -80,11 +80,11 @@ static void take_current(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_ca
 /* One that is garbage is as good as none: nothing can be written on it. */
 static void take_state(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
 {
-    if (call->rc != ZOK && call->rc != ZNONODE) {
+    if (call->rc != SF_ZK_OK && call->rc != SF_ZK_NO_NODE) {
         sf_zk_finish_rc(z, job, call->rc, "reading the making's state");
         return;
     }
-    struct sf_coord_state *state = call->rc == ZOK ? calloc(1, sizeof *state) : NULL;
+    struct sf_coord_state *state = call->rc == SF_ZK_OK ? calloc(1, sizeof *state) : NULL;
     struct sf_error err = {0};
     if (state == NULL)
         return;
@@ -104,7 +104,7 @@ static int issue_making(struct sf_zk *z, struct sf_zk_job *job, size_t index)
     char path[SF_ZK_PATH_MAX];
     if (index == 0) {
         sf_zk_current_path(z, path, token);
-        return sf_zk_exists(z, job, index, path, NULL, take_current);
+        return sf_zk_exists(z, job, index, path, false, take_current);
     }
     sf_zk_state_path(z, path, token);
     return sf_zk_get(z, job, index, path, take_state);
@@ -116,7 +116,7 @@ static int issue_config(struct sf_zk *z, struct sf_zk_job *job, size_t index)
     if (index == 0)
         return sf_zk_confirm(z, job, index);
     if (index == 1)
-        return sf_zk_exists(z, job, index, z->options.root, NULL, take_root);
+        return sf_zk_exists(z, job, index, z->options.root, false, take_root);
     sf_zk_path(z, path, "/config");
     return sf_zk_get(z, job, index, path, sf_zk_take_config);
 }
@@ -135,7 +135,7 @@ void sf_zk_read_config(struct sf_zk *z, struct sf_zk_job *job)
 
 static void slot_read(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
 {
-    if (call->rc != ZOK && call->rc != ZNONODE) {
+    if (call->rc != SF_ZK_OK && call->rc != SF_ZK_NO_NODE) {
         sf_zk_finish_rc(z, job, call->rc, "reading a slot");
         return;
     }

@@ -33,7 +33,7 @@ static void record_path(const struct sf_zk *z, const struct sf_zk_job *job,
 
 static void made_read(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
 {
-    if (call->rc == ZOK)
+    if (call->rc == SF_ZK_OK)
         sf_zk_finish_written(z, job, SF_ZK_SLOT, &call->stat);
     else
         sf_zk_finish_rc(z, job, call->rc, "reading the slot that was made");
@@ -43,12 +43,12 @@ static int issue_made(struct sf_zk *z, struct sf_zk_job *job, size_t index)
 {
     char path[SF_ZK_PATH_MAX];
     record_path(z, job, path);
-    return sf_zk_exists(z, job, index, path, NULL, made_read);
+    return sf_zk_exists(z, job, index, path, false, made_read);
 }
 
 static void written(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
 {
-    if (call->rc != ZOK)
+    if (call->rc != SF_ZK_OK)
         sf_zk_refuse_multi(z, job, call, "resetting a slot");
     else if (!makes_it(job))
         sf_zk_finish_written(z, job, SF_ZK_SLOT, sf_zk_multi_stat(call->multi, SF_ZK_SLOT));
@@ -95,9 +95,9 @@ static void claim_read(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call
     const struct sf_zk_names *names = job->work;
     const uint64_t worker = job->request.u.write.slot.worker;
     struct sf_coord_claim claim = {.slot = -1};
-    if (call->rc == ZNONODE)
+    if (call->rc == SF_ZK_NO_NODE)
         return; /* gone since we read its name */
-    if (call->rc != ZOK) {
+    if (call->rc != SF_ZK_OK) {
         sf_zk_finish_rc(z, job, call->rc, "reading a claim");
         return;
     }
@@ -128,9 +128,9 @@ static void names_read(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call
 {
     const struct sf_refusal missing =
         sf_refusal_no_datacenter(z->options.root, job->request.datacenter);
-    if (call->rc == ZNONODE) {
+    if (call->rc == SF_ZK_NO_NODE) {
         sf_zk_refuse(z, job, &missing);
-    } else if (call->rc != ZOK) {
+    } else if (call->rc != SF_ZK_OK) {
         sf_zk_finish_rc(z, job, call->rc, "listing the claims");
     } else {
         job->work = sf_zk_names_take(call);
@@ -144,7 +144,7 @@ static int issue_names(struct sf_zk *z, struct sf_zk_job *job, size_t index)
     if (index == 0)
         return sf_zk_confirm(z, job, index);
     sf_zk_claims_path(z, path, job->request.basis.token, job->request.datacenter);
-    return sf_zk_children(z, job, index, path, NULL, names_read);
+    return sf_zk_children(z, job, index, path, false, names_read);
 }
 
 void sf_zk_reset_slot(struct sf_zk *z, struct sf_zk_job *job)

@@ -1,6 +1,7 @@
 /* coord/zookeeper/session.c - see session.h. */
 #include "coord/zookeeper/session.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/assert.h"
@@ -9,8 +10,10 @@
 
 #define RESOLVE_PATIENCE_MS 3000 /* then the addresses that we had before are used again */
 #define FIRST_COMPLAINT_MS  1000 /* without a connection: say so */
+#define RESOLVE_AGAIN_MS    3000 /* while there is no connection: addresses may have changed */
 #define BACKOFF_MIN_MS      50
-#define BACKOFF_MAX_MS      5000
+#define BACKOFF_DOUBLINGS   4    /* 800 ms, and with jitter up to 1200 */
+#define GOOD_CONNECTION_MS  2000 /* one that lasted so long makes what failed before it forgotten */
 #define POLL_MS             3000 /* looks at watched claims even when no watch fires */
 #define CHANGED_PAUSE_MS    50   /* between such notices */
 #define CLOSE_PATIENCE_MS   1000
@@ -39,71 +42,83 @@ static int64_t timeout_ns(const struct sf_zk *z)
     return (int64_t)z->options.session_timeout_ms * SF_NS_PER_MS;
 }
 
-/* The next try after a failure: later each time, and never all workers at once. */
-static void pause_after_failure(struct sf_zk *z)
+static const struct sf_zk_address *next_address(struct sf_zk *z)
 {
     struct sf_zk_session *session = z->session;
-    const int64_t pause_ms = session->backoff_ms / 2 +
-                             (int64_t)sf_prng_below(&session->prng, (uint64_t)session->backoff_ms);
-    session->backoff_ms =
-        session->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : session->backoff_ms * 2;
-    session->next_link_ns = sf_zk_now_ns(z) + pause_ms * SF_NS_PER_MS;
+    SF_ASSERT(session->addresses != NULL && session->addresses->count > 0);
+    return &session->addresses->at[session->next_address++ % session->addresses->count];
+}
+
+/* Each server once, then later each time, and never all workers at once. */
+static int64_t pause_ns(struct sf_zk_session *session)
+{
+    const unsigned servers = session->addresses != NULL ? (unsigned)session->addresses->count : 1;
+    if (session->failures < servers)
+        return (int64_t)sf_prng_below(&session->prng, BACKOFF_MIN_MS) * SF_NS_PER_MS;
+    const unsigned more = session->failures - servers;
+    const uint64_t backoff_ms = (uint64_t)BACKOFF_MIN_MS
+                                << (more < BACKOFF_DOUBLINGS ? more : BACKOFF_DOUBLINGS);
+    return (int64_t)(backoff_ms / 2 + sf_prng_below(&session->prng, backoff_ms)) * SF_NS_PER_MS;
+}
+
+static int64_t next_ns(struct sf_zk *z, int64_t was_up_ns)
+{
+    struct sf_zk_session *session = z->session;
+    if (was_up_ns > GOOD_CONNECTION_MS * SF_NS_PER_MS)
+        session->failures = 0;
+    const int64_t due_ns = sf_zk_now_ns(z) + pause_ns(session);
+    session->failures++;
+    return due_ns;
+}
+
+static void resolve(struct sf_zk *z)
+{
+    struct sf_zk_session *session = z->session;
+    session->resolver = sf_zk_resolver_start(&z->options.url, z->inbox);
+    session->resolve_started_ns = sf_zk_now_ns(z);
+}
+
+/* Not while a connection stands: where the servers are is of no concern then. */
+static void resolve_again(struct sf_zk *z, int64_t now_ns)
+{
+    struct sf_zk_session *session = z->session;
+    if (session->resolver == NULL && sf_zk_url_has_names(&z->options.url) &&
+        now_ns - session->resolve_started_ns > RESOLVE_AGAIN_MS * SF_NS_PER_MS)
+        resolve(z);
 }
 
 static void drop_link(struct sf_zk *z, bool pause, const char *text)
 {
     struct sf_zk_session *session = z->session;
     struct sf_zk_link *link = z->link;
-    tell_down(z, text);
+    char why[SF_COORD_TEXT_MAX];
+    snprintf(why, sizeof why, "%s", text);
+    tell_down(z, why);
     for (struct sf_zk_job *job = z->jobs; job != NULL; job = job->next)
         if (!job->finished)
             sf_zk_finish_unanswered(
-                z, job, link->had_session ? SF_COORD_SESSION : SF_COORD_UNREACHABLE, text);
+                z, job, link->had_session ? SF_COORD_SESSION : SF_COORD_UNREACHABLE, why);
     if (link->had_session)
-        notify(z, SF_COORD_SESSION_LOST, text);
+        notify(z, SF_COORD_SESSION_LOST, why);
     z->link = NULL;
     sf_zk_link_close(link, 0);
     session->next_link_ns = sf_zk_now_ns(z);
     if (pause)
-        pause_after_failure(z);
-    if (sf_zk_url_has_names(&z->options.url) &&
-        session->resolver == NULL) { /* addresses may have changed */
-        session->resolver = sf_zk_resolver_start(&z->options.url, z->inbox);
-        session->resolve_started_ns = sf_zk_now_ns(z);
-    }
+        session->next_link_ns = next_ns(z, 0);
 }
 
-void sf_zk_session_note(struct sf_zk *z, const struct sf_zk_note *note)
+static void connected(struct sf_zk *z)
 {
-    struct sf_zk_link *link = z->link;
-    const int state = note->value;
-    if (link == NULL || link->number != note->link_number)
-        return;
-    if (note->head.kind == SF_ZK_WATCHED) {
-        if (link->connected)
-            sf_zk_watch_arm(z, note->value);
-    } else if (state == ZOO_CONNECTED_STATE) {
-        if (link->connected)
-            return;
-        link->connected = true;
-        link->had_session = true;
-        link->since_ns = sf_zk_now_ns(z);
-        z->session->backoff_ms = BACKOFF_MIN_MS;
-        z->session->told_down = false;
-        notify(z, SF_COORD_CONNECTED, "");
-        sf_zk_watch_arm_all(z);
-    } else if (state == ZOO_EXPIRED_SESSION_STATE) {
-        drop_link(z, false, "the ZooKeeper session has expired");
-    } else if (state == ZOO_AUTH_FAILED_STATE) {
-        sf_log_limited(z->log, &z->auth_limiter, 10000, SF_LOG_ERROR, "coordinator.auth",
-                       "ZooKeeper refuses the credentials");
-        drop_link(z, true, "ZooKeeper refuses the credentials");
-    } else if (link->connected) {
-        link->connected = false;
-        link->losses++;
-        link->since_ns = sf_zk_now_ns(z);
-        tell_down(z, "the connection to ZooKeeper has broken");
-    }
+    z->session->told_down = false;
+    notify(z, SF_COORD_CONNECTED, "");
+    sf_zk_watch_arm_all(z);
+}
+
+static void broken(struct sf_zk *z, const char *why)
+{
+    char text[SF_COORD_TEXT_MAX];
+    snprintf(text, sizeof text, "the connection to ZooKeeper has broken (%.200s)", why);
+    tell_down(z, text);
 }
 
 void sf_zk_session_resolved(struct sf_zk *z, struct sf_zk_addresses *addresses)
@@ -121,7 +136,7 @@ void sf_zk_session_resolved(struct sf_zk *z, struct sf_zk_addresses *addresses)
     }
     if (session->addresses == NULL) {
         tell_down(z, addresses->failure);
-        pause_after_failure(z);
+        session->next_link_ns = next_ns(z, 0);
     }
     free(addresses);
 }
@@ -140,20 +155,20 @@ static void update_no_link(struct sf_zk *z, int64_t now_ns)
     bool waiting = session->resolver != NULL &&
                    now_ns - session->resolve_started_ns < RESOLVE_PATIENCE_MS * SF_NS_PER_MS;
     if (session->addresses == NULL && session->resolver == NULL) {
-        session->resolver = sf_zk_resolver_start(&z->options.url, z->inbox);
-        session->resolve_started_ns = now_ns;
+        resolve(z);
         waiting = true;
     }
     if (session->addresses == NULL && !waiting)
         tell_down(z, "the names of the coordinator are not resolved yet");
     if (session->addresses == NULL || waiting)
         return;
-    struct sf_error err = {0};
-    z->link = sf_zk_link_open(z, session->addresses, ++session->link_count, &err);
-    if (z->link == NULL) {
-        tell_down(z, err.text);
-        pause_after_failure(z);
-    }
+    static const struct sf_zk_link_owner owner = {.connected = connected,
+                                                  .broken = broken,
+                                                  .watched = sf_zk_watch_event,
+                                                  .answered = sf_zk_call_answered,
+                                                  .next_address = next_address,
+                                                  .next_ns = next_ns};
+    z->link = sf_zk_link_open(z, &owner);
 }
 
 static void ignore_answer(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
@@ -163,6 +178,28 @@ static void ignore_answer(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_c
     (void)call;
 }
 
+static void update_unconnected(struct sf_zk *z, int64_t now_ns)
+{
+    struct sf_zk_link *link = z->link;
+    const int64_t age_ns = now_ns - link->since_ns;
+    char text[SF_COORD_TEXT_MAX];
+    if (link->stage == SF_ZK_REFUSED)
+        sf_log_limited(z->log, &z->auth_limiter, 10000, SF_LOG_ERROR, "coordinator.auth", "%s",
+                       link->why);
+    if (link->stage == SF_ZK_REFUSED || link->stage == SF_ZK_EXPIRED) {
+        drop_link(z, link->stage == SF_ZK_REFUSED, link->why);
+        return;
+    }
+    snprintf(text, sizeof text, "no server of the coordinator answers%s%.200s",
+             link->why[0] != '\0' ? ": " : "", link->why);
+    if (!link->had_session && age_ns > FIRST_COMPLAINT_MS * SF_NS_PER_MS)
+        tell_down(z, text);
+    if (link->had_session && age_ns > timeout_ns(z))
+        drop_link(z, false, text);
+    else
+        resolve_again(z, now_ns);
+}
+
 static void update_link(struct sf_zk *z, int64_t now_ns)
 {
     struct sf_zk_link *link = z->link;
@@ -170,13 +207,8 @@ static void update_link(struct sf_zk *z, int64_t now_ns)
         update_no_link(z, now_ns);
         return;
     }
-    const int64_t age_ns = now_ns - link->since_ns;
     if (!link->connected) {
-        if (!link->had_session && age_ns > FIRST_COMPLAINT_MS * SF_NS_PER_MS)
-            tell_down(z, "no server of the coordinator answers");
-        if (age_ns > timeout_ns(z))
-            drop_link(z, !link->had_session,
-                      "no server of the coordinator has answered for a whole session timeout");
+        update_unconnected(z, now_ns);
         return;
     }
     if (link->oldest != NULL && now_ns - link->oldest->sent_ns > timeout_ns(z)) {
@@ -189,7 +221,7 @@ static void update_link(struct sf_zk *z, int64_t now_ns)
     z->session->next_poll_ns = now_ns + POLL_MS * SF_NS_PER_MS;
     sf_zk_watch_arm_all(z);
     if (z->watches->datacenters == 0 && link->oldest == NULL) /* is anybody there? */
-        sf_zk_exists(z, NULL, 0, z->options.root, NULL, ignore_answer);
+        sf_zk_exists(z, NULL, 0, z->options.root, false, ignore_answer);
 }
 
 static bool has_news(const struct sf_zk *z)
@@ -214,7 +246,7 @@ static void tell_changed(struct sf_zk *z, int64_t now_ns)
 void sf_zk_session_init(struct sf_zk *z)
 {
     z->session->prng.state = sf_random_u64();
-    z->session->backoff_ms = BACKOFF_MIN_MS;
+    z->session->next_address = (size_t)sf_prng_below(&z->session->prng, SF_ZK_ADDRESSES_MAX);
     z->session->next_link_ns = sf_zk_now_ns(z);
 }
 
@@ -233,6 +265,8 @@ int64_t sf_zk_session_due_ns(const struct sf_zk *z)
         due_ns = session->next_changed_ns;
     if (z->link == NULL && session->resolver == NULL && session->next_link_ns < due_ns)
         due_ns = session->next_link_ns;
+    if (z->link != NULL && sf_zk_link_due_ns(z->link) < due_ns)
+        due_ns = sf_zk_link_due_ns(z->link);
     return due_ns;
 }
 

@@ -4,9 +4,11 @@
  *   no link --addresses known, pause over--> link, not connected --CONNECTED--> connected
  *      ^                                        |       ^------------disconnected---'|
  *      '--- not connected for longer than T, or connected and silent for longer than T,
- *           expired, auth failed
+ *           expired, login refused
  *
- * T is the session timeout. Dropping a link whose session was established is the end of that
+ * T is the session timeout. Servers are tried one after the other, each once without delay, then
+ * ever less often, with jitter, up to about one a second. Names are looked up again when the
+ * connection breaks, and every few seconds until there is one. Dropping a link whose session was established is the end of that
  * session for us: SESSION_LOST. Backend thread only. */
 #ifndef SF_COORD_ZOOKEEPER_SESSION_H
 #define SF_COORD_ZOOKEEPER_SESSION_H
@@ -20,13 +22,13 @@
 #include "coord/zookeeper/shared.h"
 
 struct sf_zk_session {
-    uint64_t link_count;
     struct sf_zk_resolver *resolver;
     int64_t resolve_started_ns;
     struct sf_zk_addresses *addresses; /* last that resolved; NULL: none yet */
     bool told_down;                    /* since the last CONNECTED */
     int64_t next_link_ns;              /* when a new link is due, if there is none */
-    int64_t backoff_ms;
+    unsigned failures; /* connections in a row that came to nothing, or not to much */
+    size_t next_address;
     struct sf_prng prng; /* jitter of reconnection only */
     int64_t next_poll_ns, next_changed_ns;
     struct sf_log_limiter resolve_limiter;
@@ -38,9 +40,6 @@ void sf_zk_session_turn(struct sf_zk *z);
 /* When the next turn is due at the latest. */
 int64_t sf_zk_session_due_ns(const struct sf_zk *z);
 
-/* What a link told (SF_ZK_SESSION, SF_ZK_WATCHED); one of another link than the present is
- * ignored. */
-void sf_zk_session_note(struct sf_zk *z, const struct sf_zk_note *note);
 /* SF_ZK_RESOLVED; takes the addresses over. */
 void sf_zk_session_resolved(struct sf_zk *z, struct sf_zk_addresses *addresses);
 

@@ -27,7 +27,7 @@ struct sf_zk {
     struct sf_zk_link *link; /* NULL: none */
     struct sf_zk_session *session;
     struct sf_zk_watches *watches;
-    struct sf_log_limiter auth_limiter, garbage_limiter;
+    struct sf_log_limiter auth_limiter, garbage_limiter, protocol_limiter;
 };
 
 static inline int64_t sf_zk_now_ns(const struct sf_zk *z)

@@ -58,9 +58,9 @@ static void add_item(struct sf_zk_surveying *s, size_t list, uint64_t worker, ch
 static bool is_there(struct sf_zk *z, struct sf_zk_job *job, const struct sf_zk_call *call,
                      const char *what)
 {
-    if (call->rc != ZOK && call->rc != ZNONODE)
+    if (call->rc != SF_ZK_OK && call->rc != SF_ZK_NO_NODE)
         sf_zk_finish_rc(z, job, call->rc, what);
-    return call->rc == ZOK;
+    return call->rc == SF_ZK_OK;
 }
 
 /* The records. */
@@ -129,7 +129,7 @@ static int issue_list(struct sf_zk *z, struct sf_zk_job *job, size_t index)
     char path[SF_ZK_PATH_MAX];
     sf_zk_path(z, path, "/%.32s/dc/%" PRIu64 "/%s", list->token, list->datacenter,
                list->claims ? "claims" : "slots");
-    return sf_zk_children(z, job, index, path, NULL, list_read);
+    return sf_zk_children(z, job, index, path, false, list_read);
 }
 
 static void read_lists(struct sf_zk *z, struct sf_zk_job *job)
@@ -182,7 +182,7 @@ static int issue_tree(struct sf_zk *z, struct sf_zk_job *job, size_t index)
         return sf_zk_get(z, job, index, path, state_read);
     }
     sf_zk_path(z, path, "/%.32s/dc", token);
-    return sf_zk_children(z, job, index, path, NULL, datacenters_read);
+    return sf_zk_children(z, job, index, path, false, datacenters_read);
 }
 
 void sf_zk_survey_trees(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_names *children)
@@ -246,10 +246,10 @@ static void clock_made(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call
 {
     (void)z;
     struct survey *survey = job->work;
-    survey->clock_made = call->rc == ZOK;
-    if (call->rc == ZOK)
-        sf_zk_told_time(job, call->stat.ctime);
-    else if (call->rc != ZNONODE)
+    survey->clock_made = call->rc == SF_ZK_OK;
+    if (call->rc == SF_ZK_OK)
+        sf_zk_told_time(job, call->stat.ctime_ms);
+    else if (call->rc != SF_ZK_NO_NODE)
         survey->clock[0] = '\0';
 }
 
@@ -257,7 +257,7 @@ static int issue_clock(struct sf_zk *z, struct sf_zk_job *job, size_t index)
 {
     const struct survey *survey = job->work;
     return sf_zk_create(z, job, index, survey->clock, "", sf_zk_acl_directory(&z->options),
-                        ZOO_EPHEMERAL, clock_made);
+                        SF_ZK_EPHEMERAL, clock_made);
 }
 
 /* "/a/b/clock-x" becomes "/a/clock-x"; "" behind "/clock-x". */
@@ -300,11 +300,11 @@ static void ask_time(struct sf_zk *z, struct sf_zk_job *job)
 static void children_read(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
 {
     struct survey *survey = job->work;
-    if (call->rc != ZOK && call->rc != ZNONODE) {
+    if (call->rc != SF_ZK_OK && call->rc != SF_ZK_NO_NODE) {
         sf_zk_finish_rc(z, job, call->rc, "listing what there is of the fleet");
         return;
     }
-    if (call->rc == ZOK)
+    if (call->rc == SF_ZK_OK)
         survey->surveying.found.root = sf_zk_version_of(&call->stat);
     survey->children = sf_zk_names_take(call);
 }
@@ -314,7 +314,7 @@ static void config_read(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_cal
     struct survey *survey = job->work;
     struct sf_coord_completion *to = &job->event->completion;
     struct sf_coord_survey *found = &survey->surveying.found;
-    if (call->rc != ZOK && call->rc != ZNONODE) {
+    if (call->rc != SF_ZK_OK && call->rc != SF_ZK_NO_NODE) {
         sf_zk_finish_rc(z, job, call->rc, "reading the fleet's config");
         return;
     }
@@ -346,7 +346,7 @@ static int issue_head(struct sf_zk *z, struct sf_zk_job *job, size_t index)
     if (index == 0)
         return sf_zk_confirm(z, job, index);
     if (index == 1)
-        return sf_zk_children(z, job, index, z->options.root, NULL, children_read);
+        return sf_zk_children(z, job, index, z->options.root, false, children_read);
     sf_zk_path(z, path, "/config");
     return sf_zk_get(z, job, index, path, config_read);
 }
@@ -363,7 +363,7 @@ static int issue_current(struct sf_zk *z, struct sf_zk_job *job, size_t index)
 {
     char path[SF_ZK_PATH_MAX];
     sf_zk_current_path(z, path, job->event->completion.config->token);
-    return sf_zk_exists(z, job, index, path, NULL, current_read);
+    return sf_zk_exists(z, job, index, path, false, current_read);
 }
 
 static void look_at_current(struct sf_zk *z, struct sf_zk_job *job)

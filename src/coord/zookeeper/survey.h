@@ -17,13 +17,13 @@ struct sf_zk_surveying {
         const char *token;     /* of trees */
         uint64_t datacenter;
         bool claims;
-    } *lists;
+    } * lists;
     size_t list_count, list_room;
     struct sf_zk_survey_item { /* a slot's record or a claim */
         size_t list;
         uint64_t worker;
         char *claim; /* NULL: a slot */
-    } *items;
+    } * items;
     size_t item_count, item_room;
 };
 

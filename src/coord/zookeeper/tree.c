@@ -41,11 +41,11 @@ static void root_made(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call 
         sf_refusal_config_raced(z->options.root, job->request.u.init.after_data_loss);
     if (call->index < making->shared) {
         /* Where we may not create, the directory may still be there: its children will tell. */
-        if (call->rc != ZOK && call->rc != ZNODEEXISTS && call->rc != ZNOAUTH)
+        if (call->rc != SF_ZK_OK && call->rc != SF_ZK_NODE_EXISTS && call->rc != SF_ZK_NO_AUTH)
             sf_zk_finish_rc(z, job, call->rc, "making the directories above the fleet");
-    } else if (call->rc == ZNODEEXISTS) {
+    } else if (call->rc == SF_ZK_NODE_EXISTS) {
         sf_zk_refuse(z, job, &raced);
-    } else if (call->rc != ZOK) {
+    } else if (call->rc != SF_ZK_OK) {
         sf_zk_finish_rc(z, job, call->rc, "making the fleet's root");
     } else {
         SF_ASSERT(call->has_stat);
@@ -58,7 +58,7 @@ static int issue_root(struct sf_zk *z, struct sf_zk_job *job, size_t index)
     const struct sf_zk_making *making = job->work;
     char path[SF_ZK_PATH_MAX];
     root_prefix(z, index + 1, path);
-    const struct ACL_vector *acl =
+    const struct sf_zk_acl *acl =
         index < making->shared ? sf_zk_acl_shared() : sf_zk_acl_directory(&z->options);
     return sf_zk_create(z, job, index, path, "", acl, 0, root_made);
 }
@@ -76,11 +76,11 @@ void sf_zk_make_root(struct sf_zk *z, struct sf_zk_job *job,
 static void part_made(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
 {
     const struct sf_zk_making *making = job->work;
-    if (call->rc == ZNODEEXISTS)
+    if (call->rc == SF_ZK_NODE_EXISTS)
         sf_zk_finish(z, job, SF_COORD_REFUSED, SF_COORD_EXISTS,
                      "making %.32s was begun by somebody else; run snowfleet init again",
                      making->config.token);
-    else if (call->rc != ZOK)
+    else if (call->rc != SF_ZK_OK)
         sf_zk_finish_rc(z, job, call->rc, "making the fleet's tree");
 }
 
@@ -138,7 +138,7 @@ static int issue_directory(struct sf_zk *z, struct sf_zk_job *job, size_t index)
     static const char *const parts[] = {"", "/slots", "/claims"};
     const struct sf_zk_making *making = job->work;
     const struct sf_coord_config *config = &making->config;
-    const struct ACL_vector *acl = sf_zk_acl_directory(&z->options);
+    const struct sf_zk_acl *acl = sf_zk_acl_directory(&z->options);
     char path[SF_ZK_PATH_MAX];
     if (index < 2) {
         sf_zk_path(z, path, "/%.32s%s", config->token, index == 0 ? "" : "/dc");

@@ -19,7 +19,7 @@ struct sf_zk_making {
     struct sf_zk_names *survivors; /* children of the root, after unnaming */
     void (*listed)(struct sf_zk *z, struct sf_zk_job *job); /* what follows them */
     void (*made)(struct sf_zk *z, struct sf_zk_job *job);   /* what follows the tree */
-    int named_rc; /* the answer to the last step */
+    int named_rc;                                           /* the answer to the last step */
     bool unsettled;
 };
 

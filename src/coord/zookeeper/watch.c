@@ -14,7 +14,7 @@ static void watched(struct sf_zk *z, int number, const struct sf_zk_call *call)
 {
     struct sf_zk_watched *at = &z->watches->at[number];
     int64_t zxid = 0;
-    if (call->rc == ZOK)
+    if (call->rc == SF_ZK_OK)
         zxid = call->stat.pzxid > call->stat.mzxid ? call->stat.pzxid : call->stat.mzxid;
     if (at->seen && at->zxid != zxid) {
         z->watches->changed = z->watches->changed || number >= DATACENTERS;
@@ -27,7 +27,7 @@ static void watched(struct sf_zk *z, int number, const struct sf_zk_call *call)
 static void rearmed(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
 {
     (void)job;
-    if (call->rc == ZOK || call->rc == ZNONODE)
+    if (call->rc == SF_ZK_OK || call->rc == SF_ZK_NO_NODE)
         watched(z, (int)call->index, call);
 }
 
@@ -61,15 +61,15 @@ static bool watches_names(int number)
 }
 
 /* A failure to send shows in the session's events; the poll tries again. */
-void sf_zk_watch_arm(struct sf_zk *z, int number)
+static void arm(struct sf_zk *z, int number)
 {
     char path[SF_ZK_PATH_MAX];
-    struct sf_zk_watch *watch = &z->link->watches[number];
     watch_path(z, path, number);
+    z->watches->at[number].armed = true;
     if (watches_content(number))
-        (void)sf_zk_exists(z, NULL, (size_t)number, path, watch, rearmed);
+        (void)sf_zk_exists(z, NULL, (size_t)number, path, true, rearmed);
     if (watches_names(number))
-        (void)sf_zk_children(z, NULL, (size_t)number, path, watch, rearmed);
+        (void)sf_zk_children(z, NULL, (size_t)number, path, true, rearmed);
 }
 
 void sf_zk_watch_arm_all(struct sf_zk *z)
@@ -77,7 +77,21 @@ void sf_zk_watch_arm_all(struct sf_zk *z)
     const int datacenters = z->watches->datacenters;
     const int total = datacenters > 0 ? DATACENTERS + datacenters : 0;
     for (int i = 0; i < total; i++)
-        sf_zk_watch_arm(z, i);
+        arm(z, i);
+}
+
+void sf_zk_watch_event(struct sf_zk *z, const char *path)
+{
+    const int datacenters = z->watches->datacenters;
+    const int total = datacenters > 0 ? DATACENTERS + datacenters : 0;
+    for (int i = 0; i < total; i++) {
+        char watched_path[SF_ZK_PATH_MAX];
+        watch_path(z, watched_path, i);
+        if (!z->watches->at[i].armed || strcmp(watched_path, path) != 0)
+            continue;
+        z->watches->at[i].armed = false;
+        arm(z, i);
+    }
 }
 
 /* Another making's are others: what was seen of the former says nothing. */
@@ -106,9 +120,9 @@ static int number_at(const struct sf_zk *z, const struct sf_zk_job *job, size_t 
 static void first_watched(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
 {
     const int number = number_at(z, job, call->index);
-    if (call->rc == ZOK || (call->rc == ZNONODE && number < DATACENTERS))
+    if (call->rc == SF_ZK_OK || (call->rc == SF_ZK_NO_NODE && number < DATACENTERS))
         watched(z, number, call);
-    else if (call->rc == ZNONODE)
+    else if (call->rc == SF_ZK_NO_NODE)
         sf_zk_refuse_no_datacenter(z, job);
     else
         sf_zk_finish_rc(z, job, call->rc, "watching the fleet");
@@ -119,11 +133,11 @@ static int issue_watch(struct sf_zk *z, struct sf_zk_job *job, size_t index)
 {
     char path[SF_ZK_PATH_MAX];
     const int number = number_at(z, job, index);
-    struct sf_zk_watch *watch = &z->link->watches[number];
     watch_path(z, path, number);
+    z->watches->at[number].armed = true;
     return number == NAMES || index > DATACENTERS
-               ? sf_zk_children(z, job, index, path, watch, first_watched)
-               : sf_zk_exists(z, job, index, path, watch, first_watched);
+               ? sf_zk_children(z, job, index, path, true, first_watched)
+               : sf_zk_exists(z, job, index, path, true, first_watched);
 }
 
 void sf_zk_watch_start(struct sf_zk *z, struct sf_zk_job *job)

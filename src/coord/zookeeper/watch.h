@@ -13,10 +13,15 @@
 
 #include "coord/zookeeper/call.h"
 
+#define SF_ZK_DATACENTERS_MAX 16 /* that one handle watches */
+#define SF_ZK_FLEET_WATCHES   3  /* config, names of makings, state */
+#define SF_ZK_WATCHES_MAX     (SF_ZK_FLEET_WATCHES + SF_ZK_DATACENTERS_MAX)
+
 struct sf_zk_watched {
     char token[SF_COORD_TOKEN_SIZE]; /* of the state and the datacenters */
     uint64_t datacenter;
     bool seen;
+    bool armed;   /* a notice of it is still to come */
     int64_t zxid; /* of the last change to it */
 };
 
@@ -28,9 +33,10 @@ struct sf_zk_watches {
 };
 
 void sf_zk_watch_start(struct sf_zk *z, struct sf_zk_job *job);
-/* Sets the watch of that number and compares with what was there. */
-void sf_zk_watch_arm(struct sf_zk *z, int number);
-/* All of them. */
+/* The server says that the node at path has changed: looks at it. One that is not watched is none of
+ * ours. */
+void sf_zk_watch_event(struct sf_zk *z, const char *path);
+/* Sets all watches, and compares with what was there. */
 void sf_zk_watch_arm_all(struct sf_zk *z);
 
 #endif

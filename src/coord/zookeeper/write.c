@@ -9,7 +9,7 @@
 
 static void written(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
 {
-    if (call->rc != ZOK)
+    if (call->rc != SF_ZK_OK)
         sf_zk_refuse_multi(z, job, call, "writing a slot");
     else
         sf_zk_finish_written(z, job, SF_ZK_SLOT, sf_zk_multi_stat(call->multi, SF_ZK_SLOT));

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 #include "base/thread.h"
@@ -13,7 +14,7 @@
 #include "coord/zookeeper/call.h"
 #include "coord/zookeeper/claim.h"
 #include "coord/zookeeper/init.h"
-#include "coord/zookeeper/log.h"
+#include "coord/zookeeper/link.h"
 #include "coord/zookeeper/read.h"
 #include "coord/zookeeper/session.h"
 #include "coord/zookeeper/survey.h"
@@ -98,15 +99,6 @@ static void take_message(struct handle *handle, struct sf_zk_message *message)
     case SF_ZK_SUBMITTED:
         start_job(handle, (struct sf_zk_job *)message);
         return;
-    case SF_ZK_ANSWERED:
-        sf_zk_call_answered(z, (struct sf_zk_call *)message);
-        return;
-    case SF_ZK_SESSION:
-    case SF_ZK_WATCHED:
-        if (!handle->stopping)
-            sf_zk_session_note(z, (struct sf_zk_note *)message);
-        free(message);
-        return;
     case SF_ZK_RESOLVED:
         sf_zk_session_resolved(z, (struct sf_zk_addresses *)message);
         return;
@@ -132,8 +124,14 @@ static void *run(void *ctx)
     struct sf_zk *z = &handle->z;
     while (!handle->stopping) {
         sf_zk_session_turn(z);
-        struct pollfd fd = {.fd = sf_inbox_fd(z->inbox), .events = POLLIN};
-        poll(&fd, 1, wait_ms(z));
+        if (z->link != NULL)
+            sf_zk_link_turn(z, 0); /* what the turn and the last messages have to send */
+        struct pollfd fds[2] = {{.fd = sf_inbox_fd(z->inbox), .events = POLLIN}, {.fd = -1}};
+        if (z->link != NULL)
+            sf_zk_link_poll(z->link, &fds[1]);
+        poll(fds, 2, wait_ms(z));
+        if (z->link != NULL)
+            sf_zk_link_turn(z, fds[1].revents);
         struct sf_inbox_message *message = sf_inbox_take(z->inbox);
         while (message != NULL) {
             struct sf_inbox_message *next = message->next;
@@ -163,8 +161,6 @@ static void drop_message(void *ctx, struct sf_inbox_message *message)
     struct sf_zk_message *head = (struct sf_zk_message *)message;
     if (head->kind == SF_ZK_SUBMITTED)
         start_job(handle, (struct sf_zk_job *)head);
-    else if (head->kind == SF_ZK_ANSWERED)
-        sf_zk_call_free((struct sf_zk_call *)head);
     else if (head->kind != SF_ZK_STOP)
         free(head);
 }
@@ -173,7 +169,6 @@ static void drop_message(void *ctx, struct sf_inbox_message *message)
 static void free_handle(struct handle *handle)
 {
     handle->stopping = true;
-    sf_zk_log_detach(handle->z.log);
     sf_inbox_destroy(handle->z.inbox, drop_message, handle);
     sf_zk_jobs_reap(&handle->z);
     sf_zk_options_free(&handle->z.options);
@@ -188,13 +183,22 @@ static void destroy(struct sf_coord *coord)
     free_handle(handle);
 }
 
+/* A copy of the connection would keep it open when the parent ends. */
+static void abandon(struct sf_coord *coord)
+{
+    const struct sf_zk *z = &((struct handle *)coord)->z;
+    if (z->link != NULL && z->link->fd >= 0)
+        close(z->link->fd);
+}
+
 int sf_coord_zookeeper_open(const struct sf_coord_options *options, struct sf_coord **ret_coord,
                             struct sf_error *err)
 {
     static const struct sf_coord_ops ops = {.name = "zookeeper",
                                             .version_max = SF_ZK_VERSION_MAX,
                                             .submit = submit,
-                                            .destroy = destroy};
+                                            .destroy = destroy,
+                                            .abandon = abandon};
     struct handle *handle = calloc(1, sizeof *handle);
     SF_ASSERT(handle != NULL);
     struct sf_zk *z = &handle->z;
@@ -213,7 +217,6 @@ int sf_coord_zookeeper_open(const struct sf_coord_options *options, struct sf_co
     if (z->inbox == NULL)
         rc = sf_error_set(err, -errno, "no descriptor for the coordinator's inbox");
     if (rc == 0) {
-        sf_zk_log_attach(z->log);
         sf_zk_session_init(z);
         rc = sf_thread_start(&handle->thread, "zookeeper", run, handle);
         if (rc < 0)

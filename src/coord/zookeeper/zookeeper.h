@@ -1,17 +1,16 @@
-/* coord/zookeeper/zookeeper.h - the coordinator backend for ZooKeeper, on libzookeeper_mt.
+/* coord/zookeeper/zookeeper.h - the coordinator backend for ZooKeeper.
  *
- * URL: zk://host[:port][,host[:port]...][/chroot], port 2181 where none is given; zks:// only where
- * the library has TLS. Everything else is the contract of sf_coord_open. Names: docs/uniqueness.md
- * below the chroot. Version tokens are (czxid, version); a claim's fence is the czxid of its node.
- * docs/coordinators.md tells operators the rest.
+ * URL: zk://host[:port][,host[:port]...][/chroot], port 2181 where none is given. Everything else is
+ * the contract of sf_coord_open. Names: docs/uniqueness.md below the chroot. Version tokens are
+ * (czxid, version); a claim's fence is the czxid of its node. docs/coordinators.md tells operators
+ * the rest.
  *
- *   control thread --submit--> inbox --> backend thread --zoo_a*--> library --callback--> inbox -->
- * backend thread --> sink
+ *   control thread --submit--> inbox --> backend thread <--> server
+ *                                              '--> sink
  *
- * The backend thread owns everything in this folder but what is marked. The library's callbacks
- * copy what they were given and post it; they decide nothing. A `link` is one library handle, so at
- * most one session; a `call` is one request of the library; a `job` is one request of the contract
- * and makes one or more calls. */
+ * The backend thread owns everything in this folder but what is marked. A `link` is one session; a
+ * `call` is one request to a server; a `job` is one request of the contract and makes one or more
+ * calls. */
 #ifndef SF_COORD_ZOOKEEPER_ZOOKEEPER_H
 #define SF_COORD_ZOOKEEPER_ZOOKEEPER_H
 
