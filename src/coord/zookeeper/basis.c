@@ -27,7 +27,7 @@ static struct sf_refusal refusal_of(const struct sf_zk *z, const struct sf_coord
         return sf_refusal_state_changed(basis->token, basis->state.version);
     case SF_ZK_CLAIM:
         return rc == SF_ZK_NO_NODE ? sf_refusal_claim_gone(write->slot.claim)
-                             : sf_refusal_claim_written(write->slot.claim);
+                                   : sf_refusal_claim_written(write->slot.claim);
     case SF_ZK_CLAIMS:
         return sf_refusal_no_datacenter(z->options.root, request->datacenter);
     case SF_ZK_SLOT:
