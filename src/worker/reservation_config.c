@@ -246,9 +246,26 @@ static void config_missing(struct sf_res_step *s, const struct sf_coord_completi
     sf_res_backoff(s);
 }
 
+/* Without one nothing could be written on what was read. */
+static bool has_versions(const struct sf_coord_completion *c)
+{
+    return c->config->version.incarnation != 0 &&
+           (c->state == NULL || c->state->version.incarnation != 0);
+}
+
+static void config_unversioned(struct sf_res_step *s)
+{
+    s->res->config_stale = true;
+    sf_res_why(s->res, "the coordinator gave the fleet's config without its version");
+    sf_res_log(s, SF_LOG_WARN, "coordinator.failed", "read_config: %s", s->res->why);
+    sf_res_backoff(s);
+}
+
 void sf_res_config_read(struct sf_res_step *s, const struct sf_coord_completion *c)
 {
-    if (c->outcome == SF_COORD_DONE)
+    if (c->outcome == SF_COORD_DONE && !has_versions(c))
+        config_unversioned(s);
+    else if (c->outcome == SF_COORD_DONE)
         config_learned(s, c);
     else if (c->outcome == SF_COORD_REFUSED && c->reason == SF_COORD_MISSING)
         config_missing(s, c);

@@ -22,7 +22,7 @@ static void on_claim(struct sf_res_step *s, const struct sf_coord_completion *c)
         res->unclaim_sent = false;
         if (res->waiting_since_mono_ms == 0)
             res->waiting_since_mono_ms = s->now->mono_ms;
-        sf_res_progress(s);
+        sf_res_wrote(s);
         return;
     case SF_COORD_UNKNOWN:
         res->claim_status = SF_CLAIM_DOUBTFUL;
@@ -204,7 +204,7 @@ static void on_write(struct sf_res_step *s, const struct sf_coord_completion *c)
         sf_res_failed(s, c);
         return;
     }
-    sf_res_progress(s);
+    sf_res_wrote(s);
     if (c->op == SF_COORD_BIND)
         res->claim_bound = true;
     if (released)
@@ -276,8 +276,8 @@ void sf_res_on_coord(struct sf_res_step *s, const struct sf_coord_event *event)
     case SF_COORD_CONNECTED:
         res->connected = true;
         res->config_stale =
-            true; /* whatever was there before may have been made anew, or put back */
-        sf_res_progress(s);
+            true;        /* whatever was there before may have been made anew, or put back */
+        sf_res_wrote(s); /* perhaps */
         /* After an outage everybody comes back at once. */
         if (res->disconnected_mono_ms != 0 && res->hold.active)
             res->retry_at_mono_ms = s->now->mono_ms + (int64_t)sf_prng_below(&res->prng, 200);

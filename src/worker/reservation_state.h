@@ -257,6 +257,7 @@ struct sf_reservation {
     int64_t disconnected_mono_ms;
     int64_t retry_at_mono_ms;
     int64_t retry_wait_ms;
+    bool writes_fail; /* the last write met what lasts: a full store, a missing right */
 
     bool leaving, suspended, minted_once;
     bool exhausted; /* minting time is beyond what the layout can express */

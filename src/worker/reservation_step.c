@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "coord/request.h"
 
 void sf_res_log(struct sf_res_step *s, enum sf_log_level level, const char *event,
                 const char *format, ...)
@@ -69,6 +70,8 @@ void sf_res_failed(struct sf_res_step *s, const struct sf_coord_completion *c)
     sf_res_log(s, c->reason == SF_COORD_ENDING ? SF_LOG_DEBUG : SF_LOG_WARN, "coordinator.failed",
                "%s %s: %s", sf_coord_op_name(c->op), sf_coord_outcome_name(c->outcome),
                c->text[0] != '\0' ? c->text : sf_coord_reason_name(c->reason));
+    if (sf_request_writes(c->op) && (c->reason == SF_COORD_STORAGE || c->reason == SF_COORD_AUTH))
+        s->res->writes_fail = true;
     sf_res_backoff(s);
 }
 
@@ -85,8 +88,16 @@ void sf_res_backoff(struct sf_res_step *s)
 
 void sf_res_progress(struct sf_res_step *s)
 {
-    s->res->retry_wait_ms = 0;
+    /* That it can be read does not make a full store or a missing right any better. */
+    if (!s->res->writes_fail)
+        s->res->retry_wait_ms = 0;
     s->res->retry_at_mono_ms = 0;
+}
+
+void sf_res_wrote(struct sf_res_step *s)
+{
+    s->res->writes_fail = false;
+    sf_res_progress(s);
 }
 
 void sf_res_look_in(struct sf_res_step *s, int64_t wait_ms)

@@ -35,6 +35,8 @@ void sf_res_failed(struct sf_res_step *s, const struct sf_coord_completion *c);
 /* Waits longer after every failure in a row; reset by sf_res_progress. */
 void sf_res_backoff(struct sf_res_step *s);
 void sf_res_progress(struct sf_res_step *s);
+/* The same, of a write: whatever kept writes from being done is over. */
+void sf_res_wrote(struct sf_res_step *s);
 /* Looks at the datacenter again, this long from now. */
 void sf_res_look_in(struct sf_res_step *s, int64_t wait_ms);
 /* The step's one request, with id, datacenter, deadline and what was read of the fleet; the caller

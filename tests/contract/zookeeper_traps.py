@@ -690,6 +690,75 @@ class Traps(unittest.TestCase):
         self.assertRegex(first, r"^refused -(95|22) ")
 
 
+class Limits(unittest.TestCase):
+    """What a server's options forbid is said in words, with the option that would help."""
+
+    def setUp(self):
+        self.drivers = []
+
+    def tearDown(self):
+        for driver in self.drivers:
+            driver.end()
+
+    def open(self, ensemble, **more):
+        driver = Driver(ensemble.url(), "limits", timeout_ms=4000, **more)
+        self.drivers.append(driver)
+        return driver
+
+    def test_login_is_demanded(self):
+        for option, named in (("sessionRequireClientSASLAuth=true", "sessionRequireClientSASLAuth"),
+                              ("enforce.auth.enabled=true -Dzookeeper.enforce.auth.schemes=digest", "coordinator.username")):
+            with self.subTest(option), zk.Ensemble(java_options=f"-Dzookeeper.{option}".split()) as ensemble:
+                driver = self.open(ensemble)
+                driver.expect("connected")
+                outcome, reason, _, text = driver.call("config")
+                self.assertEqual((outcome, reason), ("lost", "auth"), text)
+                self.assertIn(named, text)
+
+    def test_connections_of_one_address(self):
+        with zk.Ensemble(options=["maxClientCnxns=1"]) as ensemble:
+            self.open(ensemble).expect("connected")
+            self.assertIn("maxClientCnxns", self.open(ensemble).expect("disconnected"))
+
+    def test_small_requests_only(self):
+        with zk.Ensemble(java_options=["-Djute.maxbuffer=5000"]) as ensemble:
+            driver = self.open(ensemble)
+            driver.expect("connected")
+            for _ in range(300):  # of list: requests of any size are read in one piece
+                driver.call("survey")
+                outcome, _, _, text = driver.call("init")
+                break
+            self.assertNotEqual(outcome, "refused", text)
+
+
+class Reconnection(unittest.TestCase):
+    def test_attempts_grow_rarer(self):
+        """A server that closes every connection, as one without a quorum does, is asked less and less often; once it serves, that is
+        found out soon."""
+        with zk.Ensemble() as ensemble:
+            proxy = FaultProxy(ensemble.servers[0].port)
+            accepted = []
+            accept = proxy._connect
+            proxy._connect = lambda client: (accepted.append(time.monotonic()), accept(client))
+            driver = Driver(f"zk://127.0.0.1:{proxy.port}", "storm", timeout_ms=4000)
+            try:
+                driver.expect("connected")
+                behind, proxy.behind = proxy.behind, zk.free_ports(1)[0]
+                proxy.mode = "reset"
+                proxy.mode = "pass"
+                time.sleep(8)
+                late = [at for at in accepted if at > time.monotonic() - 4]
+                self.assertLess(len(late), 10, "in 4 s")
+                self.assertGreater(len(late), 1, "in 4 s")
+                seen = len(driver.events)
+                proxy.behind = behind
+                driver.expect("connected", seconds=10, after=seen)
+                driver.quit()
+            finally:
+                driver.end()
+                proxy.stop()
+
+
 class Lag(unittest.TestCase):
     def test_confirmed_reads_do_not_lag(self):
         """A server that hears of everything late shows old records to who just reads, but not to who asks a quorum first."""

@@ -5,6 +5,7 @@
 """
 import json
 import os
+import shutil
 import socket
 import sys
 import time
@@ -429,6 +430,20 @@ class Tls(Case):
         self.assertRegex(named.expect("^event disconnected"), "without a CN|certificate")
         plain = self.driver(cluster.url().replace("etcds", "etcd"))
         plain.expect("^event disconnected")
+
+    def test_authorities_change(self):
+        """What the CA's file says counts for each new connection, without a restart."""
+        cluster = self.cluster(tls=True)
+        ca = os.path.join(cluster.directory, "believed.pem")
+        shutil.copy(cluster.ca, ca)
+        worker = self.driver(cluster.url(), options=("-", "-", ca, cluster.cert, cluster.key))
+        worker.prepare()
+        shutil.copy(cluster.certificates.other_ca, ca)
+        cluster.restart(0)
+        self.assertIn("certificate", worker.expect("^event disconnected.*certificate"))
+        shutil.copy(cluster.ca, ca)
+        worker.expect("^event connected")
+        worker.until("slot 0")
 
 
 class Members(Case):

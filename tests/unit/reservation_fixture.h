@@ -39,6 +39,7 @@ struct machine {
     struct sf_coord_event *first, *last; /* events not taken yet */
     struct forged forged[FORGED_MAX];
     unsigned forged_count;
+    unsigned unversioned; /* so many configs come without their version */
     char ops[4096];   /* every request, in order: "read_config claim list " */
     char logs[16384]; /* every line: "event: text\n" */
     unsigned saves, forgets;
@@ -77,6 +78,10 @@ static inline void queue_event(void *ctx, struct sf_coord_event *event)
 {
     struct machine *m = ctx;
     event->link = NULL;
+    if (event->kind == SF_COORD_COMPLETION && event->completion.config && m->unversioned > 0) {
+        event->completion.config->version = (struct sf_coord_version){0, 0};
+        m->unversioned--;
+    }
     if (m->last)
         m->last->link = event;
     else

@@ -96,7 +96,7 @@ static void test_errors_of_versions(void **state)
          "CommonName of client sending a request against gateway will be ignored and not used as "
          "expected\n",
          SF_ETCD_DENIED, "without a CN"},
-        {404, "404 page not found\n", SF_ETCD_REJECTED, "not an answer"},
+        {404, "404 page not found\n", SF_ETCD_REJECTED, "without --enable-grpc-gateway=false"},
         {200, "<html>welcome</html>", SF_ETCD_UNAVAILABLE, "not an answer"},
         {200, "", SF_ETCD_UNAVAILABLE, ""},
         {200, "[]", SF_ETCD_UNAVAILABLE, ""},

@@ -16,6 +16,61 @@ static void without_a_fleet_it_waits(void **state)
     assert_state(m, SF_WORKER_READY);
 }
 
+static void a_config_without_its_version_is_read_again(void **state)
+{
+    (void)state;
+    const struct sf_coord_config config = fleet_config();
+    make_fleet(&config, false);
+    struct machine *m = new_machine(0);
+    m->unversioned = 3;
+    start_machine(m, NULL);
+    run(2000);
+    assert_state(m, SF_WORKER_READY);
+    assert_said(m,
+                "coordinator.failed: read_config: the coordinator gave the fleet's config without "
+                "its version");
+    /* Also of one that holds a slot: it goes on, and reads again, ever less often. */
+    const size_t before = strlen(m->ops);
+    m->unversioned = 1000;
+    make_fleet(&config, true);
+    run(10000);
+    unsigned reads = 0;
+    for (const char *at = m->ops + before; (at = strstr(at, "read_config ")) != NULL; at++)
+        reads++;
+    assert_in_range(reads, 2, 15);
+    m->unversioned = 0;
+    run(2 * SF_RES_RETRY_MAX_MS);
+    assert_state(m, SF_WORKER_READY);
+}
+
+/* A quota that is used up, a login that is demanded: what can be read meanwhile changes nothing. */
+static void writes_that_cannot_succeed_are_few(void **state)
+{
+    (void)state;
+    static const struct {
+        enum sf_coord_op op;
+        enum sf_coord_outcome outcome;
+        enum sf_coord_reason reason;
+    } rows[] = {{SF_COORD_CLAIM, SF_COORD_UNKNOWN, SF_COORD_STORAGE},
+                {SF_COORD_CLAIM, SF_COORD_REFUSED, SF_COORD_AUTH},
+                {SF_COORD_BIND, SF_COORD_UNKNOWN, SF_COORD_STORAGE}};
+    for (unsigned i = 0; i < SF_COUNT(rows); i++) {
+        const struct sf_coord_config config = fleet_config();
+        make_fleet(&config, false);
+        struct machine *m = new_machine(0);
+        for (unsigned n = 0; n < FORGED_MAX; n++)
+            forge_next(m, rows[i].op, rows[i].outcome, rows[i].reason);
+        start_machine(m, NULL);
+        run(10000);
+        assert_in_range(FORGED_MAX - m->forged_count, 3, 12);
+        m->forged_count = 0;
+        run(2 * SF_RES_RETRY_MAX_MS);
+        assert_state(m, SF_WORKER_READY);
+        teardown(state);
+        setup_empty(state);
+    }
+}
+
 static void it_makes_its_fleet_when_told_to(void **state)
 {
     (void)state;
@@ -126,6 +181,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         scenario_empty(without_a_fleet_it_waits),
+        scenario_empty(a_config_without_its_version_is_read_again),
+        scenario_empty(writes_that_cannot_succeed_are_few),
         scenario_empty(it_makes_its_fleet_when_told_to),
         scenario(it_refuses_a_fleet_that_does_not_fit),
         scenario(what_it_was_told_may_be_right),

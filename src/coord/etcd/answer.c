@@ -150,6 +150,10 @@ static void refuse(long http, int code, const char *message, struct sf_etcd_answ
             "are on: issue it without a CN");
     else if (code >= 0)
         snprintf(ret->text, sizeof ret->text, "%.200s (HTTP %ld, code %d)", message, http, code);
+    else if (http == 404)
+        snprintf(ret->text, sizeof ret->text,
+                 "HTTP 404: this port has no JSON gateway: start etcd without "
+                 "--enable-grpc-gateway=false, and give its client port (2379)");
     else
         snprintf(ret->text, sizeof ret->text,
                  "HTTP %ld, not an answer of etcd's v3 gateway: %.120s", http, message);

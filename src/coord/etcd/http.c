@@ -140,6 +140,12 @@ static void set_tls(CURL *easy, const struct sf_etcd_options *options)
     curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+    /* The files are read again for every connection, and no connection rests on what was believed
+     * before: certificates are replaced while we run. */
+    curl_easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, 0L);
+#if LIBCURL_VERSION_NUM >= 0x075700
+    curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L);
+#endif
     if (options->tls_ca != NULL) {
         curl_easy_setopt(easy, CURLOPT_CAINFO, options->tls_ca);
         curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
@@ -180,7 +186,7 @@ static void set_options(struct sf_etcd *etcd, struct sf_etcd_transfer *transfer,
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, 10L);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, 5L);
-    curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, 30L);
+    curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, 2L); /* members move */
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)send->timeout_ms);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_write);
