@@ -59,7 +59,7 @@ static enum sf_coord_reason reason_of(int rc)
     case SF_ZK_NO_AUTH:
     case SF_ZK_INVALID_ACL:
     case SF_ZK_AUTH_FAILED:
-    case SF_ZK_SASL_REQUIRED:
+    case SF_ZK_LOGIN_REQUIRED:
         return SF_COORD_AUTH;
     case SF_ZK_NO_NODE:
         return SF_COORD_MISSING;
@@ -80,8 +80,7 @@ static enum sf_coord_reason reason_of(int rc)
     }
 }
 
-/* What would help, of what the server says; "": nothing that we know. */
-static const char *way_out(const struct sf_zk *z, int rc)
+const char *sf_zk_way_out(const struct sf_zk *z, int rc)
 {
     const bool named = z->options.auth != NULL;
     switch (rc) {
@@ -89,13 +88,11 @@ static const char *way_out(const struct sf_zk *z, int rc)
         return named ? " with this user name and password"
                      : " without credentials (coordinator.username)";
     case SF_ZK_AUTH_FAILED:
-        return named ? ": is the login of coordinator.username, a digest, among the server's "
-                       "enforce.auth.schemes?"
-                     : ": it enforces a login: set coordinator.username and "
-                       "coordinator.password_file";
-    case SF_ZK_SASL_REQUIRED:
-        return ": that is not supported: unset sessionRequireClientSASLAuth there, and use "
-               "coordinator.username (digest)";
+    case SF_ZK_LOGIN_REQUIRED:
+        return named ? ": the login of coordinator.username is a digest; allow that there "
+                       "(enforce.auth.schemes), since SASL is not supported"
+                     : ": set coordinator.username and coordinator.password_file, and allow digest "
+                       "there (enforce.auth.schemes); SASL is not supported";
     case SF_ZK_QUOTA_EXCEEDED:
         return ": raise or remove it there (zkCli.sh: listquota, setquota), then the next try "
                "works";
@@ -108,12 +105,13 @@ void sf_zk_finish_rc(struct sf_zk *z, struct sf_zk_job *job, int rc, const char 
 {
     char text[SF_COORD_TEXT_MAX];
     const enum sf_coord_reason reason = reason_of(rc);
-    snprintf(text, sizeof text, "%.80s: %s (%d)%s", what, sf_zk_code_text(rc), rc, way_out(z, rc));
+    snprintf(text, sizeof text, "%.80s: %s (%d)%s", what, sf_zk_code_text(rc), rc,
+             sf_zk_way_out(z, rc));
     if (reason == SF_COORD_AUTH)
         sf_log_limited(z->log, &z->auth_limiter, 10000, SF_LOG_ERROR, "coordinator.auth", "%s",
                        text);
     const bool unanswered = reason == SF_COORD_UNREACHABLE || reason == SF_COORD_SESSION ||
-                            rc == SF_ZK_AUTH_FAILED || rc == SF_ZK_SASL_REQUIRED ||
+                            rc == SF_ZK_AUTH_FAILED || rc == SF_ZK_LOGIN_REQUIRED ||
                             (sf_request_writes(job->request.op) && job->wrote);
     if (unanswered)
         sf_zk_finish_unanswered(z, job, reason, text);

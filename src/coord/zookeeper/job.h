@@ -70,6 +70,8 @@ void sf_zk_refuse(struct sf_zk *z, struct sf_zk_job *job, const struct sf_refusa
 /* LOST, or UNKNOWN for a write that has left. */
 void sf_zk_finish_unanswered(struct sf_zk *z, struct sf_zk_job *job, enum sf_coord_reason reason,
                              const char *text);
+/* What would help, of what a server says: the end of a sentence; "": nothing that we know. */
+const char *sf_zk_way_out(const struct sf_zk *z, int rc);
 /* Finishes by the result code of a call to the server, while doing `what`. A write that has left is
  * UNKNOWN then: only a condition that can never come true again refuses it (basis.h). */
 void sf_zk_finish_rc(struct sf_zk *z, struct sf_zk_job *job, int rc, const char *what);

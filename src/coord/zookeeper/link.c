@@ -17,7 +17,7 @@
 #define CONNECT_MS     1500
 #define GREET_LEAST_MS 1000
 #define READ_SIZE      65536
-#define LARGE_REQUEST  4096 /* bytes: one that jute.maxbuffer may be too small for */
+#define LARGE_REQUEST  1024 /* bytes: what a small jute.maxbuffer may refuse */
 
 /* The connection's end. */
 
@@ -44,7 +44,9 @@ static void lose_calls(struct sf_zk *z, struct sf_zk_link *link)
     link->oldest = link->newest = NULL;
     for (struct sf_zk_call *next; call != NULL; call = next) {
         next = call->next;
-        call->rc = link->stage == SF_ZK_EXPIRED ? SF_ZK_SESSION_EXPIRED : SF_ZK_CONNECTION_LOSS;
+        call->rc = link->stage == SF_ZK_EXPIRED ? SF_ZK_SESSION_EXPIRED
+                   : link->refusal != 0         ? link->refusal
+                                                : SF_ZK_CONNECTION_LOSS;
         link->owner->answered(z, call);
     }
 }
@@ -212,14 +214,21 @@ static void take_greeting(struct sf_zk *z, struct sf_zk_link *link, struct sf_zk
     put_login(z, link);
 }
 
+/* The server ends the connection after that, and would with every other. */
+static void be_refused(struct sf_zk *z, struct sf_zk_link *link, int code)
+{
+    link->refusal = code;
+    snprintf(link->why, sizeof link->why, "%s (%d)%.180s", sf_zk_code_text(code), code,
+             sf_zk_way_out(z, code));
+    leave(z, link, SF_ZK_REFUSED);
+}
+
 static void take_login(struct sf_zk *z, struct sf_zk_link *link, int code, bool empty)
 {
     if (link->stage != SF_ZK_LOGGING_IN || code > 0 || !empty) {
         fail_by_garbage(z, link, "an answer to no login");
     } else if (code != SF_ZK_OK) {
-        snprintf(link->why, sizeof link->why, "ZooKeeper refuses the credentials (%d: %s)", code,
-                 sf_zk_code_text(code));
-        leave(z, link, SF_ZK_REFUSED);
+        be_refused(z, link, code);
     } else {
         be_up(z, link);
     }
@@ -254,6 +263,8 @@ static void take_answer(struct sf_zk *z, struct sf_zk_link *link, int32_t xid, i
     if (link->oldest == NULL)
         link->newest = NULL;
     link->owner->answered(z, call);
+    if (code == SF_ZK_AUTH_FAILED || code == SF_ZK_LOGIN_REQUIRED)
+        be_refused(z, link, code);
 }
 
 static void take_frame(struct sf_zk *z, struct sf_zk_link *link, struct sf_zk_reader from)

@@ -24,7 +24,7 @@ enum sf_zk_stage {
     SF_ZK_LOGGING_IN,
     SF_ZK_UP,
     SF_ZK_EXPIRED, /* ended */
-    SF_ZK_REFUSED  /* ended: the login was */
+    SF_ZK_REFUSED  /* ended: we are not let in */
 };
 
 /* Who owns a link: what it tells and what it asks. None of these may close it. */
@@ -49,6 +49,7 @@ struct sf_zk_link {
     uint64_t losses;  /* how often the connection was lost; the session may have survived */
     int64_t since_ns; /* of the last change of connected */
     char peer[64];    /* the server, as text */
+    int refusal;      /* how; 0: we are */
     char why[SF_COORD_TEXT_MAX]; /* the last connection ended; "": none has */
     /* The session. */
     int64_t session_id;

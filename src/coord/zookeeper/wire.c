@@ -32,7 +32,7 @@ const char *sf_zk_code_text(int code)
         {SF_ZK_SESSION_MOVED, "the session has moved to another server"},
         {SF_ZK_NOT_READ_ONLY, "the server is read-only, without a quorum"},
         {SF_ZK_REQUEST_TIMEOUT, "the server ran out of time"},
-        {SF_ZK_SASL_REQUIRED, "the server demands a login by SASL"},
+        {SF_ZK_LOGIN_REQUIRED, "the server demands a login"},
         {SF_ZK_QUOTA_EXCEEDED, "the quota is exceeded"},
         {SF_ZK_THROTTLED, "the server has too much to do"},
     };
