@@ -700,8 +700,8 @@ class Limits(unittest.TestCase):
         for driver in self.drivers:
             driver.end()
 
-    def open(self, ensemble, **more):
-        driver = Driver(ensemble.url(), "limits", timeout_ms=4000, **more)
+    def open(self, ensemble, fleet="limits", **more):
+        driver = Driver(ensemble.url(), fleet, timeout_ms=4000, **more)
         self.drivers.append(driver)
         return driver
 
@@ -731,7 +731,7 @@ class Limits(unittest.TestCase):
 
     def test_small_requests_only(self):
         with zk.Ensemble(java_options=["-Djute.maxbuffer=1100"]) as ensemble:
-            driver = self.open(ensemble)
+            driver = self.open(ensemble, fleet="long" * 15)
             driver.expect("connected")
             self.assertEqual(driver.call("survey")[0], "done")
             driver.send("init")
