@@ -32,6 +32,7 @@ static void tell_down(struct sf_zk *z, const char *text)
     if (session->told_down)
         return;
     session->told_down = true;
+    snprintf(session->down_why, sizeof session->down_why, "%s", text);
     notify(z, SF_COORD_DISCONNECTED, text);
 }
 
@@ -110,6 +111,7 @@ static void drop_link(struct sf_zk *z, bool pause, const char *text)
 static void connected(struct sf_zk *z)
 {
     z->session->told_down = false;
+    z->session->down_why[0] = '\0';
     notify(z, SF_COORD_CONNECTED, "");
     sf_zk_watch_arm_all(z);
 }

@@ -26,6 +26,7 @@ struct sf_zk_session {
     int64_t resolve_started_ns;
     struct sf_zk_addresses *addresses; /* last that resolved; NULL: none yet */
     bool told_down;                    /* since the last CONNECTED */
+    char down_why[SF_COORD_TEXT_MAX];  /* in which words */
     int64_t next_link_ns;              /* when a new link is due, if there is none */
     unsigned failures; /* connections in a row that came to nothing, or not to much */
     size_t next_address;

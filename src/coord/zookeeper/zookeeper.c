@@ -39,7 +39,9 @@ static void start_ending(struct sf_zk *z, struct sf_zk_job *job)
 
 static void start_unconnected(struct sf_zk *z, struct sf_zk_job *job)
 {
-    sf_zk_finish(z, job, SF_COORD_LOST, SF_COORD_UNREACHABLE, "not connected to the coordinator");
+    const char *why = z->session->down_why;
+    sf_zk_finish(z, job, SF_COORD_LOST, SF_COORD_UNREACHABLE,
+                 "not connected to the coordinator%s%.200s", why[0] != '\0' ? ": " : "", why);
 }
 
 static void start_job(struct handle *handle, struct sf_zk_job *job)
