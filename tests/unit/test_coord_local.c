@@ -468,6 +468,45 @@ static void test_killed_holder_is_noticed(void **state)
     close(ready[1]);
 }
 
+/* A process that is stopped within a change holds the others up, and they say which one it is. */
+static void test_stopped_holder_is_named(void **state)
+{
+    (void)state;
+    start(NULL);
+    init();
+    claim();
+    char path[256], text[64];
+    snprintf(path, sizeof path, "%s/f/%s/dc/0", root, basis.token);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct sf_disk disk = {0};
+        int fd = -1;
+        const int dirfd = open(path, O_RDONLY | O_DIRECTORY);
+        if (sf_disk_lock_file(&disk, dirfd, "lock", SF_DISK_ALONE, &fd) == 0)
+            raise(SIGSTOP);
+        _exit(0);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, WUNTRACED), child);
+    assert_true(WIFSTOPPED(status));
+    struct sf_coord_request request = claim_request();
+    request.deadline_ms = 1000;
+    const int64_t start_ns = sf_mono_ns();
+    const struct sf_coord_completion *held = call(&request);
+    assert_int_equal(held->outcome, SF_COORD_LOST);
+    assert_true(sf_mono_ns() - start_ns < 5 * SF_NS_PER_S);
+    snprintf(text, sizeof text, "process %d (", (int)child);
+    assert_non_null(strstr(held->text, text));
+    snprintf(text, sizeof text, "which is stopped: kill -CONT %d", (int)child);
+    assert_non_null(strstr(held->text, text));
+    assert_int_equal(kill(child, SIGCONT), 0);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    claim();
+    stop();
+    forget();
+}
+
 static void test_forked_child_does_nothing(void **state)
 {
     (void)state;
@@ -540,6 +579,7 @@ int main(void)
         TEST(stalled_disk),
         TEST(destroy_while_stalled),
         TEST(killed_holder_is_noticed),
+        TEST(stopped_holder_is_named),
         TEST(forked_child_does_nothing),
         TEST(synchronous_call),
     };

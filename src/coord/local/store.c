@@ -14,10 +14,12 @@
 
 #include "base/assert.h"
 #include "base/random.h"
+#include "coord/local/holder.h"
 #include "coord/records.h"
 
 #define LOCK_PAUSE_MIN_MS 1
 #define LOCK_PAUSE_MAX_MS 8
+#define LOCK_LOOK_MS      250 /* after so long a wait it is worth to know who holds it */
 #define IDENTITY_MAX      (SF_COORD_FLEET_MAX + 112)
 
 int sf_local_fail(struct sf_local_job *job, enum sf_coord_outcome outcome,
@@ -80,7 +82,10 @@ uint64_t sf_local_fresh_incarnation(void)
 int sf_local_lock(struct sf_local_store *store, struct sf_local_job *job, int dirfd,
                   const char *where, enum sf_disk_hold hold, int *ret_fd)
 {
+    const int64_t start_ns = store->ticks->mono_ns(store->ticks->ctx);
     int64_t pause_ms = LOCK_PAUSE_MIN_MS;
+    char holder[SF_HOLDER_TEXT_MAX] = "another process", seen[SF_HOLDER_TEXT_MAX];
+    bool looked = false;
     for (;;) {
         const int rc = sf_disk_lock_file(&store->disk, dirfd, "lock", hold, ret_fd);
         if (rc == 0)
@@ -89,10 +94,16 @@ int sf_local_lock(struct sf_local_store *store, struct sf_local_job *job, int di
         snprintf(path, sizeof path, "%s/lock", where);
         if (rc != -EAGAIN)
             return sf_local_fail_errno(job, rc, false, "cannot lock", path);
-        if (atomic_load(store->ending) ||
-            store->ticks->mono_ns(store->ticks->ctx) >= job->give_up_ns)
+        const int64_t now_ns = store->ticks->mono_ns(store->ticks->ctx);
+        if (atomic_load(store->ending) || now_ns >= job->give_up_ns)
             return sf_local_fail(job, SF_COORD_LOST, SF_COORD_UNREACHABLE,
-                                 "another process has been holding %s for too long", path);
+                                 "%.110s has been held for too long by %s", path, holder);
+        if (!looked && now_ns - start_ns > LOCK_LOOK_MS * SF_NS_PER_MS) {
+            looked = true;
+            sf_local_lock_holder(dirfd, "lock", seen);
+            if (seen[0] != '\0')
+                memcpy(holder, seen, sizeof holder);
+        }
         sf_sleep_ms(pause_ms);
         pause_ms = pause_ms * 2 > LOCK_PAUSE_MAX_MS ? LOCK_PAUSE_MAX_MS : pause_ms * 2;
     }

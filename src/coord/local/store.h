@@ -54,12 +54,12 @@ struct sf_local_job {
 /* Sets outcome and reason, returns -1. */
 int sf_local_refuse(struct sf_local_job *job, const struct sf_refusal *refusal);
 int sf_local_fail(struct sf_local_job *job, enum sf_coord_outcome outcome,
-                    enum sf_coord_reason reason, const char *format, ...)
+                  enum sf_coord_reason reason, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 /* The same for an errno code: -ENOENT is MISSING, -EBADMSG and -EFBIG are GARBAGE, others STORAGE.
  * maybe_done: UNKNOWN. */
 int sf_local_fail_errno(struct sf_local_job *job, int code, bool maybe_done, const char *what,
-                          const char *path);
+                        const char *path);
 
 /* A datacenter's directories in a making; lock -1: not taken. */
 struct sf_local_dc {
