@@ -13,6 +13,7 @@
 #include "base/assert.h"
 #include "coord/request.h"
 
+#define LONG_STEPS 100 /* deadlines after which even a long request is given up */
 #define CALL_GRACE_MS                                                                              \
     5000 /* beyond a request's deadline: only a defect of a backend lasts that long */
 
@@ -247,6 +248,8 @@ struct sf_coord_event *sf_coord_call(struct sf_coord *coord, struct sf_coord_cal
     sf_coord_submit(coord, &rest);
 
     end_ns += CALL_GRACE_MS * SF_NS_PER_MS;
+    if (sf_request_is_long(request->op)) /* for each of its steps: the backend counts them */
+        end_ns += (int64_t)request->deadline_ms * LONG_STEPS * SF_NS_PER_MS;
     pthread_mutex_lock(&calls->lock);
     struct sf_coord_event *event = take(calls, request->id);
     while (event == NULL && left_ms(end_ns) > 0) {

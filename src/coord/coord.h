@@ -10,7 +10,8 @@
  * A backend never retries a write: whether and when to write again is decided by
  * worker/reservation, which knows what an unknown outcome means. A backend does reconnect by
  * itself, with backoff and jitter, and makes a new session when the old one has ended. Every
- * request completes within its deadline, whatever the coordinator does.
+ * request completes within its deadline, whatever the coordinator does; SURVEY and INIT, which take a
+ * step for each record, on zookeeper and etcd within their deadline of the last step.
  *
  * Backends: local (a directory), zookeeper, etcd; tests/fakes has one in memory. Words of a backend
  * (zxid, lease) stay in its file. Times are Unix milliseconds. The records are the JSON documents
@@ -31,11 +32,11 @@
 #define SF_COORD_PASSWORD_FILE  "coordinator.password_file" /* as errors name it */
 
 struct sf_coord_options {
-    const char *url;   /* local:///DIR, zk://..., zks://..., etcd://..., etcds://... */
-    const char *fleet; /* fleet.name */
+    const char *url;             /* local:///DIR, zk://..., zks://..., etcd://..., etcds://... */
+    const char *fleet;           /* fleet.name */
     uint32_t session_timeout_ms; /* SF_COORD_SESSION_MIN_MS to _MAX_MS */
-    const char *username;                    /* NULL: none; else with password_file */
-    const char *password_file;               /* one line; must not be readable by others */
+    const char *username;        /* NULL: none; else with password_file */
+    const char *password_file;   /* one line; must not be readable by others */
     const char *tls_ca, *tls_cert, *tls_key; /* NULL: none */
     struct sf_log *log;
     const struct sf_ticks *ticks;

@@ -36,6 +36,11 @@ bool sf_request_writes(enum sf_coord_op op)
     return false;
 }
 
+bool sf_request_is_long(enum sf_coord_op op)
+{
+    return op == SF_COORD_INIT || op == SF_COORD_SURVEY;
+}
+
 /* Checks. */
 
 static int check_claim_name(const char name[SF_COORD_CLAIM_MAX], struct sf_error *err)

@@ -16,6 +16,9 @@
  * the others is LOST. */
 bool sf_request_writes(enum sf_coord_op op);
 
+/* Does it take as many steps as the fleet has records? Then its deadline is for each step. */
+bool sf_request_is_long(enum sf_coord_op op);
+
 /* Does the request keep the contract? What is written must be readable by ourselves: a record that
  * our decoder refuses would take the slot out of service. version_max: the largest version that the
  * backend can compare. Returns 0 or -EINVAL with what is wrong. */

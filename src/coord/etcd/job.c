@@ -12,6 +12,11 @@
 
 #define READ_RETRY_MS 20 /* between two rounds over the endpoints */
 
+static int64_t deadline_ns(const struct sf_etcd *etcd, const struct sf_coord_request *request)
+{
+    return sf_etcd_now_ns(etcd) + (int64_t)request->deadline_ms * SF_NS_PER_MS;
+}
+
 struct sf_etcd_job *sf_etcd_job_create(const struct sf_etcd *etcd, const struct sf_etcd_job_ops *op,
                                        const struct sf_coord_request *request)
 {
@@ -20,7 +25,7 @@ struct sf_etcd_job *sf_etcd_job_create(const struct sf_etcd *etcd, const struct 
     job->op = op;
     job->request = *request;
     job->start_ns = sf_etcd_now_ns(etcd);
-    job->deadline_ns = job->start_ns + (int64_t)request->deadline_ms * SF_NS_PER_MS;
+    job->deadline_ns = deadline_ns(etcd, request);
     return job;
 }
 
@@ -167,6 +172,8 @@ static void on_done(struct sf_etcd *etcd, void *ctx, const struct sf_etcd_result
     struct sf_etcd_job *job = ctx;
     job->transfer = NULL;
     if (result->fate == SF_ETCD_ANSWERED) {
+        if (sf_request_is_long(job->request.op) && result->answer.verdict == SF_ETCD_OK)
+            job->deadline_ns = deadline_ns(etcd, &job->request);
         judge(etcd, job, result);
         return;
     }

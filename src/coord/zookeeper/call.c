@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "coord/request.h"
 #include "coord/zookeeper/link.h"
 
 /* Calls: begun, filled with their arguments, sent. */
@@ -125,6 +126,8 @@ void sf_zk_call_answered(struct sf_zk *z, struct sf_zk_call *call)
     if (job != NULL && !job->finished) {
         SF_ASSERT(job->in_flight > 0);
         job->in_flight--;
+        if (sf_request_is_long(job->request.op) && call->rc != SF_ZK_CONNECTION_LOSS)
+            sf_zk_job_progress(z, job);
         call->done(z, job, call);
         sf_zk_job_answered(z, job);
     } else if (job == NULL && call->done != NULL) {

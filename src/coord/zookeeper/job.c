@@ -150,6 +150,11 @@ void sf_zk_phase(struct sf_zk *z, struct sf_zk_job *job, size_t total,
     pump(z, job);
 }
 
+void sf_zk_job_progress(const struct sf_zk *z, struct sf_zk_job *job)
+{
+    job->deadline_ns = sf_zk_now_ns(z) + (int64_t)job->request.deadline_ms * SF_NS_PER_MS;
+}
+
 void sf_zk_job_answered(struct sf_zk *z, struct sf_zk_job *job)
 {
     if (!job->finished)
@@ -165,7 +170,7 @@ struct sf_zk_job *sf_zk_job_create(const struct sf_zk *z, const struct sf_coord_
     job->head.kind = SF_ZK_SUBMITTED;
     job->request = *request;
     job->start_ns = sf_zk_now_ns(z);
-    job->deadline_ns = job->start_ns + (int64_t)request->deadline_ms * SF_NS_PER_MS;
+    sf_zk_job_progress(z, job);
     job->event = sf_coord_event_completion(request, SF_COORD_DONE, SF_COORD_NO_REASON, "%s", "");
     return job;
 }

@@ -58,6 +58,8 @@ void sf_zk_job_free(struct sf_zk *z, struct sf_zk_job *job);
 void sf_zk_phase(struct sf_zk *z, struct sf_zk_job *job, size_t total,
                  int (*issue)(struct sf_zk *z, struct sf_zk_job *job, size_t index),
                  void (*then)(struct sf_zk *z, struct sf_zk_job *job));
+/* Its deadline begins anew: it has come a step further. */
+void sf_zk_job_progress(const struct sf_zk *z, struct sf_zk_job *job);
 /* A call of the phase has been answered and dealt with: issues more, or goes on. */
 void sf_zk_job_answered(struct sf_zk *z, struct sf_zk_job *job);
 
