@@ -259,6 +259,7 @@ static void take_answer(struct sf_zk *z, struct sf_zk_link *link, int32_t xid, i
         fail_by_garbage(z, link, "an answer that does not fit the question");
         return;
     }
+    link->answered_ns = sf_zk_now_ns(z);
     link->oldest = call->next;
     if (link->oldest == NULL)
         link->newest = NULL;

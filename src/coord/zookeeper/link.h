@@ -63,7 +63,8 @@ struct sf_zk_link {
     int64_t next_ns;            /* PAUSE: when the next connection is due */
     int64_t patience_ns; /* how long a server may be silent: the session's timeout, or ours */
     int64_t heard_ns, sent_ns;
-    int pings; /* unanswered */
+    int64_t answered_ns; /* the last answer to a call */
+    int pings;           /* unanswered */
     int32_t next_xid;
     struct sf_zk_call *oldest, *newest; /* unanswered */
 };

@@ -202,6 +202,13 @@ static void update_unconnected(struct sf_zk *z, int64_t now_ns)
         resolve_again(z, now_ns);
 }
 
+/* Was nothing answered since, although something was asked? One that waits behind many others is
+ * none the worse for it. */
+static bool is_stuck(const struct sf_zk_link *link, int64_t since_ns)
+{
+    return link->oldest != NULL && link->oldest->sent_ns < since_ns && link->answered_ns < since_ns;
+}
+
 static void update_link(struct sf_zk *z, int64_t now_ns)
 {
     struct sf_zk_link *link = z->link;
@@ -213,7 +220,7 @@ static void update_link(struct sf_zk *z, int64_t now_ns)
         update_unconnected(z, now_ns);
         return;
     }
-    if (link->oldest != NULL && now_ns - link->oldest->sent_ns > timeout_ns(z)) {
+    if (is_stuck(link, now_ns - timeout_ns(z))) {
         drop_link(z, true,
                   "the coordinator has left a request unanswered for a whole session timeout");
         return;
