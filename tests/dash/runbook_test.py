@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 
 import load
 
@@ -28,6 +29,9 @@ WIPED, PUT_BACK = "The coordinator was wiped", "The coordinator was put back fro
 FOR_GOOD = "Wipe a fleet"
 # What stops workers is another thing on hosts and on Kubernetes, where they come back by themselves.
 BOTH_WAYS = ("SnowfleetDuplicate", FOR_GOOD)
+
+# Spoken of, in full further down.
+NAMES = ("snowfleet init --after-data-loss",)
 
 # (heading, beginning of the command): exit code, where it is not 0.
 EXITS = {
@@ -50,7 +54,7 @@ def commands():
         elif line.startswith("    ") and found and found[-1][3]:
             found[-1][2] += " " + line.strip()
         else:
-            found += [[heading, c, "", False] for c in re.findall(r"`((?:snowfleet|snowfleetd|curl) (?=[^`]*[-$])[^`]*)`", line)]
+            found += [[heading, c, "", False] for c in re.findall(r"`((?:snowfleet|snowfleetd|curl) (?=[^`]*[-$])[^`]*)`", line) if c not in NAMES]
     return [tuple(one[:3]) for one in found]
 
 
@@ -137,6 +141,8 @@ def procedures(book):
     first, second, third = book.workers
     book.run_one("SnowfleetFewReady", "snowfleet id -n 10", first)
     book.run_one("SnowfleetDuplicate", "snowfleet verify", first)
+    json.loads(book.run_one("SnowfleetDuplicate", "snowfleet slots", first))
+    book.run_one("SnowfleetSlotHeldTwice", "snowfleet status", first)
     book.run_one("Procedures", "snowfleet verify", first)
     book.run_one("Procedures", "snowfleet status", first)
     book.run_one("Poisoned slot", "snowfleet slots", first)
@@ -241,6 +247,10 @@ def lost_data(book, coordinator, directory):
 def wiped_for_good(book, coordinator, seen):
     """Everybody is drained but one who was forgotten; then somebody wants the name again."""
     first, forgotten = book.workers[0], book.workers[2]
+    # They may be ready with the rest of the making before, and wait for the new one's floor when that is spent.
+    time.sleep(2 * WINDOW_MS / 1000)
+    for worker in book.workers:
+        worker.wait_ready()
     said = book.run_one(FOR_GOOD, "curl -s $ADMIN/status", first)
     fleet = {name: json.loads(said)[name] for name in ("fleet_id", "epoch_ms", "layout", "token")}
     book.run_one(FOR_GOOD, "snowfleet id -n 1", first)
