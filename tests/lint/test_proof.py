@@ -10,7 +10,8 @@ import subprocess
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-PLACE = "build/dev"  # as the page calls the build
+PLACES = re.compile(r"build/(dev|release)(?=/|$)")  # as the page calls the build
+TESTS = re.compile(r"(unit|lint|sim|model|contract|promise|chaos|system)[.]\w+")  # a test, by its name in ctest
 
 
 def commands():
@@ -37,8 +38,10 @@ def output(*command):
 
 def wrong(command, build):
     """What is wrong with it, or None."""
-    words = [build + word[len(PLACE):] if word == PLACE or word.startswith(PLACE + "/") else word for word in shlex.split(command)]
+    words = [PLACES.sub(build, word) if PLACES.match(word) else word for word in shlex.split(command)]
     options = [word for word in words[1:] if word.startswith("--")]
+    if TESTS.fullmatch(command):
+        words = ["ctest", "--test-dir", build, "-R", f"^{re.escape(command)}$"]
     if words[0] == "ctest":
         code, said = output(*words, "-N")
         return None if code == 0 and re.search(r"Total Tests: [1-9]", said) else "no test is called so"
