@@ -6,6 +6,7 @@ import pathlib
 import random
 import re
 import shutil
+import ssl
 import subprocess
 import sys
 import threading
@@ -94,8 +95,14 @@ class OneWorker(unittest.TestCase):
             tokens.chmod(0o600)
             ntp = FakeNtp()
             self.addCleanup(ntp.close)
-            worker = fleet.worker(options={"listen-token-file": tokens, "clock-sources": ntp.source}).start()
+            subprocess.run("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=worker -keyout w.key -out w.pem".split(),
+                           cwd=fleet.directory, check=True, capture_output=True)
+            worker = fleet.worker(options={"listen-token-file": tokens, "clock-sources": ntp.source, "listen-tls-cert": fleet.directory / "w.pem",
+                                           "listen-tls-key": fleet.directory / "w.key"}).start()
+            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
             with worker.connect() as c:
+                c.socket = tls.wrap_socket(c.socket)
                 self.assertEqual(c.ask(sf.AUTH, body=b"0123456789abcdef0123456789abcdef").code, sf.OK)
                 c.ids(10)
             page = sf.http(f"http://127.0.0.1:{worker.admin}/metrics")[1]
