@@ -3,6 +3,7 @@
 #include "fuzz.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -66,13 +67,20 @@ static void drain(void *ctx)
     (void)ctx;
 }
 
+static int reload(void *ctx, struct sf_strbuf *to)
+{
+    (void)ctx;
+    sf_strbuf_addf(to, "nothing was changed\n");
+    return -EINVAL;
+}
+
 static uint16_t port(void)
 {
     static struct sf_admin *admin;
     if (admin == NULL) {
         const struct sf_admin_options options = {
             .address = {.host = "127.0.0.1"},
-            .host = {NULL, readiness, live, started, object, object, connect_data, drain,
+            .host = {NULL, readiness, live, started, object, object, connect_data, drain, reload,
                      is_fleet_admin},
             .metrics = sf_metrics_create(),
             .log = sf_log_create(STDERR_FILENO, SF_LOG_ERROR, SF_LOG_TEXT)};
