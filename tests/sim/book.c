@@ -70,6 +70,16 @@ static bool is_late(struct sim_book_slot *slot, const struct sim_entry *entry)
     return false;
 }
 
+/* The end of all that was granted there to anybody else; 0: nothing was. */
+static int64_t others_end_ms(const struct sim_book_slot *slot, uint64_t lineage)
+{
+    int64_t end_ms = 0;
+    for (unsigned i = 0; i < slot->count; i++)
+        if (slot->grants[i].lineage != lineage && slot->grants[i].to_ms > end_ms)
+            end_ms = slot->grants[i].to_ms;
+    return end_ms;
+}
+
 /* A restarted owner goes on with his record after it has been put back over what came later: he was
  * granted the part below before, and is granted the rest now. */
 static int64_t newly_from_ms(const struct sim_book_slot *slot, const struct sim_entry *entry)
@@ -105,10 +115,12 @@ const char *sim_book_enter(struct sim_book *book, const struct sim_entry *entry)
         last->making = entry->making;
         last->from_ms = from_ms;
         last->tainted_ms = put_back ? entry->acked_ms : 0;
-    } else if (put_back && last->tainted_ms < entry->acked_ms) {
+    } else if (put_back) {
         /* He cannot see it: his own record is as he knows it, and others were granted the same in a
          * making that is forgotten. */
-        last->tainted_ms = entry->acked_ms;
+        const int64_t theirs_ms = others_end_ms(slot, entry->lineage);
+        if (theirs_ms > entry->overwritten_ms && theirs_ms > last->tainted_ms)
+            last->tainted_ms = theirs_ms;
     }
     const bool grows = entry->to_ms > last->to_ms;
     if (grows || !put_back) /* nor when it is his own write that comes late */
