@@ -391,6 +391,18 @@ static void free_admin(struct sf_admin *admin)
     free(admin);
 }
 
+int sf_admin_check(const struct sf_admin_options *options, struct sf_error *err)
+{
+    struct sf_admin *admin = calloc(1, sizeof *admin);
+    if (admin == NULL)
+        return sf_error_set(err, -ENOMEM, "admin: out of memory");
+    pthread_mutex_init(&admin->lock, NULL);
+    pthread_mutex_init(&admin->pages.tokens_lock, NULL);
+    const int rc = read_files(admin, options, err);
+    free_admin(admin);
+    return rc;
+}
+
 int sf_admin_create(const struct sf_admin_options *options, struct sf_admin **ret_admin,
                     struct sf_error *err)
 {
@@ -432,10 +444,8 @@ int sf_admin_create(const struct sf_admin_options *options, struct sf_admin **re
         (void)close(fd);
         sf_admin_asks_end(admin->pages.asks);
         free_admin(admin);
-        return sf_error_set(err, -EIO, "admin.address %s:%u: the HTTP daemon does not start%s",
-                            options->address.host, (unsigned)options->address.port,
-                            options->tls_cert != NULL ? "; do admin.tls_cert and .tls_key fit?"
-                                                      : "");
+        return sf_error_set(err, -EAGAIN, "admin.address %s:%u: the HTTP daemon does not start",
+                            options->address.host, (unsigned)options->address.port);
     }
     *ret_admin = admin;
     return 0;

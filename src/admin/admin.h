@@ -55,6 +55,9 @@ struct sf_admin;
 /* Binds and listens alone, for who does it before there are threads. ret_fd: the caller's until create has taken it. Returns 0
  * or a negative errno code; err names admin.address. */
 int sf_admin_listen(const struct sf_host_port *address, int *ret_fd, struct sf_error *err);
+/* Would sf_admin_create refuse a file? For --check-config: only the names of files are looked at.
+ * Returns 0, or what it would return, with the same text. */
+int sf_admin_check(const struct sf_admin_options *options, struct sf_error *err);
 int sf_admin_create(const struct sf_admin_options *options, struct sf_admin **ret_admin,
                     struct sf_error *err);
 /* Reads certificate, key and tokens again, from the files that these options name; nothing else of them counts. On failure everything stays

@@ -2,7 +2,6 @@
 #include "admin/certificate.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -46,16 +45,11 @@ static void free_generation(struct generation *generation)
 static int read_pem(const char *path, const char *what, bool secret, gnutls_datum_t *ret_text,
                     struct sf_error *err)
 {
-    char reason[128];
     int fd = -1;
-    if (secret) {
-        const int rc = sf_secret_open(path, what, &fd, err);
-        if (rc != 0)
-            return rc;
-    } else if ((fd = open(path, O_RDONLY | O_CLOEXEC)) < 0) {
-        return sf_error_set(err, -errno, "%s: %s: %s", what, path,
-                            sf_errno_text(errno, reason, sizeof reason));
-    }
+    const int rc =
+        secret ? sf_secret_open(path, what, &fd, err) : sf_plain_open(path, what, &fd, err);
+    if (rc != 0)
+        return rc;
     unsigned char *text = calloc(1, PEM_MAX);
     const ssize_t size = text != NULL ? read(fd, text, PEM_MAX - 1) : -1;
     (void)close(fd);

@@ -9,7 +9,8 @@ enum sf_exit_code {
     SF_EXIT_UNREACHABLE = 69,  /* coordinator or worker not reached in time, and nothing done yet */
     SF_EXIT_INTERNAL = 70,     /* an invariant of ours broke */
     SF_EXIT_SYSTEM = 71,       /* no memory, descriptors or signals to start with */
-    SF_EXIT_NOT_RELEASED = 75, /* a slot could not be given back; its reservation ends by itself */
+    SF_EXIT_TEMPORARY = 75,    /* not now: the start failed for a cause that may pass */
+    SF_EXIT_NOT_RELEASED = 75, /* the same; a slot could not be given back, its reservation ends by itself */
     SF_EXIT_CONFIG = 78        /* bad configuration, or the fleet's config does not fit */
 };
 

@@ -5,13 +5,23 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-int sf_secret_check(const struct stat *info, const char *what, const char *path,
-                    struct sf_error *err)
+static int check_regular(const struct stat *info, const char *what, const char *path,
+                         struct sf_error *err)
 {
-    if (!S_ISREG(info->st_mode))
-        return sf_error_set(err, -EINVAL, "%s: %s is no regular file", what, path);
+    return S_ISREG(info->st_mode)
+               ? 0
+               : sf_error_set(err, -EINVAL, "%s: %s is no regular file", what, path);
+}
+
+static int check_secret(const struct stat *info, const char *what, const char *path,
+                        struct sf_error *err)
+{
+    const int rc = check_regular(info, what, path, err);
+    if (rc != 0)
+        return rc;
     if (info->st_mode & (S_IROTH | S_IWOTH | S_IWGRP))
         return sf_error_set(
             err, -EACCES,
@@ -28,15 +38,19 @@ static int cannot(const char *path, const char *what, struct sf_error *err)
     return sf_error_set(err, rc, "%s: %s: %s", what, path, sf_errno_text(rc, text, sizeof text));
 }
 
-int sf_secret_open(const char *path, const char *what, int *ret_fd, struct sf_error *err)
+/* One of the two checks above. */
+typedef int file_check(const struct stat *info, const char *what, const char *path,
+                       struct sf_error *err);
+
+static int open_checked(const char *path, const char *what, file_check *check, int *ret_fd,
+                        struct sf_error *err)
 {
     /* A FIFO would wait for its writer. */
     const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat info;
     if (fd < 0)
         return cannot(path, what, err);
-    const int rc =
-        fstat(fd, &info) != 0 ? cannot(path, what, err) : sf_secret_check(&info, what, path, err);
+    const int rc = fstat(fd, &info) != 0 ? cannot(path, what, err) : check(&info, what, path, err);
     if (rc != 0) {
         close(fd);
         return rc;
@@ -45,13 +59,33 @@ int sf_secret_open(const char *path, const char *what, int *ret_fd, struct sf_er
     return 0;
 }
 
-int sf_secret_check_path(const char *path, const char *what, struct sf_error *err)
+static int check_path(const char *path, const char *what, file_check *check, struct sf_error *err)
 {
     int fd = -1;
-    const int rc = sf_secret_open(path, what, &fd, err);
+    const int rc = open_checked(path, what, check, &fd, err);
     if (rc == 0)
         close(fd);
     return rc;
+}
+
+int sf_secret_open(const char *path, const char *what, int *ret_fd, struct sf_error *err)
+{
+    return open_checked(path, what, check_secret, ret_fd, err);
+}
+
+int sf_secret_check_path(const char *path, const char *what, struct sf_error *err)
+{
+    return check_path(path, what, check_secret, err);
+}
+
+int sf_plain_open(const char *path, const char *what, int *ret_fd, struct sf_error *err)
+{
+    return open_checked(path, what, check_regular, ret_fd, err);
+}
+
+int sf_plain_check_path(const char *path, const char *what, struct sf_error *err)
+{
+    return check_path(path, what, check_regular, err);
 }
 
 int sf_secret_read_line(const char *path, const char *what, char ret_line[SF_SECRET_LINE_MAX],

@@ -3,17 +3,13 @@
 #ifndef SF_BASE_SECRET_H
 #define SF_BASE_SECRET_H
 
-#include <sys/stat.h>
-
 #include "base/error.h"
 
 /* A secret is a regular file that others cannot read and that nobody but its owner can write: modes
- * like 600, 400, 640, 440 (a group may read, as Kubernetes mounts secrets for an fsGroup). Returns
- * 0, -EINVAL or -EACCES; err names `what` (the option) and the path. */
-int sf_secret_check(const struct stat *info, const char *what, const char *path,
-                    struct sf_error *err);
-/* Opens it for reading (close-on-exec) and checks what was opened. Returns 0 or a negative errno
- * code. */
+ * like 600, 400, 640, 440 (a group may read, as Kubernetes mounts secrets for an fsGroup).
+ *
+ * Opens it for reading (close-on-exec) and checks what was opened. Returns 0, -EINVAL or -EACCES for what
+ * is none, or another negative errno code; err names `what` (the option) and the path. */
 int sf_secret_open(const char *path, const char *what, int *ret_fd, struct sf_error *err);
 /* The longest secret of one line, with its NUL. */
 #define SF_SECRET_LINE_MAX 1024
@@ -25,5 +21,10 @@ int sf_secret_read_line(const char *path, const char *what, char ret_line[SF_SEC
                         struct sf_error *err);
 /* Checks the file at the path, for libraries that open it themselves. */
 int sf_secret_check_path(const char *path, const char *what, struct sf_error *err);
+
+/* The same for a file without secrets, as a certificate is: a regular file that we may read (another
+ * one would let whoever opens it wait). Returns 0 or a negative errno code. */
+int sf_plain_open(const char *path, const char *what, int *ret_fd, struct sf_error *err);
+int sf_plain_check_path(const char *path, const char *what, struct sf_error *err);
 
 #endif

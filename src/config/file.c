@@ -3,24 +3,47 @@
 #include "config/file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define FILE_SIZE_MAX (1 << 20)
+
+/* Opens the file if it is a regular one: reading from another might never end. NULL after a complaint. */
+static FILE *open_regular(struct sf_config_loader *loader)
+{
+    char reason[128];
+    struct stat info = {0};
+    FILE *file = NULL;
+    const int fd = open(loader->file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd >= 0 && fstat(fd, &info) == 0 && S_ISREG(info.st_mode))
+        file = fdopen(fd, "r");
+    else if (fd >= 0)
+        errno = S_ISDIR(info.st_mode) ? EISDIR : ENOTSUP;
+    if (file != NULL)
+        return file;
+    sf_config_complain(loader, "config: cannot read %s: %s", loader->file,
+                       errno == ENOTSUP ? "it is no regular file"
+                                        : sf_errno_text(errno, reason, sizeof reason));
+    if (fd >= 0)
+        (void)close(fd);
+    return NULL;
+}
 
 /* Reads the whole file. Returns its bytes (caller frees) or NULL after a complaint. */
 static char *read_whole(struct sf_config_loader *loader, size_t *ret_size)
 {
     char reason[128];
-    char *bytes = NULL;
-    FILE *file = fopen(loader->file, "re");
-    if (file != NULL)
-        bytes = malloc(FILE_SIZE_MAX + 1);
-    if (file == NULL || bytes == NULL) {
-        sf_config_complain(loader, "config: cannot read %s: %s", loader->file,
-                           sf_errno_text(errno, reason, sizeof reason));
+    FILE *file = open_regular(loader);
+    if (file == NULL)
+        return NULL;
+    char *bytes = malloc(FILE_SIZE_MAX + 1);
+    if (bytes == NULL) {
+        sf_config_complain(loader, "config: out of memory");
         goto out;
     }
     *ret_size = fread(bytes, 1, FILE_SIZE_MAX + 1, file);
@@ -35,8 +58,7 @@ static char *read_whole(struct sf_config_loader *loader, size_t *ret_size)
         return bytes;
     }
 out:
-    if (file != NULL)
-        fclose(file);
+    fclose(file);
     free(bytes);
     return NULL;
 }

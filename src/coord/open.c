@@ -12,25 +12,21 @@
 #include "coord/records.h"
 #include "coord/zookeeper/zookeeper.h"
 
-typedef int open_function(const struct sf_coord_options *options, struct sf_coord **ret_coord,
-                          struct sf_error *err);
-
-#ifdef SNOWFLEET_HAVE_ZOOKEEPER
-#define ZOOKEEPER_OPEN sf_coord_zookeeper_open
-#else
-#define ZOOKEEPER_OPEN NULL
-#endif
-#ifdef SNOWFLEET_HAVE_ETCD
-#define ETCD_OPEN sf_coord_etcd_open
-#else
-#define ETCD_OPEN NULL
-#endif
+struct opener {
+    int (*open)(const struct sf_coord_options *options, struct sf_coord **ret_coord,
+                struct sf_error *err);
+    int (*check)(const struct sf_coord_options *options, struct sf_error *err);
+};
 
 /* NULL: not in this build. */
-static open_function *const openers[SF_COORDINATOR_KINDS] = {
-    [SF_COORDINATOR_LOCAL] = sf_coord_local_open,
-    [SF_COORDINATOR_ZOOKEEPER] = ZOOKEEPER_OPEN,
-    [SF_COORDINATOR_ETCD] = ETCD_OPEN,
+static const struct opener openers[SF_COORDINATOR_KINDS] = {
+    [SF_COORDINATOR_LOCAL] = {sf_coord_local_open, sf_coord_local_check},
+#ifdef SNOWFLEET_HAVE_ZOOKEEPER
+    [SF_COORDINATOR_ZOOKEEPER] = {sf_coord_zookeeper_open, sf_coord_zookeeper_check},
+#endif
+#ifdef SNOWFLEET_HAVE_ETCD
+    [SF_COORDINATOR_ETCD] = {sf_coord_etcd_open, sf_coord_etcd_check},
+#endif
 };
 
 /* What does not depend on the backend. The password is read again by who uses it. */
@@ -60,18 +56,36 @@ static int check_options(const struct sf_coord_options *options, struct sf_error
     return rc;
 }
 
-static int open_backend(const struct sf_coord_options *options, struct sf_coord **ret_coord,
-                        struct sf_error *err)
+static int find_opener(const struct sf_coord_options *options, const struct opener **ret_opener,
+                       struct sf_error *err)
 {
     struct sf_coordinator_url url;
-    int rc = sf_coordinator_url_parse(options->url, &url, err);
+    const int rc = sf_coordinator_url_parse(options->url, &url, err);
     if (rc < 0)
         return rc;
-    if (openers[url.scheme->kind] == NULL)
+    if (openers[url.scheme->kind].open == NULL)
         return sf_error_set(err, -ENOTSUP, "this build has no %s backend",
                             sf_coordinator_kind_name(url.scheme->kind));
-    rc = check_options(options, err);
-    return rc == 0 ? openers[url.scheme->kind](options, ret_coord, err) : rc;
+    *ret_opener = &openers[url.scheme->kind];
+    return check_options(options, err);
+}
+
+static int name_url(int rc, const struct sf_coord_options *options, struct sf_error *err)
+{
+    char shown[SF_COORDINATOR_URL_MAX + 1];
+    if (rc < 0)
+        sf_error_prefix(err, "coordinator \"%.200s\"",
+                        sf_coordinator_url_shown(options->url, shown));
+    return rc;
+}
+
+int sf_coord_check(const struct sf_coord_options *options, struct sf_error *err)
+{
+    const struct opener *opener = NULL;
+    int rc = find_opener(options, &opener, err);
+    if (rc == 0 && opener != NULL)
+        rc = opener->check(options, err);
+    return name_url(rc, options, err);
 }
 
 int sf_coord_open(const struct sf_coord_options *options, struct sf_coord **ret_coord,
@@ -79,10 +93,9 @@ int sf_coord_open(const struct sf_coord_options *options, struct sf_coord **ret_
 {
     SF_ASSERT(options->url != NULL && options->fleet != NULL && options->sink != NULL);
     SF_ASSERT(options->ticks != NULL);
-    const int rc = open_backend(options, ret_coord, err);
-    char shown[SF_COORDINATOR_URL_MAX + 1];
-    if (rc < 0)
-        sf_error_prefix(err, "coordinator \"%.200s\"",
-                        sf_coordinator_url_shown(options->url, shown));
-    return rc;
+    const struct opener *opener = NULL;
+    int rc = find_opener(options, &opener, err);
+    if (rc == 0 && opener != NULL)
+        rc = opener->open(options, ret_coord, err);
+    return name_url(rc, options, err);
 }

@@ -12,4 +12,8 @@
 int sf_coord_open(const struct sf_coord_options *options, struct sf_coord **ret_coord,
                   struct sf_error *err);
 
+/* Would sf_coord_open refuse the URL, an option or a file? For --check-config: nothing is started.
+ * sink, ticks and log are not looked at. Returns what it would return, with the same text. */
+int sf_coord_check(const struct sf_coord_options *options, struct sf_error *err);
+
 #endif

@@ -1,6 +1,7 @@
 /* snowfleetd: the only place where the rooms are put together. */
 #include <errno.h>
 #include <jansson.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,8 @@
 #include "daemon/collect.h"
 #include "daemon/confine.h"
 #include "daemon/daemon.h"
+#include "daemon/fitness.h"
+#include "daemon/member_host.h"
 #include "daemon/reload.h"
 #include "daemon/run.h"
 #include "daemon/server_host.h"
@@ -34,53 +37,15 @@ static void ending(void *ctx)
 
 static int create_member(struct sf_daemon *d, struct sf_error *err)
 {
-    const struct sf_config *c = d->config;
-    char listens[SF_HOST_PORT_TEXT_MAX];
-    int64_t epoch_ms = 0;
-    struct sf_layout layout = {0};
-    const bool has_epoch =
-        c->fleet_expect_epoch_ms != NULL &&
-        sf_parse_i64(c->fleet_expect_epoch_ms, INT64_MIN, INT64_MAX, &epoch_ms) == 0;
-    const bool has_layout =
-        c->fleet_expect_layout != NULL && sf_layout_parse(c->fleet_expect_layout, &layout) == 0;
-    const struct sf_member_options options = {
-        .coord = {.url = c->fleet_coordinator,
-                  .fleet = c->fleet_name,
-                  .session_timeout_ms = c->coordinator_session_timeout_ms,
-                  .username = c->coordinator_username,
-                  .password_file = c->coordinator_password_file,
-                  .tls_ca = c->coordinator_tls_ca,
-                  .tls_cert = c->coordinator_tls_cert,
-                  .tls_key = c->coordinator_tls_key},
-        .clock = {.sources = &c->clock_sources,
-                  .poll_ms = c->clock_poll_ms,
-                  .warn_offset_ms = c->clock_warn_offset_ms,
-                  .max_offset_ms = c->clock_max_offset_ms,
-                  .require_sync = c->clock_require_sync},
-        .datacenter = c->fleet_datacenter,
-        .pinned_worker = c->fleet_worker,
-        .slots = c->fleet_slots_per_worker,
-        .expect_id = c->fleet_expect_id,
-        .expect_epoch_ms = has_epoch ? &epoch_ms : NULL,
-        .expect_layout = has_layout ? &layout : NULL,
-        .auto_init = c->fleet_auto_init,
-        .node = c->fleet_node,
-        .window_ms = c->reservation_window_ms,
-        .min_window_ms = c->reservation_min_window_ms,
-        .max_silence_ms = c->mint_max_silence_ms,
-        .max_ahead_ms = c->mint_max_ahead_ms,
-        .state_dir = c->reservation_state_dir,
-        .state_name = sf_format_host_port(&c->listen_address, listens),
-        .stall_ms = SF_DAEMON_STALL_MS,
-        .leave_ms = c->drain_timeout_ms > 0 ? c->drain_timeout_ms : 1,
-        .log = d->log,
-        .host = {.ctx = d,
-                 .layout_known = layout_known,
-                 .answered = sf_collect_answer,
-                 .turned = sf_collect_counts,
-                 .ending = ending},
-    };
-    const int rc = sf_member_create(&options, &d->member, err);
+    struct sf_member_wish wish;
+    sf_member_host_fill(d->config, &wish);
+    wish.options.log = d->log;
+    wish.options.host = (struct sf_member_host){.ctx = d,
+                                                .layout_known = layout_known,
+                                                .answered = sf_collect_answer,
+                                                .turned = sf_collect_counts,
+                                                .ending = ending};
+    const int rc = sf_member_create(&wish.options, &d->member, err);
     if (rc != 0)
         return rc;
     d->time = sf_member_time(d->member);
@@ -107,10 +72,36 @@ static void advertise(const char *text, uint16_t port, char to[SF_COORD_ADDRESS_
 static int open_ports(struct sf_daemon *d, struct sf_error *err)
 {
     struct sf_host_port http;
-    int rc = sf_server_listen(&d->config->listen_address, false, &d->listener, err);
-    if (rc == 0 && sf_server_host_http(d->config, &http))
+    int rc = 0;
+    if (d->listener < 0)
+        rc = sf_server_listen(&d->config->listen_address, false, &d->listener, err);
+    if (rc == 0 && d->http_listener < 0 && sf_server_host_http(d->config, &http))
         rc = sf_server_listen(&http, true, &d->http_listener, err);
     return rc != 0 ? rc : sf_admin_listen(&d->config->admin_address, &d->admin_listener, err);
+}
+
+#define TRY_FOR_MS   5000
+#define TRY_EVERY_MS 100
+
+/* Again and again, where that can help: a process before this one may still be ending, an address come
+ * up late. -ECANCELED: a signal ended it. */
+static int await_ports(struct sf_daemon *d, int signal_fd, struct sf_error *err)
+{
+    const int64_t end_ms = sf_mono_ns() / SF_NS_PER_MS + TRY_FOR_MS;
+    bool told = false;
+    for (;;) {
+        const int rc = open_ports(d, err);
+        if (rc == 0 || sf_fitness_exit_code(rc) == SF_EXIT_CONFIG ||
+            sf_mono_ns() / SF_NS_PER_MS >= end_ms)
+            return rc;
+        if (!told)
+            sf_log_write(d->log, SF_LOG_WARN, "worker.port", "%s; tried again for %d s", err->text,
+                         TRY_FOR_MS / 1000);
+        told = true;
+        struct pollfd fd = {.fd = signal_fd, .events = POLLIN};
+        if (poll(&fd, 1, TRY_EVERY_MS) > 0)
+            return sf_error_set(err, -ECANCELED, "a signal ended it before it had its ports");
+    }
 }
 
 static int start_server(struct sf_daemon *d, struct sf_error *err)
@@ -155,9 +146,9 @@ static int start_admin(struct sf_daemon *d, struct sf_error *err)
 }
 
 /* Everything that can fail for the user's sake fails here, before anything is claimed. */
-static int set_up(struct sf_daemon *d, struct sf_error *err)
+static int set_up(struct sf_daemon *d, int signal_fd, struct sf_error *err)
 {
-    int rc = open_ports(d, err);
+    int rc = await_ports(d, signal_fd, err);
     if (rc == 0)
         rc = sf_confine_early(d->config, d->log, err);
     if (rc == 0)
@@ -222,11 +213,17 @@ static int run(struct sf_daemon *d, int signal_fd)
         return SF_EXIT_SYSTEM;
     }
     sf_reload_init(d);
-    int exit_code = SF_EXIT_CONFIG;
-    if (set_up(d, &err) != 0)
+    int exit_code;
+    const int rc = set_up(d, signal_fd, &err);
+    if (rc == -ECANCELED) {
+        exit_code = SF_EXIT_OK;
+        sf_log_write(d->log, SF_LOG_INFO, "worker.unfit", "%s", err.text);
+    } else if (rc != 0) {
+        exit_code = sf_fitness_exit_code(rc);
         sf_log_write(d->log, SF_LOG_ERROR, "worker.unfit", "%s", err.text);
-    else
+    } else {
         exit_code = sf_run(d, signal_fd);
+    }
     sf_log_write(d->log, exit_code != SF_EXIT_OK ? SF_LOG_WARN : SF_LOG_INFO, "worker.stopped",
                  "exit code %d", exit_code);
     tear_down(d);
@@ -254,6 +251,27 @@ static int run_worker(int argc, char **argv, struct sf_config *config)
     return exit_code;
 }
 
+/* What the options name is looked at by one function, before the start and for --check-config alike.
+ */
+static int judge(const struct sf_config *config, struct sf_strbuf *errors)
+{
+    const int exit_code = sf_fitness_judge(config, errors);
+    if (exit_code != SF_EXIT_OK)
+        (void)fprintf(stderr, "snowfleetd: cannot start:\n%s",
+                      errors->text != NULL ? errors->text : "no memory\n");
+    return exit_code;
+}
+
+static int check(struct sf_config *config, struct sf_strbuf *text)
+{
+    const int exit_code = judge(config, text);
+    if (exit_code == SF_EXIT_OK) {
+        sf_config_json(config, text);
+        printf("%s\n", text->text != NULL ? text->text : "");
+    }
+    return exit_code;
+}
+
 int main(int argc, char **argv)
 {
     struct sf_config *config = NULL;
@@ -272,11 +290,13 @@ int main(int argc, char **argv)
     } else if (action == SF_CONFIG_VERSION) {
         printf("snowfleetd %s (%s)\n", SF_BUILD_VERSION, SF_BUILD_COMMIT);
     } else if (action == SF_CONFIG_CHECK) {
-        sf_config_json(config, &text);
-        printf("%s\n", text.text != NULL ? text.text : "");
+        exit_code = check(config, &text);
     } else {
-        exit_code = run_worker(argc, argv, config);
-        config = NULL;
+        exit_code = judge(config, &text);
+        if (exit_code == SF_EXIT_OK) {
+            exit_code = run_worker(argc, argv, config);
+            config = NULL;
+        }
     }
     sf_config_free(config);
     sf_strbuf_free(&text);

@@ -158,6 +158,13 @@ static int set_up(struct sf_member *member, const struct sf_member_options *opti
     return rc;
 }
 
+int sf_member_check(const struct sf_member_options *options, struct sf_error *err)
+{
+    struct sf_hold_plan plan = {.max_ahead_ms = 0};
+    const int rc = name_state(options, &plan, err);
+    return rc != 0 ? rc : sf_coord_check(&options->coord, err);
+}
+
 int sf_member_create(const struct sf_member_options *options, struct sf_member **ret_member,
                      struct sf_error *err)
 {

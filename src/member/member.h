@@ -29,6 +29,10 @@
 
 struct sf_member;
 
+/* Would sf_member_create refuse an option or a file? For --check-config: nothing is started. Returns 0,
+ * or what it would return, with the same text. */
+int sf_member_check(const struct sf_member_options *options, struct sf_error *err);
+
 /* Opens what can fail for the user's sake: starts the clock, and the coordinator's connection in the
  * background. Claims nothing yet. Returns 0; -EINVAL, -ENOTSUP, -EACCES, -ENOENT, -ENOMEM and others
  * of clock/clock.h and coord/coord.h, with err naming what is wrong. */

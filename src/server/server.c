@@ -61,13 +61,10 @@ static uint32_t max_batch_of(const struct sf_server *server, const struct sf_ser
     return burst < fits ? (uint32_t)burst : fits;
 }
 
-/* Reads the files and makes the settings that shards take over. */
-static int make_settings(const struct sf_server *server, const struct sf_server_options *options,
-                         struct sf_settings *ret, struct sf_error *err)
+static int read_files(const struct sf_server_options *options, struct sf_settings *to,
+                      struct sf_error *err)
 {
-    struct sf_settings settings = {.limits = options->limits,
-                                   .wants_certificate = options->tls_client_ca != NULL};
-    settings.limits.max_batch = max_batch_of(server, &options->limits);
+    struct sf_settings settings = *to;
     if (options->token_file != NULL) {
         const int rc =
             sf_tokens_read(options->token_file, "listen.token_file", &settings.tokens, err);
@@ -82,8 +79,32 @@ static int make_settings(const struct sf_server *server, const struct sf_server_
             return rc;
         }
     }
-    *ret = settings;
+    *to = settings;
     return 0;
+}
+
+/* Reads the files and makes the settings that shards take over. */
+static int make_settings(const struct sf_server *server, const struct sf_server_options *options,
+                         struct sf_settings *ret, struct sf_error *err)
+{
+    struct sf_settings settings = {.limits = options->limits,
+                                   .wants_certificate = options->tls_client_ca != NULL};
+    settings.limits.max_batch = max_batch_of(server, &options->limits);
+    const int rc = read_files(options, &settings, err);
+    if (rc == 0)
+        *ret = settings;
+    return rc;
+}
+
+int sf_server_check(const struct sf_server_options *options, struct sf_error *err)
+{
+    struct sf_settings settings = {.limits = options->limits};
+    const int rc = read_files(options, &settings, err);
+    if (rc == 0) {
+        sf_tokens_unref(settings.tokens);
+        sf_tls_unref(settings.tls);
+    }
+    return rc;
 }
 
 static int create_shards(struct sf_server *server, struct sf_error *err)

@@ -92,6 +92,10 @@ struct sf_server;
 /* Binds and listens alone, for who does it before there are threads. ret_fd: the caller's until create has taken it. Returns 0
  * or a negative errno code; err names the option: listen.http_address where http, else listen.address. */
 int sf_server_listen(const struct sf_host_port *address, bool http, int *ret_fd, struct sf_error *err);
+/* Would sf_server_create refuse a file? For --check-config: only the names of files are looked at.
+ * Returns 0, or what it would return, with the same text. */
+int sf_server_check(const struct sf_server_options *options, struct sf_error *err);
+
 /* Binds and listens, so that errors of addresses and files come at once (err names them); serves
  * nothing yet. */
 int sf_server_create(const struct sf_server_options *options, struct sf_server **ret_server,

@@ -103,7 +103,11 @@ int sf_tls_load(const char *cert, const char *key, const char *client_ca, struct
     if (cert == NULL || key == NULL)
         return sf_error_set(err, -EINVAL, "listen.tls_cert and listen.tls_key belong together%s",
                             client_ca != NULL ? ", and listen.tls_client_ca needs both" : "");
-    int rc = sf_secret_check_path(key, "listen.tls_key", err);
+    int rc = sf_plain_check_path(cert, "listen.tls_cert", err);
+    if (rc == 0)
+        rc = sf_secret_check_path(key, "listen.tls_key", err);
+    if (rc == 0 && client_ca != NULL)
+        rc = sf_plain_check_path(client_ca, "listen.tls_client_ca", err);
     if (rc != 0)
         return rc;
     SSL_CTX *context = SSL_CTX_new(TLS_server_method());

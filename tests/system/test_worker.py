@@ -270,8 +270,31 @@ class OneWorker(unittest.TestCase):
         with sf.Fleet() as fleet:
             first = fleet.worker().start()
             second = fleet.worker(data_port=first.port).start(ready=False)
-            self.assertEqual(second.process.wait(20), 78, second.log())
+            self.assertEqual(second.process.wait(20), 75, second.log())  # what systemd starts again
             self.assertIn(str(first.port), second.log())
+
+    def test_a_port_that_is_taken_for_a_moment(self):
+        """As the process before leaves it, or an address that comes up late."""
+        for port in ("port", "admin"):
+            with sf.Fleet() as fleet, sf.socket.socket() as taken:
+                worker = fleet.worker()
+                taken.setsockopt(sf.socket.SOL_SOCKET, sf.socket.SO_REUSEADDR, 1)
+                taken.bind(("127.0.0.1", getattr(worker, port)))
+                taken.listen(1)
+                worker.start(ready=False)
+                sf.wait_until(lambda: "worker.port" in worker.log(), worker.log)  # noqa: B023
+                taken.close()
+                worker.wait_ready()
+                self.assertEqual(worker.term(), 0)
+
+    def test_a_signal_ends_the_wait_for_a_port(self):
+        with sf.Fleet() as fleet, sf.socket.socket() as taken:
+            worker = fleet.worker()
+            taken.bind(("127.0.0.1", worker.port))
+            taken.listen(1)
+            worker.start(ready=False)
+            sf.wait_until(lambda: "worker.port" in worker.log(), worker.log)
+            self.assertEqual(worker.term(), 0, worker.log())
 
 
 if __name__ == "__main__":

@@ -2,17 +2,15 @@
 #include "coord/etcd/options.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/assert.h"
 #include "base/coordinator.h"
 #include "base/parse.h"
 #include "base/secret.h"
+#include "coord/etcd/etcd.h"
 
 static char *copy(const char *text)
 {
@@ -49,25 +47,6 @@ static int read_url(const struct sf_coord_options *options, struct sf_etcd_optio
     return 0;
 }
 
-/* A file that we need to read; a secret one must not be open to others. */
-static int check_file(const char *what, const char *path, bool secret, struct sf_error *err)
-{
-    struct stat st;
-    char buffer[64];
-    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0 || fstat(fd, &st) < 0) {
-        const int rc = -errno;
-        if (fd >= 0)
-            close(fd);
-        return sf_error_set(err, rc == -ENOENT || rc == -ENOTDIR ? -ENOENT : -EACCES,
-                            "%s \"%s\": %s", what, path, sf_errno_text(rc, buffer, sizeof buffer));
-    }
-    close(fd);
-    if (!S_ISREG(st.st_mode))
-        return sf_error_set(err, -EINVAL, "%s \"%s\" is not a regular file", what, path);
-    return secret ? sf_secret_check(&st, what, path, err) : 0;
-}
-
 int sf_etcd_options_password(struct sf_etcd_options *to, struct sf_error *err)
 {
     char password[SF_SECRET_LINE_MAX];
@@ -86,11 +65,11 @@ static int read_files(struct sf_etcd_options *to, struct sf_error *err)
     if (to->username != NULL)
         rc = sf_etcd_options_password(to, err);
     if (rc == 0 && to->tls_ca != NULL)
-        rc = check_file("coordinator.tls_ca", to->tls_ca, false, err);
+        rc = sf_plain_check_path(to->tls_ca, "coordinator.tls_ca", err);
     if (rc == 0 && to->tls_cert != NULL)
-        rc = check_file("coordinator.tls_cert", to->tls_cert, false, err);
+        rc = sf_plain_check_path(to->tls_cert, "coordinator.tls_cert", err);
     if (rc == 0 && to->tls_key != NULL)
-        rc = check_file("coordinator.tls_key", to->tls_key, true, err);
+        rc = sf_secret_check_path(to->tls_key, "coordinator.tls_key", err);
     return rc;
 }
 
@@ -115,6 +94,15 @@ int sf_etcd_options_read(const struct sf_coord_options *options, struct sf_etcd_
     }
     *ret = to;
     return 0;
+}
+
+int sf_coord_etcd_check(const struct sf_coord_options *options, struct sf_error *err)
+{
+    struct sf_etcd_options to = {0};
+    const int rc = sf_etcd_options_read(options, &to, err);
+    if (rc == 0)
+        sf_etcd_options_free(&to);
+    return rc;
 }
 
 void sf_etcd_options_free(struct sf_etcd_options *to)

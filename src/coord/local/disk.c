@@ -47,15 +47,24 @@ const char *sf_disk_filesystem_refused(uint64_t type)
     return NULL;
 }
 
+/* Is it no fault of the directory's? */
+static bool passes(int rc)
+{
+    return rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM || rc == -EIO || rc == -ESTALE ||
+           rc == -ETIMEDOUT;
+}
+
 /* A parent's rights are not our business (judge_rights false); its file system will be ours. */
 static int directory_check_open(const char *path, int fd, bool judge_rights, struct sf_error *err)
 {
     struct stat info;
     struct statfs fs;
     char why[96];
-    if (fstat(fd, &info) < 0 || fstatfs(fd, &fs) < 0)
-        return sf_error_set(err, -EINVAL, "directory %s: %s", path,
-                            sf_errno_text(errno, why, sizeof why));
+    if (fstat(fd, &info) < 0 || fstatfs(fd, &fs) < 0) {
+        const int rc = -errno;
+        return sf_error_set(err, passes(rc) ? rc : -EINVAL, "directory %s: %s", path,
+                            sf_errno_text(rc, why, sizeof why));
+    }
     const char *name = sf_disk_filesystem_refused((uint64_t)fs.f_type);
     if (name != NULL)
         return sf_error_set(
@@ -87,9 +96,10 @@ int sf_disk_directory_check(const char *path, struct sf_error *err)
             close(fd);
             return rc;
         }
-        if (errno != ENOENT)
-            return sf_error_set(err, -EINVAL, "directory %s: %s", parent,
-                                sf_errno_text(errno, why, sizeof why));
+        const int rc = -errno;
+        if (rc != -ENOENT)
+            return sf_error_set(err, passes(rc) ? rc : -EINVAL, "directory %s: %s", parent,
+                                sf_errno_text(rc, why, sizeof why));
         char *slash = strrchr(parent, '/');
         SF_ASSERT(slash != NULL);
         slash[slash == parent ? 1 : 0] = '\0';

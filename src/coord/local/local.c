@@ -484,6 +484,12 @@ int sf_coord_local_open_faulty(const struct sf_coord_options *options, const str
     return 0;
 }
 
+int sf_coord_local_check(const struct sf_coord_options *options, struct sf_error *err)
+{
+    char root[ROOT_MAX];
+    return check_options(options, root, err);
+}
+
 int sf_coord_local_open(const struct sf_coord_options *options, struct sf_coord **ret_coord,
                         struct sf_error *err)
 {

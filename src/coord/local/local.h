@@ -24,6 +24,8 @@
 
 int sf_coord_local_open(const struct sf_coord_options *options, struct sf_coord **ret_coord,
                         struct sf_error *err);
+/* Would it be opened, as far as URL, options and files go? Returns 0, or what the opening would refuse with. */
+int sf_coord_local_check(const struct sf_coord_options *options, struct sf_error *err);
 /* sf_coord_local_open with faults from `disk` (copied; NULL: none). For tests: a disk that fails,
  * stalls or lets the process die cannot be had otherwise. */
 int sf_coord_local_open_faulty(const struct sf_coord_options *options, const struct sf_disk *disk,

@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "base/secret.h"
+#include "coord/zookeeper/zookeeper.h"
 
 static int set_auth(struct sf_zk_options *to, const struct sf_coord_options *options,
                     struct sf_error *err)
@@ -37,6 +38,13 @@ static int set_tls(struct sf_zk_options *to, const struct sf_coord_options *opti
     if (options->tls_ca == NULL || options->tls_cert == NULL || options->tls_key == NULL)
         return sf_error_set(err, -EINVAL,
                             "zks:// needs coordinator.tls_ca, .tls_cert and .tls_key");
+    int rc = sf_plain_check_path(options->tls_ca, "coordinator.tls_ca", err);
+    if (rc == 0)
+        rc = sf_plain_check_path(options->tls_cert, "coordinator.tls_cert", err);
+    if (rc == 0)
+        rc = sf_secret_check_path(options->tls_key, "coordinator.tls_key", err);
+    if (rc < 0)
+        return rc;
     if (asprintf(&to->tls, "%s,%s,%s,", options->tls_ca, options->tls_cert, options->tls_key) < 0)
         SF_ASSERT(!"memory");
     return 0;
@@ -68,6 +76,15 @@ int sf_zk_options_read(const struct sf_coord_options *options, struct sf_zk_opti
              options->fleet);
     *ret = to;
     return 0;
+}
+
+int sf_coord_zookeeper_check(const struct sf_coord_options *options, struct sf_error *err)
+{
+    struct sf_zk_options to = {0};
+    const int rc = sf_zk_options_read(options, &to, err);
+    if (rc == 0)
+        sf_zk_options_free(&to);
+    return rc;
 }
 
 void sf_zk_options_free(struct sf_zk_options *options)

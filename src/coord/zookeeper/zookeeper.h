@@ -18,5 +18,7 @@
 
 int sf_coord_zookeeper_open(const struct sf_coord_options *options, struct sf_coord **ret_coord,
                             struct sf_error *err);
+/* Would it be opened, as far as URL, options and files go? Returns 0, or what the opening would refuse with. */
+int sf_coord_zookeeper_check(const struct sf_coord_options *options, struct sf_error *err);
 
 #endif
