@@ -177,3 +177,52 @@ int sf_cli_fleet_list(
         code = list_one(fleet, config->token, d, true, each, ctx);
     return code;
 }
+
+/* Nobody was ever there, and whoever came could begin at once. */
+static bool is_idle(const struct sf_coord_completion *found, int64_t now_ms)
+{
+    for (size_t i = 0; i < found->slot_count; i++)
+        if (found->slots[i].fence != 0 ||
+            sf_slot_state(&found->slots[i], NULL, 0, now_ms, NULL) != SF_SLOT_FREE)
+            return false;
+    return found->claim_count == 0;
+}
+
+void sf_cli_census_add(struct sf_cli_census *census, const struct sf_coord_completion *found,
+                       int64_t now_ms)
+{
+    if (is_idle(found, now_ms)) {
+        census->idle_datacenters++;
+        census->idle_slots += found->slot_count;
+        return;
+    }
+    for (size_t i = 0; i < found->slot_count; i++)
+        census->states[sf_slot_state(&found->slots[i], found->claims, found->claim_count, now_ms,
+                                     NULL)]++;
+    for (size_t i = 0; i < found->claim_count; i++)
+        census->waiting += found->claims[i].slot < 0;
+}
+
+void sf_cli_census_end(struct sf_cli_census *census)
+{
+    for (int state = 0; state < SF_SLOT_STATES; state++)
+        if (census->states[state] > 0)
+            return;
+    census->states[SF_SLOT_FREE] = census->idle_slots;
+    census->idle_datacenters = census->idle_slots = 0;
+}
+
+const char *sf_cli_census_text(const struct sf_cli_census *census,
+                               char buffer[SF_CLI_CENSUS_TEXT_MAX])
+{
+    char idle[64] = "";
+    if (census->idle_datacenters > 0)
+        (void)snprintf(idle, sizeof idle, " (and %" PRIu64 " in %" PRIu64 " unused datacenters)",
+                       census->idle_slots, census->idle_datacenters);
+    (void)snprintf(buffer, SF_CLI_CENSUS_TEXT_MAX,
+                   "%" PRIu64 " held, %" PRIu64 " free%s, %" PRIu64 " quarantined, %" PRIu64
+                   " broken",
+                   census->states[SF_SLOT_HELD], census->states[SF_SLOT_FREE], idle,
+                   census->states[SF_SLOT_QUARANTINED], census->states[SF_SLOT_BROKEN]);
+    return buffer;
+}

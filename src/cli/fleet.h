@@ -5,6 +5,7 @@
 
 #include "base/coordinator.h"
 #include "cli/cli.h"
+#include "coord/records.h"
 #include "coord/coord.h"
 
 struct sf_cli_fleet_options {
@@ -62,5 +63,23 @@ int sf_cli_fleet_list(struct sf_cli_fleet *fleet, const struct sf_coord_config *
                       int (*each)(void *ctx, uint64_t datacenter,
                                   const struct sf_coord_completion *found),
                       void *ctx);
+
+/* Slots counted by state. Datacenters in which nobody ever held a slot are counted apart: with a layout
+ * for 32 datacenters and a fleet in one of them, nobody can use what the others have. */
+struct sf_cli_census {
+    uint64_t states[SF_SLOT_STATES];
+    uint64_t waiting; /* claims without a slot */
+    uint64_t idle_datacenters, idle_slots;
+};
+
+/* Adds a datacenter's list. */
+void sf_cli_census_add(struct sf_cli_census *census, const struct sf_coord_completion *found,
+                       int64_t now_ms);
+/* After the last one: where all are idle, the fleet is new, and they count. */
+void sf_cli_census_end(struct sf_cli_census *census);
+/* "3 held, 29 free, 0 quarantined, 0 broken". buffer: SF_CLI_CENSUS_TEXT_MAX. */
+#define SF_CLI_CENSUS_TEXT_MAX 160
+const char *sf_cli_census_text(const struct sf_cli_census *census,
+                               char buffer[SF_CLI_CENSUS_TEXT_MAX]);
 
 #endif

@@ -13,7 +13,8 @@ struct view {
     bool as_json, all;
     json_t *slots;
     int64_t now_ms;
-    uint64_t states[SF_SLOT_STATES], leaked, waiting, untouched;
+    struct sf_cli_census census;
+    uint64_t leaked, untouched;
     uint64_t leaked_datacenter, leaked_worker; /* of the first */
     bool headed;
 };
@@ -54,6 +55,7 @@ static json_t *slot_json(uint64_t datacenter, const struct sf_coord_slot *slot, 
 static int show_datacenter(void *ctx, uint64_t datacenter, const struct sf_coord_completion *found)
 {
     struct view *view = ctx;
+    sf_cli_census_add(&view->census, found, view->now_ms);
     for (size_t i = 0; i < found->slot_count; i++) {
         const struct sf_coord_slot *slot = &found->slots[i];
         const struct sf_coord_claim *holder;
@@ -62,7 +64,6 @@ static int show_datacenter(void *ctx, uint64_t datacenter, const struct sf_coord
         /* Held, and nobody renews it: what a dead session left behind, or a worker that stands still. */
         const bool leaked = state == SF_SLOT_HELD && slot->reserved_until_ms <= view->now_ms;
         const char *name = leaked ? "leaked" : sf_slot_state_name(state);
-        view->states[state]++;
         if (leaked && view->leaked++ == 0) {
             view->leaked_datacenter = datacenter;
             view->leaked_worker = slot->worker;
@@ -74,8 +75,6 @@ static int show_datacenter(void *ctx, uint64_t datacenter, const struct sf_coord
         else
             show_text(view, datacenter, slot, name, holder);
     }
-    for (size_t i = 0; i < found->claim_count; i++)
-        view->waiting += found->claims[i].slot < 0;
     return -1;
 }
 
@@ -92,22 +91,24 @@ static int show(struct sf_cli_fleet *fleet, const char *name, const uint64_t *on
         json_decref(view->slots);
         return code;
     }
+    const struct sf_cli_census *census = &view->census;
+    sf_cli_census_end(&view->census);
     if (view->as_json) {
         sf_cli_print_json(json_pack(
-            "{s:s, s:s, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "fleet", name, "fleet_id",
-            config.fleet_id, "epoch_ms", (json_int_t)config.epoch_ms, "layout",
-            sf_layout_json(&config.layout), "held", (json_int_t)view->states[SF_SLOT_HELD], "free",
-            (json_int_t)view->states[SF_SLOT_FREE], "quarantined",
-            (json_int_t)view->states[SF_SLOT_QUARANTINED], "broken",
-            (json_int_t)view->states[SF_SLOT_BROKEN], "leaked", (json_int_t)view->leaked, "waiting",
-            (json_int_t)view->waiting, "slots", view->slots));
+            "{s:s, s:s, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "fleet", name,
+            "fleet_id", config.fleet_id, "epoch_ms", (json_int_t)config.epoch_ms, "layout",
+            sf_layout_json(&config.layout), "held", (json_int_t)census->states[SF_SLOT_HELD],
+            "free", (json_int_t)census->states[SF_SLOT_FREE], "quarantined",
+            (json_int_t)census->states[SF_SLOT_QUARANTINED], "broken",
+            (json_int_t)census->states[SF_SLOT_BROKEN], "leaked", (json_int_t)view->leaked,
+            "waiting", (json_int_t)census->waiting, "unused_datacenters",
+            (json_int_t)census->idle_datacenters, "unused_slots", (json_int_t)census->idle_slots,
+            "slots", view->slots));
     } else {
         json_decref(view->slots);
-        (void)printf("%" PRIu64 " held, %" PRIu64 " free, %" PRIu64 " quarantined, %" PRIu64
-                     " broken; %" PRIu64 " workers wait for a slot\n",
-                     view->states[SF_SLOT_HELD], view->states[SF_SLOT_FREE],
-                     view->states[SF_SLOT_QUARANTINED], view->states[SF_SLOT_BROKEN],
-                     view->waiting);
+        char counts[SF_CLI_CENSUS_TEXT_MAX];
+        (void)printf("%s; %" PRIu64 " workers wait for a slot\n",
+                     sf_cli_census_text(census, counts), census->waiting);
         if (view->leaked > 0)
             (void)printf(
                 "%" PRIu64

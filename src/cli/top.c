@@ -30,7 +30,9 @@ struct screen {
     const struct sf_cli_admin *like;
     uint32_t timeout_ms;
     double ids_per_s;
-    uint64_t workers, silent, states[SF_SLOT_STATES], waiting;
+    char where[32]; /* " of datacenter 0": a worker knows no other */
+    uint64_t workers, silent;
+    struct sf_cli_census census;
 };
 
 static void ask_worker(struct screen *screen, const char *address)
@@ -51,21 +53,16 @@ static void ask_worker(struct screen *screen, const char *address)
 static void count_state(struct screen *screen, const char *name)
 {
     for (int state = 0; state < SF_SLOT_STATES; state++)
-        screen->states[state] += strcmp(name, sf_slot_state_name(state)) == 0;
+        screen->census.states[state] += strcmp(name, sf_slot_state_name(state)) == 0;
 }
 
 static int draw_datacenter(void *ctx, uint64_t datacenter, const struct sf_coord_completion *found)
 {
     struct screen *screen = ctx;
-    const int64_t now_ms = sf_real_ns() / SF_NS_PER_MS;
     (void)datacenter;
-    for (size_t i = 0; i < found->slot_count; i++)
-        screen->states[sf_slot_state(&found->slots[i], found->claims, found->claim_count, now_ms,
-                                     NULL)]++;
-    for (size_t i = 0; i < found->claim_count; i++) {
-        screen->waiting += found->claims[i].slot < 0;
+    sf_cli_census_add(&screen->census, found, sf_real_ns() / SF_NS_PER_MS);
+    for (size_t i = 0; i < found->claim_count; i++)
         ask_worker(screen, found->claims[i].admin);
-    }
     return -1;
 }
 
@@ -83,7 +80,9 @@ static int draw_fleet(struct screen *screen)
                            err.text);
     json_array_foreach(json_object_get(fleet, "slots"), i, item)
         count_state(screen, sf_cli_text_at(item, "state", ""));
-    screen->waiting = (uint64_t)sf_cli_number_at(fleet, "waiting", 0);
+    (void)snprintf(screen->where, sizeof screen->where, " of datacenter %.0f",
+                   sf_cli_number_at(fleet, "datacenter", 0));
+    screen->census.waiting = (uint64_t)sf_cli_number_at(fleet, "waiting", 0);
     json_array_foreach(json_object_get(fleet, "workers"), i, item)
         ask_worker(screen, sf_cli_text_at(item, "admin", screen->like->url));
     json_decref(fleet);
@@ -111,13 +110,13 @@ static int draw(const struct sf_cli_admin *admin, struct sf_cli_fleet *fleet, FI
     (void)fclose(screen.to);
     (void)fprintf(to, "snowfleet top  %s  %s\n", fleet != NULL ? fleet->url : admin->url,
                   sf_format_time_ms(sf_real_ns() / SF_NS_PER_MS, time, sizeof time));
+    sf_cli_census_end(&screen.census);
+    char counts[SF_CLI_CENSUS_TEXT_MAX];
     (void)fprintf(to,
-                  "%" PRIu64 " workers (%" PRIu64 " silent), %.0f IDs/s; slots: %" PRIu64
-                  " held, %" PRIu64 " free, %" PRIu64 " "
-                  "quarantined, %" PRIu64 " broken; %" PRIu64 " workers wait\n\n",
-                  screen.workers, screen.silent, screen.ids_per_s, screen.states[SF_SLOT_HELD],
-                  screen.states[SF_SLOT_FREE], screen.states[SF_SLOT_QUARANTINED],
-                  screen.states[SF_SLOT_BROKEN], screen.waiting);
+                  "%" PRIu64 " workers (%" PRIu64 " silent), %.0f IDs/s; slots%s: %s; %" PRIu64
+                  " workers wait\n\n",
+                  screen.workers, screen.silent, screen.ids_per_s, screen.where,
+                  sf_cli_census_text(&screen.census, counts), screen.census.waiting);
     sf_cli_worker_heading(to);
     (void)fwrite(lines, 1, size, to);
     free(lines);

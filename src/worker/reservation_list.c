@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/parse.h"
+#include "coord/records.h"
 #include "worker/reservation_loss.h"
 #include "worker/reservation_moves.h"
 
@@ -42,36 +43,95 @@ static void find_strays(struct sf_reservation *res, const struct sf_coord_comple
     }
 }
 
-static void no_free_slot(struct sf_res_step *s)
+/* Says once what is waited for: when the waiting begins, and when it changes its kind. */
+static void tell_wait(struct sf_res_step *s)
+{
+    struct sf_reservation *res = s->res;
+    if (!res->waiting_told || res->state != s->waits)
+        sf_res_log(s, SF_LOG_WARN, "slot.waiting", "%s", res->why);
+    res->waiting_told = true;
+}
+
+static void tell_poisoned(struct sf_res_step *s, int64_t until_ms)
+{
+    if (until_ms > SF_RES_FAR_FUTURE_MS)
+        sf_res_log(s, SF_LOG_ERROR, "slot.poisoned",
+                   "a slot of datacenter %" PRIu64 " is reserved for %" PRId64
+                   " ms from now: a worker with a wrong clock wrote that; see RUNBOOK.md, poisoned "
+                   "slot",
+                   s->res->params.datacenter, until_ms);
+}
+
+/* One slot number only was asked for (fleet.worker): what is in the way there, whatever else is free.
+ * Returns how long until that one comes free; -1: nobody knows. */
+static int64_t why_not_pinned(struct sf_res_step *s, const struct sf_coord_completion *c)
+{
+    struct sf_reservation *res = s->res;
+    const uint64_t datacenter = res->params.datacenter,
+                   worker = (uint64_t)res->params.pinned_worker;
+    const struct sf_coord_slot *slot = NULL;
+    const struct sf_coord_claim *holder = NULL;
+    for (size_t i = 0; i < c->slot_count && slot == NULL; i++)
+        if (c->slots[i].worker == worker)
+            slot = &c->slots[i];
+    const enum sf_slot_state state =
+        slot == NULL ? SF_SLOT_BROKEN
+                     : sf_slot_state(slot, c->claims, c->claim_count, s->now->mint_ms, &holder);
+    s->waits = state == SF_SLOT_QUARANTINED ? SF_WORKER_QUARANTINED : SF_WORKER_CLAIMING;
+    if (state == SF_SLOT_HELD) {
+        sf_res_why(
+            res,
+            "slot %" PRIu64 "/%" PRIu64 " (fleet.worker) is held by %s; of the others %u are free",
+            datacenter, worker, holder != NULL ? holder->node : slot->node, res->census.free);
+    } else if (state == SF_SLOT_QUARANTINED) {
+        const int64_t until_ms = slot->reserved_until_ms - s->now->mint_ms;
+        sf_res_why(res,
+                   "slot %" PRIu64 "/%" PRIu64
+                   " (fleet.worker) is quarantined: it comes free in %" PRId64
+                   " ms; of the others %u are free",
+                   datacenter, worker, until_ms, res->census.free);
+        return until_ms;
+    } else {
+        sf_res_why(res,
+                   "slot %" PRIu64 "/%" PRIu64 " (fleet.worker) has no usable record; "
+                   "`snowfleet slots reset %" PRIu64 "/%" PRIu64 "` writes it anew",
+                   datacenter, worker, datacenter, worker);
+    }
+    return -1;
+}
+
+/* The same where any slot would do. */
+static int64_t why_none(struct sf_res_step *s)
 {
     struct sf_reservation *res = s->res;
     const struct sf_census *census = &res->census;
-    res->stats.bids_full++;
-    int64_t wait_ms = SF_RES_WAIT_LIST_MS;
+    const int64_t until_ms = census->earliest_free_ms - s->now->mint_ms;
     s->waits = census->quarantined > 0 ? SF_WORKER_QUARANTINED : SF_WORKER_CLAIMING;
     if (census->quarantined > 0) {
-        const int64_t until_ms = census->earliest_free_ms - s->now->mint_ms;
         sf_res_why(res,
                    "no free slot in datacenter %" PRIu64
                    ": %u held, %u quarantined, the first comes free "
                    "in %" PRId64 " ms",
                    res->params.datacenter, census->held, census->quarantined, until_ms);
-        if (until_ms > SF_RES_FAR_FUTURE_MS)
-            sf_res_log(s, SF_LOG_ERROR, "slot.poisoned",
-                       "a slot of datacenter %" PRIu64 " is reserved for %" PRId64
-                       " ms from now: a worker with "
-                       "a wrong clock wrote "
-                       "that; see RUNBOOK.md, poisoned slot",
-                       res->params.datacenter, until_ms);
-        if (until_ms < wait_ms)
-            wait_ms = until_ms > 0 ? until_ms : 1;
-    } else {
-        sf_res_why(res, "the fleet is full: all %u slots of datacenter %" PRIu64 " are held%s",
-                   census->held, res->params.datacenter,
-                   census->broken > 0 ? ", and others have no usable record" : "");
+        return until_ms;
     }
-    if (res->state != s->waits)
-        sf_res_log(s, SF_LOG_WARN, "slot.waiting", "%s", res->why);
+    sf_res_why(res, "the fleet is full: all %u slots of datacenter %" PRIu64 " are held%s",
+               census->held, res->params.datacenter,
+               census->broken > 0 ? ", and others have no usable record" : "");
+    return -1;
+}
+
+static void no_free_slot(struct sf_res_step *s, const struct sf_coord_completion *c)
+{
+    struct sf_reservation *res = s->res;
+    res->stats.bids_full++;
+    const int64_t until_ms = res->params.pinned_worker >= 0 ? why_not_pinned(s, c) : why_none(s);
+    int64_t wait_ms = SF_RES_WAIT_LIST_MS;
+    if (res->census.quarantined > 0)
+        tell_poisoned(s, res->census.earliest_free_ms - s->now->mint_ms);
+    if (s->waits == SF_WORKER_QUARANTINED && until_ms < wait_ms)
+        wait_ms = until_ms > 0 ? until_ms : 1;
+    tell_wait(s);
     sf_res_look_in(s, wait_ms + (int64_t)sf_prng_below(&res->prng, (uint64_t)wait_ms / 4 + 1));
 }
 
@@ -94,8 +154,7 @@ static bool has_begun(struct sf_res_step *s)
     else
         sf_res_why(res, "the fleet mints nothing before its floor, %" PRId64 " ms from now",
                    wait_ms);
-    if (res->state != s->waits)
-        sf_res_log(s, SF_LOG_WARN, "slot.waiting", "%s", res->why);
+    tell_wait(s);
     sf_res_look_in(s, wait_ms < SF_RES_WAIT_LIST_MS ? wait_ms : SF_RES_WAIT_LIST_MS);
     return false;
 }
@@ -115,7 +174,7 @@ static void choose(struct sf_res_step *s, const struct sf_coord_completion *c)
         return;
     }
     if (index < 0) {
-        no_free_slot(s);
+        no_free_slot(s, c);
         return;
     }
     const struct sf_coord_slot *slot = &c->slots[index];

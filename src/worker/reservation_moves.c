@@ -105,6 +105,7 @@ void sf_res_bid_won(struct sf_res_step *s)
     res->memory.valid = false;
     res->orphan = false;
     res->stats.bids_won++;
+    res->waiting_told = false;
     /* The list that showed the slot as free is out of date now. */
     sf_res_look_in(s, 50 + (int64_t)sf_prng_below(&res->prng, 500));
     s->out->save = true;

@@ -242,6 +242,7 @@ struct sf_reservation {
     struct sf_reservation_memory memory;
 
     struct sf_census census;
+    bool waiting_told; /* since it last held a slot: that none is to be had */
     bool census_due_set;
     int64_t census_due_mono_ms;
     int64_t waiting_since_mono_ms;

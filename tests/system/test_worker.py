@@ -246,12 +246,35 @@ class OneWorker(unittest.TestCase):
             self.assertEqual({first.status()["worker"], second.status()["worker"]}, {0, 1})
             third = fleet.worker().start(ready=False)
             sf.wait_until(lambda: "the fleet is full" in third.readyz()[1], lambda: third.readyz())
+            self.assertEqual(third.log().count("slot.waiting the fleet is full"), 1, third.log())
             with third.connect() as c:
                 with self.assertRaises(sf.Refused) as refused:
                     c.ids(1)
                 self.assertEqual(refused.exception.answer.code, sf.NOT_READY)
             self.assertEqual(first.term(), 0)
             third.wait_ready(12)  # one that is not given back is quarantined for 15 s or more
+
+    def test_all_count_the_same_slots(self):
+        """A layout for 32 datacenters, a fleet in one of them: nobody can use what the others have."""
+        with sf.Fleet() as fleet:
+            worker = fleet.worker().start()
+            counted = "1 held, 31 free (and 992 in 31 unused datacenters), 0 quarantined, 0 broken; 0 workers wait"
+            self.assertIn(counted, fleet.tool("slots", "--coordinator", fleet.coordinator).stdout)
+            self.assertIn(f"slots: {counted}", fleet.tool("top", "--once", "--coordinator", fleet.coordinator).stdout)
+            shown = json.loads(fleet.tool("slots", "--json", "--coordinator", fleet.coordinator).stdout)
+            self.assertEqual([shown[key] for key in ("held", "free", "unused_datacenters", "unused_slots")], [1, 31, 31, 992])
+            self.assertEqual(len(shown["slots"]), 1024)
+
+            def asked():
+                return fleet.tool("top", "--once", "--admin", f"http://127.0.0.1:{worker.admin}").stdout
+            sf.wait_until(lambda: "slots of datacenter 0: 1 held, 31 free, 0 quarantined, 0 broken; 0 workers wait" in asked(), asked)
+
+    def test_one_number_that_is_held(self):
+        with sf.Fleet() as fleet:
+            fleet.worker(options={"fleet-worker": 3}).start()
+            second = fleet.worker(options={"fleet-worker": 3}).start(ready=False)
+            sf.wait_until(lambda: "slot 0/3 (fleet.worker) is held by w0; of the others 31 are free" in second.readyz()[1], second.readyz)
+            self.assertIn("slot.waiting", second.log())
 
     def test_bad_options_are_all_named(self):
         with sf.Fleet() as fleet:

@@ -358,6 +358,37 @@ static void a_full_fleet_is_waited_for(void **state)
     assert_true(record_of(0).reserved_until_ms > mint_ms);
 }
 
+/* One slot number only: what is in the way there, not how full the rest is. */
+static void who_asks_for_one_number_waits_for_that(void **state)
+{
+    (void)state;
+    struct machine *holder = ready_machine(0);
+    struct machine *m = new_machine(1);
+    m->params.pinned_worker = (int64_t)holder->res.hold.worker;
+    start_machine(m, NULL);
+    run(1000);
+    assert_state(m, SF_WORKER_CLAIMING);
+    assert_string_equal(m->res.why,
+                        "slot 0/0 (fleet.worker) is held by node; of the others 3 are free");
+    assert_said(m, "slot.waiting: slot 0/0 (fleet.worker) is held by node");
+    kill_machine(holder);
+    run(1000);
+    assert_state(m, SF_WORKER_QUARANTINED);
+    assert_non_null(
+        strstr(m->res.why, "slot 0/0 (fleet.worker) is quarantined: it comes free in "));
+    assert_said(m, "slot.waiting: slot 0/0 (fleet.worker) is quarantined");
+    run(WINDOW_MS + 1000);
+    assert_state(m, SF_WORKER_READY);
+    spoil_record(2);
+    m = new_machine(2);
+    m->params.pinned_worker = 2;
+    start_machine(m, NULL);
+    run(1000);
+    assert_string_equal(m->res.why,
+                        "slot 0/2 (fleet.worker) has no usable record; `snowfleet slots "
+                        "reset 0/2` writes it anew");
+}
+
 static void all_slots_may_be_held(void **state)
 {
     (void)state;
@@ -372,6 +403,10 @@ static void all_slots_may_be_held(void **state)
     assert_state(m, SF_WORKER_CLAIMING);
     assert_string_equal(m->res.why, "the fleet is full: all 1 slots of datacenter 0 are held, and "
                                     "others have no usable record");
+    /* Told once, however often it looks. */
+    const char *told = strstr(m->logs, "slot.waiting: the fleet is full");
+    assert_non_null(told);
+    assert_null(strstr(told + 1, "slot.waiting"));
     leave(&machines[0], 1000);
     run(3000);
     assert_state(m, SF_WORKER_READY);
@@ -506,6 +541,7 @@ int main(void)
         scenario(a_bid_is_not_made_while_the_clock_is_ahead),
         scenario(a_reservation_never_passes_trusted_time_and_a_window),
         scenario(a_full_fleet_is_waited_for),
+        scenario(who_asks_for_one_number_waits_for_that),
         scenario_empty(all_slots_may_be_held),
         scenario(a_poisoned_slot_is_told_of),
         scenario_empty(nothing_is_minted_below_the_floor),
