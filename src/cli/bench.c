@@ -21,6 +21,8 @@
 struct bench {
     struct sf_cli_servers servers;
     uint64_t conns, depth, count, seconds, threads, batch;
+    const char *max_errors_text;
+    double max_errors; /* 1: any */
     bool as_json, library;
     struct sockaddr_storage addresses[SF_CLI_LIST_MAX];
     socklen_t sizes[SF_CLI_LIST_MAX];
@@ -169,32 +171,53 @@ static void print_statuses(const struct bench *bench, const struct sf_load *sum,
     print_status("UNKNOWN", sum->unknown_statuses, false, to);
 }
 
+static double error_ratio(const struct sf_load *sum)
+{
+    const uint64_t requests = sum->latency.count + sum->refused.count;
+    return requests > 0 ? (double)sum->refused.count / (double)requests : 0;
+}
+
+static void print_latency(const char *name, const struct sf_histogram *h)
+{
+    (void)printf("%-12s p50 %.0f  p90 %.0f  p99 %.0f  p99.9 %.0f  max %.0f\n", name,
+                 us(sf_histogram_at(h, 0.5)), us(sf_histogram_at(h, 0.9)),
+                 us(sf_histogram_at(h, 0.99)), us(sf_histogram_at(h, 0.999)), us(h->max_ns));
+}
+
+static json_t *latency_json(const struct sf_histogram *h)
+{
+    return json_pack("{s:f, s:f, s:f, s:f, s:f, s:f}", "mean",
+                     h->count > 0 ? us(h->sum_ns) / (double)h->count : 0.0, "p50",
+                     us(sf_histogram_at(h, 0.5)), "p90", us(sf_histogram_at(h, 0.9)), "p99",
+                     us(sf_histogram_at(h, 0.99)), "p99_9", us(sf_histogram_at(h, 0.999)), "max",
+                     us(h->max_ns));
+}
+
 static void print_result(const struct bench *bench, const struct sf_load *sum, double seconds)
 {
     const struct sf_histogram *h = &sum->latency;
-    const uint64_t errors = h->count - sum->statuses[SF_WIRE_OK] - sum->outcomes[SF_CLIENT_OK];
+    const uint64_t errors = sum->refused.count, requests = h->count + errors;
     if (!bench->as_json) {
         (void)printf("requests     %" PRIu64 " in %.2f s, %.0f/s\n"
                      "ids          %" PRIu64 ", %.0f/s\n"
-                     "errors       %" PRIu64 "\n",
-                     h->count, seconds, (double)h->count / seconds, sum->ids,
-                     (double)sum->ids / seconds, errors);
-        (void)printf("latency us   p50 %.0f  p90 %.0f  p99 %.0f  p99.9 %.0f  max %.0f\n",
-                     us(sf_histogram_at(h, 0.5)), us(sf_histogram_at(h, 0.9)),
-                     us(sf_histogram_at(h, 0.99)), us(sf_histogram_at(h, 0.999)), us(h->max_ns));
+                     "errors       %" PRIu64 "\n"
+                     "error ratio  %.4f\n",
+                     requests, seconds, (double)requests / seconds, sum->ids,
+                     (double)sum->ids / seconds, errors, error_ratio(sum));
+        print_latency("latency us", h);
+        if (errors > 0)
+            print_latency("refused us", &sum->refused);
         print_statuses(bench, sum, NULL);
         return;
     }
     json_t *statuses = json_object();
     print_statuses(bench, sum, statuses);
     sf_cli_print_json(json_pack(
-        "{s:I, s:I, s:I, s:f, s:f, s:f, s:{s:f, s:f, s:f, s:f, s:f, s:f}, s:I, s:I, s:I, s:I, s:o}",
-        "requests", (json_int_t)h->count, "ids", (json_int_t)sum->ids, "errors", (json_int_t)errors,
-        "seconds", seconds, "requests_per_s", (double)h->count / seconds, "ids_per_s",
-        (double)sum->ids / seconds, "latency_us", "mean",
-        h->count > 0 ? us(h->sum_ns) / (double)h->count : 0.0, "p50", us(sf_histogram_at(h, 0.5)),
-        "p90", us(sf_histogram_at(h, 0.9)), "p99", us(sf_histogram_at(h, 0.99)), "p99_9",
-        us(sf_histogram_at(h, 0.999)), "max", us(h->max_ns), "connections",
+        "{s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:o, s:o, s:I, s:I, s:I, s:I, s:o}", "requests",
+        (json_int_t)requests, "ids", (json_int_t)sum->ids, "errors", (json_int_t)errors,
+        "error_ratio", error_ratio(sum), "seconds", seconds, "requests_per_s",
+        (double)requests / seconds, "ids_per_s", (double)sum->ids / seconds, "latency_us",
+        latency_json(h), "refused_latency_us", latency_json(&sum->refused), "connections",
         (json_int_t)bench->conns, "depth", (json_int_t)bench->depth, "batch",
         (json_int_t)bench->batch, "threads", (json_int_t)bench->threads, "statuses", statuses));
 }
@@ -220,6 +243,7 @@ static int run(struct bench *bench)
         struct sf_load *load = &bench->loads[i];
         pthread_join(load->thread, NULL);
         sf_histogram_merge(&sum.latency, &load->latency);
+        sf_histogram_merge(&sum.refused, &load->refused);
         sum.ids += load->ids;
         sum.unknown_statuses += load->unknown_statuses;
         for (int k = 0; k < SF_WIRE_STATUSES; k++)
@@ -231,12 +255,33 @@ static int run(struct bench *bench)
     print_result(bench, &sum, seconds > 0 ? seconds : 1e-9);
     if (why[0] != '\0')
         return sf_cli_fail(SF_CLI_UNREACHABLE, "ended early: %s", why);
+    if (error_ratio(&sum) > bench->max_errors)
+        return sf_cli_fail(SF_CLI_FAILED,
+                           "%.6g of the requests were not answered with IDs; --max-errors is %s",
+                           error_ratio(&sum), bench->max_errors_text);
     return sf_cli_end();
+}
+
+static int read_max_errors(struct bench *bench)
+{
+    char *end = NULL;
+    bench->max_errors = 1;
+    if (bench->max_errors_text == NULL)
+        return -1;
+    bench->max_errors = strtod(bench->max_errors_text, &end);
+    if (end == bench->max_errors_text || *end != '\0' ||
+        !(bench->max_errors >= 0 && bench->max_errors <= 1))
+        return sf_cli_fail(SF_CLI_USAGE, "--max-errors: \"%s\" is not allowed; 0 to 1 is, as 0.001",
+                           bench->max_errors_text);
+    return -1;
 }
 
 static int check(struct bench *bench)
 {
     struct sf_cli_servers *servers = &bench->servers;
+    const int code = read_max_errors(bench);
+    if (code >= 0)
+        return code;
     if (!bench->library &&
         (servers->tls || servers->ca != NULL || servers->cert != NULL || servers->key != NULL ||
          servers->name != NULL || servers->token_file != NULL))
@@ -272,15 +317,18 @@ int sf_cli_bench(int argc, char **argv)
          86400 * 365},
         {"batch", 'b', SF_CLI_NUMBER, &bench.batch, "N", "IDs of each request [1]", 1,
          SF_WIRE_COUNT_MAX},
+        {"max-errors", 0, SF_CLI_TEXT, &bench.max_errors_text, "RATIO",
+         "exit 1 where a larger part of the answers had no IDs, as 0.001 [1: never]", 0, 0},
         {"threads", 0, SF_CLI_NUMBER, &bench.threads, "N", "[half the CPUs]", 1, THREADS_MAX},
         {"json", 0, SF_CLI_FLAG, &bench.as_json, NULL, "a JSON object", 0, 0},
     };
     const struct sf_cli_usage usage = {
         .line = "snowfleet bench [--server HOST:PORT]... [-c CONNS] [-d DEPTH] [-n COUNT] [-t "
-                "SECONDS] [--batch N] [--library] [--json]",
+                "SECONDS] [--batch N] [--max-errors RATIO] [--library] [--json]",
         .text = "Asks as fast as the workers answer (closed loop: each connection keeps DEPTH "
                 "requests in flight) and\n"
-                "prints throughput and latency. With -d 1 -c 1 the latency is that of a single "
+                "prints throughput and latency, of answers without IDs apart. With -d 1 -c 1 the "
+                "latency is that of a single "
                 "caller. Bare connections\n"
                 "measure the workers, --library what a program that uses the client library "
                 "gets.\n",

@@ -162,13 +162,28 @@ static int take_answer(struct sf_load *load, struct sf_load_conn *conn,
 }
 
 /* Answers of requests that left in the same write have waited equally long: they are counted
- * together. */
+ * together, those with IDs apart from the others. */
+struct alike {
+    int64_t sent_ns;
+    uint64_t served, refused;
+};
+
+static void count_alike(struct sf_load *load, struct alike *alike, int64_t now_ns)
+{
+    const uint64_t took_ns = (uint64_t)(now_ns - alike->sent_ns);
+    if (alike->served > 0)
+        sf_histogram_add(&load->latency, took_ns, alike->served);
+    if (alike->refused > 0)
+        sf_histogram_add(&load->refused, took_ns, alike->refused);
+    alike->served = alike->refused = 0;
+}
+
 static int take_answers(struct sf_load *load, struct sf_load_conn *conn, int64_t now_ns)
 {
     const uint32_t depth = load->options->depth;
     size_t at = 0;
-    uint64_t same = 0, answers = 0;
-    int64_t same_ns = 0;
+    uint64_t answers = 0;
+    struct alike alike = {0};
     struct sf_wire_header header;
     for (;;) {
         const enum sf_wire_scan scan = sf_wire_scan(conn->in + at, conn->in_end - at, &header);
@@ -183,16 +198,12 @@ static int take_answers(struct sf_load *load, struct sf_load_conn *conn, int64_t
         at += 4 + (size_t)header.length;
         conn->in_flight--;
         answers++;
-        if (sent_ns != same_ns) {
-            if (same > 0)
-                sf_histogram_add(&load->latency, (uint64_t)(now_ns - same_ns), same);
-            same_ns = sent_ns;
-            same = 0;
-        }
-        same++;
+        if (sent_ns != alike.sent_ns)
+            count_alike(load, &alike, now_ns);
+        alike.sent_ns = sent_ns;
+        *(header.code == SF_WIRE_OK ? &alike.served : &alike.refused) += 1;
     }
-    if (same > 0)
-        sf_histogram_add(&load->latency, (uint64_t)(now_ns - same_ns), same);
+    count_alike(load, &alike, now_ns);
     memmove(conn->in, conn->in + at, conn->in_end - at);
     conn->in_end -= at;
     atomic_store_explicit(&load->answers, load->answers + answers, memory_order_relaxed);

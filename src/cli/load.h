@@ -40,7 +40,7 @@ struct sf_load {
     _Atomic uint64_t answers;                                   /* while it runs */
     uint64_t ids, statuses[SF_WIRE_STATUSES], unknown_statuses; /* after it ended; bare */
     uint64_t outcomes[SF_CLIENT_ERRORS];                        /* of the library's calls */
-    struct sf_histogram latency;
+    struct sf_histogram latency, refused; /* of answers with IDs, and of all others */
     char why[160]; /* why it ended early; empty: it did not */
 };
 

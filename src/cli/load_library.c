@@ -36,7 +36,8 @@ static void done(void *ctx, const struct sf_client_reply *reply)
         return; /* by us, at the end */
     load->outcomes[reply->error]++;
     load->ids += reply->count;
-    sf_histogram_add(&load->latency, (uint64_t)reply->duration_ns, 1);
+    sf_histogram_add(reply->error == SF_CLIENT_OK ? &load->latency : &load->refused,
+                     (uint64_t)reply->duration_ns, 1);
     atomic_store_explicit(&load->answers, load->answers + 1, memory_order_relaxed);
     submit(caller, 1);
 }

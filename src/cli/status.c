@@ -76,6 +76,23 @@ static void print_slots(const json_t *slots)
     }
 }
 
+/* What was asked of it in the last ten seconds, and what of that it refused. */
+static void print_recent(const json_t *status)
+{
+    const char *name;
+    json_t *rate, *rates = json_object_get(json_object_get(status, "rates"), "10s");
+    if (rates == NULL)
+        return;
+    (void)printf("last 10 s    %.0f IDs/s, %.0f served/s, %.0f refused/s",
+                 sf_cli_number_at(rates, "ids", 0), sf_cli_number_at(rates, "served", 0),
+                 sf_cli_number_at(rates, "refused", 0));
+    json_object_foreach(json_object_get(rates, "refused_by"), name, rate)(void)
+        printf(", %s %.0f/s", name, json_number_value(rate));
+    (void)printf("; p99 %.0f us, load %.0f %%\n",
+                 sf_cli_number_at(status, "latency_us.10s.served.p99", 0),
+                 100 * sf_cli_number_at(status, "saturation", 0));
+}
+
 static void print_worker(const json_t *status)
 {
     char time[SF_TIME_TEXT_MAX], left[SF_DURATION_TEXT_MAX];
@@ -108,6 +125,7 @@ static void print_worker(const json_t *status)
                  sf_cli_number_at(status, "connections", 0),
                  sf_cli_number_at(status, "ids_minted", 0),
                  sf_cli_number_at(status, "ids_per_s", 0));
+    print_recent(status);
     (void)printf("address      %s, admin %s, node %s, version %s\n",
                  sf_cli_text_at(status, "address", "?"), sf_cli_text_at(status, "admin", "?"),
                  sf_cli_text_at(status, "node", "?"), sf_cli_text_at(status, "version", "?"));
@@ -156,7 +174,7 @@ static int show_datacenter(void *ctx, uint64_t datacenter, const struct sf_coord
         view->count++;
         view->silent += !there;
         if (view->workers == NULL)
-            sf_cli_worker_line(stdout, claim->admin, status, err.text);
+            sf_cli_worker_line(stdout, claim->admin, status, err.text, false);
         else
             json_array_append_new(
                 view->workers, json_pack("{s:I, s:o, s:I, s:s, s:s, s:s, s:O?, s:s?}", "datacenter",

@@ -30,6 +30,7 @@ struct screen {
     const struct sf_cli_admin *like;
     uint32_t timeout_ms;
     double ids_per_s;
+    bool marked;    /* lines that are not well are marked, for paint */
     char where[32]; /* " of datacenter 0": a worker knows no other */
     uint64_t workers, silent;
     struct sf_cli_census census;
@@ -42,7 +43,7 @@ static void ask_worker(struct screen *screen, const char *address)
     json_t *status = NULL;
     struct sf_error err = {0};
     (void)sf_cli_get_json(&admin, "/status", screen->timeout_ms, &status, &err);
-    sf_cli_worker_line(screen->to, address, status, err.text);
+    sf_cli_worker_line(screen->to, address, status, err.text, screen->marked);
     screen->workers++;
     screen->silent += status == NULL;
     screen->ids_per_s += sf_cli_number_at(status, "ids_per_s", 0);
@@ -90,11 +91,12 @@ static int draw_fleet(struct screen *screen)
 }
 
 /* The figures of all first, which a small window must not cut off. */
-static int draw(const struct sf_cli_admin *admin, struct sf_cli_fleet *fleet, FILE *to)
+static int draw(const struct sf_cli_admin *admin, struct sf_cli_fleet *fleet, bool marked, FILE *to)
 {
     char *lines = NULL;
     size_t size = 0;
-    struct screen screen = {.to = open_memstream(&lines, &size), .like = admin, .timeout_ms = 500};
+    struct screen screen = {
+        .to = open_memstream(&lines, &size), .like = admin, .timeout_ms = 500, .marked = marked};
     char time[SF_TIME_TEXT_MAX];
     int code;
     if (screen.to == NULL)
@@ -133,8 +135,13 @@ static void paint(const char *text)
     const int columns = known ? window.ws_col : INT_MAX;
     (void)fputs("\033[H", stdout);
     for (int row = 0; *text != '\0' && row < rows; row++) {
+        const char *colour = *text == SF_CLI_MARK_BAD    ? "\033[31m"
+                             : *text == SF_CLI_MARK_WARN ? "\033[33m"
+                                                         : "";
+        text += colour[0] != '\0';
         const int length = (int)strcspn(text, "\n");
-        (void)printf("%.*s\033[K\n", length < columns ? length : columns, text);
+        (void)printf("%s%.*s%s\033[K\n", colour, length < columns ? length : columns, text,
+                     colour[0] != '\0' ? "\033[0m" : "");
         text += length + (text[length] == '\n');
     }
     (void)fputs("\033[J\0337", stdout); /* nothing below; here an error is told */
@@ -148,7 +155,7 @@ static int frame(const struct sf_cli_admin *admin, struct sf_cli_fleet *fleet, b
     FILE *to = open_memstream(&text, &size);
     if (to == NULL)
         abort();
-    const int code = draw(admin, fleet, to);
+    const int code = draw(admin, fleet, ansi, to);
     (void)fclose(to);
     if (code < 0 && ansi)
         paint(text);

@@ -65,8 +65,8 @@ double sf_cli_number_at(const json_t *object, const char *path, double fallback)
 
 void sf_cli_worker_heading(FILE *to)
 {
-    (void)fprintf(to, "%-7s %-12s %-22s %10s %9s %9s %9s %9s %6s  %s\n", "SLOT", "STATE", "NODE",
-                  "IDS/S", "P50", "P99", "OFFSET", "RESERVED", "CONNS", "ADMIN");
+    (void)fprintf(to, "%-7s %-13s %-22s %10s %5s %9s %9s %9s %9s %6s  %s\n", "SLOT", "STATE",
+                  "NODE", "IDS/S", "LOAD", "P50", "P99", "OFFSET", "RESERVED", "CONNS", "ADMIN");
 }
 
 static void print_micros(FILE *to, double us)
@@ -81,12 +81,63 @@ static void print_micros(FILE *to, double us)
     (void)fprintf(to, " %9s", text);
 }
 
-void sf_cli_worker_line(FILE *to, const char *admin, const json_t *status, const char *why)
+#define REFUSING   0.01 /* this part of the requests refused: no good state, whatever else is said */
+#define SATURATION 0.9
+
+enum sf_cli_look sf_cli_worker_look(const json_t *status, char ret_word[SF_CLI_LOOK_MAX])
+{
+    const char *state = sf_cli_text_at(status, "state", "?");
+    const double served = sf_cli_number_at(status, "rates.10s.served", 0);
+    const double refused = sf_cli_number_at(status, "rates.10s.refused", 0);
+    const double part = refused > 0 ? refused / (served + refused) : 0;
+    (void)snprintf(ret_word, SF_CLI_LOOK_MAX, "%.20s", state);
+    if (strcmp(state, "draining") == 0 || strcmp(state, "stopped") == 0)
+        return SF_CLI_LOOK_WARN;
+    if (strcmp(state, "ready") != 0)
+        return SF_CLI_LOOK_BAD;
+    if (json_is_false(json_object_get(status, "ready"))) {
+        (void)snprintf(ret_word, SF_CLI_LOOK_MAX, "not ready");
+        return SF_CLI_LOOK_BAD;
+    }
+    if (part > REFUSING) {
+        (void)snprintf(ret_word, SF_CLI_LOOK_MAX, "refusing %.0f%%", 100 * part);
+        return SF_CLI_LOOK_BAD;
+    }
+    if (sf_cli_number_at(status, "saturation", 0) < SATURATION)
+        return SF_CLI_LOOK_GOOD;
+    (void)snprintf(ret_word, SF_CLI_LOOK_MAX, "saturated");
+    return SF_CLI_LOOK_WARN;
+}
+
+static void mark(FILE *to, enum sf_cli_look look)
+{
+    if (look != SF_CLI_LOOK_GOOD)
+        (void)fputc(look == SF_CLI_LOOK_BAD ? SF_CLI_MARK_BAD : SF_CLI_MARK_WARN, to);
+}
+
+/* Of the last ten seconds; of a worker that does not tell them, since its start. */
+static double latency_us(const json_t *status, const char *recent, const char *ever)
+{
+    return json_object_get(status, "latency_us") != NULL ? sf_cli_number_at(status, recent, -1)
+                                                         : sf_cli_number_at(status, ever, -1);
+}
+
+void sf_cli_worker_line(FILE *to, const char *admin, const json_t *status, const char *why,
+                        bool marked)
 {
     if (status == NULL) {
-        (void)fprintf(to, "%-7s %-12s %s: %s\n", "-", "no answer", admin, why);
+        if (marked)
+            mark(to, SF_CLI_LOOK_BAD);
+        (void)fprintf(to, "%-7s %-13s %s: %s\n", "-", "no answer", admin, why);
         return;
     }
+    char word[SF_CLI_LOOK_MAX], load[16] = "-";
+    const enum sf_cli_look look = sf_cli_worker_look(status, word);
+    const double saturation = sf_cli_number_at(status, "saturation", -1);
+    if (marked)
+        mark(to, look);
+    if (saturation >= 0)
+        (void)snprintf(load, sizeof load, "%.0f%%", saturation < 99 ? 100 * saturation : 9900);
     char slot[32] = "-", left[SF_DURATION_TEXT_MAX] = "-";
     const double worker = sf_cli_number_at(status, "worker", -1);
     const double left_ms = sf_cli_number_at(status, "reservation.left_ms", -1);
@@ -95,10 +146,11 @@ void sf_cli_worker_line(FILE *to, const char *admin, const json_t *status, const
                        worker);
     if (left_ms >= 0)
         (void)sf_format_duration_ms((int64_t)left_ms, left, sizeof left);
-    (void)fprintf(to, "%-7s %-12s %-22.22s %10.0f", slot, sf_cli_text_at(status, "state", "?"),
-                  sf_cli_text_at(status, "node", "?"), sf_cli_number_at(status, "ids_per_s", 0));
-    print_micros(to, sf_cli_number_at(status, "latency.p50_us", -1));
-    print_micros(to, sf_cli_number_at(status, "latency.p99_us", -1));
+    (void)fprintf(to, "%-7s %-13s %-22.22s %10.0f %5s", slot, word,
+                  sf_cli_text_at(status, "node", "?"), sf_cli_number_at(status, "ids_per_s", 0),
+                  load);
+    print_micros(to, latency_us(status, "latency_us.10s.served.p50", "latency.p50_us"));
+    print_micros(to, latency_us(status, "latency_us.10s.served.p99", "latency.p99_us"));
     (void)fprintf(to, " %7.1fms %9s %6.0f  %s\n",
                   sf_cli_number_at(status, "clock.offset_ns", 0) / 1e6, left,
                   sf_cli_number_at(status, "connections", 0), admin);

@@ -7,6 +7,7 @@
 #include "base/ticks.h"
 #include "build_info.h"
 #include "coord/records.h"
+#include "daemon/figures.h"
 #include "daemon/health.h"
 #include "daemon/reload.h"
 
@@ -120,6 +121,9 @@ static void collect_minting(struct sf_daemon *d, struct sf_metrics_page *page)
             ahead_s = ahead;
     }
     sf_metrics_emit(page, SF_METRIC_MINT_AHEAD, "", ahead_s);
+    const double saturation = sf_figures_saturation(d);
+    if (saturation >= 0)
+        sf_metrics_emit(page, SF_METRIC_SATURATION, "", saturation);
 }
 
 static void collect_clock(struct sf_daemon *d, struct sf_metrics_page *page)

@@ -15,7 +15,7 @@
 #include "config/config.h"
 #include "daemon/files.h"
 #include "member/member.h"
-#include "metrics/metrics.h"
+#include "metrics/window.h"
 #include "server/server.h"
 
 #define SF_DAEMON_STALL_MS 5000 /* a loop that has not turned for this long is dead */
@@ -76,6 +76,7 @@ struct sf_daemon {
     struct sf_log *log;
     struct sf_inbox *inbox; /* wakes main; no messages in it */
     struct sf_metrics *metrics;
+    struct sf_window *window; /* filled by main, once a second */
     struct sf_member *member;
     const struct sf_member_time *time;
     struct sf_generator *generators[SF_MEMBER_SLOTS_MAX];

@@ -11,6 +11,7 @@
 #include "base/exit_codes.h"
 #include "base/ticks.h"
 #include "daemon/drain.h"
+#include "daemon/figures.h"
 #include "daemon/reload.h"
 
 int sf_run_take_signals(void)
@@ -61,6 +62,7 @@ int sf_run(struct sf_daemon *d, int signal_fd)
         if (atomic_exchange(&d->drain_asked, false))
             sf_drain_begin(d, "POST /drain");
         sf_reload_turn(d);
+        sf_figures_turn(d);
         sf_drain_advance(d);
     }
     return d->exit_code;

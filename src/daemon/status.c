@@ -9,6 +9,7 @@
 #include "build_info.h"
 #include "coord/records.h"
 #include "daemon/clock_status.h"
+#include "daemon/figures.h"
 #include "daemon/health.h"
 #include "daemon/info.h"
 #include "daemon/json.h"
@@ -107,18 +108,14 @@ static void add_traffic(struct sf_daemon *d, json_t *status)
         for (unsigned type = 0; type < SF_REQUESTS; type++)
             count += sf_metrics_sum(m, SF_METRIC_REQUESTS, sf_series_request(type, s));
         requests += count;
-        char name[32];
-        snprintf(name, sizeof name, "%s", sf_wire_status_name((uint16_t)s));
-        for (char *c = name; *c != '\0'; c++)
-            if (*c >= 'A' && *c <= 'Z')
-                *c = (char)(*c - 'A' + 'a');
         if (s != SF_STATUS_OK)
-            sf_json_set(errors, name, sf_json_integer((int64_t)count));
+            sf_json_set(errors, sf_metrics_status_name(s), sf_json_integer((int64_t)count));
     }
     for (unsigned s = 0; s < SF_RATE_SCOPES; s++)
         limited += sf_metrics_sum(m, SF_METRIC_RATE_LIMITED, s);
     for (unsigned s = 0; s < SF_BAD_FRAMES; s++)
         bad += sf_metrics_sum(m, SF_METRIC_BAD_FRAMES, s);
+    sf_figures_add(d, status);
     sf_json_set(status, "requests", sf_json_integer((int64_t)requests));
     sf_json_set(status, "errors", errors);
     sf_json_set(status, "rate_limited", sf_json_integer((int64_t)limited));

@@ -80,6 +80,43 @@ void sf_metrics_observe(struct sf_metrics_block *block, enum sf_metric metric, u
     cell_add(&cells[count + 1], (uint64_t)duration_ns * n);
 }
 
+static unsigned latency_bucket(int64_t duration_ns)
+{
+    const uint64_t steps = 1U << SF_LATENCY_STEPS_SHIFT;
+    const uint64_t units = duration_ns > 0 ? (uint64_t)duration_ns >> SF_LATENCY_UNIT_SHIFT : 0;
+    if (units < steps)
+        return (unsigned)units;
+    /* units >> power lies in steps .. 2 * steps - 1 */
+    const unsigned power = 63 - (unsigned)__builtin_clzll(units) - SF_LATENCY_STEPS_SHIFT;
+    const uint64_t bucket = (power + 1) * steps + (units >> power) - steps;
+    return bucket < SF_LATENCY_BUCKETS ? (unsigned)bucket : SF_LATENCY_BUCKETS - 1;
+}
+
+int64_t sf_latency_top_ns(unsigned bucket)
+{
+    const unsigned steps = 1U << SF_LATENCY_STEPS_SHIFT;
+    const unsigned power = bucket < steps ? 0 : bucket / steps - 1;
+    const int64_t units = bucket < steps ? bucket : (int64_t)(bucket % steps + steps);
+    return ((units + 1) << (power + SF_LATENCY_UNIT_SHIFT)) - 1;
+}
+
+void sf_metrics_latency(struct sf_metrics_block *block, enum sf_latency_kind kind,
+                        int64_t duration_ns, uint64_t n)
+{
+    cell_add(&block->latency[kind][latency_bucket(duration_ns)], n);
+}
+
+void sf_metrics_latency_sum(struct sf_metrics *metrics, enum sf_latency_kind kind,
+                            uint64_t ret[SF_LATENCY_BUCKETS])
+{
+    memset(ret, 0, SF_LATENCY_BUCKETS * sizeof *ret);
+    pthread_mutex_lock(&metrics->lock);
+    for (struct sf_metrics_block *block = metrics->blocks; block != NULL; block = block->next)
+        for (unsigned b = 0; b < SF_LATENCY_BUCKETS; b++)
+            ret[b] += atomic_load_explicit(&block->latency[kind][b], memory_order_relaxed);
+    pthread_mutex_unlock(&metrics->lock);
+}
+
 uint64_t sf_metrics_cell_sum(struct sf_metrics *metrics, unsigned cell)
 {
     uint64_t sum = 0;

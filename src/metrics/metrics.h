@@ -36,6 +36,19 @@ void sf_metrics_add(struct sf_metrics_block *block, enum sf_metric metric, unsig
 /* Histograms: n observations of this duration (nanoseconds). */
 void sf_metrics_observe(struct sf_metrics_block *block, enum sf_metric metric, unsigned series,
                         int64_t duration_ns, uint64_t n);
+/* Latencies of NEXT, served and refused apart, in buckets of an eighth of their value: for the windows of
+ * metrics/window.h, not exposed. */
+enum sf_latency_kind { SF_LATENCY_SERVED, SF_LATENCY_REFUSED, SF_LATENCY_KINDS };
+#define SF_LATENCY_UNIT_SHIFT 7 /* 128 ns: nothing is told apart below */
+#define SF_LATENCY_STEPS_SHIFT 3
+#define SF_LATENCY_BUCKETS     216 /* up to 68 s; longer ones are in the last */
+void sf_metrics_latency(struct sf_metrics_block *block, enum sf_latency_kind kind, int64_t duration_ns,
+                        uint64_t n);
+void sf_metrics_latency_sum(struct sf_metrics *metrics, enum sf_latency_kind kind,
+                            uint64_t ret[SF_LATENCY_BUCKETS]);
+/* The longest duration of a bucket, in ns. */
+int64_t sf_latency_top_ns(unsigned bucket);
+
 /* The sum over all blocks; of a histogram, the number of observations. */
 uint64_t sf_metrics_sum(struct sf_metrics *metrics, enum sf_metric metric, unsigned series);
 /* The q-quantile (0 to 1) of a histogram over all blocks, in nanoseconds, by linear interpolation

@@ -17,6 +17,7 @@ struct sf_metrics_block {
     struct sf_metrics_block *next; /* written before the block is published under the lock */
     /* A line's distance from the list, which scrapes read. */
     char padding[64 - sizeof(void *)];
+    _Atomic uint64_t latency[SF_LATENCY_KINDS][SF_LATENCY_BUCKETS]; /* as cells */
     _Atomic uint64_t cells[]; /* written by the owner, read by anyone */
 };
 

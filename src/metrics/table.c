@@ -141,3 +141,9 @@ const char *sf_metrics_series_labels(enum sf_metric metric, unsigned series, cha
         buffer[0] = '\0';
     return buffer;
 }
+
+const char *sf_metrics_status_name(unsigned status)
+{
+    SF_ASSERT(status < SF_STATUSES);
+    return status_values[status];
+}

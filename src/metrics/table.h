@@ -46,6 +46,8 @@ enum sf_metric_type { SF_METRIC_COUNTER, SF_METRIC_GAUGE, SF_METRIC_HISTOGRAM };
     X(WORKER_SLOTS, "snowfleet_worker_slots", GAUGE, "", "", 0, NONE, "Slots that this worker holds.") \
     X(STATE, "snowfleet_state", GAUGE, "", "state", 0, NONE, "1 for the state that the worker is in, 0 for the others.") \
     X(IDS_MINTED, "snowfleet_ids_minted", COUNTER, "", "", 1, NONE, "IDs handed out.") \
+    X(IDS_REFUSED, "snowfleet_ids_refused", COUNTER, "", "", 1, NONE, "IDs asked for in vain, because more was asked for than can be minted.") \
+    X(SATURATION, "snowfleet_saturation", GAUGE, "", "", 0, NONE, "Share of what the worker's slots can mint that was asked for in the last 10 s, with what waits and what was refused for it; over 1: more than they can.") \
     X(REQUESTS, "snowfleet_requests", COUNTER, "", "type,status", SF_REQUESTS * SF_STATUSES, NONE, "Requests answered.") \
     X(REQUEST_DURATION, "snowfleet_request_duration_seconds", HISTOGRAM, "seconds", "type", SF_REQUESTS, FAST, "Time from reading a request off its socket to writing its response, measured once per wake-up of a shard.") \
     X(SEQUENCE_EXHAUSTED, "snowfleet_sequence_exhausted", COUNTER, "", "", 1, NONE, "Times that minting had to wait because every ID up to the borrowing limit was used.") \
@@ -196,5 +198,8 @@ static inline unsigned sf_series_coord(unsigned op, unsigned outcome)
 {
     return op * SF_OUTCOMES + outcome;
 }
+
+/* "ok", "bad_request", ...: as the label `status` has it. */
+const char *sf_metrics_status_name(unsigned status);
 
 #endif

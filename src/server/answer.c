@@ -12,11 +12,18 @@ void sf_answer_count(struct sf_session *session, enum sf_request_label type, uns
 {
     struct sf_shard *shard = session->shard;
     sf_metrics_add(shard->metrics, SF_METRIC_REQUESTS, sf_series_request(type, status), requests);
-    if (session->wait_ns != 0)
-        sf_metrics_observe(shard->metrics, SF_METRIC_REQUEST_DURATION, type,
-                           shard->now_ns - session->wait_ns, requests);
-    else
-        shard->answered[type] += requests;
+    const bool refused = type == SF_REQUEST_NEXT && status != SF_WIRE_OK;
+    if (session->wait_ns != 0) {
+        const int64_t took_ns = shard->now_ns - session->wait_ns;
+        sf_metrics_observe(shard->metrics, SF_METRIC_REQUEST_DURATION, type, took_ns, requests);
+        if (type == SF_REQUEST_NEXT)
+            sf_metrics_latency(shard->metrics, refused ? SF_LATENCY_REFUSED : SF_LATENCY_SERVED,
+                               took_ns, requests);
+        return;
+    }
+    shard->answered[type] += requests;
+    if (refused)
+        shard->refused += requests;
 }
 
 static void count_answer(struct sf_session *session, uint8_t type, unsigned status)

@@ -90,9 +90,11 @@ static size_t refuse_group(struct sf_session *session, const uint8_t *bytes, uin
     return used;
 }
 
-static bool refuse_overloaded(struct sf_session *session, uint32_t request_id)
+static bool refuse_overloaded(struct sf_session *session, uint32_t request_id, uint32_t count)
 {
     struct sf_shard *shard = session->shard;
+    const uint32_t max_batch = shard->settings.limits.max_batch;
+    sf_metrics_add(shard->metrics, SF_METRIC_IDS_REFUSED, 0, count < max_batch ? count : max_batch);
     sf_metrics_add(
         shard->metrics, SF_METRIC_OVERLOADED,
         session->wait_ns != 0 || session->shedding ? SF_OVERLOAD_WAIT : SF_OVERLOAD_QUEUE, 1);
@@ -115,7 +117,7 @@ static bool continue_partial(struct sf_session *session, uint64_t *id_budget)
     struct sf_partial *partial = &session->partial;
     const uint32_t request_id = partial->request_id;
     if (session->refuse_next > 0) {
-        if (!refuse_overloaded(session, request_id))
+        if (!refuse_overloaded(session, request_id, partial->remaining))
             return false;
         session->refuse_next--;
         give_up_partial(session);
@@ -138,7 +140,7 @@ static bool continue_partial(struct sf_session *session, uint64_t *id_budget)
         }
         *id_budget -= minted.count;
         if (!sf_partial_add(session, sf_mint_generator(session), &minted)) {
-            if (!refuse_overloaded(session, request_id))
+            if (!refuse_overloaded(session, request_id, partial->remaining))
                 return false;
             sf_partial_drop(session);
             return true;
@@ -397,7 +399,7 @@ size_t sf_next_serve(struct sf_session *session, const uint8_t *bytes, size_t si
                      uint64_t *id_budget)
 {
     if (session->refuse_next > 0 || (session->shedding && is_too_old(session))) {
-        if (!refuse_overloaded(session, sf_load_be32(bytes + 8)))
+        if (!refuse_overloaded(session, sf_load_be32(bytes + 8), sf_load_be32(bytes + 12)))
             return 0;
         if (session->refuse_next > 0)
             session->refuse_next--;
@@ -416,7 +418,7 @@ size_t sf_next_serve(struct sf_session *session, const uint8_t *bytes, size_t si
 bool sf_next_one(struct sf_session *session, uint32_t count, uint64_t id_budget)
 {
     if (session->refuse_next > 0 || (session->shedding && is_too_old(session))) {
-        if (!refuse_overloaded(session, 0))
+        if (!refuse_overloaded(session, 0, count))
             return false;
         if (session->refuse_next > 0)
             session->refuse_next--;

@@ -267,6 +267,11 @@ uint32_t sf_server_connections(const struct sf_server *server)
     return atomic_load_explicit(&server->connections, memory_order_relaxed);
 }
 
+uint64_t sf_server_waiting_ids(const struct sf_server *server)
+{
+    return atomic_load_explicit(&server->waiting_ids, memory_order_relaxed);
+}
+
 uint32_t sf_server_waiting(const struct sf_server *server)
 {
     return atomic_load_explicit(&server->waiting, memory_order_relaxed);

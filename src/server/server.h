@@ -130,6 +130,8 @@ int sf_server_connect(struct sf_server *server, const struct sockaddr *peer, int
 uint32_t sf_server_connections(const struct sf_server *server);
 /* Requests that wait for a timestamp. */
 uint32_t sf_server_waiting(const struct sf_server *server);
+/* IDs that they still need. */
+uint64_t sf_server_waiting_ids(const struct sf_server *server);
 
 /* New limits (SIGHUP); bind address, threads and generators stay. TLS and token files are read
  * again; on error nothing changes. */

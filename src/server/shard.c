@@ -244,6 +244,12 @@ static void count_turn(struct sf_shard *shard, int64_t began_ns)
 {
     const int64_t took = sf_mono_ns() - began_ns;
     sf_metrics_observe(shard->metrics, SF_METRIC_SHARD_LOOP, shard->number, took, 1);
+    const uint32_t served = shard->answered[SF_REQUEST_NEXT] - shard->refused;
+    if (served > 0)
+        sf_metrics_latency(shard->metrics, SF_LATENCY_SERVED, took, served);
+    if (shard->refused > 0)
+        sf_metrics_latency(shard->metrics, SF_LATENCY_REFUSED, took, shard->refused);
+    shard->refused = 0;
     for (unsigned i = 0; i < SF_REQUESTS; i++) {
         if (shard->answered[i] == 0)
             continue;

@@ -69,6 +69,7 @@ struct sf_shard {
     /* Of this turn, added to the metrics at its end. */
     uint64_t bytes_in, bytes_out, ids;
     uint32_t answered[SF_REQUESTS];
+    uint32_t refused; /* of the NEXT among them */
     struct sf_info *info; /* a reference; NULL until it is asked for */
     uint32_t info_generation;
     /* Of the session being served: its work since the clock was looked at, and when its turn ends (ns; 0: not known yet); scratch. */

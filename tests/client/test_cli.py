@@ -138,7 +138,7 @@ class WithWorker(unittest.TestCase):
         self.assertEqual((got["requests"], got["ids"], got["errors"], got["statuses"]), (2000, 6000, 0, {"OK": 2000}))
         self.assertGreater(got["latency_us"]["p99"], got["latency_us"]["p50"] * 0.99)
         text = run("bench", "--library", "-n", "4", "-c", "1", "-d", "2", "--timeout-ms", "200", "--server", dead)
-        self.assertRegex(text, r"(?s)errors +4\n.*UNREACHABLE +4 answers")
+        self.assertRegex(text, r"(?s)errors +4\nerror ratio +1.0000\n.*UNREACHABLE +4 answers")
 
     def test_verify(self):
         other = Worker(worker=4)
