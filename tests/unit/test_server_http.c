@@ -175,6 +175,7 @@ static void test_queue(void **state)
     struct fixture *f = *state;
     f->options.limits.max_wait_ms = 600000; /* a slow machine is no reason to shed */
     f->options.limits.sequence_jitter = 0;
+    f->options.limits.max_wait_ms = 600000; /* a slow machine is no reason to shed */
     fixture_start(f);
     const int http = open_inside(f), frames = client_connect(f);
     uint64_t last = 0, other = 0;
