@@ -81,38 +81,42 @@ static void print_micros(FILE *to, double us)
     (void)fprintf(to, " %9s", text);
 }
 
+enum look { LOOK_GOOD, LOOK_WARN, LOOK_BAD };
+
+#define LOOK_MAX   32
 #define REFUSING   0.01 /* this part of the requests refused: no good state, whatever else is said */
 #define SATURATION 0.9
 
-enum sf_cli_look sf_cli_worker_look(const json_t *status, char ret_word[SF_CLI_LOOK_MAX])
+/* How well it does, and in a word. */
+static enum look look_of(const json_t *status, char ret_word[LOOK_MAX])
 {
     const char *state = sf_cli_text_at(status, "state", "?");
     const double served = sf_cli_number_at(status, "rates.10s.served", 0);
     const double refused = sf_cli_number_at(status, "rates.10s.refused", 0);
     const double part = refused > 0 ? refused / (served + refused) : 0;
-    (void)snprintf(ret_word, SF_CLI_LOOK_MAX, "%.20s", state);
+    (void)snprintf(ret_word, LOOK_MAX, "%.20s", state);
     if (strcmp(state, "draining") == 0 || strcmp(state, "stopped") == 0)
-        return SF_CLI_LOOK_WARN;
+        return LOOK_WARN;
     if (strcmp(state, "ready") != 0)
-        return SF_CLI_LOOK_BAD;
+        return LOOK_BAD;
     if (json_is_false(json_object_get(status, "ready"))) {
-        (void)snprintf(ret_word, SF_CLI_LOOK_MAX, "not ready");
-        return SF_CLI_LOOK_BAD;
+        (void)snprintf(ret_word, LOOK_MAX, "not ready");
+        return LOOK_BAD;
     }
     if (part > REFUSING) {
-        (void)snprintf(ret_word, SF_CLI_LOOK_MAX, "refusing %.0f%%", 100 * part);
-        return SF_CLI_LOOK_BAD;
+        (void)snprintf(ret_word, LOOK_MAX, "refusing %.0f%%", 100 * part);
+        return LOOK_BAD;
     }
     if (sf_cli_number_at(status, "saturation", 0) < SATURATION)
-        return SF_CLI_LOOK_GOOD;
-    (void)snprintf(ret_word, SF_CLI_LOOK_MAX, "saturated");
-    return SF_CLI_LOOK_WARN;
+        return LOOK_GOOD;
+    (void)snprintf(ret_word, LOOK_MAX, "saturated");
+    return LOOK_WARN;
 }
 
-static void mark(FILE *to, enum sf_cli_look look)
+static void mark(FILE *to, enum look look)
 {
-    if (look != SF_CLI_LOOK_GOOD)
-        (void)fputc(look == SF_CLI_LOOK_BAD ? SF_CLI_MARK_BAD : SF_CLI_MARK_WARN, to);
+    if (look != LOOK_GOOD)
+        (void)fputc(look == LOOK_BAD ? SF_CLI_MARK_BAD : SF_CLI_MARK_WARN, to);
 }
 
 /* Of the last ten seconds; of a worker that does not tell them, since its start. */
@@ -127,12 +131,12 @@ void sf_cli_worker_line(FILE *to, const char *admin, const json_t *status, const
 {
     if (status == NULL) {
         if (marked)
-            mark(to, SF_CLI_LOOK_BAD);
+            mark(to, LOOK_BAD);
         (void)fprintf(to, "%-7s %-13s %s: %s\n", "-", "no answer", admin, why);
         return;
     }
-    char word[SF_CLI_LOOK_MAX], load[16] = "-";
-    const enum sf_cli_look look = sf_cli_worker_look(status, word);
+    char word[LOOK_MAX], load[16] = "-";
+    const enum look look = look_of(status, word);
     const double saturation = sf_cli_number_at(status, "saturation", -1);
     if (marked)
         mark(to, look);

@@ -23,14 +23,9 @@ int sf_cli_get_json(const struct sf_cli_admin *admin, const char *path, uint32_t
 const char *sf_cli_text_at(const json_t *object, const char *path, const char *fallback);
 double sf_cli_number_at(const json_t *object, const char *path, double fallback);
 
-/* How well a worker does, and in a word: its state, and where it is ready "refusing 99%" or "saturated" by
- * what was asked of it in the last ten seconds. */
-enum sf_cli_look { SF_CLI_LOOK_GOOD, SF_CLI_LOOK_WARN, SF_CLI_LOOK_BAD };
-#define SF_CLI_LOOK_MAX 32
-enum sf_cli_look sf_cli_worker_look(const json_t *status, char ret_word[SF_CLI_LOOK_MAX]);
-
-/* A line for each worker. `status` is what /status gave; NULL: the worker did not answer, for the
- * reason in `why`. marked: the line begins with SF_CLI_MARK_WARN or _BAD where it is so. */
+/* A line for each worker, with its state in a word; of one that is ready "refusing 99%" or "saturated" by
+ * what was asked of it in the last ten seconds. `status` is what /status gave; NULL: the worker did not
+ * answer, for the reason in `why`. marked: the line begins with SF_CLI_MARK_WARN or _BAD where it is so. */
 #define SF_CLI_MARK_WARN '\1'
 #define SF_CLI_MARK_BAD  '\2'
 void sf_cli_worker_heading(FILE *to);
