@@ -143,10 +143,11 @@ class CheckConfig(unittest.TestCase):
                 self.assertEqual(started, checked)
 
     def test_all_is_said_at_once(self):
-        code, text = run("--check-config", *self.arguments({"fleet-coordinator": "zk://h:99999", "listen-token-file": self.files.missing,
-                                                            "admin-token-file": self.files.fifo}))
+        code, text = run("--check-config", *self.arguments({
+            "fleet-coordinator": "etcd://h", "coordinator-username": "u", "coordinator-password-file": self.files.lines,
+            "listen-token-file": self.files.missing, "admin-token-file": self.files.fifo}))
         self.assertEqual(code, CONFIG)
-        for word in ("99999", "listen.token_file", "admin.token_file"):
+        for word in ("one line", "listen.token_file", "admin.token_file"):
             self.assertIn(word, text)
 
     def test_what_it_takes_is_started(self):
