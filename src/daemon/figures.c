@@ -18,8 +18,10 @@ static double saturation_of(struct sf_daemon *d, const struct sf_window_figures 
 {
     struct sf_member_snapshot member;
     sf_member_snapshot(d->member, &member);
-    if (!member.config_known || figures->span_ms == 0)
+    if (!member.config_known)
         return -1;
+    if (figures->span_ms == 0)
+        return 0; /* nobody has had a second to ask in */
     const double per_ms = (double)sf_layout_max_sequence(&member.config.layout) + 1;
     const double asked = (double)figures->ids + (double)figures->ids_refused +
                          (double)sf_server_waiting_ids(d->server);
