@@ -81,6 +81,7 @@ static int set_up(void **state)
     snprintf(url, sizeof url, "local://%s/c", root);
     load_config();
     daemon_.metrics = sf_metrics_create();
+    daemon_.window = sf_window_create();
     sf_metrics_register(daemon_.metrics, sf_collect, &daemon_);
     begin_member();
     sf_server_host_options(&daemon_, daemon_.config, &options);
@@ -94,6 +95,7 @@ static int tear_down(void **state)
     (void)state;
     sf_server_destroy(daemon_.server);
     sf_member_destroy(daemon_.member);
+    sf_window_destroy(daemon_.window);
     sf_metrics_destroy(daemon_.metrics);
     sf_config_free(daemon_.config);
     return nftw(root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
