@@ -25,8 +25,8 @@
 #define SF_COORD_RECORD_SIZE_MAX                                                                   \
     8192 /* bytes of one JSON record; a larger one is garbage. A config that lists 1024            \
             datacenters fits */
-#define SF_COORD_REPORTS_MAX       256 /* of one halt; what comes on top of them goes into `others` */
-#define SF_COORD_REPORT_NODE_MAX   48
+#define SF_COORD_REPORTS_MAX     256 /* of one halt; what comes on top of them goes into `others` */
+#define SF_COORD_REPORT_NODE_MAX 48
 #define SF_COORD_STATE_SIZE_MAX                                                                    \
     147456 /* bytes of a state record. The most reports, each with all that it may hold, fit */
 #define SF_COORD_TOKEN_SIZE        SF_HEX128_SIZE
@@ -179,8 +179,8 @@ enum sf_coord_outcome {
 
 enum sf_coord_reason {
     SF_COORD_NO_REASON,
-    SF_COORD_VERSION,        /* the record has another version than expected */
-    SF_COORD_CLAIM_GONE,     /* our claim does not exist (any more) */
+    SF_COORD_VERSION,    /* the record has another version than expected */
+    SF_COORD_CLAIM_GONE, /* our claim does not exist (any more); another session's is not ours */
     SF_COORD_CONFIG_CHANGED, /* the config has another version than expected */
     SF_COORD_CURRENT_GONE,   /* the making is not (or no longer) the one that grants */
     SF_COORD_STATE_CHANGED,  /* the making's state has another version than expected, or is gone */
@@ -206,9 +206,10 @@ struct sf_coord_init {
                                      "No config" can come true again, this cannot */
     int64_t survivor_max_ms; /* a surviving reservation or report above this refuses: one liar must
                                 not fix the floor. INT64_MAX: none does */
-    bool floor_stands; /* whoever named the floor knows of what lies above survivor_max_ms, and passes
+    bool
+        floor_stands; /* whoever named the floor knows of what lies above survivor_max_ms, and passes
                           over it */
-    uint8_t seed[16];        /* random: for the nonces of the records */
+    uint8_t seed[16]; /* random: for the nonces of the records */
 };
 
 struct sf_coord_claim_request {

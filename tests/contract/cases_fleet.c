@@ -194,7 +194,7 @@ static void test_config_deleted_stops_writes(void **state)
     if (!ct_raw_delete("/config"))
         skip();
     struct sf_coord_request bind = ct_write(SF_COORD_BIND, &slot, &claim, &config);
-    struct sf_coord_completion *c = ct_call(a, &bind);
+    struct sf_coord_completion *c = ct_answer(a, &bind);
     assert_int_equal(c->outcome, SF_COORD_REFUSED);
     assert_true(c->reason == SF_COORD_MISSING || c->reason == SF_COORD_CONFIG_CHANGED);
     expect_op(a, SF_COORD_READ_CONFIG, SF_COORD_REFUSED, SF_COORD_MISSING);

@@ -183,6 +183,18 @@ static void test_write_needs_claim_of_the_living(void **state)
     ct_expect(b, &request, SF_COORD_REFUSED, SF_COORD_CLAIM_GONE);
 }
 
+static void test_write_needs_a_claim_of_its_own(void **state)
+{
+    (void)state;
+    struct ct_handle *a = ct_open(), *b = ct_open();
+    struct sf_coord_config config = ct_init(a, 2);
+    struct sf_coord_claim claim = ct_claim(a);
+    struct sf_coord_slot slot = ct_read_slot(b, 0);
+    struct sf_coord_request request = ct_write(SF_COORD_BIND, &slot, &claim, &config);
+    ct_expect(b, &request, SF_COORD_REFUSED, SF_COORD_CLAIM_GONE);
+    ct_expect(a, &request, SF_COORD_DONE, SF_COORD_NO_REASON);
+}
+
 static void test_write_needs_config(void **state)
 {
     (void)state;
@@ -295,6 +307,7 @@ const struct CMUnitTest ct_slot_cases[] = {
     CASE(write_needs_version),
     CASE(write_needs_claim),
     CASE(write_needs_claim_of_the_living),
+    CASE(write_needs_a_claim_of_its_own),
     CASE(write_needs_config),
     CASE(write_needs_record),
     CASE(unclaim_names),

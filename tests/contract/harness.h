@@ -38,6 +38,10 @@ struct sf_coord_completion *ct_call(struct ct_handle *handle, struct sf_coord_re
 struct sf_coord_completion *ct_expect(struct ct_handle *handle, struct sf_coord_request *request,
                                       enum sf_coord_outcome outcome, enum sf_coord_reason reason);
 
+/* Calls, and when nothing was heard looks whether it was done, and asks again if not. What came of it in
+ * the end, as an answer would have said. */
+struct sf_coord_completion *ct_answer(struct ct_handle *handle, struct sf_coord_request *request);
+
 /* Notices seen so far; a wait for one more than `seen`. */
 unsigned ct_notices(struct ct_handle *handle, enum sf_coord_event_kind kind);
 bool ct_wait_notice(struct ct_handle *handle, enum sf_coord_event_kind kind, unsigned seen);

@@ -41,7 +41,7 @@ def disturbed(coordinator):
                 continue
             pid = random.choice([pid for i, pid in enumerate(coordinator.pids()) if i != leader])
             os.kill(pid, signal.SIGSTOP)
-            over.wait(random.uniform(0.1, 0.4))
+            over.wait(random.uniform(0.1, 0.4))  # etcd's backend turns to another member after 0.7 s without an answer
             os.kill(pid, signal.SIGCONT)
     thread = threading.Thread(target=disturb)
     thread.start()

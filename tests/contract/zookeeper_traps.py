@@ -154,6 +154,14 @@ class RequestProxy(FaultProxy):
         self.mode = mode
 
 
+class WrongAnswers(repeats.ZooKeeper):
+    """Every write is done, and answered with this error."""
+    error = 0
+
+    def _second_answer(self, client, data):
+        super()._second_answer(client, data[:16] + struct.pack(">i", self.error) + data[20:])
+
+
 def session_password(session):
     """As the server makes it: java.util.Random(session ^ 0xB3415C00).nextBytes(16)."""
     seed = ((session ^ 0xB3415C00) ^ 0x5DEECE66D) & ((1 << 48) - 1)
@@ -373,6 +381,21 @@ class Traps(unittest.TestCase):
         self.assertIn("quota", text)
         probe.delete(limits)
         self.assertEqual(driver.call("claim")[0], "done")
+        driver.quit()
+
+    def test_no_error_of_a_write_that_was_sent_is_believed(self):
+        """A session that has ended or moved, a server that is overloaded: it was done all the same."""
+        proxy = WrongAnswers(self.server.port)
+        self.proxies.append(proxy)
+        driver = self.bound(f"zk://127.0.0.1:{proxy.port}", timeout_ms=10000)
+        for error, reason in ((-112, "session"), (-118, "unreachable"), (-127, "unreachable"), (-102, "auth"), (-5, "unreachable")):
+            before = driver.call("slot 0")[2]["version"]
+            proxy.error, proxy.twice = error, True
+            for command in ("renew 0", "claim"):
+                outcome, told, _, text = driver.call(command)
+                self.assertEqual((outcome, told), ("unknown", reason), f"{error} {command}: {text}")
+            proxy.twice = False
+            self.assertNotEqual(driver.call("slot 0")[2]["version"], before)
         driver.quit()
 
     def test_a_write_that_is_done_twice(self):

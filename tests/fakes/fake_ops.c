@@ -332,7 +332,8 @@ static bool record_holds(const struct sf_fake_job *job)
     char path[SF_FAKE_PATH_SIZE];
     sf_fake_claim_path(job, write->slot.claim, path);
     sf_fake_look_at_slot(job, job->tree, worker, &there, &err);
-    if (sf_fake_tree_find(job->tree, path) == NULL)
+    const struct sf_fake_node *claim = sf_fake_tree_find(job->tree, path);
+    if (claim == NULL || claim->session != job->session)
         refuse(job, sf_refusal_claim_gone(write->slot.claim));
     else if (there.state == SF_COORD_RECORD_MISSING)
         refuse(job, sf_refusal_slot_missing(worker));

@@ -112,11 +112,9 @@ class Leaked(unittest.TestCase):
                 again = self.release(stage, "0/0", words.FORCE)
                 # The session may have ended by itself meanwhile.
                 self.assertTrue(again.returncode == 0 or "no claim" in again.stderr, again.stderr)
-            new.start(ready=False)
-            sf.wait_until(lambda: new.is_ready() or st.now_ms() > stage.record(0)["reserved_until_ms"], new.log, step_s=0.1)
-            old.resume()
-            new.wait_ready()
+            new.start()  # before it wakes up: the slot would be its own again
             sf.wait_until(new.mints, new.log)
+            old.resume()
             old.wait_ready()
             sf.wait_until(old.mints, old.log)
             stage.assert_unique(stage.finish())

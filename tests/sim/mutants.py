@@ -5,7 +5,8 @@ usage: mutants.py --build DIR [--by sim|tests] [--only NAME,...] [--sample N] [-
 
 DIR is a configured and built build directory. A table of bugs is a file bugs*.py beside this one, with a dictionary BUGS of
     name: (what it is against, what it breaks, [(file, search text, replacement), ...])                 for the simulation, or
-    name: (what it is against, what it breaks, [(file, search text, replacement), ...], name in ctest)  for that test.
+    name: (what it is against, what it breaks, [(file, search text, replacement), ...], name in ctest)  for that test,
+and after the name what it is to be given, as "contract.fake --case race".
 A number as the first stands for the trap of docs/uniqueness.md. A search text that is not found exactly once is an error:
 the table follows the code. Exits 0 when every bug was found: by the simulation within N seeds, by a test that fails.
 """

@@ -115,14 +115,16 @@ class Build:
         return target
 
     def run_test(self, name, overlay=None, changed=frozenset(), folder=None):
-        """(passed, its output): the test as ctest runs it, with the changed files in its programs."""
+        """(passed, its output): the test as ctest runs it, with the changed files in its programs. Words after the name are given to it:
+        the one case of it that is needed."""
+        name, *more = name.split()
         if name not in self.tests:
             raise Broken(f"ctest knows no test {name}")
         test = self.tests[name]
         properties = {row["name"]: row["value"] for row in test.get("properties", [])}
         environment = dict(os.environ)
         environment.update(row.split("=", 1) for row in properties.get("ENVIRONMENT", []))
-        command, planted = list(test["command"]), 0
+        command, planted = list(test["command"]) + more, 0
         if overlay:
             for i, word in enumerate(command):
                 if self.is_program(word):

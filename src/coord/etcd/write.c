@@ -127,6 +127,12 @@ static uint64_t lease_of(const char *claim)
     return sf_claim_name_parse(claim, guid, &lease) < 0 ? 0 : lease;
 }
 
+/* The create revision that the claim must have: one of another session is as good as none. */
+static uint64_t own_fence(const struct sf_etcd *etcd, const struct sf_coord_write *write)
+{
+    return lease_of(write->slot.claim) == etcd->session->lease ? write->slot.fence : INT64_MAX;
+}
+
 /* The content that was read, or NULL where it was not written as we write it. */
 static char *expected_value(const struct sf_coord_write *write)
 {
@@ -148,7 +154,7 @@ static char *body_write(const struct sf_etcd *etcd, const struct sf_coord_reques
     char *claim_value = sf_record_claim_encode(&claim);
     char *before = expected_value(write);
     struct sf_etcd_compare compares[4 + SF_ETCD_BASIS_COMPARES] = {
-        {.key = claim_at, .target = SF_ETCD_CREATE, .revision = write->slot.fence},
+        {.key = claim_at, .target = SF_ETCD_CREATE, .revision = own_fence(etcd, write)},
         {.key = slot_at, .target = SF_ETCD_CREATE, .revision = write->expected.version.incarnation},
         {.key = slot_at, .target = SF_ETCD_MOD, .revision = write->expected.version.version}};
     size_t compare_count = 3;
@@ -196,12 +202,12 @@ void sf_etcd_write_start(struct sf_etcd *etcd, struct sf_etcd_job *job)
 }
 
 /* The first condition that did not hold, after those of the basis. */
-static struct sf_refusal why_not(const struct sf_coord_request *request,
+static struct sf_refusal why_not(const struct sf_etcd *etcd, const struct sf_coord_request *request,
                                  const struct sf_etcd_range *claim,
                                  const struct sf_etcd_range *slot)
 {
     const struct sf_coord_write *write = &request->u.write;
-    if (claim->count != 1 || claim->kvs[0].create_revision != write->slot.fence)
+    if (claim->count != 1 || claim->kvs[0].create_revision != own_fence(etcd, write))
         return sf_refusal_claim_gone(write->slot.claim);
     if (slot->count != 1)
         return sf_refusal_slot_missing(write->slot.worker);
@@ -221,7 +227,7 @@ static void write_refused(struct sf_etcd *etcd, struct sf_etcd_job *job,
     const bool readable = basis >= 0 && sf_etcd_txn_range(root, SF_ETCD_BASIS_GETS, &claim) == 0 &&
                           sf_etcd_txn_range(root, SF_ETCD_BASIS_GETS + 1, &slot) == 0;
     if (readable && basis == 0)
-        refusal = why_not(&job->request, &claim, &slot);
+        refusal = why_not(etcd, &job->request, &claim, &slot);
     sf_etcd_range_free(&claim);
     sf_etcd_range_free(&slot);
     if (readable)
