@@ -446,6 +446,18 @@ class Traps(unittest.TestCase):
                 self.assertEqual(driver.call(command)[0], "done")
         driver.quit()
 
+    def test_a_record_made_again_in_mid_write(self):
+        """Between the look at it and the write: the server compares the version alone, and the answer tells whose record was written."""
+        proxy, probe = self.proxy(), self.probe()
+        driver = self.bound(f"zk://127.0.0.1:{proxy.port}", timeout_ms=10000)
+        for command in ("renew 0", "bind 0", "release 0"):
+            proxy.on_multi = lambda: self.remade(probe, self.record)
+            outcome, reason, _, text = driver.call(command)
+            self.assertEqual((outcome, reason), ("unknown", "version"), f"{command}: {text}")
+            self.assertIn("made again", text)
+            self.assertEqual(driver.call("slot 0")[0], "done")
+        driver.quit()
+
     def test_a_survey_tells_the_time_and_wakes_nobody(self):
         driver, probe = self.bound(), self.probe()
         self.assertEqual(driver.call("watch")[0], "done")

@@ -31,7 +31,7 @@ BUGS = {
         (TENURE,
          '    if (strcmp(slot->nonce, tenure->record.nonce) == 0) {',
          '    if (slot->version.version == tenure->record.version.version) {'),
-    ]),
+    ], 'unit.test_reservation_loss'),
     'refusal-believed': ('rule 7', 'a refused write is taken for not done', [
         (TENURE,
          '        tenure->outstanding[last].refused = true;\n'

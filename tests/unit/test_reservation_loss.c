@@ -3,6 +3,8 @@
  * rules 5 to 9). */
 #include "unit/reservation_fixture.h"
 
+#include "coord/version.h"
+
 static struct sf_fake_tree *backup;
 
 static void back_up(void)
@@ -153,6 +155,37 @@ static void a_remade_fleet_is_not_taken_for_the_old_one(void **state)
     assert_state(other, SF_WORKER_READY);
     assert_int_equal(mint(m, 1), SF_MINT_OK);
     assert_int_equal(mint(other, 1), SF_MINT_OK);
+}
+
+/* Put back from an older copy, and written by somebody since: the counters are those of its own last
+ * write, the content is not. */
+static void the_same_version_is_not_the_same_content(void **state)
+{
+    (void)state;
+    struct machine *m = ready_machine(0);
+    struct sf_fake_tree *copy = sf_fake_snapshot(store);
+    forget_past(m);
+    while (strstr(m->ops, "renew ") == NULL)
+        run(100);
+    const struct sf_coord_version ours = record_of(0).version;
+    sf_fake_disconnect(m->coord);
+    settle();
+    sf_fake_restore(store, copy);
+    sf_fake_snapshot_free(copy);
+    record_rule = false;
+    struct sf_coord_slot there = record_of(0);
+    while (there.version.version < ours.version) {
+        put_record(0, "claim-ffffffffffffffffffffffffffffffff-0000000099",
+                   there.reserved_until_ms + WINDOW_MS);
+        there = record_of(0);
+    }
+    assert_true(sf_version_same(&there.version, &ours));
+    sf_fake_connect(m->coord);
+    run(1000);
+    assert_said(m, "fleet.lost: ");
+    assert_true(is_halted(NULL));
+    const struct sf_coord_slot after = record_of(0);
+    assert_true(sf_slot_content_same(&after, &there));
 }
 
 static void a_making_above_supersedes(void **state)
@@ -519,6 +552,7 @@ int main(void)
         scenario(it_comes_back_above_its_last_id_when_the_fleet_does),
         scenario(another_fleet_stops_it_at_once),
         scenario(a_remade_fleet_is_not_taken_for_the_old_one),
+        scenario(the_same_version_is_not_the_same_content),
         scenario(a_making_above_supersedes),
         scenario(a_making_below_lowers_the_limit),
         scenario(a_making_that_is_not_named_grants_nothing),
