@@ -248,25 +248,32 @@ static void decide_idle(struct sf_res_step *s)
 static void decide_empty_handed(struct sf_res_step *s)
 {
     struct sf_reservation *res = s->res;
-    if (res->claim_status == SF_CLAIM_DOUBTFUL) {
-        ask_list(s);
-    } else if (res->claim_status == SF_CLAIM_HAVE) {
+    const bool stale = s->now->mono_ms - res->census.read_mono_ms >= SF_RES_CENSUS_MS;
+    if (res->claim_status == SF_CLAIM_HAVE) {
         memcpy(sf_res_request(s, SF_COORD_UNCLAIM)->u.claim_name, res->claim.name,
                sizeof res->claim.name);
         res->unclaim_sent = true;
-    } else if (ask_stray(s)) {
         return;
-    } else if (!sf_res_grants(res) || res->exhausted) {
-        decide_idle(s);
-    } else if (s->now->mono_ms - res->census.read_mono_ms >= SF_RES_CENSUS_MS) {
-        ask_list(s); /* a claim may have been made twice, or late */
-    } else if (s->now->wants_server_time && s->now->mono_ms >= res->probe_mono_ms) {
-        /* Only what is written carries the coordinator's time everywhere: a claim, deleted at once.
-         */
-        res->probe_mono_ms = s->now->mono_ms + SF_RES_PROBE_MS +
-                             (int64_t)sf_prng_below(&res->prng, SF_RES_PROBE_MS / 4);
-        ask_claim(s);
     }
+    if (res->claim_status == SF_CLAIM_NONE) {
+        if (ask_stray(s))
+            return;
+        if (!sf_res_grants(res) || res->exhausted) {
+            decide_idle(s);
+            return;
+        }
+    }
+    if (res->claim_status == SF_CLAIM_DOUBTFUL ||
+        stale) { /* one may have been made twice, or late */
+        ask_list(s);
+        return;
+    }
+    if (!s->now->wants_server_time || s->now->mono_ms < res->probe_mono_ms)
+        return;
+    /* Only what is written carries the coordinator's time everywhere: a claim, deleted at once. */
+    res->probe_mono_ms =
+        s->now->mono_ms + SF_RES_PROBE_MS + (int64_t)sf_prng_below(&res->prng, SF_RES_PROBE_MS / 4);
+    ask_claim(s);
 }
 
 /* Gives the slot back, then the claim. */
