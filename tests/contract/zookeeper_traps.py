@@ -159,7 +159,7 @@ class WrongAnswers(repeats.ZooKeeper):
     error = 0
 
     def _second_answer(self, client, data):
-        super()._second_answer(client, data[:16] + struct.pack(">i", self.error) + data[20:])
+        super()._second_answer(client, struct.pack(">i", 16) + data[4:16] + struct.pack(">i", self.error))
 
 
 def session_password(session):
@@ -388,7 +388,7 @@ class Traps(unittest.TestCase):
         proxy = WrongAnswers(self.server.port)
         self.proxies.append(proxy)
         driver = self.bound(f"zk://127.0.0.1:{proxy.port}", timeout_ms=10000)
-        for error, reason in ((-112, "session"), (-118, "unreachable"), (-127, "unreachable"), (-102, "auth"), (-5, "unreachable")):
+        for error, reason in ((-102, "auth"), (-5, "unreachable"), (-127, "unreachable"), (-118, "unreachable"), (-112, "session")):
             before = driver.call("slot 0")[2]["version"]
             proxy.error, proxy.twice = error, True
             for command in ("renew 0", "claim"):

@@ -15,13 +15,13 @@ BUGS = {
     ], TRAPS + 'test_unheard_write_is_applied'),
     'zk-expired-is-refused': ('rule 7', 'a write that met the end of its session is told as refused', [
         (ZK + 'job.c',
-         '    const bool unanswered = reason == SF_COORD_UNREACHABLE || reason == SF_COORD_SESSION ||\n'
-         '                            rc == ZAUTHFAILED || (sf_request_writes(job->request.op) && job->wrote);',
-         '    const bool unanswered = reason == SF_COORD_UNREACHABLE || rc == ZAUTHFAILED ||\n'
-         '                            (sf_request_writes(job->request.op) && job->wrote && rc != ZSESSIONEXPIRED);'),
+         '    if (unanswered)\n        sf_zk_finish_unanswered(z, job, reason, text);',
+         '    if (unanswered && rc != SF_ZK_SESSION_EXPIRED)\n        sf_zk_finish_unanswered(z, job, reason, text);'),
     ], TRAPS + 'test_no_error_of_a_write'),
     'zk-no-right-is-refused': ('rule 7', 'a write that was not allowed is told as refused', [
-        (ZK + 'job.c', 'rc == ZAUTHFAILED || (sf_request_writes(job->request.op) && job->wrote);', 'rc == ZAUTHFAILED;'),
+        (ZK + 'job.c',
+         '    if (unanswered)\n        sf_zk_finish_unanswered(z, job, reason, text);',
+         '    if (unanswered && rc != SF_ZK_NO_AUTH)\n        sf_zk_finish_unanswered(z, job, reason, text);'),
     ], TRAPS + 'test_no_right_leaves'),
     'zk-answer-unchecked': (13, 'the record that was written may be another one than was read', [
         (ZK + 'basis.c', '    if (read->incarnation == 0 || read->incarnation == (uint64_t)stat->czxid) {', '    if (true) {'),
@@ -30,11 +30,11 @@ BUGS = {
         (ZK + 'basis.c',
          '        if (!sf_version_same(&there.version, &write->expected.version) ||\n'
          '            !sf_slot_content_same(&there, &write->expected))\n'
-         '            verdict = ZBADVERSION;',
-         '        verdict = ZOK;'),
+         '            verdict = SF_ZK_BAD_VERSION;',
+         '        verdict = SF_ZK_OK;'),
     ], TRAPS + 'test_a_node_made_again'),
     'zk-config-unchecked': (13, 'the config may be another one, at the same version', [
-        (ZK + 'basis.c', '        incarnation = request->basis.config.incarnation;\n        break;', '        return ZOK;'),
+        (ZK + 'basis.c', '        incarnation = request->basis.config.incarnation;\n        break;', '        return SF_ZK_OK;'),
     ], TRAPS + 'test_a_node_made_again'),
     'zk-reads-lag': ('rule 8', 'a read is not ordered behind a write', [
         (ZK + 'confirm.c',
@@ -45,11 +45,12 @@ BUGS = {
     ], TRAPS + 'test_confirmed_reads_do_not_lag'),
     'zk-claim-of-another': ('rule 2', 'the claim of another session is taken for ours', [
         (ZK + 'basis.c',
-         '        return stat->ephemeralOwner == zoo_client_id(z->link->handle)->client_id ? ZOK : ZNONODE;',
-         '        return ZOK;'),
+         '        return stat->ephemeral_owner == z->link->session_id ? SF_ZK_OK : SF_ZK_NO_NODE;',
+         '        return SF_ZK_OK;'),
     ], 'contract.zookeeper --case a_claim_of_its_own'),
     'zk-written-claim-is-gone': (21, 'a claim that was written after it had been looked at is told as gone', [
-        (ZK + 'basis.c', '        return rc == ZNONODE ? sf_refusal_claim_gone(write->slot.claim)', '        return rc != ZOK ? sf_refusal_claim_gone(write->slot.claim)'),
+        (ZK + 'basis.c', '        return rc == SF_ZK_NO_NODE ? sf_refusal_claim_gone(write->slot.claim)',
+         '        return rc != SF_ZK_OK ? sf_refusal_claim_gone(write->slot.claim)'),
     ], TRAPS + 'test_a_write_that_is_done_twice'),
     'etcd-unanswered-is-not-done': ('rule 1', 'a write whose connection was lost is told as surely not done', [
         (ETCD + 'job.c', '    unanswered(etcd, job, result->fate == SF_ETCD_NO_ANSWER, result->reason', '    unanswered(etcd, job, false, result->reason'),
@@ -79,7 +80,7 @@ BUGS = {
     ], FAULTS + 'test_reads_do_not_lag'),
     'local-lock-of-a-removed-file': ('rule 2', 'a lock is held on a file that is not there any more', [
         (LOCAL + 'disk.c', '    if (rc == 0 && !sf_disk_same_file(fd, dirfd, name))\n        rc = -EAGAIN;\n', ''),
-    ], 'unit.test_coord_local'),
+    ], 'unit.test_coord_local_lock'),
     'local-claim-of-a-removed-file': ('rule 2', 'a claim counts whose file somebody has removed', [
         (LOCAL + 'claims.c', '    if (claim == NULL || sf_disk_same_file(claim->fd, dc->claims, name))\n', '    if (true)\n'),
     ], 'unit.test_coord_local'),

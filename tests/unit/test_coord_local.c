@@ -228,29 +228,6 @@ static void test_put_back_under_a_live_handle(void **state)
     forget();
 }
 
-/* Somebody removes the tree between the opening of a lock file and its lock. */
-static int remove_it(void *ctx, enum sf_disk_step step, const char *name)
-{
-    (void)name;
-    if (step == SF_DISK_LOCK)
-        assert_int_equal(unlinkat(*(const int *)ctx, "lock", 0), 0);
-    return 0;
-}
-
-static void test_a_lock_on_a_removed_file_is_none(void **state)
-{
-    (void)state;
-    int dirfd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd = -1;
-    const struct sf_disk sound = {.fault = NULL};
-    const struct sf_disk removed = {.fault = remove_it, .fault_ctx = &dirfd};
-    assert_true(dirfd >= 0);
-    assert_int_equal(sf_disk_lock_file(&removed, dirfd, "lock", SF_DISK_ALONE, &fd), -EAGAIN);
-    assert_int_equal(fd, -1);
-    assert_int_equal(sf_disk_lock_file(&sound, dirfd, "lock", SF_DISK_ALONE, &fd), 0);
-    close(fd);
-    close(dirfd);
-}
-
 /* Faults at every step. */
 
 /* Every write op with every step failing: the outcome is true, and nothing that was there is
@@ -597,7 +574,6 @@ int main(void)
         TEST(damaged_fleet),
         TEST(wiped_under_a_live_handle),
         TEST(put_back_under_a_live_handle),
-        TEST(a_lock_on_a_removed_file_is_none),
         TEST(failing_disk),
         TEST(dying_at_every_step),
         TEST(stalled_disk),
