@@ -294,7 +294,7 @@ class Truth(unittest.TestCase):
     def daemon(self, document, config):
         container = document["spec"]["template"]["spec"]["containers"][0]
         path = pathlib.Path(self.directory.name) / "snowfleetd.json"
-        path.write_text(config["data"]["snowfleetd.json"], encoding="utf-8")
+        path.write_text(self.with_files(config["data"]["snowfleetd.json"]), encoding="utf-8")
         mount = next(m for m in container["volumeMounts"] if m["name"] == "config")["mountPath"]
         arguments = [word.replace(mount + "/snowfleetd.json", str(path)) for word in container["args"]]
         environment = {"PATH": os.environ["PATH"]}
@@ -303,7 +303,27 @@ class Truth(unittest.TestCase):
                 environment[variable["name"]] = variable["value"].replace("$(POD_IP)", "10.1.2.3")
             else:
                 environment[variable["name"]] = {"status.podIP": "10.1.2.3", "metadata.name": "ids-abc"}[variable["valueFrom"]["fieldRef"]["fieldPath"]]
-        return subprocess.run([BIN / "snowfleetd", "--check-config", *arguments], env=environment, capture_output=True, text=True, check=False)
+        result = subprocess.run([BIN / "snowfleetd", "--check-config", *arguments], env=environment, capture_output=True, text=True, check=False)
+        result.stdout = result.stdout.replace(self.directory.name, "")
+        return result
+
+    def with_files(self, text):
+        """The configuration with what Secrets mount in a directory of this test: the program looks into the files that it is given."""
+        for place in set(re.findall(r'"(/etc/snowfleet/[^"]+)"', text)):
+            file = pathlib.Path(self.directory.name + place)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            kind = "key" if file.suffix == ".key" else "pem" if file.suffix == ".crt" else "word"
+            file.write_text(self.secrets[kind], encoding="utf-8")
+            file.chmod(0o600)
+            text = text.replace(f'"{place}"', f'"{file}"')
+        return text
+
+    @classmethod
+    def setUpClass(cls):
+        made = subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=ids",
+                               "-keyout", "-", "-out", "-"], capture_output=True, text=True, check=True).stdout
+        key, rest = made.split("-----BEGIN CERTIFICATE", 1)
+        cls.secrets = {"key": key, "pem": "-----BEGIN CERTIFICATE" + rest, "word": "ids:0123456789abcdef0123456789abcdef\n"}
 
     def setUp(self):
         self.directory = tempfile.TemporaryDirectory()

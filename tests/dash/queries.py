@@ -13,9 +13,10 @@ import load
 
 
 def without_thresholds(expr):
-    """What an alert compares, of which there must be data in any fleet."""
+    """What an alert compares, of which there must be data in any fleet; what it looks for in vain is no part of that."""
+    expr = re.sub(r"\sunless\s.*$", "", expr)
     expr = re.sub(r"^absent\((.*)\)$", r"\1", expr)
-    return re.sub(r"\s(?:[<>]=?|==)\s*[\d.]+(?:\s*\*\s*\d+)*", "", expr)
+    return re.sub(r"\s(?:[<>]=?|==)\s*[\d.]+(?:\s*\*\s*[\d.]+)*", "", expr)
 
 
 def everything():

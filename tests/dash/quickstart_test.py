@@ -19,7 +19,7 @@ import queries
 START_S = 900  # it may have to build first
 DATA_S = 120
 # On a machine without NTP the kernel's source has no reading, so no offset with an error bound; and the clock counts as unsynchronised.
-CLOCK = ["clock_(error|uncertainty)"]
+EMPTY = ["clock_(error|uncertainty)", "certificate_expiry"]  # this machine's clock, and no TLS
 
 
 def get(url, path):
@@ -62,7 +62,7 @@ def check(quickstart):
     deadline = time.monotonic() + DATA_S
     while True:
         said = []
-        total, bad = queries.run(url, CLOCK, said.append)
+        total, bad = queries.run(url, EMPTY, said.append)
         if bad == 0:
             break
         assert time.monotonic() < deadline, "\n".join(said)

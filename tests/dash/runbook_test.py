@@ -124,6 +124,7 @@ def faults(book, coordinator, ntp):
     book.run_one("SnowfleetWorkerDown", "curl -s $ADMIN/readyz", third)
     ntp.faults["offset"] = 5
     second.wait_not_ready()
+    sf.wait_until(lambda: second.status()["state"] == "resyncing", second.log)  # it has given its slot back by now
     book.run_blocks({"SnowfleetWorkerSuspended"}, second)
     ntp.faults["offset"] = 0
     second.wait_ready()
