@@ -91,7 +91,7 @@ int sf_state_holder_self(const char *proc, struct sf_state_holder *ret, struct s
 {
     char path[128], text[128];
     struct stat st;
-    struct process self;
+    struct process self = {0};
     (void)snprintf(path, sizeof path, "%.64s/self/ns/pid", proc);
     int rc = stat(path, &st) == 0 ? 0 : -errno;
     if (rc == 0)
@@ -125,7 +125,7 @@ static enum sf_state_holder_is look(const char *proc, const struct sf_state_hold
                                     struct sf_error *ret_why)
 {
     char who[24];
-    struct process process;
+    struct process process = {0};
     if (holder->pid == 0 || holder->pid > INT32_MAX ||
         (getpgid((pid_t)holder->pid) < 0 && errno == ESRCH))
         return SF_STATE_HOLDER_GONE;

@@ -242,6 +242,7 @@ int sf_statefile_open(const char *dir, const char *name, struct sf_statefile *re
     if (rc == 0)
         rc = judge(path, &file, err);
     if (rc == 0) {
+        SF_ASSERT(file.block != NULL); /* judge() maps it */
         file.block->holder = file.self;
         rc = keep_by_mapping(path, &file, err);
     }

@@ -264,7 +264,7 @@ class Sessions(Case):
         with open(secret, "w", encoding="ascii") as f:
             f.write("secret\n")
         os.chmod(secret, 0o644)
-        many = "etcd://" + ",".join(f"h{i}" for i in range(17))
+        many = "etcd://" + ",".join(f"h{i}" for i in range(33))
         for url, options, part in (
                 ("etcd://a", ("u",), "password_file"),
                 ("etcd://a", ("u", secret), "-13 .*chmod 600"),
@@ -273,8 +273,8 @@ class Sessions(Case):
                 ("etcds://a", ("-", "-", "/nonexistent"), "-2 .*/nonexistent"),
                 ("etcds://a", ("-", "-", "-", secret), "tls_key"),
                 ("etcds://a", ("-", "-", "-", secret, secret), "-13 .*chmod 600"),
-                ("etcd://a,a", (), "twice"), ("etcd://a@b", (), "host:port"), ("etcd://a:0", (), "host:port"),
-                ("etcd://a/x?y", (), "prefix"), (many, (), "more than 16")):
+                ("etcd://a,a", (), "twice"), ("etcd://a@b", (), "no user and no password"), ("etcd://a:0", (), "host:port"),
+                ("etcd://a/x?y", (), "the path behind the hosts"), (many, (), "more than 32 hosts")):
             with self.subTest(url=url, options=options):
                 worker = self.driver(url, options=options)
                 self.assertRegex(worker.expect("^error -"), part)

@@ -7,8 +7,8 @@ import subprocess
 SOURCE = pathlib.Path(os.environ.get("SF_SOURCE_DIR", pathlib.Path(__file__).resolve().parents[2]))
 
 # Each process keeps its coordinator's files in a folder of its own, so all of them find the first slot free.
-ONE_SLOT = ("src/coord/local/local.c", "    memcpy(root, path, length);\n    root[length] = '\\0';\n",
-            "    (void)snprintf(root, ROOT_MAX, \"%.*s-%d\", (int)length, path, (int)getpid());\n")
+ONE_SLOT = ("src/coord/local/local.c", "    memcpy(root, url.path, sizeof url.path);\n",
+            "    (void)snprintf(root, ROOT_MAX, \"%.200s-%d\", url.path, (int)getpid());\n")
 
 
 def replace_once(folder, replacement):
