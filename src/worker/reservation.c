@@ -174,6 +174,7 @@ static void next_state(struct sf_res_step *s)
     } else if (res->state != SF_WORKER_STARTING && res->config_known &&
                (res->halted || sf_res_is_lost(res, res->config.token))) {
         to = SF_WORKER_HALTED;
+        (void)sf_res_grants(s->res); /* says why, whatever has come and gone since */
     } else {
         to = seeking(s);
     }

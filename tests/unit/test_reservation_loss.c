@@ -75,6 +75,34 @@ static void a_config_that_comes_back_was_put_back(void **state)
     assert_true(m->res.notice.report.held_until_ms > last_ms);
 }
 
+/* Whoever noticed has not been able to tell the fleet yet; the coordinator goes and comes. */
+static void who_noticed_says_why_in_every_moment(void **state)
+{
+    (void)state;
+    struct machine *m = ready_machine(0);
+    struct sf_coord_config seen = m->res.config;
+    char *bytes = sf_record_config_encode(&seen);
+    sf_fake_delete(store, "/f/config");
+    run(1000);
+    sf_fake_fault(m->coord, SF_COORD_HALT, SF_FAKE_NEVER_SENT);
+    sf_fake_put(store, "/f/config", bytes, strlen(bytes));
+    free(bytes);
+    while (m->res.state != SF_WORKER_HALTED)
+        run(10);
+    sf_fake_disconnect(m->coord);
+    settle();
+    assert_state(m, SF_WORKER_HALTED);
+    assert_non_null(strstr(m->res.why, "init --after-data-loss"));
+    sf_fake_connect(m->coord);
+    while (!take_event(m))
+        assert_true(sf_fake_pump(store));
+    assert_true(m->res.connected && m->res.notice.due);
+    assert_state(m, SF_WORKER_HALTED);
+    assert_non_null(strstr(m->res.why, "init --after-data-loss"));
+    settle();
+    assert_said(m, "fleet.halted: ");
+}
+
 static void it_comes_back_above_its_last_id_when_the_fleet_does(void **state)
 {
     (void)state;
@@ -549,6 +577,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         scenario(a_missing_config_stops_it_at_once),
         scenario(a_config_that_comes_back_was_put_back),
+        scenario(who_noticed_says_why_in_every_moment),
         scenario(it_comes_back_above_its_last_id_when_the_fleet_does),
         scenario(another_fleet_stops_it_at_once),
         scenario(a_remade_fleet_is_not_taken_for_the_old_one),
