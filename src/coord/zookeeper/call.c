@@ -30,6 +30,7 @@ static struct request begin(struct sf_zk *z, struct sf_zk_job *job, size_t index
     call->index = index;
     call->done = done;
     call->sent_ns = sf_zk_now_ns(z);
+    sf_zk_link_expect(link, call);
     struct sf_zk_bytes *out = link->connected ? &link->out : &link->waiting;
     const struct request request = {call, out, sf_zk_frame_begin(out)};
     sf_zk_put_int(out, call->xid);
@@ -37,14 +38,13 @@ static struct request begin(struct sf_zk *z, struct sf_zk_job *job, size_t index
     return request;
 }
 
-static int send_request(struct sf_zk *z, const struct request *request, bool write)
+static int send_request(const struct request *request, bool write)
 {
     struct sf_zk_call *call = request->call;
     sf_zk_frame_end(request->out, request->place);
     call->request_size = request->out->size - request->place - sizeof(int32_t);
     if (call->job != NULL && write)
         call->job->wrote = true;
-    sf_zk_link_expect(z->link, call);
     return 0;
 }
 
@@ -54,7 +54,7 @@ int sf_zk_get(struct sf_zk *z, struct sf_zk_job *job, size_t index, const char *
     const struct request request = begin(z, job, index, SF_ZK_GET, done);
     sf_zk_put_text(request.out, path);
     sf_zk_put_bool(request.out, false);
-    return send_request(z, &request, false);
+    return send_request(&request, false);
 }
 
 static int look(struct sf_zk *z, struct sf_zk_job *job, size_t index, enum sf_zk_op op,
@@ -63,7 +63,7 @@ static int look(struct sf_zk *z, struct sf_zk_job *job, size_t index, enum sf_zk
     const struct request request = begin(z, job, index, op, done);
     sf_zk_put_text(request.out, path);
     sf_zk_put_bool(request.out, watch);
-    return send_request(z, &request, false);
+    return send_request(&request, false);
 }
 
 int sf_zk_exists(struct sf_zk *z, struct sf_zk_job *job, size_t index, const char *path, bool watch,
@@ -86,7 +86,7 @@ int sf_zk_create(struct sf_zk *z, struct sf_zk_job *job, size_t index, const cha
     sf_zk_put_text(request.out, content);
     sf_zk_put_acl(request.out, acl);
     sf_zk_put_int(request.out, mode);
-    return send_request(z, &request, true);
+    return send_request(&request, true);
 }
 
 int sf_zk_delete(struct sf_zk *z, struct sf_zk_job *job, const char *path, sf_zk_done *done)
@@ -94,7 +94,7 @@ int sf_zk_delete(struct sf_zk *z, struct sf_zk_job *job, const char *path, sf_zk
     const struct request request = begin(z, job, 0, SF_ZK_DELETE, done);
     sf_zk_put_text(request.out, path);
     sf_zk_put_int(request.out, -1);
-    return send_request(z, &request, true);
+    return send_request(&request, true);
 }
 
 static int send_multi(struct sf_zk *z, struct sf_zk_job *job, size_t index,
@@ -103,7 +103,7 @@ static int send_multi(struct sf_zk *z, struct sf_zk_job *job, size_t index,
     const struct request request = begin(z, job, index, SF_ZK_MULTI, done);
     request.call->multi = multi;
     sf_zk_multi_put(multi, request.out);
-    return send_request(z, &request, write);
+    return send_request(&request, write);
 }
 
 int sf_zk_multi_send(struct sf_zk *z, struct sf_zk_job *job, size_t index,
