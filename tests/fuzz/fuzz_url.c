@@ -2,6 +2,8 @@
  * Refused with a reason, or taken apart into what can be used. */
 #include "fuzz.h"
 
+#include <errno.h>
+
 #include "base/clock_source.h"
 #include "base/coordinator.h"
 #include "client/shared.h"

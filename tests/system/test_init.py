@@ -88,6 +88,14 @@ class Inits:
                 kept[path] = (content, self.version(path))
         return paths, kept
 
+    def hold_still(self, worker):
+        """Stops it between two of its writes: what it writes is no doing of ours."""
+        worker.pause()
+        while "/.tmp-" in str(self.everything()):
+            worker.resume()
+            time.sleep(0.05)
+            worker.pause()
+
     def version(self, path):
         try:
             return self.coordinator.counters(path)
@@ -374,7 +382,7 @@ class Inits:
     def test_after_data_loss_over_the_living(self):
         self.made("--first")
         worker = self.worker().start()
-        worker.pause()  # it renews, which is no doing of ours
+        self.hold_still(worker)
         self.anew(FAILED, "1 live claim holds slots", "--yes", *self.clock)
         self.refused(USAGE, "--force is for", "--force", *FEW)
         worker.resume()
@@ -384,7 +392,9 @@ class Inits:
         sf.wait_until(lambda: worker.status()["token"] == forced["token"], worker.log)
         # A run that was cut off has taken the name away: nobody needs to be forced to go on.
         self.remove(f"{self.root}/current-{forced['token']}")
+        self.hold_still(worker)
         self.refused(FAILED, "is not named: an init --after-data-loss was cut off", "--if-missing", *FEW)
+        worker.resume()
         again = self.made("--after-data-loss", "--yes", *self.clock)
         self.assertEqual(again["incarnation"], 3)
         worker.end()
