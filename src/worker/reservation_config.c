@@ -67,6 +67,7 @@ static bool config_moved(struct sf_res_step *s, const struct sf_coord_config *co
 {
     struct sf_reservation *res = s->res;
     char theirs[SF_LAYOUT_TEXT_MAX], ours[SF_LAYOUT_TEXT_MAX], why[SF_COORD_TEXT_MAX] = "";
+    bool fits = false;
     if (strcmp(config->fleet_id, res->config.fleet_id) != 0) {
         sf_res_log(s, SF_LOG_ERROR, "fleet.replaced",
                    "the coordinator holds another fleet (%s, ours is %s): stopped minting at once",
@@ -86,14 +87,18 @@ static bool config_moved(struct sf_res_step *s, const struct sf_coord_config *co
         snprintf(why, sizeof why, "layout: the coordinator has %s, this worker mints with %s",
                  sf_layout_format(&config->layout, theirs),
                  sf_layout_format(&res->config.layout, ours));
-    if (why[0] == '\0' && config_fits(res, config, why, sizeof why))
+    else
+        fits = config_fits(res, config, why, sizeof why);
+    if (fits)
         return false;
+    const bool was = res->doomed;
     res->doomed = true;
     sf_res_why(res, "%s", why);
-    sf_res_log(s, SF_LOG_ERROR, "config.changed",
-               "%s; minting ends with the reservation (%" PRId64
-               " ms left), then the worker exits %d",
-               why, sf_reservation_left_ms(res, s->now->mint_ms), SF_EXIT_CONFIG);
+    if (!was)
+        sf_res_log(s, SF_LOG_ERROR, "config.changed",
+                   "%s; minting ends with the reservation (%" PRId64
+                   " ms left), then the worker exits %d",
+                   why, sf_reservation_left_ms(res, s->now->mint_ms), SF_EXIT_CONFIG);
     return true;
 }
 
@@ -158,6 +163,13 @@ static void config_first(struct sf_res_step *s, const struct sf_coord_config *co
                config->token, config->epoch_ms, sf_layout_format(&config->layout, layout));
 }
 
+/* The same fleet, made anew since, and not yet judged by us? */
+static bool is_other_making(const struct sf_reservation *res, const struct sf_coord_config *config)
+{
+    return strcmp(config->fleet_id, res->config.fleet_id) == 0 &&
+           strcmp(config->token, res->config.token) != 0;
+}
+
 static void config_learned(struct sf_res_step *s, const struct sf_coord_completion *c)
 {
     struct sf_reservation *res = s->res;
@@ -165,12 +177,22 @@ static void config_learned(struct sf_res_step *s, const struct sf_coord_completi
     res->config_stale = false;
     if (!res->config_known) {
         config_first(s, config);
-    } else if (config_moved(s, config)) {
-        return;
     } else {
-        if (strcmp(config->token, res->config.token) != 0)
+        /* Before anything else that it says: how low it starts. */
+        if (is_other_making(res, config))
             sf_res_other_making(s, config);
+        if (config_moved(s, config) && s->out->finished)
+            return;
+        if (res->doomed && !res->hold.active) {
+            sf_res_fatal(s, SF_EXIT_CONFIG, "%s", res->why); /* nothing is left to spend */
+            return;
+        }
+        const struct sf_coord_config before = res->config;
         res->config = *config;
+        if (res->doomed) { /* what is spent was reserved by these */
+            res->config.epoch_ms = before.epoch_ms;
+            res->config.layout = before.layout;
+        }
     }
     if (s->out->finished)
         return;

@@ -318,8 +318,14 @@ void sf_res_decide(struct sf_res_step *s)
         return;
     if (s->now->mono_ms < res->retry_at_mono_ms)
         return;
-    if (res->doomed && !res->leaving)
+    /* Whoever only spends goes on looking what becomes of the fleet. */
+    if (res->doomed && !res->leaving) {
+        if (res->config_stale || s->now->mono_ms >= res->fleet_due_mono_ms)
+            sf_res_request(s, SF_COORD_READ_CONFIG);
+        else
+            (void)sf_res_halt_ask(s);
         return;
+    }
     /* Who leaves needs no config to give back what it holds. */
     if (res->config_stale && (!res->leaving || res->hold.absent || res->notice.due)) {
         sf_res_request(s, SF_COORD_READ_CONFIG);

@@ -13,7 +13,7 @@ STORE = 'tests/sim/store.c'
 BUGS = {
     'making-ignored': ('rule 5', 'another making is taken for the same, as long as the counters match', [
         (CONFIG,
-         '        if (strcmp(config->token, res->config.token) != 0)\n'
+         '        if (is_other_making(res, config))\n'
          '            sf_res_other_making(s, config);\n',
          '        memcpy(res->hold.token, config->token, sizeof res->hold.token);\n'),
     ]),

