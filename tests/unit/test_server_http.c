@@ -191,8 +191,8 @@ static void test_queue(void **state)
     EVENTUALLY(sf_server_waiting(f->server) == 1 && all_is_taken(f, 110));
     client_next(frames, 1, 64); /* stands behind it */
     EVENTUALLY(sf_server_waiting(f->server) == 2);
-    /* One of them gets what the next millisecond has, and the other one the rest; on a slow machine a
-     * turn may be over before the first has got anything, and then it is the second's. */
+    /* Open: whoever came first should be first (waiting.c), but in sanitizer builds under load the one
+     * behind was seen to get this millisecond. Why is not known; so only that both get all is judged. */
     atomic_store(&f->fixed_ms, f->start_ms + 101);
     EVENTUALLY(sf_server_waiting(f->server) == 1);
     assert_true(all_is_taken(f, 111));
