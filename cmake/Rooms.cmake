@@ -146,7 +146,7 @@ endfunction()
 # libsnowfleet, shared and static, from the rooms that a client needs.
 function(sf_client_library)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/client/*.c ${CMAKE_SOURCE_DIR}/src/wire/*.c
-    ${CMAKE_SOURCE_DIR}/src/base/*.c ${CMAKE_SOURCE_DIR}/src/id/layout.c)
+    ${CMAKE_SOURCE_DIR}/src/base/*.c ${CMAKE_SOURCE_DIR}/src/id/layout.c ${CMAKE_SOURCE_DIR}/src/id/base32.c)
   foreach(kind SHARED STATIC)
     string(TOLOWER ${kind} lower)
     add_library(snowfleet_${lower} ${kind} ${sources})

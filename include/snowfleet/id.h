@@ -78,6 +78,16 @@ SF_API int sf_id_decode(const struct sf_layout *layout, uint64_t id, struct sf_i
 SF_API int sf_id_unix_ms(const struct sf_layout *layout, int64_t epoch_ms, uint64_t id,
                          int64_t *ret_unix_ms);
 
+/* The ID in Crockford's base 32 (digits 0 to 9, then A to Z without I, L, O, U): always 13 digits, so
+ * that texts sort as the numbers do. A name for URLs and file names that no program takes for a
+ * number. buffer gets the digits and a NUL. Returns buffer. */
+#define SF_ID_BASE32_MAX 14
+SF_API const char *sf_id_base32(uint64_t id, char buffer[SF_ID_BASE32_MAX]);
+
+/* The other way round: 13 digits, in either case; I and L are read as 1, O as 0, as people write
+ * them. Returns 0, -EINVAL for another text, -ERANGE for a number above 2^63 - 1. */
+SF_API int sf_id_from_base32(const char *text, uint64_t *ret_id);
+
 #ifdef __cplusplus
 }
 #endif

@@ -9,34 +9,54 @@ static int print_text(const struct sf_layout *layout, int64_t epoch_ms, uint64_t
 {
     struct sf_id_parts parts;
     int64_t unix_ms;
-    char time[SF_TIME_TEXT_MAX];
+    char time[SF_TIME_TEXT_MAX], base32[SF_ID_BASE32_MAX];
     if (sf_id_decode(layout, id, &parts) != 0 || sf_id_unix_ms(layout, epoch_ms, id, &unix_ms) != 0)
         return -1;
     (void)printf("%sid          %" PRIu64 "\n"
+                 "base32      %s\n"
                  "time        %s\n"
                  "datacenter  %" PRIu64 "\n"
                  "worker      %" PRIu64 "\n"
                  "sequence    %" PRIu64 "\n",
-                 first ? "" : "\n", id, sf_format_time_ms(unix_ms, time, sizeof time),
-                 parts.datacenter, parts.worker, parts.sequence);
+                 first ? "" : "\n", id, sf_id_base32(id, base32),
+                 sf_format_time_ms(unix_ms, time, sizeof time), parts.datacenter, parts.worker,
+                 parts.sequence);
     return 0;
+}
+
+/* Thirteen decimal digits may be either form, so that the user says which one is meant. */
+static int read_id(const char *text, bool base32, uint64_t *ret_id)
+{
+    const int rc = base32 ? sf_id_from_base32(text, ret_id) : sf_parse_id(text, ret_id);
+    if (rc == 0 && *ret_id >> 63 == 0)
+        return -1;
+    if (base32)
+        return sf_cli_fail(SF_CLI_USAGE,
+                           "\"%s\" is not an ID in base 32; allowed are 13 digits (0 to 9, A to Z "
+                           "without U), from 0000000000000 to 7ZZZZZZZZZZZZ",
+                           text);
+    return sf_cli_fail(SF_CLI_USAGE,
+                       "\"%s\" is not an ID; allowed are 0 to 9223372036854775807, decimal or "
+                       "hexadecimal behind 0x, and base 32 with --base32",
+                       text);
 }
 
 int sf_cli_decode(int argc, char **argv)
 {
-    bool as_json = false;
+    bool as_json = false, base32 = false;
     int64_t epoch_ms = SF_DEFAULT_EPOCH_MS;
     struct sf_layout layout = SF_DEFAULT_LAYOUT;
     const struct sf_cli_option options[] = {
         {"json", 0, SF_CLI_FLAG, &as_json, NULL, "one JSON object a line", 0, 0},
+        {"base32", 0, SF_CLI_FLAG, &base32, NULL, "the IDs are given in base 32 (13 digits)", 0, 0},
         {"epoch-ms", 0, SF_CLI_SIGNED, &epoch_ms, "MS",
          "the fleet's epoch in Unix milliseconds [1704067200000, 2024-01-01]", 0, 0},
         {"layout", 0, SF_CLI_LAYOUT, &layout, "T,D,W,S", "the fleet's layout [41,5,5,12]", 0, 0},
     };
     const struct sf_cli_usage usage = {
-        .line = "snowfleet decode ID... [--json] [--epoch-ms E] [--layout T,D,W,S]",
+        .line = "snowfleet decode ID... [--json] [--base32] [--epoch-ms E] [--layout T,D,W,S]",
         .text = "Takes IDs apart, without asking a fleet: time, datacenter, worker, sequence.\n"
-                "IDs are decimal, or hexadecimal behind 0x.\n\n"
+                "IDs are decimal, or hexadecimal behind 0x, or in base 32 with --base32.\n\n"
                 "example: snowfleet decode 381741927817609216\n",
         .options = options,
         .option_count = sizeof options / sizeof *options,
@@ -50,12 +70,9 @@ int sf_cli_decode(int argc, char **argv)
         return sf_cli_fail(SF_CLI_USAGE, "no ID given; usage: %s", usage.line);
     for (size_t i = 0; i < words; i++) {
         uint64_t id;
-        if (sf_parse_id(argv[i], &id) != 0 || id >> 63 != 0)
-            return sf_cli_fail(
-                SF_CLI_USAGE,
-                "\"%s\" is not an ID; allowed are 0 to 9223372036854775807, decimal or "
-                "hexadecimal behind 0x",
-                argv[i]);
+        const int failed = read_id(argv[i], base32, &id);
+        if (failed >= 0)
+            return failed;
         json_t *object = as_json ? sf_cli_id_json(&layout, epoch_ms, id) : NULL;
         if (as_json ? object == NULL : print_text(&layout, epoch_ms, id, i == 0) != 0)
             return sf_cli_fail(SF_CLI_USAGE, "%s: its time with this epoch is out of range",

@@ -7,7 +7,7 @@
 
 int sf_cli_encode(int argc, char **argv)
 {
-    bool as_json = false, hex = false;
+    bool as_json = false, hex = false, base32 = false;
     const char *time = NULL;
     int64_t epoch_ms = SF_DEFAULT_EPOCH_MS, unix_ms;
     struct sf_layout layout = SF_DEFAULT_LAYOUT;
@@ -19,6 +19,8 @@ int sf_cli_encode(int argc, char **argv)
         {"worker", 0, SF_CLI_NUMBER, &parts.worker, "W", "[0]", 0, 0},
         {"sequence", 0, SF_CLI_NUMBER, &parts.sequence, "S", "[0]", 0, 0},
         {"hex", 0, SF_CLI_FLAG, &hex, NULL, "hexadecimal behind 0x", 0, 0},
+        {"base32", 0, SF_CLI_FLAG, &base32, NULL, "in base 32: 13 digits that sort as IDs do", 0,
+         0},
         {"json", 0, SF_CLI_FLAG, &as_json, NULL, "a JSON object", 0, 0},
         {"epoch-ms", 0, SF_CLI_SIGNED, &epoch_ms, "MS",
          "the fleet's epoch in Unix milliseconds [1704067200000, 2024-01-01]", 0, 0},
@@ -59,8 +61,11 @@ int sf_cli_encode(int argc, char **argv)
                            "to %" PRIu64 ", %" PRIu64 ", %" PRIu64,
                            sf_layout_max_datacenter(&layout), sf_layout_max_worker(&layout),
                            sf_layout_max_sequence(&layout));
+    char text[SF_ID_BASE32_MAX];
     if (as_json)
         sf_cli_print_json(sf_cli_id_json(&layout, epoch_ms, id));
+    else if (base32)
+        (void)puts(sf_id_base32(id, text));
     else
         (void)printf(hex ? "0x%" PRIx64 "\n" : "%" PRIu64 "\n", id);
     return sf_cli_end();

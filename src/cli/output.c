@@ -73,13 +73,13 @@ json_t *sf_cli_id_json(const struct sf_layout *layout, int64_t epoch_ms, uint64_
 {
     struct sf_id_parts parts;
     int64_t unix_ms;
-    char text[24], time[SF_TIME_TEXT_MAX];
+    char text[24], base32[SF_ID_BASE32_MAX], time[SF_TIME_TEXT_MAX];
     if (sf_id_decode(layout, id, &parts) != 0 || sf_id_unix_ms(layout, epoch_ms, id, &unix_ms) != 0)
         return NULL;
     (void)snprintf(text, sizeof text, "%" PRIu64, id);
-    return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "id", text, "time",
-                     sf_format_time_ms(unix_ms, time, sizeof time), "unix_ms", (json_int_t)unix_ms,
-                     "timestamp_ms", (json_int_t)parts.timestamp_ms, "datacenter",
-                     (json_int_t)parts.datacenter, "worker", (json_int_t)parts.worker, "sequence",
-                     (json_int_t)parts.sequence);
+    return json_pack(
+        "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "id", text, "base32", sf_id_base32(id, base32),
+        "time", sf_format_time_ms(unix_ms, time, sizeof time), "unix_ms", (json_int_t)unix_ms,
+        "timestamp_ms", (json_int_t)parts.timestamp_ms, "datacenter", (json_int_t)parts.datacenter,
+        "worker", (json_int_t)parts.worker, "sequence", (json_int_t)parts.sequence);
 }

@@ -78,6 +78,24 @@ class Pure(unittest.TestCase):
         self.assertEqual((got["unix_ms"], got["datacenter"], got["worker"]), (1005, 0, 0))
         self.assertEqual(run("encode", "--hex", "--time=1704067200001"), "0x400000\n")
 
+    def test_base32(self):
+        with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../vectors/ids.json"), encoding="utf-8") as file:
+            vectors = json.load(file)
+        for row in vectors["ids"]:
+            layout = ["--layout", ",".join(str(row["layout"][part]) for part in ("timestamp", "datacenter", "worker", "sequence")),
+                      f"--epoch-ms={row['epoch_ms']}"]
+            got = json.loads(run("decode", row["id"], "--json", *layout))
+            self.assertEqual({key: got[key] for key in row if key in got}, {key: row[key] for key in row if key in got})
+            self.assertEqual(json.loads(run("decode", "--base32", row["base32"], "--json", *layout)), got)
+            self.assertIn(f"base32      {row['base32']}\n", run("decode", row["id"], *layout))
+            if row["unix_ms"] >= 0:
+                self.assertEqual(run("encode", "--base32", "--time", row["unix_ms"], "--datacenter", row["datacenter"], "--worker",
+                                     row["worker"], "--sequence", row["sequence"], *layout), row["base32"] + "\n")
+        for text in vectors["refused"]:
+            done = subprocess.run([SNOWFLEET, "decode", "--base32", text], capture_output=True, text=True)
+            self.assertEqual(done.returncode, 64, text)
+            self.assertRegex(done.stderr, "is not an ID in base 32|unknown option|is not known")
+
     def test_unreachable(self):
         with socket.socket() as taken:  # bound, not listening: refused
             taken.bind(("127.0.0.1", 0))
