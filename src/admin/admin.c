@@ -408,8 +408,9 @@ int sf_admin_create(const struct sf_admin_options *options, struct sf_admin **re
 {
     const struct sf_admin_host *host = &options->host;
     SF_ASSERT(host->readiness != NULL && host->live != NULL && host->started != NULL &&
-              host->status != NULL && host->fleet != NULL && host->connect != NULL &&
-              host->drain != NULL && host->reload != NULL && host->is_fleet_admin != NULL);
+              host->status != NULL && host->fleet != NULL && host->history != NULL &&
+              host->connect != NULL && host->drain != NULL && host->reload != NULL &&
+              host->is_fleet_admin != NULL);
     struct sf_admin *admin = calloc(1, sizeof *admin);
     if (admin == NULL)
         return sf_error_set(err, -ENOMEM, "admin: out of memory");

@@ -29,6 +29,8 @@ struct sf_admin_host {
     bool (*started)(void *ctx);                      /* has been ready once */
     void (*status)(void *ctx, struct sf_strbuf *to); /* JSON object */
     void (*fleet)(void *ctx, struct sf_strbuf *to);  /* JSON object */
+    /* JSON object: the points of the last hour whose serial is above `after`. */
+    void (*history)(void *ctx, uint64_t after, struct sf_strbuf *to);
     /* A connection to the data port's path for /v1, on behalf of this peer (server.h, sf_server_connect): a socket that the caller
      * closes. Returns 0 or a negative errno code. */
     int (*connect)(void *ctx, const struct sockaddr *peer, int *ret_fd);

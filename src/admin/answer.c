@@ -7,6 +7,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "admin/arguments.h"
 #include "admin/asks.h"
 #include "admin/head.h"
 #include "admin/origin.h"
@@ -21,7 +22,6 @@ extern const size_t sf_admin_console_size;
 #define METRICS_TYPE    "text/plain; version=0.0.4; charset=utf-8"
 #define OPENMETRICS     "application/openmetrics-text"
 #define REASON_TEXT_MAX 256
-#define SHOWN_MAX       40 /* bytes of bad input that an error repeats */
 
 /* Inline script and style are the page itself; it may only talk to workers. */
 #define CONSOLE_POLICY                                                                             \
@@ -187,64 +187,19 @@ static void add_reasons(struct sf_strbuf *buf, const struct sf_readiness *readin
     }
 }
 
-struct arguments {
-    const char *known; /* the one argument that is allowed; NULL: none */
-    const char *value; /* its value; "" without one */
-    size_t seen;
-    bool broken; /* unknown or holding a NUL byte */
-    char unknown[SHOWN_MAX + 1];
-};
-
-static enum MHD_Result see_argument(void *ctx, enum MHD_ValueKind kind, const char *key,
-                                    size_t key_size, const char *value, size_t value_size)
+static enum MHD_Result refuse_arguments(const struct call *call,
+                                        const struct sf_admin_arguments *arguments)
 {
-    (void)kind;
-    struct arguments *arguments = ctx;
-    if (strlen(key) != key_size || strcmp(key, arguments->known) != 0) {
-        if (!arguments->broken)
-            (void)snprintf(arguments->unknown, sizeof arguments->unknown, "%s", key);
-        arguments->broken = true;
-        return MHD_YES;
-    }
-    arguments->seen++;
-    arguments->value = value != NULL && strlen(value) == value_size ? value : "";
-    return MHD_YES;
-}
-
-/* Bad input comes back only as printable ASCII. */
-static const char *shown(const char *text, char buffer[SHOWN_MAX + 1])
-{
-    size_t i = 0;
-    for (; i < SHOWN_MAX && text[i] != '\0'; i++)
-        buffer[i] = (char)(text[i] >= ' ' && text[i] <= '~' ? text[i] : '?');
-    buffer[i] = '\0';
-    return buffer;
-}
-
-static enum MHD_Result refuse_argument(const struct call *call, const struct arguments *arguments)
-{
-    char text[REASON_TEXT_MAX], name[SHOWN_MAX + 1];
-    if (arguments->broken)
-        (void)snprintf(text, sizeof text, "unknown argument \"%s\"; known: %s\n",
-                       shown(arguments->unknown, name), arguments->known);
-    else
-        (void)snprintf(text, sizeof text, "argument %s is given %zu times; give it once\n",
-                       arguments->known, arguments->seen);
-    return sf_admin_answer_text(call->connection, MHD_HTTP_BAD_REQUEST, text);
-}
-
-static bool read_arguments(const struct call *call, const char *known, struct arguments *ret)
-{
-    *ret = (struct arguments){.known = known, .value = ""};
-    (void)MHD_get_connection_values_n(call->connection, MHD_GET_ARGUMENT_KIND, see_argument, ret);
-    return !ret->broken && ret->seen <= 1;
+    char text[SF_ADMIN_REFUSAL_MAX];
+    return sf_admin_answer_text(call->connection, MHD_HTTP_BAD_REQUEST,
+                                sf_admin_arguments_refusal(arguments, text));
 }
 
 static enum MHD_Result page_readyz(const struct call *call)
 {
-    struct arguments arguments;
-    if (!read_arguments(call, "verbose", &arguments))
-        return refuse_argument(call, &arguments);
+    struct sf_admin_arguments arguments;
+    if (!sf_admin_arguments_read(call->connection, "verbose", &arguments))
+        return refuse_arguments(call, &arguments);
     const struct sf_admin_host *host = &call->pages->host;
     struct sf_readiness readiness = {0};
     host->readiness(host->ctx, &readiness);
@@ -337,6 +292,23 @@ static enum MHD_Result page_status(const struct call *call)
 static enum MHD_Result page_fleet(const struct call *call)
 {
     return json_page(call, call->pages->host.fleet);
+}
+
+static enum MHD_Result page_history(const struct call *call)
+{
+    struct sf_admin_arguments arguments;
+    uint64_t after = 0;
+    if (!sf_admin_arguments_read(call->connection, "after", &arguments))
+        return refuse_arguments(call, &arguments);
+    if (arguments.seen > 0 && sf_parse_u64(arguments.value, 0, UINT64_MAX, &after) != 0)
+        return sf_admin_answer_text(call->connection, MHD_HTTP_BAD_REQUEST,
+                                    "after: a whole number, the last that was had\n");
+    if (too_much_unsent(call))
+        return busy(call);
+    struct sf_strbuf buf;
+    sf_strbuf_init(&buf, SF_ADMIN_PAGE_MAX);
+    call->pages->host.history(call->pages->host.ctx, after, &buf);
+    return long_page(call, JSON_TYPE, &buf);
 }
 
 /* --- IDs: the data port's answer, handed on --- */
@@ -506,6 +478,7 @@ static const struct route {
     {"/metrics", "GET, HEAD", page_metrics, .is_open = true},
     {"/status", "GET, HEAD", page_status, .shared = true},
     {"/fleet", "GET, HEAD", page_fleet, .shared = true},
+    {"/history", "GET, HEAD", page_history, .shared = true},
     {"/v1/ids", "GET", page_ids, .is_open = false},
     {"/drain", "POST", page_drain, .is_open = false},
     {"/reload", "POST", page_reload, .is_open = false},
@@ -573,5 +546,5 @@ enum MHD_Result sf_admin_answer(struct sf_admin_pages *pages, struct MHD_Connect
     return sf_admin_answer_text(
         connection, MHD_HTTP_NOT_FOUND,
         "no such page; there are /livez /readyz /healthz /startupz /metrics "
-        "/status /fleet /v1/ids / and, for POST, /drain /reload\n");
+        "/status /fleet /history /v1/ids / and, for POST, /drain /reload\n");
 }

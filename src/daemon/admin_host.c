@@ -4,6 +4,7 @@
 #include "daemon/drain.h"
 #include "daemon/fleet.h"
 #include "daemon/health.h"
+#include "daemon/history.h"
 #include "daemon/reload.h"
 #include "daemon/status.h"
 
@@ -35,6 +36,11 @@ static void fleet(void *ctx, struct sf_strbuf *to)
     sf_fleet(ctx, to);
 }
 
+static void history(void *ctx, uint64_t after, struct sf_strbuf *to)
+{
+    sf_history_json(ctx, after, to);
+}
+
 static void drain(void *ctx)
 {
     sf_drain_ask(ctx);
@@ -64,6 +70,7 @@ void sf_admin_host_fill(struct sf_daemon *d, struct sf_admin_host *ret)
                                   .started = started,
                                   .status = status,
                                   .fleet = fleet,
+                                  .history = history,
                                   .connect = connect_data,
                                   .drain = drain,
                                   .reload = reload,

@@ -15,6 +15,7 @@
 #include "config/config.h"
 #include "daemon/files.h"
 #include "member/member.h"
+#include "metrics/history.h"
 #include "metrics/window.h"
 #include "server/server.h"
 
@@ -76,7 +77,8 @@ struct sf_daemon {
     struct sf_log *log;
     struct sf_inbox *inbox; /* wakes main; no messages in it */
     struct sf_metrics *metrics;
-    struct sf_window *window; /* filled by main, once a second */
+    struct sf_window *window;   /* filled by main, once a second */
+    struct sf_history *history; /* the same, each ten seconds */
     struct sf_member *member;
     const struct sf_member_time *time;
     struct sf_generator *generators[SF_MEMBER_SLOTS_MAX];

@@ -2,17 +2,8 @@
 #include "daemon/figures.h"
 
 #include "base/ticks.h"
+#include "daemon/history.h"
 #include "daemon/json.h"
-
-void sf_figures_turn(struct sf_daemon *d)
-{
-    const int64_t now_ms = sf_mono_ns() / SF_NS_PER_MS;
-    if (!sf_window_is_due(d->window, now_ms))
-        return;
-    struct sf_window_totals totals;
-    sf_window_totals(d->metrics, &totals);
-    sf_window_take(d->window, &totals, sf_server_waiting(d->server), now_ms);
-}
 
 static double saturation_of(struct sf_daemon *d, const struct sf_window_figures *figures)
 {
@@ -26,6 +17,20 @@ static double saturation_of(struct sf_daemon *d, const struct sf_window_figures 
     const double asked = (double)figures->ids + (double)figures->ids_refused +
                          (double)sf_server_waiting_ids(d->server);
     return asked / (per_ms * (double)d->generator_count * (double)figures->span_ms);
+}
+
+void sf_figures_turn(struct sf_daemon *d)
+{
+    const int64_t now_ms = sf_mono_ns() / SF_NS_PER_MS;
+    if (!sf_window_is_due(d->window, now_ms))
+        return;
+    struct sf_window_totals totals;
+    sf_window_totals(d->metrics, &totals);
+    if (!sf_window_take(d->window, &totals, sf_server_waiting(d->server), now_ms))
+        return;
+    struct sf_window_figures figures;
+    sf_window_read(d->window, SF_WINDOW_10S, &figures);
+    sf_history_note(d, &figures, saturation_of(d, &figures));
 }
 
 double sf_figures_saturation(struct sf_daemon *d)

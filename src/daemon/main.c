@@ -186,6 +186,7 @@ static void tear_down(struct sf_daemon *d)
     if (d->admin_listener >= 0)
         (void)close(d->admin_listener);
     sf_inbox_destroy(d->inbox, NULL, NULL);
+    sf_history_destroy(d->history);
     sf_window_destroy(d->window);
     sf_metrics_destroy(d->metrics);
     json_decref(d->workers.json);
@@ -209,7 +210,9 @@ static int run(struct sf_daemon *d, int signal_fd)
     d->metrics = sf_metrics_create();
     d->block = d->metrics != NULL ? sf_metrics_block(d->metrics) : NULL;
     d->window = sf_window_create();
-    if (d->log == NULL || d->inbox == NULL || d->block == NULL || d->window == NULL) {
+    d->history = sf_history_create();
+    if (d->log == NULL || d->inbox == NULL || d->block == NULL || d->window == NULL ||
+        d->history == NULL) {
         (void)fprintf(stderr, "snowfleetd: no memory or descriptors to start with: %s\n",
                       strerrordesc_np(errno));
         return SF_EXIT_SYSTEM;

@@ -91,7 +91,7 @@ static void add(struct slot *to, const struct slot *from)
         to->waiting_most = from->waiting_most;
 }
 
-void sf_window_take(struct sf_window *window, const struct sf_window_totals *totals,
+bool sf_window_take(struct sf_window *window, const struct sf_window_totals *totals,
                     uint32_t waiting, int64_t mono_ms)
 {
     struct slot slot = {.span_ms = mono_ms - window->taken_ms, .waiting_most = waiting};
@@ -101,16 +101,18 @@ void sf_window_take(struct sf_window *window, const struct sf_window_totals *tot
         subtract(totals, &window->before, &slot);
     window->before = *totals;
     if (first || slot.span_ms <= 0)
-        return;
+        return false;
     pthread_mutex_lock(&window->lock);
     window->fine[window->next_fine++ % FINE] = slot;
     add(&window->filling, &slot);
-    if (++window->filled == FINE) {
+    const bool full = ++window->filled == FINE;
+    if (full) {
         window->coarse[window->next_coarse++ % COARSE] = window->filling;
         memset(&window->filling, 0, sizeof window->filling);
         window->filled = 0;
     }
     pthread_mutex_unlock(&window->lock);
+    return full;
 }
 
 static struct slot sum_of(struct sf_window *window, enum sf_window_span span)

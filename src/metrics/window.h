@@ -42,8 +42,9 @@ void sf_window_destroy(struct sf_window *window);
 
 /* Is a second over? Cheap. */
 bool sf_window_is_due(const struct sf_window *window, int64_t mono_ms);
-/* waiting: requests that wait just now. The first call says only where counting begins. */
-void sf_window_take(struct sf_window *window, const struct sf_window_totals *totals, uint32_t waiting,
+/* waiting: requests that wait just now. The first call says only where counting begins. True with each tenth
+ * second: the window of ten seconds holds just those that came since it was true the last time. */
+bool sf_window_take(struct sf_window *window, const struct sf_window_totals *totals, uint32_t waiting,
                     int64_t mono_ms);
 void sf_window_read(struct sf_window *window, enum sf_window_span span, struct sf_window_figures *ret);
 

@@ -1,6 +1,6 @@
 /* The admin port on a host that a test steers through files in one directory, over real sockets:
  *   fake_admin DIR [PORT]   prints the port, runs until its standard input ends
- * DIR/status.json and DIR/fleet.json are what /status and /fleet answer; DIR/slot, DIR/clock ...
+ * DIR/status.json, DIR/fleet.json and DIR/history.json are what /status, /fleet and /history answer; DIR/slot, DIR/clock ...
  * hold why that check fails (no file: it passes); DIR/stalled what /livez names; DIR/unready why
  * nothing is minted; with DIR/slow IDs are waited for; DIR/started makes /startupz pass; POST /drain makes DIR/drained, and with
  * DIR/ending it has the program end at once, as a worker does that has nothing to finish. /v1/ids
@@ -89,6 +89,12 @@ static void fake_fleet(void *ctx, struct sf_strbuf *to)
 {
     if (!read_into(ctx, "fleet.json", to))
         sf_strbuf_addf(to, "{}");
+}
+
+static void fake_history(void *ctx, uint64_t after, struct sf_strbuf *to)
+{
+    if (!read_into(ctx, "history.json", to))
+        sf_strbuf_addf(to, "{\"after\":%" PRIu64 "}", after);
 }
 
 /* The data port's side of a connection: it takes one request and answers it. */
@@ -229,7 +235,7 @@ int main(int argc, char **argv)
     struct sf_admin_options options = {
         .address = {.host = "127.0.0.1", .port = argc == 3 ? (uint16_t)atoi(argv[2]) : 0},
         .host = {&fake, fake_readiness, fake_live, fake_started, fake_status, fake_fleet,
-                 fake_connect, fake_drain, fake_reload, fake_is_fleet_admin},
+                 fake_history, fake_connect, fake_drain, fake_reload, fake_is_fleet_admin},
         .metrics = metrics,
         .log = log};
     char tokens[512], cert[512], key[512];

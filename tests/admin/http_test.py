@@ -92,6 +92,16 @@ class AdminTest(unittest.TestCase):
         status, _, text = self.check("/readyz?verbos", 400)
         self.assertEqual(text, 'unknown argument "verbos"; known: verbose\n')
 
+    def test_history(self):
+        self.check("/history", 200, '{"after":0}')
+        self.check("/history?after=0", 200, '{"after":0}')
+        self.check(f"/history?after={2**64 - 1}", 200, f'{{"after":{2**64 - 1}}}')
+        for query, say in ((f"after={2**64}", "after: a whole number, the last that was had\n"), ("after=-1", "after: a whole number, the last that was had\n"),
+                           ("after=", "after: a whole number, the last that was had\n"), ("before=1", 'unknown argument "before"; known: after\n'),
+                           ("after=1&after=2", "argument after is given 2 times; give it once\n")):
+            with self.subTest(query=query):
+                self.check("/history?" + query, 400, say)
+
     def test_live_and_started(self):
         self.check("/livez", 200, "ok\n")
         self.admin.put("stalled", "shard 1: no turn for 12s\n")

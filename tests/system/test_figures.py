@@ -48,6 +48,27 @@ class Figures(unittest.TestCase):
             self.assertIsNone(worker.status()["latency_us"]["10s"]["served"]["p99"])
             self.assertGreater(worker.status()["rates"]["1m"]["refused"], 0)
             self.assertLess(worker.metric("snowfleet_saturation"), 0.1)
+            self.check_history(worker)
+
+    def check_history(self, worker):
+        """The flood stands in the hour that the worker keeps, and a look for what is new brings only that."""
+        def read(after=0):
+            code, text = sf.http(f"http://127.0.0.1:{worker.admin}/history?after={after}")
+            self.assertEqual(code, 200, text)
+            return json.loads(text)
+        sf.wait_until(lambda: any(rate > 0 for rate in read()["refused_per_s"]), read)
+        told = read()
+        lists = [value for value in told.values() if isinstance(value, list)]
+        self.assertEqual({len(value) for value in lists}, {told["last"] - told["first"] + 1})
+        loud = max(range(len(told["state"])), key=lambda i: told["refused_per_s"][i])
+        self.assertGreater(told["saturation"][loud], told["ids_per_s"][loud] / told["ceiling_per_s"][loud])
+        self.assertEqual((told["ceiling_per_s"][loud], told["errors_per_s"][loud], told["state"][loud]), (4096000, 0, "ready"))
+        self.assertGreater(told["p99_us"][loud], told["p50_us"][loud] - 1)
+        self.assertGreaterEqual(told["span_ms"][loud], 10000)
+        self.assertAlmostEqual(told["now_ms"] - told["age_ms"][-1], told["at_ms"][-1], delta=100)
+        newer = read(told["last"])
+        self.assertIn(newer["last"], (told["last"], told["last"] + 1))
+        self.assertLessEqual(len(newer["state"]), 1)
 
     def test_a_ratio_is_a_ratio(self):
         with sf.Fleet() as fleet:

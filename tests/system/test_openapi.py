@@ -107,13 +107,15 @@ class OpenApi(unittest.TestCase):
         self.ask(self.http, "/v1/decode/{id}", 200, f"/v1/decode/{one}")
         self.ask(self.http, "/v1/decode/{id}", 400, "/v1/decode/x")
         self.ask(self.http, "/v1/decode/{id}", 405, "/v1/decode/1", method="POST", told_as="get")
-        for path in ("/livez", "/readyz", "/healthz", "/startupz", "/metrics", "/status", "/fleet", "/"):
+        for path in ("/livez", "/readyz", "/healthz", "/startupz", "/metrics", "/status", "/fleet", "/history", "/"):
             self.ask(worker.admin, path, 200)
             self.ask(worker.admin, path, 405, method="DELETE", told_as="get")
         self.ask(worker.admin, "/readyz", 200, "/readyz?verbose")
         self.ask(worker.admin, "/readyz", 400, "/readyz?wordy")
+        self.ask(worker.admin, "/history", 200, "/history?after=7")
+        self.ask(worker.admin, "/history", 400, "/history?after=x")
         self.ask(worker.admin, "/metrics", 200, Accept="application/openmetrics-text")
-        for path in ("/metrics", "/status", "/fleet", "/"):
+        for path in ("/metrics", "/status", "/fleet", "/history", "/"):
             self.ask(worker.admin, path, 403, Host="evil.example")
         self.ask(worker.admin, "/reload", 200, method="POST")
         self.ask(worker.admin, "/reload", 405, told_as="post")
@@ -130,7 +132,7 @@ class OpenApi(unittest.TestCase):
         self.ask(self.http, "/v1/ids", 429, "/v1/ids?count=10", Authorization="Bearer secret")
         self.ask(self.http, "/v1/decode/{id}", 401, "/v1/decode/1")
         self.ask(worker.admin, "/v1/ids", 401)
-        for path in ("/status", "/fleet"):
+        for path in ("/status", "/fleet", "/history"):
             self.ask(worker.admin, path, 401)
             self.ask(worker.admin, path, 200, Authorization="Bearer swordfish")
         self.ask(worker.admin, "/drain", 401, method="POST")
@@ -140,7 +142,7 @@ class OpenApi(unittest.TestCase):
         sf.wait_until(lambda: sf.http(f"http://127.0.0.1:{worker.admin}/livez")[0] == 200, worker.log)
         for path in ("/readyz", "/healthz", "/startupz"):
             self.ask(worker.admin, path, 503)
-        for path in ("/status", "/fleet"):
+        for path in ("/status", "/fleet", "/history"):
             self.ask(worker.admin, path, 200)
         for port in (self.http, worker.admin):
             self.ask(port, "/v1/ids", 503)

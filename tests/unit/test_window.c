@@ -32,11 +32,11 @@ static void answer(struct world *w, unsigned status, int64_t took_ns, uint64_t r
                        took_ns, requests);
 }
 
-static void take(struct world *w, uint32_t waiting)
+static bool take(struct world *w, uint32_t waiting)
 {
     struct sf_window_totals totals;
     sf_window_totals(w->metrics, &totals);
-    sf_window_take(w->window, &totals, waiting, w->now_ms);
+    return sf_window_take(w->window, &totals, waiting, w->now_ms);
 }
 
 static void pass(struct world *w, unsigned seconds)
@@ -72,6 +72,24 @@ static void what_was_before_the_first_look_is_in_no_window(void **state)
         assert_int_equal(figures(&w, span).served, 5);
         assert_int_equal(figures(&w, span).span_ms, 1000);
     }
+    end_world(&w);
+}
+
+/* What is told with each tenth second is told once, whatever the length of a second was. */
+static void each_tenth_second_ends_ten(void **state)
+{
+    (void)state;
+    struct world w = new_world();
+    assert_false(take(&w, 0));
+    uint64_t told = 0;
+    for (unsigned second = 1; second <= 40; second++) {
+        answer(&w, SF_STATUS_OK, 1000, second);
+        w.now_ms += 1000 + second;
+        assert_int_equal(take(&w, 0), second % 10 == 0);
+        if (second % 10 == 0)
+            told += figures(&w, SF_WINDOW_10S).served;
+    }
+    assert_int_equal(told, 40 * 41 / 2);
     end_world(&w);
 }
 
@@ -174,6 +192,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_before_the_first_look_is_in_no_window),
+        cmocka_unit_test(each_tenth_second_ends_ten),
         cmocka_unit_test(a_burst_leaves_the_windows_one_by_one),
         cmocka_unit_test(refusals_do_not_hide_what_is_slow),
         cmocka_unit_test(quantiles_are_exact_to_an_eighth),
