@@ -1,4 +1,5 @@
-/* Serving those who wait: in order, a turn each, as far as there are IDs. */
+/* Serving those who wait on this thread: in order, a turn each, as far as there are IDs. Each thread has its own queue: which of two
+ * that wait on different threads gets a millisecond is not said. */
 #include "server/waiting.h"
 
 #include "server/internal.h"

@@ -183,6 +183,7 @@ static void test_queue(void **state)
     struct fixture *f = *state;
     f->options.limits.max_wait_ms = 600000; /* a slow machine is no reason to shed */
     f->options.limits.sequence_jitter = 0;
+    f->options.threads = 1; /* the order is each thread's own */
     fixture_start(f);
     const int http = open_inside(f), frames = client_connect(f);
     uint64_t last = 0, other = 0;
@@ -191,17 +192,12 @@ static void test_queue(void **state)
     EVENTUALLY(sf_server_waiting(f->server) == 1 && all_is_taken(f, 110));
     client_next(frames, 1, 64); /* stands behind it */
     EVENTUALLY(sf_server_waiting(f->server) == 2);
-    /* Open: whoever came first should be first (waiting.c), but in sanitizer builds under load the one
-     * behind was seen to get this millisecond. Why is not known; so only that both get all is judged. */
     atomic_store(&f->fixed_ms, f->start_ms + 101);
     EVENTUALLY(sf_server_waiting(f->server) == 1);
-    assert_true(all_is_taken(f, 111));
-    atomic_store(&f->fixed_ms, f->start_ms + 102);
-    EVENTUALLY(sf_server_waiting(f->server) == 0);
-    assert_true(all_is_taken(f, 112));
     assert_int_equal(expect_http_ids(http, &last), 64 * 12);
+    atomic_store(&f->fixed_ms, f->start_ms + 102);
     assert_int_equal(expect_ids(frames, 1, &other), 64);
-    assert_true(other != last);
+    assert_true(other > last);
     close(http);
     close(frames);
 }
