@@ -16,14 +16,12 @@ import tempfile
 import time
 import unittest
 
-from fake_worker import Worker
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from certificates import make_certificates, openssl  # noqa: E402
+from fake_worker import Worker  # noqa: E402
 
 DAEMON, SNOWFLEET = sys.argv[1:3]
 del sys.argv[1:3]
-
-
-def openssl(*args, cwd):
-    subprocess.run(["openssl", *args], cwd=cwd, check=True, capture_output=True)
 
 
 def at_a_terminal(command):
@@ -46,21 +44,6 @@ def at_a_terminal(command):
         os.kill(pid, signal.SIGKILL)
     os.close(terminal)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), said.decode(errors="replace")
-
-
-def make_certificates(directory):
-    """ca and other are authorities; server (127.0.0.1, ids.example), expired and client are signed by ca."""
-    for ca in ("ca", "other"):
-        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", f"{ca}.key", "-out",
-                f"{ca}.pem", "-days", "2", "-subj", f"/CN={ca}", cwd=directory)
-    for name, names in (("server", "IP:127.0.0.1,DNS:ids.example"), ("expired", "IP:127.0.0.1"), ("client", "DNS:client")):
-        with open(os.path.join(directory, f"{name}.ext"), "w") as file:
-            file.write(f"subjectAltName={names}\n")
-        openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", f"{name}.key", "-out",
-                f"{name}.csr", "-subj", f"/CN={name}", cwd=directory)
-        # A certificate cannot be made already expired with every openssl: -days 0 ends it now.
-        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-out",
-                f"{name}.pem", "-days", "0" if name == "expired" else "2", "-extfile", f"{name}.ext", cwd=directory)
 
 
 class Tls(unittest.TestCase):
