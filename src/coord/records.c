@@ -300,8 +300,30 @@ char *sf_record_claim_encode(const struct sf_coord_claim *claim)
     sf_json_add_text(&buf, "admin", claim->admin);
     sf_strbuf_addf(&buf, ",\"since_ms\":%" PRId64 ",", claim->since_ms);
     sf_json_add_text(&buf, "version", claim->version);
-    sf_strbuf_addf(&buf, "}");
+    sf_strbuf_addf(&buf, ",");
+    sf_json_add_text(&buf, "state", claim->state);
+    sf_strbuf_addf(&buf, ",");
+    sf_json_add_text(&buf, "reason", claim->reason);
+    sf_strbuf_addf(&buf, ",\"made_ms\":%" PRId64 ",\"seeks\":%s}", claim->made_ms,
+                   claim->seeks ? "true" : "false");
     return finish(&buf);
+}
+
+/* What claims of older workers do not have: whoever holds no slot seeks one. */
+static int get_claim_state(const json_t *root, struct sf_coord_claim *claim, struct sf_error *err)
+{
+    memset(claim->state, 0, sizeof claim->state);
+    memset(claim->reason, 0, sizeof claim->reason);
+    claim->made_ms = claim->since_ms;
+    claim->seeks = claim->slot < 0;
+    if (json_object_get(root, "state") == NULL)
+        return 0;
+    int rc;
+    if ((rc = sf_json_text(root, "state", sizeof claim->state, claim->state, err)) < 0 ||
+        (rc = sf_json_text(root, "reason", sizeof claim->reason, claim->reason, err)) < 0 ||
+        (rc = sf_json_time(root, "made_ms", &claim->made_ms, err)) < 0)
+        return rc;
+    return sf_json_bool(root, "seeks", &claim->seeks, err);
 }
 
 static int get_claim(const json_t *root, struct sf_coord_claim *claim, struct sf_error *err)
@@ -318,9 +340,10 @@ static int get_claim(const json_t *root, struct sf_coord_claim *claim, struct sf
     if ((rc = sf_json_text(root, "node", sizeof claim->node, claim->node, err)) < 0 ||
         (rc = sf_json_text(root, "address", sizeof claim->address, claim->address, err)) < 0 ||
         (rc = sf_json_text(root, "admin", sizeof claim->admin, claim->admin, err)) < 0 ||
-        (rc = sf_json_time(root, "since_ms", &claim->since_ms, err)) < 0)
+        (rc = sf_json_time(root, "since_ms", &claim->since_ms, err)) < 0 ||
+        (rc = sf_json_text(root, "version", sizeof claim->version, claim->version, err)) < 0)
         return rc;
-    return sf_json_text(root, "version", sizeof claim->version, claim->version, err);
+    return get_claim_state(root, claim, err);
 }
 
 int sf_record_claim_decode(const char *bytes, size_t size, struct sf_coord_claim *ret,

@@ -17,6 +17,7 @@ bool sf_request_writes(enum sf_coord_op op)
     case SF_COORD_INIT:
     case SF_COORD_CLAIM:
     case SF_COORD_UNCLAIM:
+    case SF_COORD_TELL:
     case SF_COORD_BIND:
     case SF_COORD_RENEW:
     case SF_COORD_RELEASE:
@@ -59,16 +60,19 @@ static int check_text(const char *what, const char *text, size_t size, struct sf
     return 0;
 }
 
-static int check_claim_content(const struct sf_coord_claim_request *body, int64_t slot,
-                               int64_t since_ms, struct sf_error *err)
+static int check_claim_content(const struct sf_coord_request *request, struct sf_error *err)
 {
+    const struct sf_coord_claim_request *body =
+        request->op == SF_COORD_CLAIM ? &request->u.claim : &request->u.write.body;
     int rc;
     if ((rc = check_text("claim's node", body->node, sizeof body->node, err)) < 0 ||
         (rc = check_text("claim's address", body->address, sizeof body->address, err)) < 0 ||
         (rc = check_text("claim's admin", body->admin, sizeof body->admin, err)) < 0 ||
-        (rc = check_text("claim's version", body->version, sizeof body->version, err)) < 0)
+        (rc = check_text("claim's version", body->version, sizeof body->version, err)) < 0 ||
+        (rc = check_text("claim's state", body->state, sizeof body->state, err)) < 0 ||
+        (rc = check_text("claim's reason", body->reason, sizeof body->reason, err)) < 0)
         return rc;
-    const struct sf_coord_claim claim = sf_request_claim(body, slot, since_ms);
+    const struct sf_coord_claim claim = sf_request_claim(request);
     struct sf_coord_claim back = {0};
     char *record = sf_record_claim_encode(&claim);
     rc = sf_record_claim_decode(record, strlen(record), &back, err);
@@ -80,15 +84,16 @@ static int check_claim_content(const struct sf_coord_claim_request *body, int64_
     return 0;
 }
 
-static int check_claim(const struct sf_coord_claim_request *claim, struct sf_error *err)
+static int check_claim(const struct sf_coord_request *request, struct sf_error *err)
 {
+    const struct sf_coord_claim_request *claim = &request->u.claim;
     const size_t digits = SF_HEX128_SIZE - 1;
     if (strnlen(claim->guid, SF_HEX128_SIZE) != digits ||
         strspn(claim->guid, "0123456789abcdef") != digits)
         return sf_error_set(err, -EINVAL,
                             "the guid \"%.32s\" is not %zu hexadecimal digits in lower case",
                             claim->guid, digits);
-    return check_claim_content(claim, -1, 0, err);
+    return check_claim_content(request, err);
 }
 
 /* Incarnation 0 is no version of anything: nothing was read that could be compared with. */
@@ -123,20 +128,34 @@ static int check_record(const struct sf_coord_slot *slot, struct sf_error *err)
     return 0;
 }
 
-static int check_write(const struct sf_coord_write *write, enum sf_coord_op op,
-                       uint64_t version_max, struct sf_error *err)
+/* Whose claim it is that writes. */
+static int check_writer(const struct sf_coord_write *write, struct sf_error *err)
 {
+    const int rc = check_claim_name(write->slot.claim, err);
+    if (rc == 0 && (write->slot.fence == 0 || write->slot.fence > INT64_MAX))
+        return sf_error_set(err, -EINVAL, "the fence %" PRIu64 " is not 1 to %" PRId64,
+                            write->slot.fence, INT64_MAX);
+    return rc;
+}
+
+static int check_write(const struct sf_coord_request *request, uint64_t version_max,
+                       struct sf_error *err)
+{
+    const struct sf_coord_write *write = &request->u.write;
     int rc = check_version("the slot's record", &write->expected.version, version_max, err);
     if (rc == 0)
-        rc = check_claim_name(write->slot.claim, err);
-    if (rc == 0 && (write->slot.fence == 0 || write->slot.fence > INT64_MAX))
-        rc = sf_error_set(err, -EINVAL, "the fence %" PRIu64 " is not 1 to %" PRId64,
-                          write->slot.fence, INT64_MAX);
+        rc = check_writer(write, err);
     if (rc == 0)
         rc = check_record(&write->slot, err);
-    if (rc == 0 && op == SF_COORD_BIND)
-        rc = check_claim_content(&write->body, (int64_t)write->slot.worker, write->since_ms, err);
+    if (rc == 0 && request->op == SF_COORD_BIND)
+        rc = check_claim_content(request, err);
     return rc;
+}
+
+static int check_tell(const struct sf_coord_request *request, struct sf_error *err)
+{
+    const int rc = check_writer(&request->u.write, err);
+    return rc < 0 ? rc : check_claim_content(request, err);
 }
 
 /* A state that cannot be read back would halt the making without saying below which time. */
@@ -206,13 +225,15 @@ int sf_request_check(const struct sf_coord_request *request, uint64_t version_ma
     case SF_COORD_RESET_SLOT:
         return check_reset(&request->u.write, version_max, err);
     case SF_COORD_CLAIM:
-        return check_claim(&request->u.claim, err);
+        return check_claim(request, err);
     case SF_COORD_UNCLAIM:
         return check_claim_name(request->u.claim_name, err);
+    case SF_COORD_TELL:
+        return check_tell(request, err);
     case SF_COORD_BIND:
     case SF_COORD_RENEW:
     case SF_COORD_RELEASE:
-        return check_write(&request->u.write, request->op, version_max, err);
+        return check_write(request, version_max, err);
     case SF_COORD_READ_CONFIG:
     case SF_COORD_SURVEY:
     case SF_COORD_LIST:
@@ -228,21 +249,26 @@ int sf_request_check(const struct sf_coord_request *request, uint64_t version_ma
 
 /* What answers are made of. */
 
-struct sf_coord_claim sf_request_claim(const struct sf_coord_claim_request *request, int64_t slot,
-                                       int64_t since_ms)
+struct sf_coord_claim sf_request_claim(const struct sf_coord_request *request)
 {
-    struct sf_coord_claim claim = {.slot = slot, .since_ms = since_ms};
-    memcpy(claim.guid, request->guid, sizeof claim.guid);
-    memcpy(claim.node, request->node, sizeof claim.node);
-    memcpy(claim.address, request->address, sizeof claim.address);
-    memcpy(claim.admin, request->admin, sizeof claim.admin);
-    memcpy(claim.version, request->version, sizeof claim.version);
+    const bool makes = request->op == SF_COORD_CLAIM;
+    const struct sf_coord_write *write = &request->u.write;
+    const struct sf_coord_claim_request *body = makes ? &request->u.claim : &write->body;
+    struct sf_coord_claim claim = {
+        .slot = -1, .since_ms = body->since_ms, .made_ms = body->made_ms, .seeks = body->seeks};
+    if (request->op == SF_COORD_BIND)
+        claim.slot = (int64_t)write->slot.worker;
+    else if (!makes)
+        claim.slot = write->claim_slot;
+    if (makes)
+        memcpy(claim.guid, body->guid, sizeof claim.guid);
+    memcpy(claim.node, body->node, sizeof claim.node);
+    memcpy(claim.address, body->address, sizeof claim.address);
+    memcpy(claim.admin, body->admin, sizeof claim.admin);
+    memcpy(claim.version, body->version, sizeof claim.version);
+    memcpy(claim.state, body->state, sizeof claim.state);
+    memcpy(claim.reason, body->reason, sizeof claim.reason);
     return claim;
-}
-
-struct sf_coord_claim sf_request_bound_claim(const struct sf_coord_write *write)
-{
-    return sf_request_claim(&write->body, (int64_t)write->slot.worker, write->since_ms);
 }
 
 static int by_fence(const void *left, const void *right)

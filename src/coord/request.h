@@ -25,11 +25,8 @@ bool sf_request_is_long(enum sf_coord_op op);
 int sf_request_check(const struct sf_coord_request *request, uint64_t version_max,
                      struct sf_error *err);
 
-/* The claim that a request asks for; name and fence are empty. */
-struct sf_coord_claim sf_request_claim(const struct sf_coord_claim_request *request, int64_t slot,
-                                       int64_t since_ms);
-/* The content that BIND gives to its claim. */
-struct sf_coord_claim sf_request_bound_claim(const struct sf_coord_write *write);
+/* What CLAIM, BIND or TELL makes the claim hold; name and fence are empty, and but for CLAIM the guid. */
+struct sf_coord_claim sf_request_claim(const struct sf_coord_request *request);
 
 /* Claims stand in the order in which they were made. */
 void sf_claims_sort(struct sf_coord_claim *claims, size_t count);

@@ -17,6 +17,7 @@
 #define SF_COORD_ADDRESS_MAX     280
 #define SF_COORD_CLAIM_MAX       80 /* "claim-<32 hex>-<sequence>" */
 #define SF_COORD_TEXT_MAX        256
+#define SF_COORD_CLAIM_STATE_MAX 16 /* a worker's state in one word */
 #define SF_COORD_DATACENTERS_MAX 1024
 #define SF_COORD_WORKER_BITS_MAX                                                                   \
     14 /* init refuses layouts with more slots per datacenter: it makes a record for each */
@@ -124,12 +125,19 @@ struct sf_coord_claim {
     char name[SF_COORD_CLAIM_MAX];
     char guid[SF_HEX128_SIZE];
     uint64_t fence;
-    int64_t slot; /* -1: waiting */
+    int64_t slot; /* -1: none */
     char node[SF_COORD_NODE_MAX];
     char address[SF_COORD_ADDRESS_MAX];
     char admin[SF_COORD_ADDRESS_MAX];
     char version[32];
-    int64_t since_ms;
+    /* For people who look at the fleet, as its owner last told it; it may be wrong by now. */
+    char state[SF_COORD_CLAIM_STATE_MAX]; /* "": not told (an older worker) */
+    char reason[SF_COORD_TEXT_MAX];       /* why it is in that state; "": nothing to say */
+    int64_t since_ms;                     /* since when it is in that state */
+    int64_t made_ms;                      /* when the claim was made; never told: since_ms */
+    /* Its owner looks for a slot. Only such claims wait in order: who cannot use a slot now keeps a
+     * claim, so that others see it, and is in nobody's way. */
+    bool seeks;
 };
 
 /* "Confirmed" reads are ordered behind a write of this very session, or linearizable: what they show
@@ -148,6 +156,8 @@ enum sf_coord_op {
     SF_COORD_READ_SLOT, /* one slot record, confirmed; missing or garbage is DONE with that state */
     SF_COORD_CLAIM,     /* basis; make a claim of our session; its name carries the guid */
     SF_COORD_UNCLAIM,   /* delete a claim by name; DONE also when it is already gone */
+    SF_COORD_TELL, /* one step: claim exists, and is ours; its content is set. The basis is not looked
+                      at: it grants nothing. Wakes no more watchers than it must */
     SF_COORD_BIND,      /* basis; one step: claim exists (its content is set to the slot), record at
                          `expected` := record */
     SF_COORD_RENEW,     /* basis; one step: claim exists, record at `expected` := record */
@@ -212,24 +222,30 @@ struct sf_coord_init {
     uint8_t seed[16]; /* random: for the nonces of the records */
 };
 
+/* What a claim is to hold, as in struct sf_coord_claim. */
 struct sf_coord_claim_request {
-    char guid[SF_HEX128_SIZE]; /* fresh for every attempt */
+    char guid[SF_HEX128_SIZE]; /* CLAIM: fresh for every attempt */
     char node[SF_COORD_NODE_MAX];
     char address[SF_COORD_ADDRESS_MAX];
     char admin[SF_COORD_ADDRESS_MAX];
     char version[32];
+    char state[SF_COORD_CLAIM_STATE_MAX];
+    char reason[SF_COORD_TEXT_MAX];
+    int64_t since_ms, made_ms;
+    bool seeks;
 };
 
 /* BIND, RENEW, RELEASE. `slot` is the record to write (worker, fence, claim, reserved_until_ms,
- * from_ms, last_ms, nonce, node, updated_ms). RESET_SLOT: slot and expected only. */
+ * from_ms, last_ms, nonce, node, updated_ms). RESET_SLOT: slot and expected only. TELL: the claim and
+ * the fence of slot, body, and claim_slot. */
 struct sf_coord_write {
     struct sf_coord_slot slot;
     struct sf_coord_slot
         expected; /* the record as read or last acknowledged. Its version is compared,
                                       and where the coordinator can, its content (canonical).
                                       Incarnation 0 is refused as INVALID */
-    struct sf_coord_claim_request body; /* BIND: the claim's content (guid ignored) */
-    int64_t since_ms;                   /* BIND: the claim's since_ms */
+    struct sf_coord_claim_request body; /* BIND, TELL: the claim's content */
+    int64_t claim_slot;                 /* TELL: the slot that the claim names; -1: none */
 };
 
 /* The making that a request is for, and what its sender read of the fleet. */
@@ -277,7 +293,7 @@ struct sf_coord_completion {
                                        READ_SLOT: one. Owned */
     size_t slot_count;
     struct sf_coord_claim
-        *claims; /* LIST: live claims, by fence; CLAIM: one (name, guid, fence, since_ms). Owned */
+        *claims; /* LIST: live claims, by fence; CLAIM: the one as it was made. Owned */
     size_t claim_count;
     /* BIND, RENEW, RELEASE, RESET_SLOT: of the record as we wrote it. HALT: of the state. READ_CONFIG,
      * also when REFUSED, MISSING: of the fleet's root; {0,0}: nothing of this fleet was ever here. */

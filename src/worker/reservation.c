@@ -12,6 +12,8 @@
 #include "worker/reservation_loss.h"
 #include "worker/reservation_tenure.h"
 
+#define MOVED_MS 10 /* after a change of state it looks again so soon */
+
 void sf_reservation_init(struct sf_reservation *res, const struct sf_reservation_params *params,
                          struct sf_generator *gen, _Atomic uint64_t *word, uint64_t max_ahead_ms,
                          const struct sf_reservation_memory *memory, const uint8_t random[16])
@@ -226,6 +228,7 @@ void sf_reservation_step(struct sf_reservation *res, const struct sf_reservation
     if (res->state == SF_WORKER_STOPPED)
         return;
     struct sf_res_step s = {.res = res, .now = now, .out = ret, .waits = SF_WORKER_STATES};
+    const enum sf_worker_state before = res->state;
     if (event->kind == SF_RES_COORD) {
         sf_res_on_coord(&s, event->coord);
     } else if (event->kind == SF_RES_LEAVE && !res->leaving) {
@@ -247,4 +250,6 @@ void sf_reservation_step(struct sf_reservation *res, const struct sf_reservation
         finish_leaving(&s);
     }
     ret->wake_mono_ms = next_wake(&s);
+    if (res->state != before) /* others are told */
+        earlier(&ret->wake_mono_ms, now->mono_ms + MOVED_MS);
 }

@@ -36,7 +36,7 @@ void sf_census_take(const struct sf_coord_slot *slots, size_t slot_count,
     *ret = census;
 }
 
-/* Claims before `self` in the queue that hold no slot: neither their content nor any record names
+/* Claims before `self` in the queue: they seek a slot, and neither their content nor any record names
  * one. */
 static size_t rank_of(const struct sf_coord_slot *slots, size_t slot_count,
                       const struct sf_coord_claim *claims, size_t claim_count,
@@ -45,7 +45,7 @@ static size_t rank_of(const struct sf_coord_slot *slots, size_t slot_count,
     size_t rank = 0;
     for (size_t i = 0; i < claim_count; i++) {
         const struct sf_coord_claim *claim = &claims[i];
-        if (claim->slot >= 0 || claim->fence >= self->fence)
+        if (claim->slot >= 0 || !claim->seeks || claim->fence >= self->fence)
             continue;
         bool holds = false;
         for (size_t s = 0; s < slot_count && !holds; s++)

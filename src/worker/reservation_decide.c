@@ -6,6 +6,7 @@
 
 #include "worker/reservation_loss.h"
 #include "worker/reservation_moves.h"
+#include "worker/reservation_tell.h"
 #include "worker/reservation_tenure.h"
 
 static void ask_list(struct sf_res_step *s)
@@ -26,10 +27,7 @@ static void ask_claim(struct sf_res_step *s)
         memcpy(res->mark, drawn + half, sizeof res->mark);
     memcpy(claim->guid, res->mark, half);
     memcpy(claim->guid + half, drawn, half);
-    memcpy(claim->node, res->params.node, sizeof claim->node);
-    memcpy(claim->address, res->params.address, sizeof claim->address);
-    memcpy(claim->admin, res->params.admin, sizeof claim->admin);
-    memcpy(claim->version, res->params.version, sizeof claim->version);
+    sf_res_claim_body(s, SF_COORD_CLAIM, claim);
     memset(&res->claim, 0, sizeof res->claim);
     memcpy(res->claim.guid, claim->guid, sizeof claim->guid);
     res->claim.slot = -1;
@@ -66,6 +64,14 @@ static bool ask_stray(struct sf_res_step *s)
            sizeof res->strays[0]);
     res->busy_on_stray = true;
     return true;
+}
+
+static void ask_unclaim(struct sf_res_step *s)
+{
+    struct sf_reservation *res = s->res;
+    memcpy(sf_res_request(s, SF_COORD_UNCLAIM)->u.claim_name, res->claim.name,
+           sizeof res->claim.name);
+    res->unclaim_sent = true;
 }
 
 static void ask_slot(struct sf_res_step *s, struct sf_tenure *tenure)
@@ -130,7 +136,7 @@ static void decide_hold(struct sf_res_step *s)
             sf_tenure_write(s, SF_COORD_RENEW, hold, target_ms);
         return;
     }
-    if (ask_stray(s))
+    if (sf_res_tell(s, false) || ask_stray(s))
         return;
     if (!res->watching) {
         sf_res_request(s, SF_COORD_WATCH);
@@ -220,7 +226,7 @@ static void decide_quest(struct sf_res_step *s)
         decide_bid(s);
         return;
     }
-    if (ask_stray(s))
+    if (sf_res_tell(s, false) || ask_stray(s))
         return;
     if (res->census_due_set && !res->watching) {
         /* It has to wait: be told when a slot comes free, and look again once that is arranged. */
@@ -244,36 +250,44 @@ static void decide_idle(struct sf_res_step *s)
         sf_res_request(s, SF_COORD_READ_CONFIG);
 }
 
-/* Suspended, and no slot is held: no claim is kept either. */
+/* Tells how it stands. Only what is written carries the coordinator's time everywhere: where nobody
+ * else can say that the clock is right again, it is told again and again. */
+static bool tell_or_probe(struct sf_res_step *s)
+{
+    struct sf_reservation *res = s->res;
+    const bool probes =
+        res->suspended && s->now->wants_server_time && s->now->mono_ms >= res->probe_mono_ms;
+    if (!sf_res_tell(s, probes))
+        return false;
+    if (probes)
+        res->probe_mono_ms = s->now->mono_ms + SF_RES_PROBE_MS +
+                             (int64_t)sf_prng_below(&res->prng, SF_RES_PROBE_MS / 4);
+    return true;
+}
+
+/* No slot is held, and none could be used: others see that by a claim that is in nobody's way. */
 static void decide_empty_handed(struct sf_res_step *s)
 {
     struct sf_reservation *res = s->res;
     const bool stale = s->now->mono_ms - res->census.read_mono_ms >= SF_RES_CENSUS_MS;
-    if (res->claim_status == SF_CLAIM_HAVE) {
-        memcpy(sf_res_request(s, SF_COORD_UNCLAIM)->u.claim_name, res->claim.name,
-               sizeof res->claim.name);
-        res->unclaim_sent = true;
+    if (res->claim_status == SF_CLAIM_HAVE && res->unclaim_sent)
+        sf_res_give_claim_up(res); /* it may be gone at any moment */
+    if (tell_or_probe(s))
         return;
-    }
-    if (res->claim_status == SF_CLAIM_NONE) {
-        if (ask_stray(s))
-            return;
-        if (!sf_res_grants(res) || res->exhausted) {
-            decide_idle(s);
-            return;
-        }
+    if (res->claim_status != SF_CLAIM_DOUBTFUL && ask_stray(s))
+        return;
+    const bool has = res->claim_status == SF_CLAIM_HAVE;
+    if (!sf_res_grants(res) || (res->exhausted && has)) {
+        decide_idle(s);
+        return;
     }
     if (res->claim_status == SF_CLAIM_DOUBTFUL ||
         stale) { /* one may have been made twice, or late */
         ask_list(s);
         return;
     }
-    if (!s->now->wants_server_time || s->now->mono_ms < res->probe_mono_ms)
-        return;
-    /* Only what is written carries the coordinator's time everywhere: a claim, deleted at once. */
-    res->probe_mono_ms =
-        s->now->mono_ms + SF_RES_PROBE_MS + (int64_t)sf_prng_below(&res->prng, SF_RES_PROBE_MS / 4);
-    ask_claim(s);
+    if (!has)
+        ask_claim(s);
 }
 
 /* Gives the slot back, then the claim. */
@@ -343,7 +357,13 @@ void sf_res_decide(struct sf_res_step *s)
         return;
     }
     if (!sf_res_grants(res)) {
-        decide_idle(s);
+        if (!sf_res_tell(s, false))
+            decide_idle(s);
+        return;
+    }
+    /* Who could not use a slot has not waited for one: behind all who have. */
+    if (sf_res_claim_is_idle(res)) {
+        ask_unclaim(s);
         return;
     }
     if (!have_claim(s))

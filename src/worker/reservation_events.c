@@ -8,6 +8,7 @@
 #include "worker/reservation_list.h"
 #include "worker/reservation_loss.h"
 #include "worker/reservation_moves.h"
+#include "worker/reservation_tell.h"
 #include "worker/reservation_tenure.h"
 
 static void on_claim(struct sf_res_step *s, const struct sf_coord_completion *c)
@@ -41,6 +42,19 @@ static void on_claim(struct sf_res_step *s, const struct sf_coord_completion *c)
         break;
     }
     sf_res_failed(s, c);
+}
+
+/* A hint for people: what it does not reach is told again, and nothing else waits for it. */
+static void on_tell(struct sf_res_step *s, const struct sf_coord_completion *c)
+{
+    struct sf_reservation *res = s->res;
+    sf_res_told(res, c->outcome == SF_COORD_DONE);
+    if (c->outcome == SF_COORD_DONE)
+        sf_res_wrote(s);
+    else if (c->outcome == SF_COORD_REFUSED && c->reason == SF_COORD_CLAIM_GONE)
+        sf_res_give_claim_up(res);
+    else
+        sf_res_failed(s, c);
 }
 
 static void on_unclaim(struct sf_res_step *s, const struct sf_coord_completion *c)
@@ -124,6 +138,8 @@ static void on_slot(struct sf_res_step *s, const struct sf_coord_completion *c)
     case SF_VIEW_APPLIED:
         res->stats.renewals_ok += !on_bid;
         res->claim_bound = strcmp(tenure->claim, res->claim.name) == 0;
+        if (res->claim_bound)
+            sf_res_told(res, true); /* the last write that it speaks of is this one */
         if (on_bid)
             sf_res_bid_won(s);
         else if (sf_generator_is_closed(res->gen) && sf_res_may_open(res))
@@ -205,8 +221,10 @@ static void on_write(struct sf_res_step *s, const struct sf_coord_completion *c)
         return;
     }
     sf_res_wrote(s);
-    if (c->op == SF_COORD_BIND)
+    if (c->op == SF_COORD_BIND) {
         res->claim_bound = true;
+        sf_res_told(res, true);
+    }
     if (released)
         sf_res_released(s);
     else if (on_bid)
@@ -241,6 +259,9 @@ static void completed(struct sf_res_step *s, const struct sf_coord_completion *c
         break;
     case SF_COORD_UNCLAIM:
         on_unclaim(s, c);
+        break;
+    case SF_COORD_TELL:
+        on_tell(s, c);
         break;
     case SF_COORD_BIND:
     case SF_COORD_RENEW:

@@ -71,6 +71,7 @@ bool sf_worker_state_may_move(enum sf_worker_state from, enum sf_worker_state to
 #define SF_RES_RETRY_MAX_MS   5000
 #define SF_RES_CENSUS_MS      60000 /* a holder looks at its datacenter at least this often */
 #define SF_RES_WAIT_LIST_MS   1000  /* a waiting claimant looks this often without a hint */
+#define SF_RES_TELL_MS        1000 /* a claim's content is changed at most this often, but by a write to the slot */
 #define SF_RES_STRAYS_MAX     64 /* left-over claims taken from one list; the next has the others */
 #define SF_RES_MARK_SIZE      17 /* 16 hexadecimal digits and the NUL */
 #define SF_RES_LOST_MAX                                                                            \
@@ -203,6 +204,7 @@ struct sf_reservation {
     struct sf_prng prng;
 
     enum sf_worker_state state;  /* moved by sf_res_move alone (reservation_step.h) */
+    int64_t since_ms;            /* when it moved there, for people */
     char why[SF_COORD_TEXT_MAX]; /* for people: what it waits for */
 
     /* The fleet. */
@@ -226,6 +228,9 @@ struct sf_reservation {
     struct sf_coord_claim claim;
     bool claim_bound;  /* its content names a slot */
     bool unclaim_sent; /* its deletion was asked for */
+    struct sf_coord_claim telling; /* what was last written into it, or is being written: state, reason,
+                                      since_ms, made_ms, slot, seeks (reservation_tell.h) */
+    int64_t told_mono_ms;
     /* The first half of the guid of every claim that this machine asked for in this session: what
      * bears it and is not `claim` was given up, or made twice, and is deleted. "": none was asked for. */
     char mark[SF_RES_MARK_SIZE];

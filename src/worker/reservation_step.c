@@ -3,10 +3,14 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
 #include "coord/request.h"
+
+#define SURE_MS                                                                                    \
+    1000 /* minting time that is closer than this to the trusted one is right, for people */
 
 void sf_res_log(struct sf_res_step *s, enum sf_log_level level, const char *event,
                 const char *format, ...)
@@ -37,6 +41,13 @@ bool sf_res_may_open(const struct sf_reservation *res)
     return !res->leaving && !res->suspended && !res->exhausted;
 }
 
+int64_t sf_res_people_ms(const struct sf_reservation_now *now)
+{
+    if (now->trusted_ms < 0 || llabs(now->trusted_ms - now->mint_ms) <= SURE_MS)
+        return now->mint_ms;
+    return now->trusted_ms;
+}
+
 void sf_res_move(struct sf_res_step *s, enum sf_worker_state to, const char *because)
 {
     const enum sf_worker_state from = s->res->state;
@@ -45,6 +56,7 @@ void sf_res_move(struct sf_res_step *s, enum sf_worker_state to, const char *bec
                "%s -> %s%s%s", sf_worker_state_name(from), sf_worker_state_name(to),
                because[0] != '\0' ? ": " : "", because);
     s->res->state = to;
+    s->res->since_ms = sf_res_people_ms(s->now);
 }
 
 void sf_res_fatal(struct sf_res_step *s, int exit_code, const char *format, ...)

@@ -27,6 +27,8 @@ bool sf_res_may_open(const struct sf_reservation *res);
 /* The one place where the machine's state changes: asserts that the table of reservation_state.h
  * allows it (so `to` is another state) and logs it with the reason; "" where the state says it. */
 void sf_res_move(struct sf_res_step *s, enum sf_worker_state to, const char *because);
+/* A moment for people who look: minting time, but where that is known to be wrong the trusted one. */
+int64_t sf_res_people_ms(const struct sf_reservation_now *now);
 /* Ends the machine: closes the generator and logs why. exit_code: base/exit_codes.h. */
 void sf_res_fatal(struct sf_res_step *s, int exit_code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

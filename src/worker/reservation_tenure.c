@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/exit_codes.h"
+#include "worker/reservation_tell.h"
 
 int64_t sf_tenure_granted_ms(const struct sf_tenure *tenure)
 {
@@ -123,11 +124,6 @@ void sf_tenure_write(struct sf_res_step *s, enum sf_coord_op op, struct sf_tenur
     memcpy(slot->node, res->params.node, sizeof slot->node);
     slot->updated_ms = s->now->mint_ms;
     write->expected = tenure->record;
-    memcpy(write->body.node, res->params.node, sizeof write->body.node);
-    memcpy(write->body.address, res->params.address, sizeof write->body.address);
-    memcpy(write->body.admin, res->params.admin, sizeof write->body.admin);
-    memcpy(write->body.version, res->params.version, sizeof write->body.version);
-    write->since_ms = res->claim.since_ms;
     /* Its tree, also when the config names another one by now. */
     memcpy(request->basis.token, tenure->token, sizeof request->basis.token);
 
@@ -138,6 +134,8 @@ void sf_tenure_write(struct sf_res_step *s, enum sf_coord_op op, struct sf_tenur
     tenure->outstanding[i].release = op == SF_COORD_RELEASE;
     tenure->outstanding[i].refused = false;
     res->busy_on_bid = tenure == &res->bid;
+    if (op == SF_COORD_BIND)
+        sf_res_claim_body(s, op, &write->body);
     if (tenure == &res->hold && op != SF_COORD_RELEASE)
         sf_res_apply_limit(s); /* before the write leaves: it may shrink the reservation */
 }

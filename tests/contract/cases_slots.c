@@ -104,7 +104,7 @@ static void test_bind_renew_release(void **state)
     assert_string_equal(list->claims[0].name, claim.name);
     assert_int_equal(list->claims[0].slot, 3);
     assert_string_equal(list->claims[0].address, "127.0.0.1:7450");
-    assert_int_equal(list->claims[0].since_ms, bind.u.write.since_ms);
+    assert_int_equal(list->claims[0].since_ms, bind.u.write.body.since_ms);
     assert_record(&list->slots[3], &bind.u.write.slot, &bound);
 
     struct sf_coord_request renew = ct_write(SF_COORD_RENEW, &slot, &claim, &config);
@@ -122,6 +122,91 @@ static void test_bind_renew_release(void **state)
     slot = ct_read_slot(b, 3);
     assert_record(&slot, &release.u.write.slot, &released);
     assert_int_equal(ct_list(b)->claim_count, 0);
+}
+
+static struct sf_coord_request tell_of(const struct sf_coord_claim *claim, int64_t slot)
+{
+    struct sf_coord_request tell = ct_request(SF_COORD_TELL);
+    struct sf_coord_write *write = &tell.u.write;
+    write->slot.fence = claim->fence;
+    memcpy(write->slot.claim, claim->name, sizeof claim->name);
+    write->claim_slot = slot;
+    strcpy(write->body.node, "node-a");
+    strcpy(write->body.state, "resyncing");
+    strcpy(write->body.reason, "offset 45.0s, over \"clock.max_offset_ms\" 1000");
+    write->body.since_ms = 4711;
+    write->body.made_ms = 4710;
+    return tell;
+}
+
+/* The one claim that there is. */
+static struct sf_coord_claim only_claim(struct ct_handle *handle)
+{
+    const struct sf_coord_completion *list = ct_list(handle);
+    assert_int_equal(list->claim_count, 1);
+    return list->claims[0];
+}
+
+/* What a worker says of itself is seen by others; it stays the same claim, whose slot can be bound
+ * and renewed. */
+static void test_tell(void **state)
+{
+    (void)state;
+    struct ct_handle *a = ct_open(), *b = ct_open();
+    struct sf_coord_config config = ct_init(a, 2);
+    struct sf_coord_claim claim = ct_claim(a), seen = only_claim(b);
+    assert_true(seen.seeks);
+    assert_string_equal(seen.state, "claiming");
+    assert_int_equal(seen.slot, -1);
+
+    struct sf_coord_request tell = tell_of(&claim, -1);
+    tell.basis.config.version += 7; /* not looked at */
+    tell.basis.state.incarnation = 77;
+    ct_expect(a, &tell, SF_COORD_DONE, SF_COORD_NO_REASON);
+    seen = only_claim(b);
+    assert_string_equal(seen.name, claim.name);
+    assert_string_equal(seen.guid, claim.guid);
+    assert_true(seen.fence == claim.fence);
+    assert_int_equal(seen.slot, -1);
+    assert_false(seen.seeks);
+    assert_string_equal(seen.state, "resyncing");
+    assert_string_equal(seen.reason, tell.u.write.body.reason);
+    assert_int_equal(seen.since_ms, 4711);
+    assert_int_equal(seen.made_ms, 4710);
+
+    const struct sf_coord_slot slot = ct_read_slot(a, 3);
+    struct sf_coord_request bind = ct_write(SF_COORD_BIND, &slot, &claim, &config);
+    strcpy(bind.u.write.body.state, "ready");
+    ct_expect(a, &bind, SF_COORD_DONE, SF_COORD_NO_REASON);
+    seen = only_claim(b);
+    assert_int_equal(seen.slot, 3);
+    assert_string_equal(seen.state, "ready");
+    assert_string_equal(seen.reason, "");
+    tell = tell_of(&claim, 3);
+    ct_expect(a, &tell, SF_COORD_DONE, SF_COORD_NO_REASON);
+    ct_expect(a, &tell, SF_COORD_DONE, SF_COORD_NO_REASON); /* again: done as well */
+    seen = only_claim(b);
+    assert_int_equal(seen.slot, 3);
+    assert_string_equal(seen.state, "resyncing");
+    const struct sf_coord_slot bound = ct_read_slot(a, 3);
+    struct sf_coord_request renew = ct_write(SF_COORD_RENEW, &bound, &claim, &config);
+    ct_expect(a, &renew, SF_COORD_DONE, SF_COORD_NO_REASON);
+}
+
+static void test_tell_needs_claim(void **state)
+{
+    (void)state;
+    struct ct_handle *a = ct_open(), *b = ct_open();
+    (void)ct_init(a, 2);
+    const struct sf_coord_claim claim = ct_claim(a);
+    struct sf_coord_request tell = tell_of(&claim, -1);
+    ct_expect(b, &tell, SF_COORD_REFUSED, SF_COORD_CLAIM_GONE); /* another session's */
+    assert_string_equal(only_claim(b).state, "claiming");
+    struct sf_coord_request unclaim = ct_request(SF_COORD_UNCLAIM);
+    strcpy(unclaim.u.claim_name, claim.name);
+    ct_expect(a, &unclaim, SF_COORD_DONE, SF_COORD_NO_REASON);
+    ct_expect(a, &tell, SF_COORD_REFUSED, SF_COORD_CLAIM_GONE);
+    assert_int_equal(ct_list(a)->claim_count, 0); /* it does not come back */
 }
 
 static void test_write_needs_version(void **state)
@@ -310,6 +395,8 @@ const struct CMUnitTest ct_slot_cases[] = {
     CASE(write_needs_a_claim_of_its_own),
     CASE(write_needs_config),
     CASE(write_needs_record),
+    CASE(tell),
+    CASE(tell_needs_claim),
     CASE(unclaim_names),
     CASE(race_for_one_slot),
     CASE(server_time),

@@ -5,7 +5,7 @@
  *
  * Reads one command per line and answers at once with "submitted ID"; events come as lines
  * "event KIND ..." in their order:
- *   survey | init | remake | config | list | claim | unclaim | watch | slot W | bind W | renew W |
+ *   survey | init | remake | config | list | claim | unclaim | tell | watch | slot W | bind W | renew W |
  *   release W | halt W | reset W                     [deadline_ms, default 5000, last]
  *   quit    destroys the handle, prints "destroyed MILLISECONDS", ends
  * init and remake (after a loss of data) use the last survey, the others the last claim, config,
@@ -99,7 +99,8 @@ static bool op_of(const char *word, enum sf_coord_op *ret)
                  {"watch", SF_COORD_WATCH},     {"slot", SF_COORD_READ_SLOT},
                  {"bind", SF_COORD_BIND},       {"renew", SF_COORD_RENEW},
                  {"release", SF_COORD_RELEASE}, {"unclaim", SF_COORD_UNCLAIM},
-                 {"halt", SF_COORD_HALT},       {"reset", SF_COORD_RESET_SLOT}};
+                 {"tell", SF_COORD_TELL},       {"halt", SF_COORD_HALT},
+                 {"reset", SF_COORD_RESET_SLOT}};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
         if (strcmp(words[i].word, word) == 0) {
             *ret = words[i].op;
@@ -161,7 +162,8 @@ static void fill_write(struct sf_coord_write *write, enum sf_coord_op op, uint64
     write->slot.reserved_until_ms =
         op == SF_COORD_RELEASE ? write->slot.updated_ms : write->slot.updated_ms + 60000;
     snprintf(write->body.node, sizeof write->body.node, "driver");
-    write->since_ms = write->slot.updated_ms;
+    write->body.since_ms = write->body.made_ms = write->slot.updated_ms;
+    write->claim_slot = -1;
     if (op == SF_COORD_RESET_SLOT) {
         write->slot.reset = true;
         write->slot.fence = 0;
@@ -197,6 +199,7 @@ static void fill(struct sf_coord_request *request, bool again, uint64_t argument
     case SF_COORD_UNCLAIM:
         snprintf(request->u.claim_name, sizeof request->u.claim_name, "%s", seen.claim.name);
         break;
+    case SF_COORD_TELL:
     case SF_COORD_BIND:
     case SF_COORD_RENEW:
     case SF_COORD_RELEASE:

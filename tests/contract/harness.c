@@ -514,6 +514,9 @@ struct sf_coord_claim ct_claim(struct ct_handle *handle)
     strcpy(body->address, "127.0.0.1:7450");
     strcpy(body->admin, "[::1]:7451");
     strcpy(body->version, "0.1.0");
+    strcpy(body->state, "claiming");
+    body->since_ms = body->made_ms = sf_real_ns() / SF_NS_PER_MS;
+    body->seeks = true;
     struct sf_coord_completion *c = ct_expect(handle, &request, SF_COORD_DONE, SF_COORD_NO_REASON);
     assert_int_equal(c->claim_count, 1);
     assert_string_equal(c->claims[0].guid, body->guid);
@@ -560,7 +563,8 @@ struct sf_coord_request ct_write(enum sf_coord_op op, const struct sf_coord_slot
     strcpy(write->body.address, "127.0.0.1:7450");
     strcpy(write->body.admin, "[::1]:7451");
     strcpy(write->body.version, "0.1.0");
-    write->since_ms = claim->since_ms;
+    write->body.since_ms = claim->since_ms;
+    write->body.made_ms = claim->made_ms;
     return request;
 }
 

@@ -305,7 +305,7 @@ static void do_claim(const struct sf_fake_job *job)
         refuse(job, sf_refusal_no_datacenter(job->fleet, job->request->datacenter));
         return;
     }
-    struct sf_coord_claim claim = sf_request_claim(&job->request->u.claim, -1, job->now_ms);
+    struct sf_coord_claim claim = sf_request_claim(job->request);
     claim.fence = job->tree->revision + 1;
     sf_claim_name_format(claim.guid, claim.fence, claim.name);
     put_claim(job, &claim);
@@ -323,19 +323,36 @@ static void do_unclaim(const struct sf_fake_job *job)
     delete (job, path);
 }
 
+static bool claim_is_ours(const struct sf_fake_job *job)
+{
+    const char *name = job->request->u.write.slot.claim;
+    char path[SF_FAKE_PATH_SIZE];
+    sf_fake_claim_path(job, name, path);
+    const struct sf_fake_node *claim = sf_fake_tree_find(job->tree, path);
+    if (claim == NULL || claim->session != job->session)
+        refuse(job, sf_refusal_claim_gone(name));
+    return job->to->outcome == SF_COORD_DONE;
+}
+
+static void do_tell(const struct sf_fake_job *job)
+{
+    struct sf_coord_claim claim = sf_request_claim(job->request);
+    if (!claim_is_ours(job))
+        return;
+    memcpy(claim.name, job->request->u.write.slot.claim, sizeof claim.name);
+    put_claim(job, &claim);
+}
+
 static bool record_holds(const struct sf_fake_job *job)
 {
     const struct sf_coord_write *write = &job->request->u.write;
     const uint64_t worker = write->slot.worker;
     struct sf_coord_slot there;
     struct sf_error err = {0};
-    char path[SF_FAKE_PATH_SIZE];
-    sf_fake_claim_path(job, write->slot.claim, path);
+    if (!claim_is_ours(job))
+        return false;
     sf_fake_look_at_slot(job, job->tree, worker, &there, &err);
-    const struct sf_fake_node *claim = sf_fake_tree_find(job->tree, path);
-    if (claim == NULL || claim->session != job->session)
-        refuse(job, sf_refusal_claim_gone(write->slot.claim));
-    else if (there.state == SF_COORD_RECORD_MISSING)
+    if (there.state == SF_COORD_RECORD_MISSING)
         refuse(job, sf_refusal_slot_missing(worker));
     else if (there.state == SF_COORD_RECORD_GARBAGE)
         refuse(job,
@@ -357,7 +374,7 @@ static void do_write(const struct sf_fake_job *job)
 {
     const struct sf_coord_write *write = &job->request->u.write;
     const enum sf_coord_op op = job->request->op;
-    struct sf_coord_claim claim = sf_request_bound_claim(write);
+    struct sf_coord_claim claim = sf_request_claim(job->request);
     if ((op != SF_COORD_RELEASE && !basis_holds(job, true)) || !record_holds(job))
         return;
     memcpy(claim.name, write->slot.claim, sizeof claim.name);
@@ -439,6 +456,7 @@ void sf_fake_execute(const struct sf_fake_job *job)
         [SF_COORD_READ_SLOT] = do_read_slot,
         [SF_COORD_CLAIM] = do_claim,
         [SF_COORD_UNCLAIM] = do_unclaim,
+        [SF_COORD_TELL] = do_tell,
         [SF_COORD_BIND] = do_write,
         [SF_COORD_RENEW] = do_write,
         [SF_COORD_RELEASE] = do_write,

@@ -247,10 +247,8 @@ static void check_grants(struct sim_store *store, const struct sim_tree *tree,
 }
 
 static struct sf_coord_event *apply_claim(struct sim_store *store,
-                                          const struct sf_coord_request *request, uint64_t session,
-                                          int64_t now_ms)
+                                          const struct sf_coord_request *request, uint64_t session)
 {
-    const struct sf_coord_claim_request *ask = &request->u.claim;
     struct sf_refusal refusal;
     if (!basis_holds(store, request, true, &refusal))
         return refused(request, refusal);
@@ -266,9 +264,9 @@ static struct sf_coord_event *apply_claim(struct sim_store *store,
                                 .session = session,
                                 .datacenter = request->datacenter,
                                 .making = tree->making};
-    claim->claim = sf_request_claim(ask, -1, now_ms);
+    claim->claim = sf_request_claim(request);
     claim->claim.fence = ++store->now.next_fence;
-    sf_claim_name_format(ask->guid, claim->claim.fence, claim->claim.name);
+    sf_claim_name_format(claim->claim.guid, claim->claim.fence, claim->claim.name);
     store->now.next_revision++;
     struct sf_coord_event *event = done(request);
     event->completion.claims = copy_of(&claim->claim, sizeof claim->claim);
@@ -320,6 +318,27 @@ static void enter(struct sim_store *store, const struct sf_coord_request *reques
         check_grants(store, tree, request);
 }
 
+/* It stays the same claim. */
+static void rewrite(struct sim_claim *claim, const struct sf_coord_request *request)
+{
+    const struct sf_coord_claim before = claim->claim;
+    claim->claim = sf_request_claim(request);
+    memcpy(claim->claim.name, before.name, sizeof before.name);
+    memcpy(claim->claim.guid, before.guid, sizeof before.guid);
+    claim->claim.fence = before.fence;
+}
+
+static struct sf_coord_event *apply_tell(struct sim_store *store,
+                                         const struct sf_coord_request *request)
+{
+    const char *name = request->u.write.slot.claim;
+    struct sim_claim *claim = sim_content_claim(&store->now, request->basis.token, name);
+    if (claim == NULL)
+        return refused(request, sf_refusal_claim_gone(name));
+    rewrite(claim, request);
+    return done(request);
+}
+
 static struct sf_coord_event *apply_write(struct sim_store *store,
                                           const struct sf_coord_request *request, uint64_t lineage)
 {
@@ -342,13 +361,8 @@ static struct sf_coord_event *apply_write(struct sim_store *store,
     record->slot.state = SF_COORD_RECORD_OK;
     record->slot.version = version;
     record->slot.canonical = true;
-    if (request->op == SF_COORD_BIND) {
-        const struct sf_coord_claim before = claim->claim;
-        claim->claim = sf_request_bound_claim(write);
-        memcpy(claim->claim.name, before.name, sizeof before.name);
-        memcpy(claim->claim.guid, before.guid, sizeof before.guid);
-        claim->claim.fence = before.fence;
-    }
+    if (request->op == SF_COORD_BIND)
+        rewrite(claim, request);
     if (request->op == SF_COORD_RELEASE)
         claim->live = false;
     struct sf_coord_event *event = done(request);
@@ -438,9 +452,11 @@ static struct sf_coord_event *apply(struct sim_store *store, const struct sf_coo
     case SF_COORD_READ_SLOT:
         return apply_read_slot(store, request);
     case SF_COORD_CLAIM:
-        return apply_claim(store, request, writer->session, now_ms);
+        return apply_claim(store, request, writer->session);
     case SF_COORD_UNCLAIM:
         return apply_unclaim(store, request);
+    case SF_COORD_TELL:
+        return apply_tell(store, request);
     case SF_COORD_BIND:
     case SF_COORD_RENEW:
     case SF_COORD_RELEASE:

@@ -235,6 +235,15 @@ static inline struct sf_coord_completion *call(const struct sf_coord_request *re
     return &observed->completion;
 }
 
+/* The oldest claim of datacenter 0, and how many there are. */
+static inline struct sf_coord_claim first_claim(size_t *ret_count)
+{
+    const struct sf_coord_request list = {.op = SF_COORD_LIST, .id = 9, .deadline_ms = 1000};
+    const struct sf_coord_completion *c = call(&list);
+    *ret_count = c->claim_count;
+    return c->claim_count ? c->claims[0] : (struct sf_coord_claim){.slot = -1};
+}
+
 /* The store's record, read without serving anybody: from a copy of the store. */
 static inline struct sf_coord_slot record_in(uint64_t datacenter, uint64_t worker)
 {

@@ -238,12 +238,39 @@ static void test_claim_round_trip(void **state)
                                        .address = "h:1",
                                        .admin = "",
                                        .version = "0.1.0",
-                                       .since_ms = 9};
+                                       .state = "fifteen letters",
+                                       .reason = "offset \"+45s\"",
+                                       .since_ms = 9,
+                                       .made_ms = 8,
+                                       .seeks = slot == 0};
         char *text = sf_record_claim_encode(&claim);
         struct sf_coord_claim back = {.name = CLAIM, .fence = 42};
         assert_int_equal(sf_record_claim_decode(text, strlen(text), &back, NULL), 0);
         assert_memory_equal(&claim, &back, sizeof claim);
         free(text);
+    }
+}
+
+/* One that was written before claims told a state: whoever holds no slot waits for one. */
+static void test_claim_without_state(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool seeks;
+    } old[] = {{"{\"slot\":null,\"node\":\"n\",\"address\":\"a\",\"admin\":\"b\",\"since_ms\":7,"
+                "\"version\":\"v\"}",
+                true},
+               {"{\"slot\":3,\"node\":\"n\",\"address\":\"a\",\"admin\":\"b\",\"since_ms\":7,"
+                "\"version\":\"v\"}",
+                false}};
+    for (size_t i = 0; i < SF_COUNT(old); i++) {
+        struct sf_coord_claim claim = {.state = "stale", .reason = "stale"};
+        assert_int_equal(sf_record_claim_decode(old[i].text, strlen(old[i].text), &claim, NULL), 0);
+        assert_string_equal(claim.state, "");
+        assert_string_equal(claim.reason, "");
+        assert_int_equal(claim.made_ms, 7);
+        assert_int_equal(claim.seeks, old[i].seeks);
     }
 }
 
@@ -255,8 +282,10 @@ static const char good_config[] =
     "\",\"epoch_ms\":0,\"layout\":{\"timestamp\":41,\"datacenter\":5,"
     "\"worker\":5,\"sequence\":12},\"datacenters\":[0,31],\"floor_ms\":0,"
     "\"max_window_ms\":600000,\"incarnation\":1,\"created_ms\":0,\"x\":null}";
-static const char good_claim[] = "{\"slot\":3,\"node\":\"n\",\"address\":\"a\",\"admin\":\"b\","
-                                 "\"since_ms\":1,\"version\":\"v\"}";
+static const char good_claim[] =
+    "{\"slot\":3,\"node\":\"n\",\"address\":\"a\",\"admin\":\"b\","
+    "\"since_ms\":1,\"version\":\"v\",\"state\":\"s\",\"reason\":\"r\","
+    "\"made_ms\":0,\"seeks\":false}";
 
 enum kind { SLOT, CONFIG, CLAIM_RECORD };
 
@@ -353,6 +382,11 @@ static void test_refused(void **state)
         {CLAIM_RECORD, "\"slot\":3,", "", "\"slot\" is missing"},
         {CLAIM_RECORD, "\"version\":\"v\"", "\"version\":\"12345678901234567890123456789012\"",
          "at most 31"},
+        {CLAIM_RECORD, "\"state\":\"s\"", "\"state\":7", "\"state\" is not a string"},
+        {CLAIM_RECORD, "\"state\":\"s\"", "\"state\":\"1234567890123456\"", "at most 15"},
+        {CLAIM_RECORD, "\"reason\":\"r\",", "", "\"reason\" is missing"},
+        {CLAIM_RECORD, "\"made_ms\":0", "\"made_ms\":null", "\"made_ms\""},
+        {CLAIM_RECORD, "\"seeks\":false", "\"seeks\":0", "\"seeks\" is neither true nor false"},
     };
     struct sf_error err = {0, ""};
     for (size_t i = 0; i < 3; i++)
@@ -480,6 +514,7 @@ int main(void)
         cmocka_unit_test(test_config_of_format_1),
         cmocka_unit_test(test_tokens),
         cmocka_unit_test(test_claim_round_trip),
+        cmocka_unit_test(test_claim_without_state),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_claim_names),

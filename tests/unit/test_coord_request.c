@@ -37,6 +37,10 @@ static struct sf_coord_request good(enum sf_coord_op op)
         memcpy(write->slot.claim, CLAIM, sizeof CLAIM);
         memcpy(write->slot.nonce, guid, sizeof guid);
         write->expected.version = (struct sf_coord_version){1, VERSION_MAX};
+    } else if (op == SF_COORD_TELL) {
+        request.u.write.slot.fence = 7;
+        memcpy(request.u.write.slot.claim, CLAIM, sizeof CLAIM);
+        request.u.write.claim_slot = -1;
     } else if (op == SF_COORD_HALT) {
         struct sf_coord_report *report = &request.u.report;
         report->datacenter = (UINT64_C(1) << SF_COORD_DATACENTER_BITS_MAX) - 1;
@@ -84,9 +88,12 @@ enum spoil {
     NO_SUCH_SLOT,
     ENDLESS_ADDRESS,
     ENDLESS_VERSION,
+    ENDLESS_STATE,
+    ENDLESS_REASON,
     SHORT_GUID,
     UPPER_GUID,
     ENDLESS_GUID,
+    TELL_NO_SUCH_SLOT,
     TOO_MANY_SLOTS,
     INIT_NO_TOKEN,
     NO_WINDOW,
@@ -212,6 +219,15 @@ static void spoil(struct sf_coord_request *request, enum spoil how)
     case ENDLESS_VERSION:
         memset(body->version, 'x', sizeof body->version);
         return;
+    case ENDLESS_STATE:
+        memset(body->state, 'x', sizeof body->state);
+        return;
+    case ENDLESS_REASON:
+        memset(body->reason, 'x', sizeof body->reason);
+        return;
+    case TELL_NO_SUCH_SLOT:
+        write->claim_slot = INT64_C(1) << SF_COORD_WORKER_BITS_MAX;
+        return;
     case SHORT_GUID:
         body->guid[31] = '\0';
         return;
@@ -261,8 +277,8 @@ static const struct {
 #define OP(op) (1U << SF_COORD_##op)
 #define WRITES (OP(BIND) | OP(RENEW) | OP(RELEASE))
 #define OF_TREE                                                                                    \
-    (WRITES | OP(LIST) | OP(READ_SLOT) | OP(CLAIM) | OP(UNCLAIM) | OP(HALT) | OP(RESET_SLOT) |     \
-     OP(WATCH))
+    (WRITES | OP(LIST) | OP(READ_SLOT) | OP(CLAIM) | OP(UNCLAIM) | OP(TELL) | OP(HALT) |           \
+     OP(RESET_SLOT) | OP(WATCH))
 #define GRANTS (OP(CLAIM) | OP(BIND) | OP(RENEW) | OP(HALT) | OP(RESET_SLOT))
     {NO_TOKEN, OF_TREE, "\"\" names no making of the fleet"},
     {SHORT_TOKEN, OF_TREE, "\"fedcba9876543210fedcba987654321\" names no making"},
@@ -273,16 +289,20 @@ static const struct {
     {STATE_TOO_LARGE, GRANTS, "the making's state is at version 1001"},
     {NO_VERSION, WRITES, "no expected version of the slot's record"},
     {VERSION_TOO_LARGE, WRITES, "the slot's record is at version 1001"},
-    {NO_FENCE, WRITES, "the fence 0 is not 1 to"},
-    {FENCE_TOO_LARGE, WRITES, "the fence 9223372036854775808 is not"},
-    {NO_CLAIM, WRITES | OP(UNCLAIM), "\"\" is not the name of a claim"},
-    {CLAIM_OF_ANOTHER_FORM, WRITES | OP(UNCLAIM), "\"../claims/x\" is not the name of a claim"},
+    {NO_FENCE, WRITES | OP(TELL), "the fence 0 is not 1 to"},
+    {FENCE_TOO_LARGE, WRITES | OP(TELL), "the fence 9223372036854775808 is not"},
+    {NO_CLAIM, WRITES | OP(UNCLAIM) | OP(TELL), "\"\" is not the name of a claim"},
+    {CLAIM_OF_ANOTHER_FORM, WRITES | OP(UNCLAIM) | OP(TELL),
+     "\"../claims/x\" is not the name of a claim"},
     {RESERVED_BELOW_ZERO, WRITES, "the record to write: \"reserved_until_ms\" is -1"},
     {BAD_NONCE, WRITES, "the record to write: \"nonce\""},
     {ENDLESS_NODE, WRITES, "the slot's node has no end"},
     {NO_SUCH_SLOT, OP(BIND), "the claim to write: \"slot\" is 16384"},
-    {ENDLESS_ADDRESS, OP(BIND) | OP(CLAIM), "the claim's address has no end"},
-    {ENDLESS_VERSION, OP(BIND) | OP(CLAIM), "the claim's version has no end"},
+    {ENDLESS_ADDRESS, OP(BIND) | OP(CLAIM) | OP(TELL), "the claim's address has no end"},
+    {ENDLESS_VERSION, OP(BIND) | OP(CLAIM) | OP(TELL), "the claim's version has no end"},
+    {ENDLESS_STATE, OP(BIND) | OP(CLAIM) | OP(TELL), "the claim's state has no end"},
+    {ENDLESS_REASON, OP(BIND) | OP(CLAIM) | OP(TELL), "the claim's reason has no end"},
+    {TELL_NO_SUCH_SLOT, OP(TELL), "the claim to write: \"slot\" is 16384"},
     {SHORT_GUID, OP(CLAIM), "is not 32 hexadecimal digits"},
     {UPPER_GUID, OP(CLAIM), "is not 32 hexadecimal digits"},
     {ENDLESS_GUID, OP(CLAIM), "is not 32 hexadecimal digits"},
@@ -372,9 +392,15 @@ static void test_claims(void **state)
     assert_int_equal(claims[1].fence, 9);
     sf_claims_sort(NULL, 0);
     const struct sf_coord_request bind = good(SF_COORD_BIND);
-    assert_int_equal(sf_request_bound_claim(&bind.u.write).slot, 3);
+    assert_int_equal(sf_request_claim(&bind).slot, 3);
+    assert_string_equal(sf_request_claim(&bind).guid, "");
     const struct sf_coord_request claim = good(SF_COORD_CLAIM);
-    assert_int_equal(sf_request_claim(&claim.u.claim, -1, 5).slot, -1);
+    assert_int_equal(sf_request_claim(&claim).slot, -1);
+    assert_string_equal(sf_request_claim(&claim).guid, guid);
+    struct sf_coord_request tell = good(SF_COORD_TELL);
+    assert_int_equal(sf_request_claim(&tell).slot, -1);
+    tell.u.write.claim_slot = 5;
+    assert_int_equal(sf_request_claim(&tell).slot, 5);
 }
 
 static void test_datacenters(void **state)

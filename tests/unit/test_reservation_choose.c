@@ -28,6 +28,7 @@ static const struct sf_coord_claim *add_claim(struct fleet *fleet, const char *n
     snprintf(claim->name, sizeof claim->name, "%s", name);
     claim->fence = fleet->claim_count;
     claim->slot = slot;
+    claim->seeks = slot < 0;
     return claim;
 }
 
@@ -86,6 +87,20 @@ static void claims_that_hold_a_slot_are_not_before_us(void **state)
     const struct sf_coord_claim *self = add_claim(&fleet, "me", -1);
     add_claim(&fleet, "later", -1);
     assert_int_equal(choose(&fleet, self, -1, true), 0);
+}
+
+/* Only who seeks a slot waits in order; who cannot use one now is in nobody's way. */
+static void who_does_not_seek_is_not_before_us(void **state)
+{
+    (void)state;
+    struct fleet fleet = {0};
+    add_slot(&fleet, 10, "");
+    add_claim(&fleet, "suspended", -1);
+    fleet.claims[0].seeks = false;
+    const struct sf_coord_claim *self = add_claim(&fleet, "me", -1);
+    assert_int_equal(choose(&fleet, self, -1, true), 0);
+    fleet.claims[0].seeks = true;
+    assert_int_equal(choose(&fleet, self, -1, true), -1);
 }
 
 static void the_impatient_try_any_free_slot(void **state)
@@ -160,6 +175,7 @@ int main(void)
         cmocka_unit_test(longest_unused_first),
         cmocka_unit_test(not_free_is_not_chosen),
         cmocka_unit_test(claims_that_hold_a_slot_are_not_before_us),
+        cmocka_unit_test(who_does_not_seek_is_not_before_us),
         cmocka_unit_test(the_impatient_try_any_free_slot),
         cmocka_unit_test(the_pinned_want_their_own),
         cmocka_unit_test(an_empty_datacenter_has_nothing),

@@ -88,13 +88,16 @@ static void the_last_timestamp_ends_it(void **state)
     assert_true(m->finished);
 }
 
-static void a_start_after_the_end_claims_nothing(void **state)
+static void a_start_after_the_end_claims_no_slot(void **state)
 {
     (void)state;
     struct machine *m = short_lived(-1000);
     run(3000);
     assert_state(m, SF_WORKER_EXHAUSTED);
-    assert_null(strstr(m->ops, "claim "));
+    assert_null(strstr(m->ops, "bind "));
+    size_t count;
+    assert_string_equal(first_claim(&count).state, "exhausted"); /* others see it */
+    assert_int_equal(count, 1);
     assert_false(m->finished); /* restarting helps nobody */
 }
 
@@ -161,7 +164,7 @@ int main(void)
         scenario_empty(an_epoch_to_come_is_waited_for),
         scenario(nothing_is_left_before_the_epoch),
         scenario_empty(the_last_timestamp_ends_it),
-        scenario_empty(a_start_after_the_end_claims_nothing),
+        scenario_empty(a_start_after_the_end_claims_no_slot),
         scenario_empty(a_clock_that_was_wrong_leads_out_of_it),
         scenario_empty(it_ends_without_the_coordinator_too),
         scenario(who_is_suspended_says_why),

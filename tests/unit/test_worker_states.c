@@ -77,13 +77,14 @@ static int exit_of_move(enum sf_worker_state from, enum sf_worker_state to)
     if (child == 0) {
         struct sf_reservation res = {.state = from};
         struct sf_reservation_output out = {.log_count = 0};
-        struct sf_res_step step = {.res = &res, .out = &out};
+        const struct sf_reservation_now now = {.mint_ms = 4711, .trusted_ms = -1};
+        struct sf_res_step step = {.res = &res, .now = &now, .out = &out};
         (void)close(STDERR_FILENO); /* the assertion's line is not for the reader of this test */
         sf_res_move(&step, to, "because");
         char text[100];
         snprintf(text, sizeof text, "%s -> %s: because", sf_worker_state_name(from),
                  sf_worker_state_name(to));
-        const bool told = res.state == to && out.log_count == 1 &&
+        const bool told = res.state == to && res.since_ms == 4711 && out.log_count == 1 &&
                           strcmp(out.logs[0].event, "worker.state") == 0 &&
                           strcmp(out.logs[0].text, text) == 0;
         _exit(told ? SF_EXIT_OK : 1);

@@ -41,6 +41,7 @@ static const struct sf_etcd_job_ops ops[SF_COORD_OPS] = {
     [SF_COORD_READ_SLOT] = {sf_etcd_read_start, sf_etcd_read_answer, NULL},
     [SF_COORD_CLAIM] = {sf_etcd_claim_start, sf_etcd_claim_answer, free},
     [SF_COORD_UNCLAIM] = {sf_etcd_unclaim_start, sf_etcd_unclaim_answer, NULL},
+    [SF_COORD_TELL] = {sf_etcd_tell_start, sf_etcd_tell_answer, NULL},
     [SF_COORD_BIND] = {sf_etcd_write_start, sf_etcd_write_answer, NULL},
     [SF_COORD_RENEW] = {sf_etcd_write_start, sf_etcd_write_answer, NULL},
     [SF_COORD_RELEASE] = {sf_etcd_write_start, sf_etcd_write_answer, NULL},

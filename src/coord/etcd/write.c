@@ -37,7 +37,7 @@ void sf_etcd_claim_start(struct sf_etcd *etcd, struct sf_etcd_job *job)
     SF_ASSERT(claim != NULL);
     free(job->work); /* of a try before */
     job->work = claim;
-    *claim = sf_request_claim(&request->u.claim, -1, sf_etcd_real_ms(etcd));
+    *claim = sf_request_claim(request);
     sf_claim_name_format(claim->guid, etcd->session->lease, claim->name);
     sf_etcd_basis_of(etcd, &request->basis, &basis);
     claim_key(etcd, request, claim->name, key);
@@ -149,7 +149,7 @@ static char *body_write(const struct sf_etcd *etcd, const struct sf_coord_reques
     sf_etcd_basis_of(etcd, &request->basis, &basis);
     claim_key(etcd, request, write->slot.claim, claim_at);
     slot_key(etcd, request, slot_at);
-    const struct sf_coord_claim claim = sf_request_bound_claim(write);
+    const struct sf_coord_claim claim = sf_request_claim(request);
     char *slot_value = sf_record_slot_encode(&write->slot);
     char *claim_value = sf_record_claim_encode(&claim);
     char *before = expected_value(write);
@@ -188,7 +188,9 @@ static char *body_write(const struct sf_etcd *etcd, const struct sf_coord_reques
     return body;
 }
 
-void sf_etcd_write_start(struct sf_etcd *etcd, struct sf_etcd_job *job)
+static void send_write(struct sf_etcd *etcd, struct sf_etcd_job *job,
+                       char *(*body)(const struct sf_etcd *, const struct sf_coord_request *,
+                                     uint64_t lease))
 {
     const uint64_t lease = lease_of(job->request.u.write.slot.claim);
     if (lease == 0) {
@@ -197,8 +199,13 @@ void sf_etcd_write_start(struct sf_etcd *etcd, struct sf_etcd_job *job)
                          job->request.u.write.slot.claim);
         return;
     }
-    sf_etcd_job_send(etcd, job, "/v3/kv/txn", body_write(etcd, &job->request, lease), true,
+    sf_etcd_job_send(etcd, job, "/v3/kv/txn", body(etcd, &job->request, lease), true,
                      SF_ETCD_REQUEST_MS);
+}
+
+void sf_etcd_write_start(struct sf_etcd *etcd, struct sf_etcd_job *job)
+{
+    send_write(etcd, job, body_write);
 }
 
 /* The first condition that did not hold, after those of the basis. */
@@ -253,6 +260,40 @@ void sf_etcd_write_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
     event->completion.version = (struct sf_coord_version){
         expected->incarnation != 0 ? expected->incarnation : revision, revision};
     sf_etcd_job_finish(etcd, job, event, result);
+}
+
+/* TELL. */
+
+static char *body_tell(const struct sf_etcd *etcd, const struct sf_coord_request *request,
+                       uint64_t lease)
+{
+    const struct sf_coord_write *write = &request->u.write;
+    const struct sf_coord_claim claim = sf_request_claim(request);
+    char key[SF_ETCD_KEY_MAX];
+    claim_key(etcd, request, write->slot.claim, key);
+    char *value = sf_record_claim_encode(&claim);
+    const struct sf_etcd_compare ours = {
+        .key = key, .target = SF_ETCD_CREATE, .revision = own_fence(etcd, write)};
+    const struct sf_etcd_op put = {.kind = SF_ETCD_PUT, .key = key, .value = value, .lease = lease};
+    char *body = sf_etcd_body_txn(&(struct sf_etcd_txn){
+        .compares = &ours, .compare_count = 1, .success = &put, .success_count = 1});
+    free(value);
+    return body;
+}
+
+void sf_etcd_tell_start(struct sf_etcd *etcd, struct sf_etcd_job *job)
+{
+    send_write(etcd, job, body_tell);
+}
+
+void sf_etcd_tell_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
+                         const struct sf_etcd_result *result)
+{
+    const struct sf_refusal gone = sf_refusal_claim_gone(job->request.u.write.slot.claim);
+    if (sf_etcd_txn_succeeded(result->answer.root))
+        sf_etcd_job_finish(etcd, job, sf_etcd_job_done(job), result);
+    else
+        sf_etcd_job_refuse(etcd, job, result, &gone);
 }
 
 /* RESET_SLOT: does anybody live in it? Then the record, on condition of what was read. */

@@ -45,6 +45,12 @@ void sf_local_claim_drop(struct sf_local_store *store, struct sf_local_claim *cl
     free(claim);
 }
 
+void sf_local_claim_replaced(struct sf_local_claim *claim, int fd)
+{
+    close(claim->fd); /* the old file, which has no name any more */
+    claim->fd = fd;
+}
+
 int sf_local_claim_prepare(struct sf_local_store *store, const struct sf_local_dc *dc,
                            const struct sf_coord_claim *content, char ret_name[SF_DISK_NAME_MAX],
                            int *ret_fd, int64_t *ret_mtime_ms)
@@ -228,8 +234,7 @@ static int make_claim(struct sf_local_store *store, struct sf_local_job *job,
 {
     struct sf_coord_completion *to = &job->event->completion;
     struct sf_coord_claim *claim = to->claims;
-    *claim = sf_request_claim(&job->request->u.claim, -1,
-                              store->ticks->real_ns(store->ticks->ctx) / SF_NS_PER_MS);
+    *claim = sf_request_claim(job->request);
     if (next_sequence(store, job, dc, &claim->fence, &to->server_ms) < 0)
         return -1;
     sf_claim_name_format(claim->guid, claim->fence, claim->name);
@@ -291,6 +296,42 @@ int sf_local_do_unclaim(struct sf_local_store *store, struct sf_local_job *job)
     const int code = delete_claim(store, &dc, name);
     if (code < 0)
         rc = sf_local_fail_errno(job, code, false, "cannot delete", name);
+    sf_local_dc_close(&dc);
+    return rc;
+}
+
+static int tell(struct sf_local_store *store, struct sf_local_job *job,
+                const struct sf_local_dc *dc)
+{
+    const struct sf_coord_write *write = &job->request->u.write;
+    const struct sf_refusal gone = sf_refusal_claim_gone(write->slot.claim);
+    struct sf_local_claim *claim = sf_local_claim_held(store, dc, write->slot.claim);
+    if (claim == NULL)
+        return sf_local_refuse(job, &gone);
+    const struct sf_coord_claim content = sf_request_claim(job->request);
+    char temporary[SF_DISK_NAME_MAX];
+    int fd = -1;
+    int code = sf_local_claim_prepare(store, dc, &content, temporary, &fd,
+                                      &job->event->completion.server_ms);
+    if (code == 0 &&
+        (code = sf_disk_rename(&store->disk, dc->claims, temporary, claim->name)) < 0) {
+        unlinkat(dc->claims, temporary, 0);
+        close(fd);
+    }
+    if (code < 0)
+        return sf_local_fail_errno(job, code == -ENOENT ? -EIO : code, false, "cannot write",
+                                   claim->name);
+    sf_local_claim_replaced(claim, fd);
+    return 0;
+}
+
+int sf_local_do_tell(struct sf_local_store *store, struct sf_local_job *job)
+{
+    struct sf_local_dc dc = SF_LOCAL_DC_CLOSED;
+    int rc = sf_local_dc_open(store, job, job->request->basis.token, job->request->datacenter,
+                              SF_LOCAL_DC_LOCKED, &dc);
+    if (rc == 0)
+        rc = tell(store, job, &dc);
     sf_local_dc_close(&dc);
     return rc;
 }

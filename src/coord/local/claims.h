@@ -1,5 +1,5 @@
-/* coord/local/claims.h - claims: files whose lock is held for the life of the process; CLAIM and
- * UNCLAIM. I/O thread only. */
+/* coord/local/claims.h - claims: files whose lock is held for the life of the process; CLAIM,
+ * UNCLAIM and TELL. I/O thread only. */
 #ifndef SF_COORD_LOCAL_CLAIMS_H
 #define SF_COORD_LOCAL_CLAIMS_H
 
@@ -23,6 +23,9 @@ int sf_local_claim_prepare(struct sf_local_store *store, const struct sf_local_d
                            const struct sf_coord_claim *content, char ret_name[SF_DISK_NAME_MAX],
                            int *ret_fd, int64_t *ret_mtime_ms);
 
+/* That file has the claim's name now, and is the claim. Takes fd over. */
+void sf_local_claim_replaced(struct sf_local_claim *claim, int fd);
+
 /* Live claims in ret (an array to free), by fence. Dead ones and left over temporary files are
  * removed if dc's lock is held, or can be had at once. Returns 0 or a negative errno code. */
 int sf_local_claims_list(struct sf_local_store *store, struct sf_local_dc *dc,
@@ -33,6 +36,7 @@ void sf_local_sweep(struct sf_local_store *store, int dirfd);
 /* Return 0, or -1 refused. */
 int sf_local_do_claim(struct sf_local_store *store, struct sf_local_job *job);
 int sf_local_do_unclaim(struct sf_local_store *store, struct sf_local_job *job);
+int sf_local_do_tell(struct sf_local_store *store, struct sf_local_job *job);
 
 /* The end: deletes the claims that are left, waiting for locks until give_up_ns. */
 void sf_local_claims_end(struct sf_local_store *store, int64_t give_up_ns);

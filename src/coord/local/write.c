@@ -74,7 +74,7 @@ static int bind_slot(struct sf_local_store *store, struct sf_local_job *job,
                      const struct sf_local_dc *dc, struct sf_local_claim *claim)
 {
     SF_ASSERT(claim != NULL);
-    const struct sf_coord_claim content = sf_request_bound_claim(&job->request->u.write);
+    const struct sf_coord_claim content = sf_request_claim(job->request);
     char temporary[SF_DISK_NAME_MAX];
     int fd = -1;
     int code = sf_local_claim_prepare(store, dc, &content, temporary, &fd, NULL);
@@ -89,8 +89,7 @@ static int bind_slot(struct sf_local_store *store, struct sf_local_job *job,
         close(fd);
         return rc;
     }
-    close(claim->fd); /* the old file, which has no name any more */
-    claim->fd = fd;
+    sf_local_claim_replaced(claim, fd);
     return 0;
 }
 

@@ -63,7 +63,7 @@ static int issue_claim(struct sf_zk *z, struct sf_zk_job *job, size_t index)
     SF_ASSERT(claim != NULL);
     job->event->completion.claims = claim;
     job->event->completion.claim_count = 1;
-    *claim = sf_request_claim(&job->request.u.claim, -1, sf_zk_real_ms(z));
+    *claim = sf_request_claim(&job->request);
     char *content = sf_record_claim_encode(claim);
     char name[SF_COORD_CLAIM_MAX], path[SF_ZK_PATH_MAX];
     snprintf(name, sizeof name, "claim-%s-", claim->guid); /* the server adds the sequence */
@@ -112,4 +112,39 @@ static int issue_unclaim(struct sf_zk *z, struct sf_zk_job *job, size_t index)
 void sf_zk_unclaim(struct sf_zk *z, struct sf_zk_job *job)
 {
     sf_zk_phase(z, job, 1, issue_unclaim, sf_zk_finish_done);
+}
+
+/* TELL: at the version that was looked at, whose session is ours. Nobody's list of names changes, so
+ * nobody is woken. */
+
+static void told(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
+{
+    if (call->rc != SF_ZK_OK)
+        sf_zk_refuse_multi(z, job, call, "telling a claim's state");
+    else
+        sf_zk_told_time(job, sf_zk_multi_stat(call->multi, SF_ZK_CLAIM)->mtime_ms);
+}
+
+static int issue_tell(struct sf_zk *z, struct sf_zk_job *job, size_t index)
+{
+    char path[SF_ZK_PATH_MAX];
+    const struct sf_coord_claim claim = sf_request_claim(&job->request);
+    char *content = sf_record_claim_encode(&claim);
+    struct sf_zk_multi *multi = sf_zk_multi_create(1);
+    sf_zk_claim_path(z, path, job->request.basis.token, job->request.datacenter,
+                     job->request.u.write.slot.claim);
+    sf_zk_multi_set(multi, SF_ZK_CLAIM, path, content, job->claim_version);
+    free(content);
+    return sf_zk_multi_send(z, job, index, multi, told);
+}
+
+static void send_tell(struct sf_zk *z, struct sf_zk_job *job)
+{
+    sf_zk_phase(z, job, 1, issue_tell, sf_zk_finish_done);
+}
+
+void sf_zk_tell(struct sf_zk *z, struct sf_zk_job *job)
+{
+    static const enum sf_zk_condition list[] = {SF_ZK_CLAIM};
+    sf_zk_look(z, job, list, sizeof list / sizeof list[0], send_tell);
 }

@@ -36,7 +36,7 @@ static void our_claim(const struct sf_zk *z, const struct sf_zk_job *job, char p
 static int issue_bind(struct sf_zk *z, struct sf_zk_job *job, size_t index)
 {
     char path[SF_ZK_PATH_MAX];
-    const struct sf_coord_claim claim = sf_request_bound_claim(&job->request.u.write);
+    const struct sf_coord_claim claim = sf_request_claim(&job->request);
     char *content = sf_record_claim_encode(&claim);
     struct sf_zk_multi *multi = sf_zk_multi_create(SF_ZK_BASIS_OPS + 3);
     sf_zk_add_basis(z, job, multi);

@@ -56,6 +56,7 @@ static void start_job(struct handle *handle, struct sf_zk_job *job)
         [SF_COORD_READ_SLOT] = {.start = sf_zk_read_slot},
         [SF_COORD_CLAIM] = {.start = sf_zk_claim},
         [SF_COORD_UNCLAIM] = {.start = sf_zk_unclaim},
+        [SF_COORD_TELL] = {.start = sf_zk_tell},
         [SF_COORD_BIND] = {.start = sf_zk_bind},
         [SF_COORD_RENEW] = {.start = sf_zk_renew},
         [SF_COORD_RELEASE] = {.start = sf_zk_release},
