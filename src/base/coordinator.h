@@ -23,11 +23,11 @@ bool sf_fleet_name_ok(const char *name);
 
 /* What a URL may be, as the end of "must be ...". */
 #define SF_COORDINATOR_URL_FORMS                                                                   \
-    "local:///DIR, zk://HOST:PORT,...[/CHROOT], etcd://HOST:PORT,..., or with TLS zks://... or "   \
-    "etcds://..."
+    "local:///DIR, zk://HOST:PORT,...[/CHROOT], etcd://HOST:PORT,..., or with TLS etcds://... "    \
+    "(ZooKeeper: zk:// by a tunnel)"
 
 /* Those of them that talk TLS, as the end of "begins with ...". */
-#define SF_COORDINATOR_TLS_FORMS "zks:// or etcds://"
+#define SF_COORDINATOR_TLS_FORMS "etcds:// (ZooKeeper: zk:// by a tunnel)"
 
 enum sf_coordinator_kind {
     SF_COORDINATOR_LOCAL, /* a directory of this machine */

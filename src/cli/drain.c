@@ -5,7 +5,7 @@
 
 #include "base/ticks.h"
 #include "cli/cli.h"
-#include "cli/http.h"
+#include "cli/worker.h"
 
 #define POLL_MS 100
 
@@ -60,20 +60,11 @@ int sf_cli_drain(int argc, char **argv)
     if (code >= 0)
         return code;
     struct sf_cli_answer answer = {0};
-    struct sf_error err = {0};
-    const int rc = sf_cli_http("POST", &admin, "/drain", 5000, &answer, &err);
-    if (rc != 0)
-        return sf_cli_fail(rc == -EINVAL ? SF_CLI_USAGE : SF_CLI_UNREACHABLE,
-                           "%s; is snowfleetd running there? --admin names its admin.address",
-                           err.text);
-    int result = 0;
-    if (answer.status < 200 || answer.status > 299)
-        result = sf_cli_fail(SF_CLI_FAILED, "%s/drain: HTTP %d: %.200s", admin.url, answer.status,
-                             answer.body);
-    else
-        (void)printf("draining\n");
+    const int refused = sf_cli_order(&admin, "/drain", 5000, &answer);
+    if (refused >= 0)
+        return refused;
+    (void)printf("draining\n");
     sf_cli_answer_free(&answer);
-    if (result == 0 && wait)
-        return wait_until_gone(&admin, (uint32_t)timeout_ms, isatty(STDERR_FILENO));
-    return result == 0 ? sf_cli_end() : result;
+    return wait ? wait_until_gone(&admin, (uint32_t)timeout_ms, isatty(STDERR_FILENO))
+                : sf_cli_end();
 }

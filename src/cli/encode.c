@@ -1,8 +1,10 @@
 /* cli/encode.c - `snowfleet encode`: the ID of a time, as a bound of a query. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <strings.h>
 
 #include "base/parse.h"
+#include "base/ticks.h"
 #include "cli/cli.h"
 
 int sf_cli_encode(int argc, char **argv)
@@ -14,7 +16,7 @@ int sf_cli_encode(int argc, char **argv)
     struct sf_id_parts parts = {0};
     const struct sf_cli_option options[] = {
         {"time", 0, SF_CLI_TEXT, &time, "TIME",
-         "RFC 3339 (2026-11-20T12:00:00Z) or Unix milliseconds", 0, 0},
+         "RFC 3339 (2026-11-20T12:00:00Z), Unix milliseconds, or now", 0, 0},
         {"datacenter", 0, SF_CLI_NUMBER, &parts.datacenter, "D", "[0]", 0, 0},
         {"worker", 0, SF_CLI_NUMBER, &parts.worker, "W", "[0]", 0, 0},
         {"sequence", 0, SF_CLI_NUMBER, &parts.sequence, "S", "[0]", 0, 0},
@@ -40,11 +42,13 @@ int sf_cli_encode(int argc, char **argv)
         return code;
     if (time == NULL)
         return sf_cli_fail(SF_CLI_USAGE, "--time is missing; usage: %s", usage.line);
-    if (sf_parse_time_ms(time, &unix_ms) != 0)
+    if (strcasecmp(time, "now") == 0)
+        unix_ms = sf_real_ns() / SF_NS_PER_MS;
+    else if (sf_parse_time_ms(time, &unix_ms) != 0)
         return sf_cli_fail(
             SF_CLI_USAGE,
             "--time: \"%s\" is no time; allowed are 2026-11-20T12:00:00Z, with fractions and "
-            "offsets, and Unix milliseconds",
+            "offsets, Unix milliseconds, and now",
             time);
     int64_t timestamp_ms;
     if (__builtin_sub_overflow(unix_ms, epoch_ms, &timestamp_ms) || timestamp_ms < 0 ||

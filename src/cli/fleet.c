@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/parse.h"
 #include "coord/open.h"
 
 /* The coordinator that was named, or where snowfleetd looks by default. Returns -1, or the exit
@@ -16,11 +17,17 @@ static int find_url(const struct sf_cli_fleet_options *options,
     const char *given = options->coordinator;
     if (given == NULL || given[0] == '\0')
         given = getenv("SNOWFLEET_COORDINATOR");
+    const char *workers = getenv("SNOWFLEET_FLEET_COORDINATOR");
+    if (given == NULL && workers != NULL && workers[0] != '\0')
+        return sf_cli_fail(SF_CLI_USAGE,
+                           "SNOWFLEET_FLEET_COORDINATOR is snowfleetd's option and not read here; "
+                           "give --coordinator, or set SNOWFLEET_COORDINATOR (both to \"%.200s\"?)",
+                           workers);
     if (given == NULL && options->must_name)
         return sf_cli_fail(
             SF_CLI_USAGE,
-            "--coordinator (or SNOWFLEET_COORDINATOR) must be given: this writes to it, and makes "
-            "nothing in a place that nobody named; %s",
+            "--coordinator (or SNOWFLEET_COORDINATOR; SNOWFLEET_FLEET_COORDINATOR is snowfleetd's) "
+            "must be given: this writes to it, and makes nothing in a place that nobody named; %s",
             SF_COORDINATOR_URL_FORMS);
     if (given == NULL) {
         if (sf_coordinator_default(geteuid() == 0, getenv("XDG_STATE_HOME"), getenv("HOME"),
@@ -120,15 +127,44 @@ struct sf_coord_basis sf_cli_fleet_basis(const struct sf_coord_completion *found
     return basis;
 }
 
+static void tell_halted(const struct sf_coord_state *state, char *to, size_t size)
+{
+    const struct sf_coord_report *first = &state->reports[0];
+    char at[SF_TIME_TEXT_MAX], by[160] = "";
+    if (state->report_count > 0)
+        (void)snprintf(by, sizeof by,
+                       "%.47s noticed at %s that slot %" PRIu64 "/%" PRIu64 " had lost data; ",
+                       first->node, sf_format_time_ms(first->reported_ms, at, sizeof at),
+                       first->datacenter, first->worker);
+    (void)snprintf(to, size,
+                   "%sworkers spend what they have, nothing is granted; snowfleet init "
+                   "--after-data-loss ends it (RUNBOOK, SnowfleetFleetHalted)",
+                   by);
+}
+
+void sf_cli_fleet_print_halted(const struct sf_cli_fleet *fleet, FILE *to)
+{
+    if (fleet->halted[0] != '\0')
+        (void)fprintf(to, "HALTED: %s\n", fleet->halted);
+}
+
 int sf_cli_fleet_config(struct sf_cli_fleet *fleet, struct sf_coord_config *ret)
 {
     struct sf_coord_request request = {.op = SF_COORD_READ_CONFIG};
     struct sf_coord_event *event = sf_cli_fleet_ask(fleet, &request);
     int code = -1;
-    if (event->completion.outcome == SF_COORD_DONE)
+    fleet->halted[0] = '\0';
+    if (event->completion.outcome == SF_COORD_DONE) {
         *ret = *event->completion.config;
-    else
+        if (!event->completion.current)
+            (void)snprintf(fleet->halted, sizeof fleet->halted,
+                           "a making of it was begun and not finished; run the same snowfleet init "
+                           "again");
+        else if (event->completion.state != NULL && event->completion.state->halted)
+            tell_halted(event->completion.state, fleet->halted, sizeof fleet->halted);
+    } else {
         code = sf_cli_fleet_failed(fleet, event);
+    }
     sf_coord_event_free(event);
     return code;
 }

@@ -3,6 +3,8 @@
 #ifndef SF_CLI_FLEET_H
 #define SF_CLI_FLEET_H
 
+#include <stdio.h>
+
 #include "base/coordinator.h"
 #include "cli/cli.h"
 #include "coord/records.h"
@@ -39,6 +41,7 @@ struct sf_cli_fleet {
     struct sf_coord_calls *calls;
     uint32_t timeout_ms;
     uint64_t last_id;
+    char halted[320]; /* after sf_cli_fleet_config: who halted the fleet, and what to do; "": nobody */
     char url[SF_COORDINATOR_URL_MAX + 1];
 };
 
@@ -52,9 +55,12 @@ struct sf_coord_event *sf_cli_fleet_ask(struct sf_cli_fleet *fleet,
 /* Says why a request was not done, and what to do; returns the exit code. */
 int sf_cli_fleet_failed(const struct sf_cli_fleet *fleet, const struct sf_coord_event *event);
 
+/* A line about a fleet that is halted; else nothing. */
+void sf_cli_fleet_print_halted(const struct sf_cli_fleet *fleet, FILE *to);
+
 /* The making that a READ_CONFIG found, as the condition of what is asked next. */
 struct sf_coord_basis sf_cli_fleet_basis(const struct sf_coord_completion *found);
-/* The fleet's config; -1, or the exit code. */
+/* The fleet's config, and whether it is halted; -1, or the exit code. */
 int sf_cli_fleet_config(struct sf_cli_fleet *fleet, struct sf_coord_config *ret);
 /* Calls `each` for every datacenter that has records (or only for *only). `each` returns -1 to go
  * on. */

@@ -23,7 +23,7 @@ struct sf_cli_admin {
 /* For tables of options: token and trust of a struct sf_cli_admin. */
 #define SF_CLI_ADMIN_OPTIONS(admin)                                                                \
     {"token-file", 0, SF_CLI_TEXT, &(admin).token_file, "FILE",                                    \
-     "a line name:token or token, for admin.token_file", 0, 0},                                    \
+     "a line name:token or token, of admin.token_file", 0, 0},                                    \
     {"admin-ca", 0, SF_CLI_TEXT, &(admin).ca, "FILE", "certificates to trust with https://", 0, 0}
 
 struct sf_cli_answer {

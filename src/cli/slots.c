@@ -9,9 +9,20 @@
 #include "coord/layout_json.h"
 #include "coord/records.h"
 
+/* Slots that follow each other, alike and held by nobody: one line. Of several datacenters where all the
+ * slots of each are. */
+struct run {
+    uint64_t datacenter, last_datacenter;
+    uint64_t last_worker;
+    struct sf_coord_slot first;
+    const char *state;
+    const struct sf_coord_claim *holder;
+};
+
 struct view {
     bool as_json, all;
     json_t *slots;
+    struct run held_back; /* a whole datacenter, which the next one may be like; state NULL: none */
     int64_t now_ms;
     struct sf_cli_census census;
     uint64_t leaked, untouched;
@@ -19,18 +30,26 @@ struct view {
     bool headed;
 };
 
-static void show_text(struct view *view, uint64_t datacenter, const struct sf_coord_slot *slot,
-                      const char *state, const struct sf_coord_claim *holder)
+static const char *range(uint64_t first, uint64_t last, char buffer[48])
 {
-    char until[SF_TIME_TEXT_MAX], left[SF_DURATION_TEXT_MAX];
+    (void)snprintf(buffer, 48, first == last ? "%" PRIu64 : "%" PRIu64 "-%" PRIu64, first, last);
+    return buffer;
+}
+
+static void show_run(struct view *view, const struct run *run)
+{
+    const struct sf_coord_slot *slot = &run->first;
+    const struct sf_coord_claim *holder = run->holder;
+    char until[SF_TIME_TEXT_MAX], left[SF_DURATION_TEXT_MAX], datacenters[48], workers[48];
     if (!view->headed)
         (void)printf("%-4s %-6s %-12s %-26s %-9s %-10s %s\n", "DC", "WORKER", "STATE",
                      "RESERVED UNTIL", "LEFT", "FENCE", "HOLDER");
     view->headed = true;
     const bool reserved = slot->reserved_until_ms > view->now_ms;
     (void)printf(
-        "%-4" PRIu64 " %-6" PRIu64 " %-12s %-26s %-9s %-10" PRIu64 " %s%s%s\n", datacenter,
-        slot->worker, state,
+        "%-4s %-6s %-12s %-26s %-9s %-10" PRIu64 " %s%s%s\n",
+        range(run->datacenter, run->last_datacenter, datacenters),
+        range(slot->worker, run->last_worker, workers), run->state,
         slot->reserved_until_ms > 0
             ? sf_format_time_ms(slot->reserved_until_ms, until, sizeof until)
             : "-",
@@ -38,6 +57,43 @@ static void show_text(struct view *view, uint64_t datacenter, const struct sf_co
                  : "-",
         slot->fence, holder != NULL ? holder->node : slot->node, holder != NULL ? " " : "",
         holder != NULL ? holder->address : "");
+}
+
+static bool alike(const struct run *a, const struct run *b)
+{
+    return strcmp(a->state, b->state) == 0 && a->holder == NULL && b->holder == NULL &&
+           a->first.reserved_until_ms == b->first.reserved_until_ms &&
+           a->first.fence == b->first.fence && strcmp(a->first.node, b->first.node) == 0;
+}
+
+/* What of a datacenter ends here: `run`, and whether it is all of it. */
+static void end_run(struct view *view, const struct run *run, bool whole)
+{
+    struct run *before = &view->held_back;
+    if (before->state != NULL && whole && alike(before, run) &&
+        before->last_datacenter + 1 == run->datacenter) {
+        before->last_datacenter = run->datacenter;
+        return;
+    }
+    if (before->state != NULL)
+        show_run(view, before);
+    before->state = NULL;
+    if (whole && run->holder == NULL)
+        *before = *run;
+    else
+        show_run(view, run);
+}
+
+/* Goes on with the run, or begins the next one. */
+static void add_row(struct view *view, struct run *run, const struct run *row)
+{
+    if (run->state != NULL && alike(run, row) && run->last_worker + 1 == row->last_worker) {
+        run->last_worker = row->last_worker;
+        return;
+    }
+    if (run->state != NULL)
+        end_run(view, run, false);
+    *run = *row;
 }
 
 static json_t *slot_json(uint64_t datacenter, const struct sf_coord_slot *slot, const char *state,
@@ -55,6 +111,7 @@ static json_t *slot_json(uint64_t datacenter, const struct sf_coord_slot *slot, 
 static int show_datacenter(void *ctx, uint64_t datacenter, const struct sf_coord_completion *found)
 {
     struct view *view = ctx;
+    struct run run = {0};
     sf_cli_census_add(&view->census, found, view->now_ms);
     for (size_t i = 0; i < found->slot_count; i++) {
         const struct sf_coord_slot *slot = &found->slots[i];
@@ -73,8 +130,16 @@ static int show_datacenter(void *ctx, uint64_t datacenter, const struct sf_coord
         else if (!view->all && slot->fence == 0 && state == SF_SLOT_FREE)
             view->untouched++;
         else
-            show_text(view, datacenter, slot, name, holder);
+            add_row(view, &run,
+                    &(struct run){.datacenter = datacenter,
+                                  .last_datacenter = datacenter,
+                                  .last_worker = slot->worker,
+                                  .first = *slot,
+                                  .state = name,
+                                  .holder = holder});
     }
+    if (run.state != NULL)
+        end_run(view, &run, run.last_worker - run.first.worker + 1 == found->slot_count);
     return -1;
 }
 
@@ -94,18 +159,23 @@ static int show(struct sf_cli_fleet *fleet, const char *name, const uint64_t *on
     const struct sf_cli_census *census = &view->census;
     sf_cli_census_end(&view->census);
     if (view->as_json) {
-        sf_cli_print_json(json_pack(
-            "{s:s, s:s, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "fleet", name,
-            "fleet_id", config.fleet_id, "epoch_ms", (json_int_t)config.epoch_ms, "layout",
-            sf_layout_json(&config.layout), "held", (json_int_t)census->states[SF_SLOT_HELD],
-            "free", (json_int_t)census->states[SF_SLOT_FREE], "quarantined",
-            (json_int_t)census->states[SF_SLOT_QUARANTINED], "broken",
-            (json_int_t)census->states[SF_SLOT_BROKEN], "leaked", (json_int_t)view->leaked,
-            "waiting", (json_int_t)census->waiting, "unused_datacenters",
-            (json_int_t)census->idle_datacenters, "unused_slots", (json_int_t)census->idle_slots,
-            "slots", view->slots));
+        sf_cli_print_json(
+            json_pack("{s:s, s:s, s:s?, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}",
+                      "fleet", name, "fleet_id", config.fleet_id, "halted",
+                      fleet->halted[0] != '\0' ? fleet->halted : NULL, "epoch_ms",
+                      (json_int_t)config.epoch_ms, "layout", sf_layout_json(&config.layout), "held",
+                      (json_int_t)census->states[SF_SLOT_HELD], "free",
+                      (json_int_t)census->states[SF_SLOT_FREE], "quarantined",
+                      (json_int_t)census->states[SF_SLOT_QUARANTINED], "broken",
+                      (json_int_t)census->states[SF_SLOT_BROKEN], "leaked",
+                      (json_int_t)view->leaked, "waiting", (json_int_t)census->waiting,
+                      "unused_datacenters", (json_int_t)census->idle_datacenters, "unused_slots",
+                      (json_int_t)census->idle_slots, "slots", view->slots));
     } else {
         json_decref(view->slots);
+        if (view->held_back.state != NULL)
+            show_run(view, &view->held_back);
+        sf_cli_fleet_print_halted(fleet, stdout);
         char counts[SF_CLI_CENSUS_TEXT_MAX];
         (void)printf("%s; %" PRIu64 " workers wait for a slot\n",
                      sf_cli_census_text(census, counts), census->waiting);

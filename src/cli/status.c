@@ -97,8 +97,9 @@ static void print_worker(const json_t *status)
 {
     char time[SF_TIME_TEXT_MAX], left[SF_DURATION_TEXT_MAX];
     const double worker = sf_cli_number_at(status, "worker", -1);
-    (void)printf("fleet        %s (%s)\n", sf_cli_text_at(status, "fleet", "?"),
-                 sf_cli_text_at(status, "fleet_id", "unknown"));
+    (void)printf("fleet        %s (%s)%s\n", sf_cli_text_at(status, "fleet", "?"),
+                 sf_cli_text_at(status, "fleet_id", "unknown"),
+                 json_is_true(json_object_get(status, "halted")) ? ", HALTED" : "");
     if (worker >= 0)
         (void)printf("slot         datacenter %.0f worker %.0f, fence %.0f\n",
                      sf_cli_number_at(status, "datacenter", 0), worker,
@@ -142,9 +143,7 @@ static int one(const struct sf_cli_admin *admin, uint32_t timeout_ms, bool as_js
     struct sf_error err = {0};
     const int rc = sf_cli_get_json(admin, "/status", timeout_ms, &status, &err);
     if (rc != 0)
-        return sf_cli_fail(rc == -EINVAL ? SF_CLI_USAGE : SF_CLI_UNREACHABLE,
-                           "%s; is snowfleetd running there? --admin names its admin.address",
-                           err.text);
+        return sf_cli_admin_failed(admin, rc, &err);
     if (as_json) {
         sf_cli_print_json(status);
     } else {
@@ -206,11 +205,14 @@ static int all(struct sf_cli_fleet *fleet, const char *name, const struct sf_cli
         return code;
     }
     if (as_json)
-        sf_cli_print_json(json_pack("{s:s, s:s, s:o}", "fleet", name, "fleet_id", config.fleet_id,
-                                    "workers", view.workers));
+        sf_cli_print_json(
+            json_pack("{s:s, s:s, s:s?, s:o}", "fleet", name, "fleet_id", config.fleet_id, "halted",
+                      fleet->halted[0] != '\0' ? fleet->halted : NULL, "workers", view.workers));
     else
         (void)printf("fleet %s: %" PRIu64 " workers, %" PRIu64 " without an answer\n", name,
                      view.count, view.silent);
+    if (!as_json)
+        sf_cli_fleet_print_halted(fleet, stdout);
     return sf_cli_end();
 }
 

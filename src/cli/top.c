@@ -76,9 +76,7 @@ static int draw_fleet(struct screen *screen)
     struct sf_error err = {0};
     const int rc = sf_cli_get_json(screen->like, "/fleet", screen->timeout_ms, &fleet, &err);
     if (rc != 0)
-        return sf_cli_fail(rc == -EINVAL ? SF_CLI_USAGE : SF_CLI_UNREACHABLE,
-                           "%s; is snowfleetd running there? --admin names its admin.address",
-                           err.text);
+        return sf_cli_admin_failed(screen->like, rc, &err);
     json_array_foreach(json_object_get(fleet, "slots"), i, item)
         count_state(screen, sf_cli_text_at(item, "state", ""));
     (void)snprintf(screen->where, sizeof screen->where, " of datacenter %.0f",
@@ -116,9 +114,12 @@ static int draw(const struct sf_cli_admin *admin, struct sf_cli_fleet *fleet, bo
     char counts[SF_CLI_CENSUS_TEXT_MAX];
     (void)fprintf(to,
                   "%" PRIu64 " workers (%" PRIu64 " silent), %.0f IDs/s; slots%s: %s; %" PRIu64
-                  " workers wait\n\n",
+                  " workers wait\n",
                   screen.workers, screen.silent, screen.ids_per_s, screen.where,
                   sf_cli_census_text(&screen.census, counts), screen.census.waiting);
+    if (fleet != NULL)
+        sf_cli_fleet_print_halted(fleet, to);
+    (void)fputc('\n', to);
     sf_cli_worker_heading(to);
     (void)fwrite(lines, 1, size, to);
     free(lines);

@@ -26,7 +26,10 @@ int sf_cli_get_json(const struct sf_cli_admin *admin, const char *path, uint32_t
     json_error_t where;
     json_t *object = NULL;
     int code = 0;
-    if (answer.status != 200)
+    if (answer.status == 401 || answer.status == 403)
+        code = sf_error_set(err, -EACCES, "%s%s: HTTP %d: %.*s", admin->url, path, answer.status,
+                            (int)strcspn(answer.body, "\n"), answer.body);
+    else if (answer.status != 200)
         code = sf_error_set(err, -EPROTO, "%s%s: HTTP %d: %.200s", admin->url, path, answer.status,
                             answer.body);
     else if ((object = json_loadb(answer.body, answer.size, JSON_REJECT_DUPLICATES, &where)) ==
@@ -36,6 +39,43 @@ int sf_cli_get_json(const struct sf_cli_admin *admin, const char *path, uint32_t
     else
         *ret = object;
     sf_cli_answer_free(&answer);
+    return code;
+}
+
+int sf_cli_admin_failed(const struct sf_cli_admin *admin, int rc, const struct sf_error *err)
+{
+    if (rc == -EACCES)
+        return sf_cli_fail(SF_CLI_CONFIG, "%s; %s", err->text,
+                           admin->token_file == NULL
+                               ? "--token-file names a file with a token of admin.token_file"
+                               : "the token that --token-file shows is none of this worker's "
+                                 "(admin.token_file), or may not do this");
+    if (rc == -EINVAL)
+        return sf_cli_fail(SF_CLI_USAGE, "%s", err->text);
+    return sf_cli_fail(SF_CLI_UNREACHABLE,
+                       "%s; is snowfleetd running there? --admin names its admin.address",
+                       err->text);
+}
+
+int sf_cli_order(const struct sf_cli_admin *admin, const char *path, uint32_t timeout_ms,
+                 struct sf_cli_answer *ret)
+{
+    struct sf_error err = {0};
+    int rc = sf_cli_http("POST", admin, path, timeout_ms, ret, &err);
+    if (rc == 0 && ret->status >= 200 && ret->status <= 299)
+        return -1;
+    int code;
+    if (rc == 0 && (ret->status == 401 || ret->status == 403)) {
+        rc = sf_error_set(&err, -EACCES, "%s%s: HTTP %d: %.*s", admin->url, path, ret->status,
+                          (int)strcspn(ret->body, "\n"), ret->body);
+        code = sf_cli_admin_failed(admin, rc, &err);
+    } else if (rc == 0) {
+        code = sf_cli_fail(SF_CLI_FAILED, "%s%s: HTTP %d: %.1000s", admin->url, path, ret->status,
+                           ret->body);
+    } else {
+        code = sf_cli_admin_failed(admin, rc, &err);
+    }
+    sf_cli_answer_free(ret);
     return code;
 }
 

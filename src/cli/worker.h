@@ -15,9 +15,18 @@
 struct sf_cli_admin sf_cli_admin_of(const struct sf_cli_admin *like, const char *address,
                                     char buffer[SF_CLI_ADMIN_URL_MAX]);
 
-/* GET path as JSON. Returns 0 with a new reference, or a negative errno code with err. */
+/* GET path as JSON. Returns 0 with a new reference, or a negative errno code with err: -EACCES where the
+ * worker wants a token, or another one; else as sf_cli_http. */
 int sf_cli_get_json(const struct sf_cli_admin *admin, const char *path, uint32_t timeout_ms,
                     json_t **ret, struct sf_error *err);
+
+/* POST path. Returns -1 with an answer of 2xx, which the caller frees; or the exit code, after saying what
+ * went wrong and what to do: 69 nobody there, 78 the token, 1 the worker refused it. */
+int sf_cli_order(const struct sf_cli_admin *admin, const char *path, uint32_t timeout_ms,
+                 struct sf_cli_answer *ret);
+/* Says why an admin port was not asked with success, and what to do: rc and err are those of
+ * sf_cli_get_json or sf_cli_http. Returns the exit code. */
+int sf_cli_admin_failed(const struct sf_cli_admin *admin, int rc, const struct sf_error *err);
 
 /* Members by path ("clock.offset_ns"); the fallback when missing or of another type. */
 const char *sf_cli_text_at(const json_t *object, const char *path, const char *fallback);

@@ -39,6 +39,10 @@
       "a certificate needs its key, and a key needs its certificate")                              \
     R("listen.address", "admin.address", same_address(&c->listen_address, &c->admin_address),      \
       "they are the same address")                                                                 \
+    R("listen.http_address", "listen.address", http_meets(c, &c->listen_address),                  \
+      "they are the same address")                                                                 \
+    R("listen.http_address", "admin.address", http_meets(c, &c->admin_address),                    \
+      "they are the same address")                                                                 \
     R("limit.connection_burst", "limit.connection_ids_per_s",                                      \
       c->limit_connection_burst > 0 && c->limit_connection_ids_per_s == 0, "a burst needs a rate") \
     R("limit.address_burst", "limit.address_ids_per_s",                                            \
@@ -69,9 +73,19 @@ static bool has_tls(const struct sf_config *c)
     return scheme_of(c) != NULL && scheme_of(c)->tls;
 }
 
+/* Also where one listens on every address and the other on one of them. */
 static bool same_address(const struct sf_host_port *a, const struct sf_host_port *b)
 {
-    return a->port != 0 && a->port == b->port && strcmp(a->host, b->host) == 0;
+    return a->port != 0 && a->port == b->port &&
+           (strcmp(a->host, b->host) == 0 || a->host[0] == '\0' || b->host[0] == '\0');
+}
+
+static bool http_meets(const struct sf_config *c, const struct sf_host_port *other)
+{
+    struct sf_host_port http;
+    return c->listen_http_address != NULL &&
+           sf_parse_host_port(c->listen_http_address, -1, true, &http) == 0 &&
+           same_address(&http, other);
 }
 
 static void forbid(struct sf_config_loader *loader, bool holds, const char *first,

@@ -132,9 +132,16 @@ static void unknown(struct sf_config_loader *loader, const char *name)
     struct sf_strbuf quoted;
     sf_strbuf_init(&quoted, 300);
     sf_strbuf_add_json(&quoted, name);
-    sf_config_complain(loader, "%s (file %s) is no option%s",
-                       quoted.text != NULL ? quoted.text : "", loader->file,
-                       sf_config_suggest(name, SF_FROM_FILE, suggestion));
+    const int option = sf_option_by_name(name);
+    const char *dot = strchr(name, '.');
+    if (option >= 0 && dot != NULL)
+        sf_config_complain(loader, "%s (file %s) must be nested: {\"%.*s\": {\"%s\": ...}}",
+                           quoted.text != NULL ? quoted.text : "", loader->file, (int)(dot - name),
+                           name, dot + 1);
+    else
+        sf_config_complain(loader, "%s (file %s) is no option%s",
+                           quoted.text != NULL ? quoted.text : "", loader->file,
+                           sf_config_suggest(name, SF_FROM_FILE, suggestion));
     sf_strbuf_free(&quoted);
 }
 

@@ -50,7 +50,9 @@ static void take_environment(struct sf_config_loader *loader)
                    !is_service_link(loader, variable)) {
             char suggestion[SF_CONFIG_SUGGESTION_MAX];
             sf_config_complain(loader, "%s (environment) is no option%s", variable,
-                               sf_config_suggest(variable, SF_FROM_VARIABLE, suggestion));
+                               strcmp(variable, "SNOWFLEET_COORDINATOR") == 0
+                                   ? ": it is the tool's; a worker's is SNOWFLEET_FLEET_COORDINATOR"
+                                   : sf_config_suggest(variable, SF_FROM_VARIABLE, suggestion));
         }
     }
 }

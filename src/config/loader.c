@@ -108,8 +108,14 @@ const char *sf_config_suggest(const char *name, enum sf_option_source style,
         const unsigned edits = distance(name, candidate);
         if (edits < best) {
             best = edits;
-            snprintf(buffer, SF_CONFIG_SUGGESTION_MAX, "; did you mean %s%s?",
-                     style == SF_FROM_FLAG ? "--" : "", candidate);
+            const int group = (int)strcspn(candidate, ".");
+            if (style == SF_FROM_FILE)
+                snprintf(buffer, SF_CONFIG_SUGGESTION_MAX,
+                         "; did you mean {\"%.*s\": {\"%s\": ...}}?", group, candidate,
+                         candidate + group + 1);
+            else
+                snprintf(buffer, SF_CONFIG_SUGGESTION_MAX, "; did you mean %s%s?",
+                         style == SF_FROM_FLAG ? "--" : "", candidate);
         }
     }
     return buffer;

@@ -5,6 +5,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/parse.h"
+
 struct sf_refusal sf_refusal_make(enum sf_coord_reason reason, const char *format, ...)
 {
     struct sf_refusal refusal = {.reason = reason};
@@ -18,8 +20,9 @@ struct sf_refusal sf_refusal_make(enum sf_coord_reason reason, const char *forma
 struct sf_refusal sf_refusal_no_fleet(const char *root)
 {
     return sf_refusal_make(SF_COORD_MISSING,
-                           "there is no fleet at %.120s (is the path in the coordinator's URL "
-                           "right?); snowfleet init makes one",
+                           "there is no fleet at %.80s (is the URL's path right?); if there never "
+                           "was: snowfleet init --first; if its data is lost, no worker mints: "
+                           "snowfleet init --after-data-loss",
                            root);
 }
 
@@ -101,16 +104,19 @@ struct sf_refusal sf_refusal_config_raced(const char *root, bool after_data_loss
 struct sf_refusal sf_refusal_survivor(const char *root, const struct sf_coord_survey *survey,
                                       int64_t survivor_ms, int64_t max_ms)
 {
+    char survivor[SF_TIME_TEXT_MAX], most[SF_TIME_TEXT_MAX];
+    sf_format_time_ms(survivor_ms, survivor, sizeof survivor);
+    sf_format_time_ms(max_ms, most, sizeof most);
     if (survivor_ms > survey->reserved_until_ms)
         return sf_refusal_make(SF_COORD_GARBAGE,
-                               "at %.80s a worker reported that it may mint up to %" PRId64
-                               " ms, allowed is up to %" PRId64 "; --floor-ms takes another floor",
-                               root, survivor_ms, max_ms);
+                               "at %.80s a worker reported that it may mint up to %s, allowed is "
+                               "up to %s; --floor-ms takes another floor",
+                               root, survivor, most);
     return sf_refusal_make(
         SF_COORD_GARBAGE,
-        "%.40s/%.32s/dc/%" PRIu64 "/slots/%" PRIu64 " (%.24s) is reserved until %" PRId64
-        " ms, allowed is up to %" PRId64 "; --floor-ms takes another floor",
-        root, survey->token, survey->datacenter, survey->worker, survey->node, survivor_ms, max_ms);
+        "%.40s/%.32s/dc/%" PRIu64 "/slots/%" PRIu64
+        " (%.24s) is reserved until %s, allowed is up to %s; --floor-ms takes another floor",
+        root, survey->token, survey->datacenter, survey->worker, survey->node, survivor, most);
 }
 
 struct sf_refusal sf_refusal_slot_held(uint64_t datacenter, uint64_t worker, const char *claim)

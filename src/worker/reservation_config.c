@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/exit_codes.h"
+#include "base/parse.h"
 #include "worker/reservation_loss.h"
 #include "worker/reservation_moves.h"
 
@@ -157,10 +158,11 @@ static void config_first(struct sf_res_step *s, const struct sf_coord_config *co
     sf_generator_init(res->gen, &config->layout, res->max_ahead_ms, res->word);
     sf_generator_keep_copy(res->gen, res->copy);
     res->generator_ready = true;
-    char layout[SF_LAYOUT_TEXT_MAX];
-    sf_res_log(s, SF_LOG_INFO, "fleet.config",
-               "fleet %s, making %s, epoch %" PRId64 " ms, layout %s", config->fleet_id,
-               config->token, config->epoch_ms, sf_layout_format(&config->layout, layout));
+    char layout[SF_LAYOUT_TEXT_MAX], epoch[SF_TIME_TEXT_MAX];
+    sf_res_log(s, SF_LOG_INFO, "fleet.config", "fleet %s, making %s, epoch %s, layout %s",
+               config->fleet_id, config->token,
+               sf_format_time_ms(config->epoch_ms, epoch, sizeof epoch),
+               sf_layout_format(&config->layout, layout));
 }
 
 /* The same fleet, made anew since, and not yet judged by us? */
@@ -262,8 +264,7 @@ static void config_missing(struct sf_res_step *s, const struct sf_coord_completi
         make_fleet(s, &c->version);
         return;
     }
-    sf_res_why(res, "%s",
-               c->text[0] != '\0' ? c->text : "the fleet has no config: run `snowfleet init`");
+    sf_res_why(res, "%s", c->text[0] != '\0' ? c->text : "the fleet has no config");
     sf_res_log(s, SF_LOG_WARN, "fleet.missing", "%s", res->why);
     sf_res_backoff(s);
 }

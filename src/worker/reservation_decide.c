@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/parse.h"
 #include "worker/reservation_loss.h"
 #include "worker/reservation_moves.h"
 #include "worker/reservation_tell.h"
@@ -209,8 +210,9 @@ static bool clock_is_behind(struct sf_res_step *s)
     const int64_t behind_ms = res->least_start_ms - s->now->mint_ms;
     if (behind_ms <= res->params.max_behind_ms)
         return false;
-    sf_res_why(res, "the clock is %" PRId64 " ms behind the last ID minted here before the restart",
-               behind_ms);
+    char behind[SF_DURATION_TEXT_MAX];
+    sf_res_why(res, "the clock is %s behind the last ID minted here before the restart",
+               sf_format_duration_ms(behind_ms, behind, sizeof behind));
     res->retry_at_mono_ms = s->now->mono_ms + SF_RES_WAIT_LIST_MS;
     return true;
 }

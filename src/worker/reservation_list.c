@@ -54,12 +54,12 @@ static void tell_wait(struct sf_res_step *s)
 
 static void tell_poisoned(struct sf_res_step *s, int64_t until_ms)
 {
+    char left[SF_DURATION_TEXT_MAX];
     if (until_ms > SF_RES_FAR_FUTURE_MS)
         sf_res_log(s, SF_LOG_ERROR, "slot.poisoned",
-                   "a slot of datacenter %" PRIu64 " is reserved for %" PRId64
-                   " ms from now: a worker with a wrong clock wrote that; see RUNBOOK.md, poisoned "
-                   "slot",
-                   s->res->params.datacenter, until_ms);
+                   "a slot of datacenter %" PRIu64 " is reserved for %s from now: a worker "
+                   "with a wrong clock wrote that; see RUNBOOK.md, poisoned slot",
+                   s->res->params.datacenter, sf_format_duration_ms(until_ms, left, sizeof left));
 }
 
 /* One slot number only was asked for (fleet.worker): what is in the way there, whatever else is free.
@@ -71,6 +71,7 @@ static int64_t why_not_pinned(struct sf_res_step *s, const struct sf_coord_compl
                    worker = (uint64_t)res->params.pinned_worker;
     const struct sf_coord_slot *slot = NULL;
     const struct sf_coord_claim *holder = NULL;
+    char left[SF_DURATION_TEXT_MAX];
     for (size_t i = 0; i < c->slot_count && slot == NULL; i++)
         if (c->slots[i].worker == worker)
             slot = &c->slots[i];
@@ -87,9 +88,9 @@ static int64_t why_not_pinned(struct sf_res_step *s, const struct sf_coord_compl
         const int64_t until_ms = slot->reserved_until_ms - s->now->mint_ms;
         sf_res_why(res,
                    "slot %" PRIu64 "/%" PRIu64
-                   " (fleet.worker) is quarantined: it comes free in %" PRId64
-                   " ms; of the others %u are free",
-                   datacenter, worker, until_ms, res->census.free);
+                   " (fleet.worker) is quarantined: it comes free in %s; of the others %u are free",
+                   datacenter, worker, sf_format_duration_ms(until_ms, left, sizeof left),
+                   res->census.free);
         return until_ms;
     } else {
         sf_res_why(res,
@@ -106,13 +107,14 @@ static int64_t why_none(struct sf_res_step *s)
     struct sf_reservation *res = s->res;
     const struct sf_census *census = &res->census;
     const int64_t until_ms = census->earliest_free_ms - s->now->mint_ms;
+    char left[SF_DURATION_TEXT_MAX];
     s->waits = census->quarantined > 0 ? SF_WORKER_QUARANTINED : SF_WORKER_CLAIMING;
     if (census->quarantined > 0) {
         sf_res_why(res,
                    "no free slot in datacenter %" PRIu64
-                   ": %u held, %u quarantined, the first comes free "
-                   "in %" PRId64 " ms",
-                   res->params.datacenter, census->held, census->quarantined, until_ms);
+                   ": %u held, %u quarantined, the first comes free in %s",
+                   res->params.datacenter, census->held, census->quarantined,
+                   sf_format_duration_ms(until_ms, left, sizeof left));
         return until_ms;
     }
     sf_res_why(res, "the fleet is full: all %u slots of datacenter %" PRIu64 " are held%s",
@@ -142,18 +144,17 @@ static bool has_begun(struct sf_res_step *s)
     const struct sf_coord_config *config = &res->config;
     const bool by_epoch = config->epoch_ms > config->floor_ms;
     const int64_t wait_ms = (by_epoch ? config->epoch_ms : config->floor_ms) - s->now->mint_ms;
-    char date[SF_TIME_TEXT_MAX];
+    char date[SF_TIME_TEXT_MAX], left[SF_DURATION_TEXT_MAX];
     if (wait_ms <= 0)
         return true;
+    sf_format_duration_ms(wait_ms, left, sizeof left);
     s->waits = SF_WORKER_QUARANTINED;
     if (by_epoch)
-        sf_res_why(res,
-                   "the fleet's epoch is in the future: minting begins at %s, %" PRId64
-                   " ms from now",
-                   sf_format_time_ms(config->epoch_ms, date, sizeof date), wait_ms);
+        sf_res_why(res, "the fleet's epoch is in the future: minting begins at %s, %s from now",
+                   sf_format_time_ms(config->epoch_ms, date, sizeof date), left);
     else
-        sf_res_why(res, "the fleet mints nothing before its floor, %" PRId64 " ms from now",
-                   wait_ms);
+        sf_res_why(res, "the fleet mints nothing before its floor, %s, %s from now",
+                   sf_format_time_ms(config->floor_ms, date, sizeof date), left);
     tell_wait(s);
     sf_res_look_in(s, wait_ms < SF_RES_WAIT_LIST_MS ? wait_ms : SF_RES_WAIT_LIST_MS);
     return false;

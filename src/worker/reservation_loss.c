@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/parse.h"
 #include "coord/state_record.h"
 #include "worker/reservation_moves.h"
 #include "worker/reservation_tenure.h"
@@ -112,8 +113,10 @@ static void make_way(struct sf_res_step *s, int64_t until_ms)
     if (!hold->active || hold->floor_ms >= until_ms || sf_generator_is_closed(res->gen) ||
         sf_res_last_ms(res) >= until_ms)
         return;
-    sf_res_close(s, "another worker reported slot %" PRIu64 "/%" PRIu64 " up to %" PRId64 " ms",
-                 res->params.datacenter, hold->worker, until_ms);
+    char until[SF_TIME_TEXT_MAX];
+    sf_res_close(s, "another worker reported slot %" PRIu64 "/%" PRIu64 " up to %s",
+                 res->params.datacenter, hold->worker,
+                 sf_format_time_ms(until_ms, until, sizeof until));
     if (res->suspended || res->leaving || sf_tenure_granted_ms(hold) <= until_ms + 1) {
         hold->active = false;
         res->orphan = false;
@@ -126,11 +129,13 @@ static void halted(struct sf_res_step *s, const struct sf_coord_state *state)
 {
     struct sf_reservation *res = s->res;
     const struct sf_coord_report *first = &state->reports[0];
+    char at[SF_TIME_TEXT_MAX], left[SF_DURATION_TEXT_MAX];
     if (state->report_count > 0)
         snprintf(res->halted_why, sizeof res->halted_why,
-                 "the fleet is halted: %.47s reported at %" PRId64 " ms that slot %" PRIu64
-                 "/%" PRIu64 " had lost data; `snowfleet init --after-data-loss` makes it anew",
-                 first->node, first->reported_ms, first->datacenter, first->worker);
+                 "the fleet is halted: %.47s reported at %s that slot %" PRIu64 "/%" PRIu64
+                 " had lost data; `snowfleet init --after-data-loss` makes it anew",
+                 first->node, sf_format_time_ms(first->reported_ms, at, sizeof at),
+                 first->datacenter, first->worker);
     else
         snprintf(res->halted_why, sizeof res->halted_why,
                  "the fleet is halted; `snowfleet init --after-data-loss` makes it anew");
@@ -143,8 +148,9 @@ static void halted(struct sf_res_step *s, const struct sf_coord_state *state)
     res->bid.active = false; /* nothing of it was ever minted */
     if (res->hold.active && !res->orphan && strcmp(res->hold.token, res->config.token) == 0)
         sf_res_spend(s);
-    sf_res_log(s, SF_LOG_ERROR, "worker.halted", "%s; %" PRId64 " ms are left to spend",
-               res->halted_why, sf_reservation_left_ms(res, s->now->mint_ms));
+    sf_res_log(
+        s, SF_LOG_ERROR, "worker.halted", "%s; %s are left to spend", res->halted_why,
+        sf_format_duration_ms(sf_reservation_left_ms(res, s->now->mint_ms), left, sizeof left));
 }
 
 void sf_res_state_read(struct sf_res_step *s, const struct sf_coord_state *state)
@@ -237,8 +243,10 @@ void sf_res_other_making(struct sf_res_step *s, const struct sf_coord_config *co
     }
     if (hold->active && !res->orphan)
         sf_res_spend(s);
-    sf_res_log(s, SF_LOG_WARN, "fleet.superseded",
-               "the fleet was made anew (%s, floor %" PRId64 " ms); %" PRId64
-               " ms of the making before are left to spend",
-               config->token, config->floor_ms, sf_reservation_left_ms(res, s->now->mint_ms));
+    char floor[SF_TIME_TEXT_MAX], left[SF_DURATION_TEXT_MAX];
+    sf_res_log(
+        s, SF_LOG_WARN, "fleet.superseded",
+        "the fleet was made anew (%s, floor %s); %s of the making before are left to spend",
+        config->token, sf_format_time_ms(config->floor_ms, floor, sizeof floor),
+        sf_format_duration_ms(sf_reservation_left_ms(res, s->now->mint_ms), left, sizeof left));
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/parse.h"
 #include "worker/reservation_tenure.h"
 
 void sf_res_released(struct sf_res_step *s)
@@ -112,11 +113,13 @@ void sf_res_bid_won(struct sf_res_step *s)
     if (!sf_res_may_open(res))
         return; /* it is given back next */
     sf_res_open(s, start_ms);
-    sf_res_log(s, SF_LOG_INFO, "slot.claimed",
-               "slot %" PRIu64 "/%" PRIu64 " under claim %s, fence %" PRIu64 ", from %" PRId64
-               " ms, reserved for %" PRId64 " ms",
-               res->params.datacenter, res->hold.worker, res->hold.claim, res->hold.fence, start_ms,
-               sf_reservation_left_ms(res, s->now->mint_ms));
+    char from[SF_TIME_TEXT_MAX], left[SF_DURATION_TEXT_MAX];
+    sf_res_log(
+        s, SF_LOG_INFO, "slot.claimed",
+        "slot %" PRIu64 "/%" PRIu64 " under claim %s, fence %" PRIu64 ", from %s, reserved for %s",
+        res->params.datacenter, res->hold.worker, res->hold.claim, res->hold.fence,
+        sf_format_time_ms(start_ms, from, sizeof from),
+        sf_format_duration_ms(sf_reservation_left_ms(res, s->now->mint_ms), left, sizeof left));
 }
 
 void sf_res_give_claim_up(struct sf_reservation *res)

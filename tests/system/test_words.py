@@ -155,7 +155,8 @@ class Words(unittest.TestCase):
                 self.same(code, needle, "slots", *files)
 
     def test_no_fleet(self):
-        self.same(78, "there is no fleet at ROOT (is the path in the coordinator's URL right?); snowfleet init makes one", "slots")
+        self.same(78, "there is no fleet at ROOT (is the URL's path right?); if there never was: snowfleet init --first; if its data is lost, no worker mints: "
+                  "snowfleet init --after-data-loss", "slots")
 
     def test_fleet_exists(self):
         def prepare(place, name):

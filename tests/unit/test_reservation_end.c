@@ -35,7 +35,7 @@ static void an_epoch_to_come_is_waited_for(void **state)
     start_machine(m, NULL);
     assert_state(m, SF_WORKER_QUARANTINED);
     assert_string_equal(m->res.why, "the fleet's epoch is in the future: minting begins at "
-                                    "2023-11-14T22:13:25.000Z, 5000 ms from now");
+                                    "2023-11-14T22:13:25.000Z, 5s from now");
     assert_said(m, "slot.waiting: the fleet's epoch is in the future");
     assert_int_equal(sf_reservation_left_ms(&m->res, mint_ms), 0);
     assert_null(strstr(m->ops, "bind "));

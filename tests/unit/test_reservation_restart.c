@@ -183,7 +183,7 @@ static void a_restart_waits_for_a_clock_that_is_behind(void **state)
     start_machine(m, &memory);
     assert_state(m, SF_WORKER_CLAIMING);
     assert_string_equal(m->res.why,
-                        "the clock is 4000 ms behind the last ID minted here before the restart");
+                        "the clock is 4s behind the last ID minted here before the restart");
     run(2500);
     assert_int_equal(mint(m, 1), SF_MINT_CLOSED);
     run(2500);

@@ -304,7 +304,8 @@ static void *io_main(void *ctx)
 {
     struct local *local = ctx;
     pthread_mutex_lock(&local->lock);
-    deliver(local, sf_coord_event_notice(SF_COORD_CONNECTED, "%s", ""));
+    deliver(local, sf_coord_event_notice(SF_COORD_CONNECTED, "the directory %.200s answers",
+                                         local->store.root));
     pthread_mutex_unlock(&local->lock);
     while (!atomic_load(&local->ending)) {
         struct pending *pending = take(local);

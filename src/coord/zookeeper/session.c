@@ -1,6 +1,7 @@
 /* coord/zookeeper/session.c - see session.h. */
 #include "coord/zookeeper/session.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -112,7 +113,9 @@ static void connected(struct sf_zk *z)
 {
     z->session->told_down = false;
     z->session->down_why[0] = '\0';
-    notify(z, SF_COORD_CONNECTED, "");
+    char text[SF_COORD_TEXT_MAX];
+    snprintf(text, sizeof text, "session 0x%" PRIx64, (uint64_t)z->link->session_id);
+    notify(z, SF_COORD_CONNECTED, text);
     sf_zk_watch_arm_all(z);
 }
 
