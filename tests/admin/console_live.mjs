@@ -28,7 +28,7 @@ try {
   const alive = look => /^(good|warn):/.test(look);
   await page.goto(url);
   await until("three live workers", async () => { const all = await looks(); return all.length === 32 && all.slice(0, 3).every(alive) && all.slice(3).every(x => x === "idle:free"); }, 20000);
-  await until("their rate", async () => !/^(0|–)/.test(await page.textContent("#t-rate")), 20000);
+  await until("their rate", async () => !/^(0|–)/.test(await page.locator("#tiles > div", { has: page.locator("dt", { hasText: "IDs per second" }) }).locator("dd").textContent()), 20000);
   assert.equal(await page.$$eval("#workers tr", rows => rows.length), 3);
   await page.screenshot({ path: join(shots, "console-fleet.png"), fullPage: true });
   process.kill(Number(pid), "SIGKILL");

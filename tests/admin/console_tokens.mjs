@@ -62,6 +62,8 @@ try {
   const errors = [], plain = [];
   page.on("pageerror", error => errors.push(error.message));
   page.on("request", request => { if (!/^(https|data):/.test(request.url())) plain.push(request.url()); });
+  const hours = new Set(); // of whom it was let read the hour
+  page.on("response", answer => { if (answer.request().method() === "GET" && /\/history\?/.test(answer.url()) && answer.status() === 200) hours.add(new URL(answer.url()).host); });
   const banner = () => page.textContent("#banner-text");
   await page.goto(`https://${workers[0].admin}/`);
   await until("asked for a token", async () => await banner() === "This worker wants a token." && await page.isVisible("#login"));
@@ -70,8 +72,9 @@ try {
   await until("a wrong one", async () => await banner() === "This token is not known to the worker.");
   await page.fill("#token", "swordfish");
   await page.keyboard.press("Enter");
-  await until("both workers", async () => await banner() === "2 of 2 workers that answer are ready.");
+  await until("both workers", async () => await banner() === "2 of 2 expected workers are ready.");
   assert.ok(!await page.isVisible("#login"));
+  await until("both hours", async () => workers.every(w => hours.has(w.admin)));
   const kept = await page.evaluate(() => [document.cookie, JSON.stringify(localStorage), JSON.stringify(sessionStorage), location.href, document.documentElement.outerHTML].join(" "));
   assert.ok(!kept.includes("swordfish"), "nowhere but in memory");
   await page.reload();

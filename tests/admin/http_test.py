@@ -2,6 +2,8 @@
 """The admin port over real sockets: paths, methods, arguments, limits, browsers. usage: http_test.py FAKE_ADMIN"""
 import json
 import os
+import pathlib
+import re
 import shutil
 import socket
 import subprocess
@@ -339,8 +341,11 @@ class AdminTest(unittest.TestCase):
         _, fields, text = self.check("/", 200)
         self.assertEqual(fields["content-type"], "text/html; charset=utf-8")
         self.assertIn("default-src 'none'", fields["content-security-policy"])
-        with open(os.path.join(os.path.dirname(__file__), "../../src/admin/console.html"), encoding="utf-8") as f:
-            self.assertEqual(text, f.read())
+        folder = pathlib.Path(__file__).resolve().parents[2] / "src/admin/console"
+        page = (folder / "page.html").read_text(encoding="utf-8")
+        parts = re.findall(r"<!-- part (\S+) -->\n", page)
+        self.assertEqual(sorted(parts + ["page.html"]), sorted(path.name for path in folder.iterdir()), "every file of the folder is a part of the page")
+        self.assertEqual(text, re.sub(r"<!-- part (\S+) -->\n", lambda part: (folder / part.group(1)).read_text(encoding="utf-8"), page))
 
     def test_stops_with_open_connections(self):
         crowd = [self.admin.connect() for _ in range(10)]
