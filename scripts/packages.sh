@@ -10,6 +10,9 @@ PACKAGES_OBSERVE="prometheus"
 PACKAGES_PROOF="frama-c-base why3 z3"
 PACKAGES_CHECK="$PACKAGES_RUN $PACKAGES_ZOOKEEPER $PACKAGES_ETCD $PACKAGES_BALANCER $PACKAGES_OBSERVE etcd-client clang clang-tidy clang-format libclang-rt-14-dev cppcheck valgrind spin faketime chrony openssl socat stunnel4 nftables iproute2 procps redis-server redis-tools gcovr jsonnet shellcheck chromium g++ podman runc buildah debootstrap netavark aardvark-dns iptables python3-venv"
 
+# The languages of clients/, where the machine has none from elsewhere.
+command -v go >/dev/null || PACKAGES_CHECK="$PACKAGES_CHECK golang-go"
+
 # Node.js comes with npm from some sources and without from Debian's; either will do.
 command -v npm >/dev/null || PACKAGES_CHECK="$PACKAGES_CHECK nodejs npm"
 

@@ -281,17 +281,17 @@ WAITS = {hostile.RATE_LIMITED, hostile.CAUSALITY}
 def statuses(new):
     with Server() as server, new() as driver:
         for status, name in ALONE.items():
-            for retry_after_ms in (0, 50, 0xFFFFFFFF):
+            for retry_after_ms in (0, 50, 0xFFFFFFFF) if status <= hostile.INTERNAL else (50,):
                 server.script = only_next(lambda request, s=status, r=retry_after_ms: request.error(s, r, "grün".encode()))
-                driver.open(server.address, timeout_ms=200)
+                driver.open(server.address, timeout_ms=300, attempt_timeout_ms=2000)  # lateness is not what is looked at
                 before = len(server.asked())
                 begin = time.monotonic()
                 detail = driver.fails(name)
-                took = within(begin, 0.2, f"status {status}")
-                if status in AT_ONCE or (status in WAITS and retry_after_ms > 200):
+                took = within(begin, 0.3, f"status {status}")
+                if status in AT_ONCE or (status in WAITS and retry_after_ms > 300):
                     assert took < 0.15 + SLACK_S and len(server.asked()) - before == 1, (status, took)
                 else:
-                    assert took >= 0.19 or status in WAITS, (status, took)
+                    assert took >= 0.29 or status in WAITS, (status, took)
                 assert len(server.asked()) - before <= 250, (status, len(server.asked()) - before, "asked over and over")
                 assert "grün" in detail or new.language == "c", detail
                 driver.close()
@@ -310,7 +310,7 @@ def quota(new):
     for status in WAITS:
         with Server() as server, new() as driver:
             server.script = only_next(lambda request, s=status: request.error(s, 300) if len(server.asked()) == 1 else None)
-            driver.open(server.address, timeout_ms=5000)
+            driver.open(server.address, timeout_ms=5000, attempt_timeout_ms=3000)
             begin = time.monotonic()
             driver.one()
             assert 0.29 <= within(begin, 0.35, "a wait of 0.3 s")

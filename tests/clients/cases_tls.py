@@ -109,4 +109,4 @@ def mutual(new):
 def lost(new):
     with Server(tls=context()) as server, new() as driver:
         server.script = lambda request: (request.connection.close(), b"")[1] if request.kind == 1 else None
-        refused(driver, server, names=("UNREACHABLE",), tls=True, tls_ca=path("ca.pem"))
+        refused(driver, server, names=("UNREACHABLE", "TIMEOUT"), tls=True, tls_ca=path("ca.pem"))

@@ -1,0 +1,3 @@
+module github.com/snowfleet/snowfleet/clients/go
+
+go 1.19

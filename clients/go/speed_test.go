@@ -1,0 +1,63 @@
+package snowfleet
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sort"
+	"testing"
+	"time"
+)
+
+func bareLoop(t *testing.T, address string, n int) []time.Duration {
+	socket, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	frame, answer := appendNext(nil, 1, 1, false, 0), make([]byte, 24)
+	var took []time.Duration
+	for i := 0; i < n; i++ {
+		begin := time.Now()
+		if _, err := socket.Write(frame); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(socket, answer); err != nil {
+			t.Fatal(err)
+		}
+		took = append(took, time.Since(begin))
+	}
+	return took
+}
+
+func median(all []time.Duration) time.Duration {
+	sort.Slice(all, func(i, k int) bool { return all[i] < all[k] })
+	return all[len(all)/2]
+}
+
+// TestSpeed is for tests/bench/clients.py, which names a worker: one caller against a bare socket loop, in turns.
+func TestSpeed(t *testing.T) {
+	address := os.Getenv("SF_SERVER")
+	if address == "" {
+		t.Skip("SF_SERVER names no worker")
+	}
+	client, err := New(Options{Servers: address})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	var bare, own []time.Duration
+	for round := 0; round < 20; round++ {
+		bare = append(bare, bareLoop(t, address, 500)...)
+		for i := 0; i < 500; i++ {
+			begin := time.Now()
+			if _, err := client.Next(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			own = append(own, time.Since(begin))
+		}
+	}
+	fmt.Printf("{\"bare_us\": %.2f, \"client_us\": %.2f}\n", float64(median(bare))/1e3, float64(median(own))/1e3)
+}
