@@ -117,6 +117,9 @@ void sf_config_fill_defaults(struct sf_config_loader *loader)
     if (is_unset_name(loader, "fleet.auto_init"))
         config->fleet_auto_init =
             config->fleet_coordinator != NULL && is_local(config->fleet_coordinator);
+    if (is_unset_name(loader, "fleet.auto_init_first"))
+        config->fleet_auto_init_first =
+            config->fleet_coordinator != NULL && is_local(config->fleet_coordinator);
     if (is_unset_name(loader, "fleet.node"))
         set_default(loader, "fleet.node", host_name(text));
     if (is_unset_name(loader, "reservation.state_dir"))

@@ -33,6 +33,7 @@ void sf_member_host_fill(const struct sf_config *config, struct sf_member_wish *
         .expect_epoch_ms = has_epoch ? &ret->epoch_ms : NULL,
         .expect_layout = has_layout ? &ret->layout : NULL,
         .auto_init = c->fleet_auto_init,
+        .auto_init_first = c->fleet_auto_init_first,
         .node = c->fleet_node,
         .window_ms = c->reservation_window_ms,
         .min_window_ms = c->reservation_min_window_ms,

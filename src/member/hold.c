@@ -101,6 +101,7 @@ void sf_hold_save(struct sf_hold *hold, const struct sf_minttime *mint)
     memcpy(header.lost, res->lost, sizeof header.lost);
     header.notice = res->notice;
     header.mint = *mint;
+    header.max_ahead_ms = res->max_ahead_ms;
     sf_state_put(hold->file.block, &header);
     hold->file.block->holder = hold->file.self; /* whatever was written over it */
     hold->file_held = header.held != 0;

@@ -1,7 +1,6 @@
 /* The life of a member, and what others ask it. */
 #include "member/member.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
@@ -18,6 +17,7 @@
 #include "coord/open.h"
 #include "member/loop.h"
 #include "member/publish.h"
+#include "member/state_name.h"
 
 struct sf_member {
     struct sf_loop loop;
@@ -26,45 +26,11 @@ struct sf_member {
     pthread_t thread;
 };
 
-/* File names take letters, digits and a few signs only. */
-static void make_name(char *text)
-{
-    for (char *c = text; *c != '\0'; c++)
-        if (isalnum((unsigned char)*c) == 0 && strchr(".-_", *c) == NULL)
-            *c = '_';
-}
-
 static const char *state_dir(const struct sf_member_options *options)
 {
     return options->state_dir != NULL ? options->state_dir : "";
 }
 
-/* FNV-1a, to keep coordinators apart: fleets of one name in two places are two fleets. */
-static uint64_t place_of(const char *url)
-{
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-    for (const char *c = url; *c != '\0'; c++)
-        hash = (hash ^ (uint8_t)*c) * UINT64_C(0x100000001b3);
-    return hash;
-}
-
-/* What the state files of all workers here of one fleet begin with. */
-static void state_prefix(const struct sf_member_options *options, char to[SF_HOLD_STATE_NAME_MAX])
-{
-    (void)snprintf(to, SF_HOLD_STATE_NAME_MAX, "%.*s.%016" PRIx64 ".", SF_COORD_FLEET_MAX,
-                   options->coord.fleet, place_of(options->coord.url));
-    make_name(to);
-}
-
-/* Has anybody on this machine minted for this fleet? */
-static bool fleet_known(const struct sf_member_options *options)
-{
-    char prefix[SF_HOLD_STATE_NAME_MAX];
-    state_prefix(options, prefix);
-    return state_dir(options)[0] != '\0' && sf_statefile_any(state_dir(options), prefix);
-}
-
-/* The same options on the same host give the same name, and so the same slot after a kill. */
 static int name_state(const struct sf_member_options *options, struct sf_hold_plan *plan,
                       struct sf_error *err)
 {
@@ -73,11 +39,8 @@ static int name_state(const struct sf_member_options *options, struct sf_hold_pl
         return sf_error_set(err, -ENAMETOOLONG,
                             "the state directory's name is too long: %zu bytes; allowed: up to %d",
                             strlen(dir), SF_HOLD_STATE_DIR_MAX - 1);
-    char prefix[SF_HOLD_STATE_NAME_MAX];
-    state_prefix(options, prefix);
-    (void)snprintf(plan->state_name, sizeof plan->state_name, "%.128s%" PRIu64 ".%.80s", prefix,
-                   options->datacenter, options->state_name != NULL ? options->state_name : "");
-    make_name(plan->state_name);
+    sf_state_name(options->coord.fleet, options->coord.url, options->datacenter,
+                  options->state_name != NULL ? options->state_name : "", plan->state_name);
     return 0;
 }
 
@@ -91,7 +54,9 @@ static void fill_params(const struct sf_member_options *options,
     params->max_silence_ms = options->max_silence_ms;
     params->max_behind_ms = options->clock.max_offset_ms;
     params->auto_init = options->auto_init;
-    params->fleet_known = fleet_known(options);
+    params->fleet_known =
+        !options->auto_init_first ||
+        sf_state_known(state_dir(options), options->coord.fleet, options->coord.url);
     if (options->expect_id != NULL)
         (void)snprintf(params->expect_fleet_id, sizeof params->expect_fleet_id, "%s",
                        options->expect_id);

@@ -91,9 +91,8 @@ struct sf_reservation_params {
     int64_t max_behind_ms;  /* fast restart: how far the clock may be behind the last ID
                                (clock.max_offset_ms) */
     bool auto_init;
-    bool
-        fleet_known; /* with auto_init: a fleet of this name has minted from this machine: it is not
-                         made as a first one */
+    bool fleet_known; /* with auto_init: a fleet of this name may have minted: what is made is not a
+                         first one */
     struct sf_coord_config init_config; /* with auto_init: what to make (fleet_id fresh) */
     /* Expectations, for a worker that was told what its fleet looks like; empty or zero: take what
      * the coordinator says. */

@@ -83,7 +83,8 @@ static bool is_sane(const struct sf_state_header *header)
            memchr(header->nonce, '\0', sizeof header->nonce) != NULL &&
            memchr(header->claim, '\0', sizeof header->claim) != NULL &&
            header->mint.anchor_mono_ns >= 0 && header->mint.anchor_mint_ns >= 0 &&
-           header->mint.anchor_mint_ns < INT64_MAX / 2;
+           header->mint.anchor_mint_ns < INT64_MAX / 2 &&
+           header->max_ahead_ms <= SF_STATE_AHEAD_MAX_MS;
 }
 
 void sf_state_recall(const struct sf_state_block *block, const char *boot_id, uint64_t device,
@@ -136,9 +137,11 @@ void sf_state_recall(const struct sf_state_block *block, const char *boot_id, ui
     memcpy(ret->record.nonce, header.nonce, sizeof ret->record.nonce);
     ret->last_word = atomic_load(&block->word) & ~SF_GENERATOR_CLOSED;
     /* The old process's minting time was never further than the slew away from this, and its IDs
-     * max_ahead_ms beyond. */
+     * its own max_ahead_ms beyond, whatever the option is now. */
     const int64_t elapsed_ns = mono_ns - header.mint.anchor_mono_ns;
     const int64_t slew_ns = elapsed_ns / (1000000 / SF_MINTTIME_SLEW_PPM);
     const int64_t latest_ns = header.mint.anchor_mint_ns + elapsed_ns + slew_ns;
-    ret->not_before_ms = latest_ns / SF_NS_PER_MS + 1 + max_ahead_ms;
+    ret->not_before_ms =
+        latest_ns / SF_NS_PER_MS + 1 +
+        (int64_t)(header.max_ahead_ms > max_ahead_ms ? header.max_ahead_ms : max_ahead_ms);
 }

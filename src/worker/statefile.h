@@ -37,8 +37,11 @@
 #include "worker/state_holder.h"
 
 /* The format: the last digit grows with it. Files of another one are never gone on from. */
-#define SF_STATE_MAGIC       UINT64_C(0x534e4f57464c4533) /* "SNOWFLE3" */
+#define SF_STATE_MAGIC       UINT64_C(0x534e4f57464c4534) /* "SNOWFLE4" */
 #define SF_STATE_MAGIC_FIRST UINT64_C(0x534e4f57464c4531) /* "SNOWFLE1" */
+
+/* More than any option allows: a header that says so is damaged. */
+#define SF_STATE_AHEAD_MAX_MS 86400000
 
 struct sf_state_header {
     uint64_t magic;
@@ -55,13 +58,14 @@ struct sf_state_header {
     uint64_t datacenter, worker, fence;
     struct sf_coord_version version;
     int64_t from_ms, reserved_until_ms;
-    struct sf_minttime mint; /* how minting time ran when this was written */
+    struct sf_minttime mint; /* how minting time ran when this was written, */
+    uint64_t max_ahead_ms;   /* and how far beyond it its process might mint */
     uint64_t checksum;       /* FNV-1a over all before */
 };
 
 struct sf_state_block {
     struct sf_state_header copies[2];
-    alignas(64) _Atomic uint64_t word; /* the generator's copy (id/generator.h) */
+    alignas(64) _Atomic uint64_t word;         /* the generator's copy (id/generator.h) */
     alignas(64) struct sf_state_holder holder; /* the process that has the file; zero: none */
 };
 
@@ -75,8 +79,8 @@ int sf_state_get(const struct sf_state_block *block, struct sf_state_header *ret
 bool sf_state_is_old(const struct sf_state_block *block);
 
 /* What a restarted process may try to continue, given its boot, the file's identity and the clocks:
- * fills ret (valid false if nothing) and a sentence about why not. max_ahead_ms: of the old process
- * (options do not change across a kill; the larger is safe). */
+ * fills ret (valid false if nothing) and a sentence about why not. max_ahead_ms: of the new
+ * process; the larger of its own and the old one's counts. */
 void sf_state_recall(const struct sf_state_block *block, const char *boot_id, uint64_t device,
                      uint64_t inode, int64_t mono_ns, uint32_t max_ahead_ms,
                      struct sf_reservation_memory *ret, struct sf_error *ret_why);
@@ -98,9 +102,9 @@ struct sf_statefile {
  * worker runs without fast restart. */
 int sf_statefile_open(const char *dir, const char *name, struct sf_statefile *ret,
                       struct sf_error *err);
-/* Is there a state file in dir whose name begins so? Whoever wrote it has minted, or meant to. No
- * directory: no. */
-bool sf_statefile_any(const char *dir, const char *prefix);
+/* Is there a file in dir whose name is like this pattern (fnmatch(3))? Whoever wrote a state file has
+ * minted, or meant to. No directory: no. */
+bool sf_statefile_any(const char *dir, const char *pattern);
 /* Unlocks and unmaps; the file stays, and says that nobody has it. */
 void sf_statefile_close(struct sf_statefile *file);
 

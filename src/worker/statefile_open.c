@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
@@ -254,17 +255,14 @@ int sf_statefile_open(const char *dir, const char *name, struct sf_statefile *re
     return 0;
 }
 
-bool sf_statefile_any(const char *dir, const char *prefix)
+bool sf_statefile_any(const char *dir, const char *pattern)
 {
     DIR *stream = opendir(dir);
     bool found = false;
     if (stream == NULL)
         return false;
-    for (const struct dirent *entry; !found && (entry = readdir(stream)) != NULL;) {
-        const size_t length = strlen(entry->d_name), end = strlen(".state");
-        found = strncmp(entry->d_name, prefix, strlen(prefix)) == 0 && length > end &&
-                strcmp(entry->d_name + length - end, ".state") == 0;
-    }
+    for (const struct dirent *entry; !found && (entry = readdir(stream)) != NULL;)
+        found = fnmatch(pattern, entry->d_name, 0) == 0;
     closedir(stream);
     return found;
 }

@@ -424,7 +424,7 @@ class Truth(unittest.TestCase):
         options = {f"{section}.{key}" for section, keys in effective.items() for key in keys}
         schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))["properties"]["config"]["properties"]
         free = {f"{section}.{key}" for section, inner in schema.items() for key in inner["properties"]}
-        ours = {"fleet.name", "fleet.datacenter", "fleet.worker", "fleet.coordinator", "fleet.auto_init", "fleet.node", "fleet.slots_per_worker",
+        ours = {"fleet.name", "fleet.datacenter", "fleet.worker", "fleet.coordinator", "fleet.auto_init", "fleet.auto_init_first", "fleet.node", "fleet.slots_per_worker",
                 "fleet.expect_id", "fleet.expect_epoch_ms", "fleet.expect_layout",
                 "reservation.state_dir", "listen.address", "listen.tls_cert", "listen.tls_key", "listen.tls_client_ca", "listen.token_file",
                 "admin.address", "advertise.address", "advertise.admin", "drain.delay_ms", "drain.timeout_ms"}

@@ -127,6 +127,22 @@ class Wiped(Stops):
             self.assertEqual(stage.config()["fleet_id"], stage.fleet_id)
 
     @st.on(*st.SERVERS)
+    def auto_init_by_one_that_knows_nothing(self, kind, members):
+        """Nothing tells a worker with a state directory of its own that somebody minted here: what it makes begins above that all the same."""
+        with st.Stage(self, kind, members, WINDOW_MS) as stage:
+            old, _ = self.cut_off(stage)
+            limit_ms = stage.record(0)["reserved_until_ms"]
+            stranger = stage.worker("stranger", options={"fleet-worker": 0, "fleet-auto-init": "true",
+                                                         "reservation-state-dir": str(stage.fleet.directory / "elsewhere")})
+            stage.coordinator.wipe()
+            stranger.start(ready=False)
+            sf.wait_until(lambda: words.READYZ_FLOOR in stranger.readyz()[1], lambda: f"{stranger.readyz()}\n{stranger.log()}")
+            self.assertGreater(stage.config()["floor_ms"], limit_ms)
+            old.mend()
+            heard_ms = old.wait_says(words.CONNECTED, old.when(words.DISCONNECTED))
+            self.stops_at_once(stage, old, heard_ms)
+
+    @st.on(*st.SERVERS)
     def after_data_loss_counters_equal(self, kind, members):
         self.play_after_data_loss(kind, members, 0, early=False)
 

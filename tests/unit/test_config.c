@@ -98,6 +98,7 @@ static void defaults(void **state)
     assert_string_equal(c->fleet_coordinator, root ? "local:///var/lib/snowfleet"
                                                    : "local:///home/x/.local/state/snowfleet");
     assert_true(c->fleet_auto_init);
+    assert_true(c->fleet_auto_init_first);
     assert_true(strlen(c->fleet_node) > 0);
     assert_int_equal(c->fleet_slots_per_worker, 1);
     assert_null(c->coordinator_username);
@@ -138,6 +139,7 @@ static void machine_defaults(void **state)
                     out.config->advertise_address[0] != '0');
         assert_string_equal(out.config->advertise_admin, "[::1]:0");
         assert_false(out.config->fleet_auto_init);
+        assert_false(out.config->fleet_auto_init_first);
         done(&out);
     }
     struct outcome out = load(ARGS("--reservation-window-ms", "5000"), ARGS("HOME=/"));

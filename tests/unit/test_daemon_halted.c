@@ -52,6 +52,7 @@ static void begin_member(void)
         .pinned_worker = -1,
         .slots = 1,
         .auto_init = true,
+        .auto_init_first = true,
         .node = "test",
         .window_ms = 60000,
         .min_window_ms = 10000,

@@ -77,6 +77,7 @@ static void prepare(struct played *p, const char *name)
         .pinned_worker = -1,
         .slots = 1,
         .auto_init = true,
+        .auto_init_first = true,
         .node = name,
         .window_ms = 60000,
         .min_window_ms = 10000,

@@ -70,6 +70,26 @@ static void remembers(void **state)
     assert_int_equal(memory.not_before_ms, INT64_C(1700000000000) + 10000 + 5 + 1 + 10);
 }
 
+/* What the dead process might borrow counts, not what the new one may: the option can be lowered in between. */
+static void reckons_with_what_the_old_process_could_borrow(void **state)
+{
+    (void)state;
+    static const uint64_t borrowed[][2] = {
+        {0, 10},  {9, 10},        {10, 10},
+        {11, 11}, {60000, 60000}, {SF_STATE_AHEAD_MAX_MS, SF_STATE_AHEAD_MAX_MS}};
+    struct sf_state_block block = {0};
+    struct sf_state_header header = held_header();
+    for (size_t i = 0; i < sizeof borrowed / sizeof *borrowed; i++) {
+        header.max_ahead_ms = borrowed[i][0];
+        sf_state_put(&block, &header);
+        assert_int_equal(recall(&block, BOOT, 2, 1000).not_before_ms,
+                         INT64_C(1700000000000) + 1 + (int64_t)borrowed[i][1]);
+    }
+    header.max_ahead_ms = SF_STATE_AHEAD_MAX_MS + 1;
+    sf_state_put(&block, &header);
+    assert_false(recall(&block, BOOT, 2, 1000).valid);
+}
+
 static void ignores_what_is_not_this_process_on_this_boot(void **state)
 {
     (void)state;
@@ -260,6 +280,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(remembers),
+        cmocka_unit_test(reckons_with_what_the_old_process_could_borrow),
         cmocka_unit_test(ignores_what_is_not_this_process_on_this_boot),
         cmocka_unit_test(ignores_a_copy_on_another_device),
         cmocka_unit_test(ignores_what_makes_no_sense),

@@ -232,6 +232,7 @@ hostAliases:
 {{- $c := $v.coordinator -}}
 {{- $config := deepCopy $v.config -}}
 {{- $fleet := dict "name" $v.fleet.name "datacenter" (int $v.fleet.datacenter) "slots_per_worker" (int $v.fleet.slotsPerWorker) "coordinator" (include "snowfleet.coordinatorUrl" .) "auto_init" $v.devCoordinator.enabled -}}
+{{- if $v.devCoordinator.enabled }}{{ $_ := set $fleet "auto_init_first" true }}{{ end -}}
 {{- with $v.fleet.expectId }}{{ $_ := set $fleet "expect_id" . }}{{ end -}}
 {{- with $v.fleet.expectEpochMs }}{{ $_ := set $fleet "expect_epoch_ms" . }}{{ end -}}
 {{- with $v.fleet.expectLayout }}{{ $_ := set $fleet "expect_layout" . }}{{ end -}}
