@@ -275,6 +275,12 @@ static int decide_floor(const struct wish *wish, const struct facts *facts,
         .asked_ms = facts->asked.may_spend_until_ms,
         .asked_where = facts->asked.latest,
     };
+    if (!facts->has_config && !wish->first && to->config.max_window_ms < SF_COORD_WINDOW_DEFAULT_MS)
+        (void)fprintf(stderr,
+                      "snowfleet: --max-window-ms %" PRId64
+                      ": no config says how far ahead workers of this fleet could "
+                      "reserve; if one had more than that, it may mint above the floor\n",
+                      to->config.max_window_ms);
     if (sf_floor_decide(&known, &floor, &err) < 0)
         return sf_cli_fail(SF_CLI_FAILED, "%s. Nothing was changed", err.text);
     if (wish->first && !floor.first)

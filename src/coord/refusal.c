@@ -26,6 +26,14 @@ struct sf_refusal sf_refusal_no_fleet(const char *root)
                            root);
 }
 
+struct sf_refusal sf_refusal_replaced(const char *root)
+{
+    return sf_refusal_make(SF_COORD_MISSING,
+                           "%.120s is another directory than the one that this process began with, "
+                           "and it may not look into that: start it again",
+                           root);
+}
+
 struct sf_refusal sf_refusal_no_datacenter(const char *root, uint64_t datacenter)
 {
     return sf_refusal_make(SF_COORD_MISSING,

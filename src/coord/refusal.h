@@ -19,6 +19,7 @@ struct sf_refusal sf_refusal_make(enum sf_coord_reason reason, const char *forma
 
 /* What is there, and what is not. `why`: what its decoder says. */
 struct sf_refusal sf_refusal_no_fleet(const char *root);
+struct sf_refusal sf_refusal_replaced(const char *root);
 struct sf_refusal sf_refusal_no_datacenter(const char *root, uint64_t datacenter);
 struct sf_refusal sf_refusal_config_garbage(const char *root, const char *why);
 struct sf_refusal sf_refusal_slot_garbage(const char *root, uint64_t datacenter, uint64_t worker,

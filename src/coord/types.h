@@ -158,9 +158,9 @@ enum sf_coord_op {
     SF_COORD_UNCLAIM,   /* delete a claim by name; DONE also when it is already gone */
     SF_COORD_TELL, /* one step: claim exists, and is ours; its content is set. The basis is not looked
                       at: it grants nothing. Wakes no more watchers than it must */
-    SF_COORD_BIND,      /* basis; one step: claim exists (its content is set to the slot), record at
+    SF_COORD_BIND,    /* basis; one step: claim exists (its content is set to the slot), record at
                          `expected` := record */
-    SF_COORD_RENEW,     /* basis; one step: claim exists, record at `expected` := record */
+    SF_COORD_RENEW,   /* basis; one step: claim exists, record at `expected` := record */
     SF_COORD_RELEASE, /* one step: claim exists, record at `expected` := record, claim deleted. The
                          basis is not looked at */
     SF_COORD_HALT,    /* one step: config at basis.config, state at basis.state := halted, with the
@@ -275,6 +275,8 @@ struct sf_coord_completion {
     enum sf_coord_op op;
     enum sf_coord_outcome outcome;
     enum sf_coord_reason reason;
+    bool
+        replaced; /* MISSING: another place has its name now, which this process may not look into */
     char text[SF_COORD_TEXT_MAX]; /* for people; empty when DONE, but for the first garbage that
                                      LIST or READ_SLOT met */
     int64_t duration_ns;

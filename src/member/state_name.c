@@ -13,7 +13,10 @@
 #include "coord/types.h"
 #include "worker/statefile.h"
 
-#define WHO_MAX 80
+/* Where a fleet is kept, in hexadecimal: a hash of the coordinator's URL, and one of what it means. They
+ * differ for a local directory only, which has many spellings and can be reached through links. */
+#define PLACE_MAX 34
+#define WHO_MAX   80
 
 /* File names take letters, digits and a few signs only. */
 static void only_plain(char *text)
@@ -53,7 +56,8 @@ static void real_directory(const char *path, char ret[REAL_MAX])
     (void)snprintf(ret, REAL_MAX, "%s%s", found, path + end);
 }
 
-void sf_state_place(const char *url, char ret[SF_STATE_PLACE_MAX])
+/* Fills ret with "LITERAL-REAL". url: a coordinator's, whether it is one or not. */
+static void place_of(const char *url, char ret[PLACE_MAX])
 {
     struct sf_coordinator_url parts;
     const uint64_t literal = hash_of(url);
@@ -64,14 +68,14 @@ void sf_state_place(const char *url, char ret[SF_STATE_PLACE_MAX])
         real_directory(parts.path, directory);
         real = hash_of(directory);
     }
-    (void)snprintf(ret, SF_STATE_PLACE_MAX, "%016" PRIx64 "-%016" PRIx64, literal, real);
+    (void)snprintf(ret, PLACE_MAX, "%016" PRIx64 "-%016" PRIx64, literal, real);
 }
 
 void sf_state_name(const char *fleet, const char *url, uint64_t datacenter, const char *who,
                    char ret[SF_HOLD_STATE_NAME_MAX])
 {
-    char place[SF_STATE_PLACE_MAX];
-    sf_state_place(url, place);
+    char place[PLACE_MAX];
+    place_of(url, place);
     (void)snprintf(ret, SF_HOLD_STATE_NAME_MAX, "%.*s.%s.%" PRIu64 ".%.*s", SF_COORD_FLEET_MAX - 1,
                    fleet, place, datacenter, WHO_MAX, who);
     only_plain(ret);
@@ -79,10 +83,10 @@ void sf_state_name(const char *fleet, const char *url, uint64_t datacenter, cons
 
 bool sf_state_known(const char *dir, const char *fleet, const char *url)
 {
-    char place[SF_STATE_PLACE_MAX], name[SF_COORD_FLEET_MAX], pattern[SF_HOLD_STATE_NAME_MAX];
+    char place[PLACE_MAX], name[SF_COORD_FLEET_MAX], pattern[SF_HOLD_STATE_NAME_MAX];
     if (dir[0] == '\0')
         return false;
-    sf_state_place(url, place);
+    place_of(url, place);
     const char *real = strchr(place, '-') + 1;
     (void)snprintf(name, sizeof name, "%s", fleet);
     only_plain(name);

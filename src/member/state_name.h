@@ -8,13 +8,6 @@
 
 #include "member/hold.h"
 
-/* Where a fleet is kept, in hexadecimal: a hash of the coordinator's URL, and one of what it means. They
- * differ for a local directory only, which has many spellings and can be reached through links. */
-#define SF_STATE_PLACE_MAX 34
-
-/* Fills ret with "LITERAL-REAL". url: a coordinator's, whether it is one or not. */
-void sf_state_place(const char *url, char ret[SF_STATE_PLACE_MAX]);
-
 /* The name, without number and ending, of the files of a worker with these options: the same options on
  * the same host give the same name, and so the same slot after a kill. who: what tells the workers of a
  * host apart. */

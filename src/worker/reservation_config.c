@@ -254,9 +254,12 @@ static void config_missing(struct sf_res_step *s, const struct sf_coord_completi
         res->config_gone = true;
         res->bid.active = false;
         res->current = false;
-        sf_res_why(res,
-                   "the fleet's config is gone from the coordinator: it was wiped, or somebody "
-                   "deleted it; `snowfleet init --after-data-loss` makes the fleet anew");
+        sf_res_why(
+            res, "%s",
+            c->replaced
+                ? c->text
+                : "the fleet's config is gone from the coordinator: it was wiped, or somebody "
+                  "deleted it; `snowfleet init --after-data-loss` makes the fleet anew");
         res->retry_at_mono_ms = s->now->mono_ms + SF_RES_FLEET_MS;
         return;
     }

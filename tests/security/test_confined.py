@@ -137,6 +137,23 @@ class Worker(unittest.TestCase):
         self.assertRegex(self.status_of(w.process), r"Seccomp:\s+0\n")
         self.assertNotRegex(w.log(), "security.files")
 
+    def test_another_directory_in_the_place_of_its_own(self):
+        """It may not look into that one, and says so, and stops at once: who minted there may be anybody."""
+        above = self.fleet.directory / "above"
+        directory = above / "coordinator"
+        above.mkdir()
+        w = self.make("w", fleet_coordinator=f"local://{directory}").start()
+        if "files can be changed in the directories of this worker only" not in w.log():
+            self.skipTest("files are not confined here")
+        above.rename(self.fleet.directory / "away")
+        directory.mkdir(parents=True)
+        subprocess.run([str(sf.BIN / "snowfleet"), "init", "--coordinator", f"local://{directory}", "--first"], check=True, capture_output=True)
+        w.wait_not_ready(5)
+        self.assertRegex(w.readyz()[1], "is another directory .* start it again")
+        with w.connect() as connection:
+            connection.send(sf.next_frame(1))
+            self.assertNotEqual(connection.read().code, 0)
+
     def inject(self, w):
         done = subprocess.run([str(PROBES / "probe_inject"), str(w.process.pid)], capture_output=True, text=True, check=False)
         if done.returncode in (64, 77):

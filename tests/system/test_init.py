@@ -198,6 +198,7 @@ class Inits:
         begun_ms = now_ms()
         made = self.made("--max-window-ms", 1000, *self.clock)
         self.near(made["floor_ms"], begun_ms, 1000 + MARGIN_MS)
+        self.assertIn("may mint above the floor", self.said, "no config says how far ahead anybody could reserve")
         worker = self.worker().start(ready=False)  # its window is ten minutes
         self.assertEqual(worker.process.wait(sf.DEADLINE_S), CONFIG, worker.log())
         self.assertRegex(worker.log(), r"600000.*1000|1000.*600000")

@@ -258,6 +258,35 @@ static void test_init_waits_for_the_disk_a_few_times(void **state)
     forget();
 }
 
+/* A process that has confined itself to the directory that it began with cannot see what is in another one of
+ * that name: to it the fleet is gone. That a file cannot be had says nothing of the kind. */
+static void test_replaced_by_one_that_is_closed(void **state)
+{
+    (void)state;
+    start(NULL);
+    init();
+    struct sf_coord_request read = {.op = SF_COORD_READ_CONFIG};
+    assert_int_equal(call(&read)->outcome, SF_COORD_DONE);
+    shell("mv f/lock lock && mkdir f/lock");
+    const struct sf_coord_completion *c = call(&read);
+    assert_int_equal(c->reason, SF_COORD_STORAGE);
+    assert_false(c->replaced);
+    shell("rmdir f/lock && mv lock f/lock");
+    assert_int_equal(call(&read)->outcome, SF_COORD_DONE);
+    shell("mv f g && mkdir -p f/lock");
+    c = call(&read);
+    assert_int_equal(c->outcome, SF_COORD_REFUSED);
+    assert_int_equal(c->reason, SF_COORD_MISSING);
+    assert_true(c->replaced);
+    assert_non_null(strstr(c->text, "start it again"));
+    shell("rm -r f && mv g f");
+    c = call(&read);
+    assert_int_equal(c->outcome, SF_COORD_DONE);
+    assert_false(c->replaced);
+    stop();
+    forget();
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup_in_memory, teardown)
@@ -267,6 +296,7 @@ int main(void)
         TEST(data_loss_dying_at_every_step),
         TEST(of_two_inits_one_loses),
         TEST(init_waits_for_the_disk_a_few_times),
+        TEST(replaced_by_one_that_is_closed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

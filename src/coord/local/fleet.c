@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -16,6 +17,29 @@
 #include "coord/state_record.h"
 
 #define NAME_MAX_SIZE 96
+
+/* Was the directory replaced by one that is closed to us? A process that has confined itself to the
+ * directories it began with cannot know what is in another. */
+static int judge_failed(struct sf_local_store *store, struct sf_local_job *job, int top)
+{
+    struct stat now;
+    const struct sf_refusal replaced = sf_refusal_replaced(store->fleet_root);
+    const bool other = (top >= 0 ? fstat(top, &now) : stat(store->fleet_root, &now)) == 0 &&
+                       (now.st_dev != store->fleet_device || now.st_ino != store->fleet_inode);
+    if (store->fleet_inode == 0 || !other || job->event->completion.reason != SF_COORD_STORAGE)
+        return -1;
+    job->event->completion.replaced = true;
+    return sf_local_refuse(job, &replaced);
+}
+
+static void remember(struct sf_local_store *store, int top)
+{
+    struct stat now;
+    if (fstat(top, &now) != 0)
+        return;
+    store->fleet_device = now.st_dev;
+    store->fleet_inode = now.st_ino;
+}
 
 int sf_local_fleet_open(struct sf_local_store *store, struct sf_local_job *job,
                         enum sf_disk_hold hold, struct sf_local_fleet *ret)
@@ -33,9 +57,11 @@ int sf_local_fleet_open(struct sf_local_store *store, struct sf_local_job *job,
     else
         rc = sf_local_lock(store, job, fleet.top, store->fleet, hold, &fleet.lock);
     if (rc < 0) {
+        rc = judge_failed(store, job, fleet.top);
         sf_local_fleet_close(&fleet);
         return rc;
     }
+    remember(store, fleet.top);
     *ret = fleet;
     return 0;
 }

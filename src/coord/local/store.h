@@ -30,8 +30,10 @@ struct sf_local_claim; /* one of ours */
 
 struct sf_local_store {
     struct sf_disk disk;
-    char *root;       /* DIR */
-    char *fleet_root; /* DIR/<fleet> */
+    char *root;         /* DIR */
+    char *fleet_root;   /* DIR/<fleet>, */
+    dev_t fleet_device; /* and which directory that was when it was last locked; */
+    ino_t fleet_inode;  /* 0: not yet */
     char fleet[SF_COORD_FLEET_MAX];
     const struct sf_ticks *ticks;
     const atomic_bool *ending; /* set: wait for no lock any more */
