@@ -41,6 +41,8 @@
 
 #define SF_OPTION_HOUR_MS         3600000
 #define SF_OPTION_DAY_MS          86400000
+#define SF_OPTION_REMEMBER_MIN_MS 60000     /* a holder may write no more often than once a minute */
+#define SF_OPTION_REMEMBER_MAX_MS 604800000 /* a week: whoever is gone for longer is no news */
 #define SF_OPTION_IDS_PER_S_MAX   INT64_C(1000000000000)
 #define SF_OPTION_ADVERTISED_RULE "HOST:PORT; port 0 stands for the one that is listened on"
 
@@ -69,6 +71,8 @@
       .fallback = "", .help = "Serve a fleet of this layout only; empty: any.")                                       \
     X(U32, fleet, slots_per_worker, .min = 1, .max = 8, .fallback = "1",                                              \
       .help = "How many slots this process holds and mints from.")                                                    \
+    X(I64, fleet, remember_ms, .min = SF_OPTION_REMEMBER_MIN_MS, .max = SF_OPTION_REMEMBER_MAX_MS,                    \
+      .fallback = "3600000", .help = "How long members that are lost or have left stay visible in the console and in /fleet.") \
                                                                                                                       \
     X(U32, coordinator, session_timeout_ms, .min = 1000, .max = 600000, .fallback = "10000",                          \
       .help = "ZooKeeper session or etcd lease: when a dead worker's claim goes away.")                               \

@@ -4,64 +4,89 @@
 #include <string.h>
 
 #include "base/ticks.h"
-#include "coord/records.h"
+#include "config/table.h"
+#include "coord/fleet_json.h"
 #include "daemon/json.h"
 
-static json_t *slot_json(const struct sf_daemon *d, const struct sf_member_list *list,
-                         const struct sf_coord_slot *slot, int64_t now_ms)
+_Static_assert(SF_OPTION_REMEMBER_MIN_MS == SF_REMEMBER_MIN_MS &&
+                   SF_OPTION_REMEMBER_MAX_MS == SF_REMEMBER_MAX_MS,
+               "the option's bounds are the view's");
+
+/* Is it one of this process's claims? */
+static bool is_self(const struct sf_member_snapshot *member, uint64_t fence)
 {
-    const struct sf_coord_claim *claim = NULL;
-    const enum sf_slot_state state =
-        sf_slot_state(slot, list->claims, list->claim_count, now_ms, &claim);
-    return json_pack(
-        "{s:i,s:I,s:s,s:s,s:o,s:o,s:I,s:I}", "datacenter", (int)d->config->fleet_datacenter,
-        "worker", (json_int_t)slot->worker, "state", sf_slot_state_name(state), "node", slot->node,
-        "address", sf_json_text_or_null(claim != NULL ? claim->address : NULL), "admin",
-        sf_json_text_or_null(claim != NULL ? claim->admin : NULL), "fence", (json_int_t)slot->fence,
-        "reserved_until_ms", (json_int_t)slot->reserved_until_ms);
+    for (unsigned i = 0; i < member->slot_count; i++)
+        if (member->slots[i].claim_fence == fence && fence != 0)
+            return true;
+    return false;
 }
 
 static json_t *worker_json(const struct sf_daemon *d, const struct sf_member_snapshot *member,
                            const struct sf_coord_claim *claim)
 {
-    bool self = false;
-    for (unsigned i = 0; i < member->slot_count; i++)
-        self = self || (member->slots[i].held && member->slots[i].fence == claim->fence);
     return json_pack("{s:i,s:o,s:s,s:s,s:s,s:I,s:I,s:s,s:b}", "datacenter",
                      (int)d->config->fleet_datacenter, "worker",
                      claim->slot >= 0 ? sf_json_integer(claim->slot) : json_null(), "node",
                      claim->node, "address", claim->address, "admin", claim->admin, "fence",
                      (json_int_t)claim->fence, "since_ms", (json_int_t)claim->since_ms, "version",
-                     claim->version, "self", self);
+                     claim->version, "self", is_self(member, claim->fence));
+}
+
+/* Which of the living are ourselves: by the numbers of claims, which are never used twice. */
+static void mark_self(json_t *fleet, const struct sf_member_snapshot *member)
+{
+    size_t i;
+    json_t *to;
+    json_array_foreach(json_object_get(fleet, "members"), i, to)
+    {
+        const bool alive = json_is_string(json_object_get(to, "admin"));
+        const uint64_t fence = (uint64_t)json_integer_value(json_object_get(to, "fence"));
+        sf_json_set(to, "self", json_boolean(alive && is_self(member, fence)));
+    }
+}
+
+static void add_list(const struct sf_daemon *d, const struct sf_member_list *list,
+                     const struct sf_member_snapshot *member, json_t *fleet)
+{
+    json_t *workers = json_array();
+    const struct sf_fleet_picture picture = {.datacenter = d->config->fleet_datacenter,
+                                             .slots = list->slots,
+                                             .slot_count = list->slot_count,
+                                             .claims = list->claims,
+                                             .claim_count = list->claim_count,
+                                             .now_ms = sf_member_now_ms(d->member),
+                                             .remember_ms = d->config->fleet_remember_ms};
+    sf_fleet_json_add(fleet, &picture);
+    mark_self(fleet, member);
+    for (size_t i = 0; i < list->claim_count; i++)
+        json_array_append_new(workers, worker_json(d, member, &list->claims[i]));
+    sf_json_set(fleet, "workers", workers);
 }
 
 void sf_fleet(struct sf_daemon *d, struct sf_strbuf *to)
 {
-    const int64_t mint_ms = sf_member_now_ms(d->member), real_ms = sf_real_ns() / SF_NS_PER_MS;
+    const int64_t real_ms = sf_real_ns() / SF_NS_PER_MS;
+    sf_member_look(d->member);
     const struct sf_member_list *list = sf_member_list(d->member);
     struct sf_member_snapshot member;
     sf_member_snapshot(d->member, &member);
-    json_t *fleet = json_object(), *slots = json_array(), *workers = json_array();
-    int waiting = 0;
-    for (size_t i = 0; list != NULL && i < list->slot_count; i++)
-        json_array_append_new(slots, slot_json(d, list, &list->slots[i], mint_ms));
-    for (size_t i = 0; list != NULL && i < list->claim_count; i++) {
-        waiting += list->claims[i].slot < 0;
-        json_array_append_new(workers, worker_json(d, &member, &list->claims[i]));
-    }
+    json_t *fleet = sf_fleet_json();
     sf_json_set(fleet, "fleet", json_string(d->config->fleet_name));
     sf_json_set(fleet, "fleet_id",
                 member.config_known ? json_string(member.config.fleet_id) : json_null());
     sf_json_set(fleet, "datacenter", sf_json_integer(d->config->fleet_datacenter));
+    sf_json_set(fleet, "remember_ms", sf_json_integer(d->config->fleet_remember_ms));
+    sf_json_set(fleet, "now_ms", sf_json_integer(sf_member_now_ms(d->member)));
     sf_json_set(fleet, "read_at_ms",
                 list != NULL ? sf_json_integer(list->read_at_ms) : json_null());
     sf_json_set(fleet, "read_age_ms",
                 list != NULL ? sf_json_integer(real_ms - list->read_at_ms) : json_null());
     sf_json_set(fleet, "stale", json_boolean(!member.connected));
     sf_json_set(fleet, "text", json_string(member.connected ? "" : member.why));
-    sf_json_set(fleet, "slots", slots);
-    sf_json_set(fleet, "workers", workers);
-    sf_json_set(fleet, "waiting", sf_json_integer(waiting));
+    sf_json_set(fleet, "workers", json_array());
+    if (list != NULL)
+        add_list(d, list, &member, fleet);
+    sf_fleet_json_end(fleet, sf_member_now_ms(d->member));
     sf_member_list_release(list);
     sf_json_dump(fleet, to);
 }

@@ -28,12 +28,6 @@ static inline void sf_json_set(json_t *object, const char *key, json_t *value)
     json_object_set_new(object, key, value);
 }
 
-/* "" counts as no text. */
-static inline json_t *sf_json_text_or_null(const char *text)
-{
-    return text != NULL && text[0] != '\0' ? json_string(text) : json_null();
-}
-
 /* Writes the text of the value, and gives the value up. */
 static inline void sf_json_dump(json_t *value, struct sf_strbuf *to)
 {

@@ -7,10 +7,6 @@
 
 #include "base/ticks.h"
 
-#define INDEX_SHIFT                                                                                \
-    56 /* the machines of a member share one handle; ids of a machine grow by one  \
-                        */
-
 int sf_hold_map(struct sf_hold *hold, struct sf_error *err)
 {
     hold->file.fd = -1;
@@ -68,12 +64,12 @@ void sf_hold_init(struct sf_hold *hold, const struct sf_hold_plan *plan, unsigne
     sf_reservation_init(&hold->res, &plan->params, &hold->right->gen, word, plan->max_ahead_ms,
                         &memory, random);
     hold->res.copy = hold->file.block != NULL ? &hold->file.block->word : NULL;
-    hold->res.next_id = (uint64_t)index << INDEX_SHIFT;
+    hold->res.next_id = (uint64_t)index << SF_HOLD_INDEX_SHIFT;
 }
 
 unsigned sf_hold_of(uint64_t request_id)
 {
-    return (unsigned)(request_id >> INDEX_SHIFT);
+    return (unsigned)(request_id >> SF_HOLD_INDEX_SHIFT);
 }
 
 void sf_hold_save(struct sf_hold *hold, const struct sf_minttime *mint)

@@ -12,6 +12,7 @@
 #include "worker/reservation.h"
 #include "worker/statefile.h"
 
+#define SF_HOLD_INDEX_SHIFT    56 /* the machines of a member share one handle; ids of a machine grow by one */
 #define SF_HOLD_REPEATS        4 /* events that are told again for as long as their cause lasts */
 #define SF_HOLD_STATE_DIR_MAX  512
 #define SF_HOLD_STATE_NAME_MAX 240

@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/exit_codes.h"
 #include "base/ticks.h"
+#include "member/look.h"
 #include "member/publish.h"
 #include "member/step.h"
 
@@ -84,15 +85,17 @@ static void on_completion(struct sf_loop *loop, struct sf_coord_event *event)
 {
     struct sf_coord_completion *completion = &event->completion;
     const unsigned index = sf_hold_of(completion->id);
-    SF_ASSERT(index < loop->hold_count);
     sf_step_learn_time(loop, completion);
+    const bool looked = sf_look_answered(loop, completion);
     if (loop->host.answered != NULL)
         loop->host.answered(loop->host.ctx, completion->op, completion->outcome,
                             completion->duration_ns);
+    if (looked)
+        return;
+    SF_ASSERT(index < loop->hold_count);
     sf_step(loop, &loop->holds[index],
             &(struct sf_reservation_event){.kind = SF_RES_COORD, .coord = event});
-    if (completion->op == SF_COORD_LIST && completion->outcome == SF_COORD_DONE)
-        sf_shared_listed(&loop->shared, completion);
+    sf_look_listed(loop, completion);
 }
 
 static void take_events(struct sf_loop *loop)
@@ -163,6 +166,8 @@ static int poll_timeout_ms(const struct sf_loop *loop)
     for (unsigned i = 0; i < loop->hold_count; i++)
         if (!loop->holds[i].finished && loop->holds[i].wake_mono_ms < wake_ms)
             wake_ms = loop->holds[i].wake_mono_ms;
+    if (sf_look_due_mono_ms(loop) < wake_ms)
+        wake_ms = sf_look_due_mono_ms(loop);
     return wake_ms < now_ms ? 0 : (int)(wake_ms - now_ms);
 }
 
@@ -203,6 +208,7 @@ void *sf_loop_run(void *ctx)
         }
         take_events(loop);
         tick(loop);
+        sf_look_turn(loop);
         leave_if_due(loop);
         refresh_files(loop);
         tell_clock_what_was_minted(loop);

@@ -14,6 +14,9 @@
 #include "member/stall.h"
 #include "member/time.h"
 
+#define SF_LOOK_INDEX 255 /* in ids of requests, where those of a machine have its index */
+_Static_assert(SF_LOOK_INDEX >= SF_MEMBER_SLOTS_MAX, "no machine has it");
+
 struct sf_loop {
     /* Set before the thread runs, constant then. */
     struct sf_log *log;
@@ -34,9 +37,13 @@ struct sf_loop {
     struct sf_stall clock_stall;
     int64_t clock_stalled_ms; /* 0: less than stall_ms */
     struct sf_log_limiter disconnected_limiter;
+    bool look_busy; /* a list that somebody wants to see is under way (member/look.h) */
+    uint64_t look_count;
+    int64_t looked_mono_ms; /* the last list; 0: none */
 
     /* Any thread. */
     _Atomic bool clock_changed, stop;
+    _Atomic bool look_wanted;
     _Atomic int64_t leave_mono_ms; /* asked to have left by then; 0: not asked */
     struct sf_member_time time;
     struct sf_shared shared;

@@ -15,6 +15,7 @@
 #include "base/random.h"
 #include "base/thread.h"
 #include "coord/open.h"
+#include "member/look.h"
 #include "member/loop.h"
 #include "member/publish.h"
 #include "member/state_name.h"
@@ -266,6 +267,11 @@ void sf_member_clock_interval(struct sf_member *member, struct sf_clock_interval
 const char *sf_member_backend(const struct sf_member *member)
 {
     return member->loop.coord->ops->name;
+}
+
+void sf_member_look(struct sf_member *member)
+{
+    sf_look_want(&member->loop);
 }
 
 const struct sf_member_list *sf_member_list(struct sf_member *member)

@@ -85,6 +85,10 @@ void sf_member_clock_interval(struct sf_member *member, struct sf_clock_interval
 /* "zookeeper", "etcd", "local". */
 const char *sf_member_backend(const struct sf_member *member);
 
+/* Somebody is about to look: a list that is older than two seconds is read again, so that the next look
+ * shows it. Does not wait. */
+void sf_member_look(struct sf_member *member);
+
 /* The datacenter as last listed, or NULL. Whoever gets it gives it back with release (NULL is
  * fine). */
 const struct sf_member_list *sf_member_list(struct sf_member *member);

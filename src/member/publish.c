@@ -40,6 +40,7 @@ static void copy_slot(const struct sf_reservation *res, int64_t mint_ms, struct 
     to->orphan = res->orphan;
     to->worker = res->hold.worker;
     to->fence = res->hold.fence;
+    to->claim_fence = res->claim_status == SF_CLAIM_HAVE ? res->claim.fence : 0;
     to->reserved_until_ms = res->hold.acked_ms;
     to->left_ms = left_ms > 0 ? left_ms : 0;
     to->window_ms = sf_reservation_window_ms(res);

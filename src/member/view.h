@@ -37,6 +37,7 @@ struct sf_member_slot {
     bool held;                   /* the four below mean something */
     bool orphan;                 /* somebody else's by now: only what was acknowledged is spent */
     uint64_t worker, fence;
+    uint64_t claim_fence; /* of its claim, also without a slot; 0: it has none */
     int64_t reserved_until_ms;
     int64_t left_ms; /* of the reservation; 0: nothing may be minted */
     int64_t window_ms;

@@ -25,7 +25,7 @@ struct played {
     struct sf_generator *generators[SF_MEMBER_SLOTS_MAX];
     unsigned generator_count;
     uint64_t last_id; /* over all its lives */
-    _Atomic unsigned layouts, answers, turns, endings;
+    _Atomic unsigned layouts, answers, turns, endings, lists;
 };
 
 static const struct sf_clock_specs no_sources; /* the wall clock is believed */
@@ -48,6 +48,7 @@ static void answered(void *ctx, enum sf_coord_op op, enum sf_coord_outcome outco
     struct played *p = ctx;
     assert_true(op < SF_COORD_OPS && outcome <= SF_COORD_UNKNOWN && duration_ns >= 0);
     p->answers++;
+    p->lists += op == SF_COORD_LIST;
 }
 
 static void turned(void *ctx, const struct sf_member_counts *counts)
@@ -386,6 +387,37 @@ static void the_fleet_is_listed(void **state)
     sf_member_list_release(NULL);
 }
 
+/* A list for who looks: soon, and however often one looks no more than one in two seconds. */
+static void whoever_looks_makes_it_read_again(void **state)
+{
+    (void)state;
+    begin(&red);
+    await_state(&red, SF_WORKER_READY);
+    sf_sleep_ms(2100); /* what it reads for itself at the start is over */
+    const struct sf_member_list *before = sf_member_list(red.member);
+    assert_non_null(before);
+    const uint64_t serial = before->serial;
+    sf_member_list_release(before);
+    const unsigned lists = red.lists;
+    const int64_t began_ms = sf_mono_ns() / SF_NS_PER_MS;
+    int64_t took_ms = 0;
+    for (bool seen = false; !seen; took_ms = sf_mono_ns() / SF_NS_PER_MS - began_ms) {
+        sf_member_look(red.member);
+        const struct sf_member_list *list = sf_member_list(red.member);
+        seen = list->serial > serial;
+        sf_member_list_release(list);
+        assert_true(took_ms < DEADLINE_MS);
+        sf_sleep_ms(1);
+    }
+    for (unsigned i = 0; i < 250; i++) {
+        sf_member_look(red.member);
+        sf_sleep_ms(10);
+    }
+    const int64_t all_ms = sf_mono_ns() / SF_NS_PER_MS - began_ms;
+    assert_in_range(red.lists - lists, 2, 2 + all_ms / 2000);
+    end(&red);
+}
+
 static void what_cannot_work_is_named_at_once(void **state)
 {
     (void)state;
@@ -555,6 +587,7 @@ int main(void)
         life(what_is_written_over_the_file_changes_nothing),
         life(a_state_file_that_is_in_use_is_done_without),
         life(the_fleet_is_listed),
+        life(whoever_looks_makes_it_read_again),
         life(what_cannot_work_is_named_at_once),
         life(made_and_never_started_it_only_goes),
         life(the_last_events_are_kept_in_order),

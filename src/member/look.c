@@ -1,0 +1,71 @@
+/* The list that somebody wants to see. */
+#include "member/look.h"
+
+#include <string.h>
+
+#include "base/ticks.h"
+
+#define OURS ((uint64_t)SF_LOOK_INDEX << SF_HOLD_INDEX_SHIFT) /* the machines' ids are below it */
+
+static int64_t mono_ms(void)
+{
+    return sf_mono_ns() / SF_NS_PER_MS;
+}
+
+void sf_look_want(struct sf_loop *loop)
+{
+    if (!atomic_exchange(&loop->look_wanted, true))
+        sf_inbox_wake(loop->inbox);
+}
+
+/* A fleet that can be asked about: any machine's word will do. */
+static const struct sf_reservation *who_knows(const struct sf_loop *loop)
+{
+    for (unsigned i = 0; i < loop->hold_count; i++) {
+        const struct sf_reservation *res = &loop->holds[i].res;
+        if (res->config_known && res->connected)
+            return res;
+    }
+    return NULL;
+}
+
+int64_t sf_look_due_mono_ms(const struct sf_loop *loop)
+{
+    if (!atomic_load(&loop->look_wanted) || loop->look_busy || who_knows(loop) == NULL)
+        return INT64_MAX;
+    return loop->looked_mono_ms == 0 ? 0 : loop->looked_mono_ms + SF_LOOK_EVERY_MS;
+}
+
+void sf_look_turn(struct sf_loop *loop)
+{
+    const int64_t now_ms = mono_ms();
+    if (now_ms < sf_look_due_mono_ms(loop))
+        return;
+    const struct sf_reservation *res = who_knows(loop);
+    struct sf_coord_request request = {.id = OURS | ++loop->look_count,
+                                       .op = SF_COORD_LIST,
+                                       .deadline_ms = SF_RES_OP_DEADLINE_MS,
+                                       .datacenter = res->params.datacenter};
+    memcpy(request.basis.token, res->config.token, sizeof request.basis.token);
+    atomic_store(&loop->look_wanted, false);
+    loop->look_busy = true;
+    loop->looked_mono_ms = now_ms;
+    sf_coord_submit(loop->coord, &request);
+}
+
+bool sf_look_answered(struct sf_loop *loop, struct sf_coord_completion *completion)
+{
+    if (sf_hold_of(completion->id) != SF_LOOK_INDEX)
+        return false;
+    loop->look_busy = false;
+    sf_look_listed(loop, completion);
+    return true;
+}
+
+void sf_look_listed(struct sf_loop *loop, struct sf_coord_completion *completion)
+{
+    if (completion->op != SF_COORD_LIST || completion->outcome != SF_COORD_DONE)
+        return;
+    loop->looked_mono_ms = mono_ms();
+    sf_shared_listed(&loop->shared, completion);
+}

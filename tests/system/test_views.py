@@ -1,0 +1,131 @@
+#!/usr/bin/env python3
+"""Whoever looks at a fleet sees who is in trouble, and why, within seconds: in a worker's /fleet and from the coordinator itself, which say the
+same. On each coordinator one fleet of four slots goes through it: a wrong clock, a worker without a slot, one that is killed, one that leaves."""
+import json
+import pathlib
+import sys
+import time
+import unittest
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "lib"))
+import coordinators  # noqa: E402
+import snowfleet as sf  # noqa: E402
+from fake_ntp import FakeNtp  # noqa: E402
+
+SEEN_S = 5  # trouble is on the screen by then
+SESSION_MS = 1000
+
+
+class Views:
+    """Mixed into a TestCase for each coordinator."""
+    backend = None
+
+    def setUp(self):
+        if not coordinators.available(self.backend):
+            self.fail(f"{self.backend} is not installed; ./check installs it")
+        self.coordinator = coordinators.start(self.backend)
+        self.coordinator.__enter__()
+        self.addCleanup(self.coordinator.__exit__, None, None, None)
+        self.fleet = sf.Fleet(self.coordinator.url())
+        self.addCleanup(self.fleet.__exit__, None, None, None)
+        self.fleet.tool("init", "--first", "--coordinator", self.coordinator.url(), "--layout", "41,5,2,15", "--datacenters", "0")
+
+    def worker(self, name, **options):
+        options = {"coordinator-session-timeout-ms": SESSION_MS, **{key.replace("_", "-"): value for key, value in options.items()}}
+        return self.fleet.worker(name, options=options)
+
+    def page(self, worker):
+        code, text = sf.http(f"http://127.0.0.1:{worker.admin}/fleet")
+        self.assertEqual(code, 200, text)
+        return json.loads(text)
+
+    def members(self, worker):
+        return {member["node"]: member for member in self.page(worker)["members"]}
+
+    def wait_for(self, worker, node, state, since):
+        """Until /fleet of that worker shows that one so; within SEEN_S of `since`, on a machine that keeps up. A page asks each second."""
+        def seen():
+            return self.members(worker).get(node, {}).get("state") == state
+        sf.wait_until(seen, lambda: f"{node} {state}: {json.dumps(self.page(worker), indent=1)}", step_s=0.5)
+        took = time.monotonic() - since
+        self.took[f"{node} {state}"] = round(took, 1)
+        return self.members(worker)[node], took
+
+    def test_each_trouble_is_seen(self):
+        self.took = {}
+        ntp = FakeNtp()
+        self.addCleanup(ntp.close)
+        self.story(ntp)
+        print(self.backend, self.took)
+
+    def story(self, ntp):
+        a, b, d = (self.worker(name).start() for name in "abd")
+        c = self.worker("c", clock_sources=ntp.source, clock_poll_ms=1000).start()
+        self.everybody(a)
+        waiting = self.who_waits(a)
+        self.who_has_a_wrong_clock(a, c, ntp)
+        waiting.wait_ready()  # the slot that was given back
+        self.who_is_killed(a, d)
+        self.who_leaves(a, b)
+
+    def everybody(self, a):
+        page = sf.wait_until(lambda: (page := self.page(a))["ready"] == 4 and page, lambda: self.page(a))
+        self.assertEqual((page["expected"], page["lost"], page["left"], page["waiting"]), (4, 0, 0, 0))
+        self.assertEqual(page["health"], {"level": "good", "text": "4 of 4 expected are ready"})
+        self.assertEqual([m["node"] for m in page["members"] if m["self"]], ["a"])
+        self.assertEqual(page["remember_ms"], 3600000)
+
+    def who_waits(self, a):
+        began = time.monotonic()
+        e = self.worker("e").start(ready=False)
+        member, took = self.wait_for(a, "e", "claiming", began)
+        self.assertLess(took, SEEN_S)
+        member = sf.wait_until(lambda: (m := self.members(a)["e"])["reason"] != "" and m, "a reason")
+        self.assertIn("the fleet is full: all 4 slots of datacenter 0 are held", member["reason"])
+        self.assertTrue(member["waiting"])
+        self.assertIsNone(member["worker"])
+        self.assertEqual(self.page(a)["health"]["level"], "warn")
+        self.assertIn("slot.waiting", e.log())
+        return e
+
+    def who_has_a_wrong_clock(self, a, c, ntp):
+        ntp.faults["offset"] = 45.0
+        sf.wait_until(lambda: c.readyz()[0] == 503, c.log)
+        began = time.monotonic()
+        member, took = self.wait_for(a, "c", "resyncing", began)
+        self.assertLess(took, SEEN_S)
+        self.assertIn("offset", member["reason"])
+        self.assertFalse(member["waiting"])
+        self.assertIn("c resyncing since", self.page(a)["health"]["text"])
+
+    def who_is_killed(self, a, d):
+        slot = d.status()["worker"]
+        d.kill()
+        began = time.monotonic()
+        member, took = self.wait_for(a, "d", "lost", began)
+        self.assertLess(took, SEEN_S)
+        self.assertEqual(member["worker"], slot)
+        self.assertIn("its slot was not given back", member["reason"])
+        late = self.worker("late").start(ready=False)  # a page of somebody who was not there when it happened
+        sf.wait_until(lambda: late.readyz()[0] != 0, late.log)
+        member, _ = self.wait_for(late, "d", "lost", began)
+        self.assertEqual(member["worker"], slot)
+        self.assertEqual(late.term(), 0)
+
+    def who_leaves(self, a, b):
+        self.assertEqual(b.term(), 0)
+        member, took = self.wait_for(a, "b", "left", time.monotonic())
+        self.assertLess(took, SEEN_S)
+        self.assertFalse(member["expected"])
+
+
+def load_tests(loader, _tests, _pattern):
+    suite = unittest.TestSuite()
+    for backend in coordinators.KINDS:
+        suite.addTests(loader.loadTestsFromTestCase(type(f"Views_{backend}", (Views, unittest.TestCase), {"backend": backend})))
+    return suite
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
