@@ -5,6 +5,8 @@ STATE = 'src/worker/statefile.c'
 OPEN = 'src/worker/statefile_open.c'
 HOLDER = 'src/worker/state_holder.c'
 HOLD = 'src/member/hold.c'
+NAME = 'src/member/state_name.c'
+NAMES = 'unit.test_state_name'
 MINTTIME = 'unit.test_minttime'
 CLOCK = 'unit.test_clock_policy'
 DECIDE = 'src/worker/reservation_decide.c'
@@ -12,7 +14,7 @@ LIST = 'src/worker/reservation_list.c'
 STATEFILE = 'unit.test_statefile'
 RESTART = 'unit.test_reservation_restart'
 LOCK = 'unit.test_statefile_lock'
-MEMBER = 'unit.test_member'
+MEMBER = 'unit.test_member_state'
 EVENTS = 'src/worker/reservation_events.c'
 STRAYS = 'unit.test_reservation_strays'
 
@@ -109,4 +111,22 @@ BUGS = {
         (HOLD, '    _Atomic uint64_t *word = &hold->right->word;\n',
          '    _Atomic uint64_t *word = hold->file.block != NULL ? &hold->file.block->word : &hold->right->word;\n'),
     ], MEMBER),
+    'borrows-what-is-allowed-now': (1, 'a restart reckons with what it may borrow itself, not with what the dead process could', [
+        (STATE, '(int64_t)(header.max_ahead_ms > max_ahead_ms ? header.max_ahead_ms : max_ahead_ms);', '(int64_t)max_ahead_ms;'),
+    ], STATEFILE),
+    'ahead-not-recorded': (1, 'the state file does not say how far its process may borrow', [
+        (HOLD, '    header.max_ahead_ms = res->max_ahead_ms;\n', ''),
+    ], MEMBER),
+    'auto-init-is-first': ('rule 10', 'a fleet that a worker makes begins at once wherever it knows of none', [
+        ('src/member/member.c', '!options->auto_init_first ||', 'false ||'),
+    ], MEMBER),
+    'known-as-spelled': ('rule 10', 'a directory that is spelled otherwise is another one', [
+        (NAME, 'real = hash_of(directory);', 'real = hash_of(url);'),
+    ], NAMES),
+    'known-as-meant': ('rule 10', 'a name that leads elsewhere now was never used', [
+        (NAME, 'if (sf_statefile_any(dir, pattern))\n        return true;', 'if (false)\n        return true;'),
+    ], NAMES),
+    'replaced-is-trouble': ('rule 9', 'a directory in the place of its own that is closed to it is taken for a disk in trouble', [
+        ('src/coord/local/fleet.c', '!other || job', 'true || job'),
+    ], 'unit.test_coord_local_init'),
 }
