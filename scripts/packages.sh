@@ -1,7 +1,7 @@
 # Packages that building, running and testing need, by purpose (Debian 12 names). Sourced by quickstart and check.
 # shellcheck shell=bash
 
-PACKAGES_BUILD="gcc libc6-dev cmake ninja-build pkg-config git libjansson-dev libmicrohttpd-dev libcurl4-openssl-dev libssl-dev libseccomp-dev libcmocka-dev python3 ca-certificates"
+PACKAGES_BUILD="gcc libc6-dev cmake ninja-build pkg-config git libjansson-dev libmicrohttpd-dev libcurl4-openssl-dev libssl-dev libseccomp-dev libncurses-dev libcmocka-dev python3 ca-certificates"
 PACKAGES_RUN="curl"
 PACKAGES_ZOOKEEPER="zookeeper"
 PACKAGES_ETCD="etcd-server"

@@ -173,7 +173,7 @@ static int show_datacenter(void *ctx, uint64_t datacenter, const struct sf_coord
         view->count++;
         view->silent += !there;
         if (view->workers == NULL)
-            sf_cli_worker_line(stdout, claim->admin, status, err.text, false);
+            sf_cli_worker_line(stdout, claim->admin, status, err.text);
         else
             json_array_append_new(
                 view->workers, json_pack("{s:I, s:o, s:I, s:s, s:s, s:s, s:O?, s:s?}", "datacenter",

@@ -121,42 +121,29 @@ static void print_micros(FILE *to, double us)
     (void)fprintf(to, " %9s", text);
 }
 
-enum look { LOOK_GOOD, LOOK_WARN, LOOK_BAD };
-
-#define LOOK_MAX   32
-#define REFUSING   0.01 /* this part of the requests refused: no good state, whatever else is said */
-#define SATURATION 0.9
-
-/* How well it does, and in a word. */
-static enum look look_of(const json_t *status, char ret_word[LOOK_MAX])
+enum sf_cli_look sf_cli_look_of(const json_t *status, char ret_word[SF_CLI_LOOK_WORD_MAX])
 {
     const char *state = sf_cli_text_at(status, "state", "?");
     const double served = sf_cli_number_at(status, "rates.10s.served", 0);
     const double refused = sf_cli_number_at(status, "rates.10s.refused", 0);
     const double part = refused > 0 ? refused / (served + refused) : 0;
-    (void)snprintf(ret_word, LOOK_MAX, "%.20s", state);
+    (void)snprintf(ret_word, SF_CLI_LOOK_WORD_MAX, "%.20s", state);
     if (strcmp(state, "draining") == 0 || strcmp(state, "stopped") == 0)
-        return LOOK_WARN;
+        return SF_CLI_LOOK_WARN;
     if (strcmp(state, "ready") != 0)
-        return LOOK_BAD;
+        return SF_CLI_LOOK_BAD;
     if (json_is_false(json_object_get(status, "ready"))) {
-        (void)snprintf(ret_word, LOOK_MAX, "not ready");
-        return LOOK_BAD;
+        (void)snprintf(ret_word, SF_CLI_LOOK_WORD_MAX, "not ready");
+        return SF_CLI_LOOK_BAD;
     }
-    if (part > REFUSING) {
-        (void)snprintf(ret_word, LOOK_MAX, "refusing %.0f%%", 100 * part);
-        return LOOK_BAD;
+    if (part > SF_CLI_REFUSING) {
+        (void)snprintf(ret_word, SF_CLI_LOOK_WORD_MAX, "refusing %.0f%%", 100 * part);
+        return SF_CLI_LOOK_BAD;
     }
-    if (sf_cli_number_at(status, "saturation", 0) < SATURATION)
-        return LOOK_GOOD;
-    (void)snprintf(ret_word, LOOK_MAX, "saturated");
-    return LOOK_WARN;
-}
-
-static void mark(FILE *to, enum look look)
-{
-    if (look != LOOK_GOOD)
-        (void)fputc(look == LOOK_BAD ? SF_CLI_MARK_BAD : SF_CLI_MARK_WARN, to);
+    if (sf_cli_number_at(status, "saturation", 0) < SF_CLI_SATURATED)
+        return SF_CLI_LOOK_GOOD;
+    (void)snprintf(ret_word, SF_CLI_LOOK_WORD_MAX, "saturated");
+    return SF_CLI_LOOK_WARN;
 }
 
 /* Of the last ten seconds; of a worker that does not tell them, since its start. */
@@ -166,20 +153,15 @@ static double latency_us(const json_t *status, const char *recent, const char *e
                                                          : sf_cli_number_at(status, ever, -1);
 }
 
-void sf_cli_worker_line(FILE *to, const char *admin, const json_t *status, const char *why,
-                        bool marked)
+void sf_cli_worker_line(FILE *to, const char *admin, const json_t *status, const char *why)
 {
     if (status == NULL) {
-        if (marked)
-            mark(to, LOOK_BAD);
         (void)fprintf(to, "%-7s %-13s %s: %s\n", "-", "no answer", admin, why);
         return;
     }
-    char word[LOOK_MAX], load[16] = "-";
-    const enum look look = look_of(status, word);
+    char word[SF_CLI_LOOK_WORD_MAX], load[16] = "-";
+    (void)sf_cli_look_of(status, word);
     const double saturation = sf_cli_number_at(status, "saturation", -1);
-    if (marked)
-        mark(to, look);
     if (saturation >= 0)
         (void)snprintf(load, sizeof load, "%.0f%%", saturation < 99 ? 100 * saturation : 9900);
     char slot[32] = "-", left[SF_DURATION_TEXT_MAX] = "-";

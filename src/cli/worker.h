@@ -32,12 +32,17 @@ int sf_cli_admin_failed(const struct sf_cli_admin *admin, int rc, const struct s
 const char *sf_cli_text_at(const json_t *object, const char *path, const char *fallback);
 double sf_cli_number_at(const json_t *object, const char *path, double fallback);
 
-/* A line for each worker, with its state in a word; of one that is ready "refusing 99%" or "saturated" by
- * what was asked of it in the last ten seconds. `status` is what /status gave; NULL: the worker did not
- * answer, for the reason in `why`. marked: the line begins with SF_CLI_MARK_WARN or _BAD where it is so. */
-#define SF_CLI_MARK_WARN '\1'
-#define SF_CLI_MARK_BAD  '\2'
+/* How well a worker does, by its /status, and in a word: its state, or where it is ready "refusing 99%" or
+ * "saturated" by what was asked of it in the last ten seconds. Returns ret_word's look. */
+enum sf_cli_look { SF_CLI_LOOK_GOOD, SF_CLI_LOOK_WARN, SF_CLI_LOOK_BAD };
+#define SF_CLI_LOOK_WORD_MAX 32
+#define SF_CLI_SATURATED     0.9  /* from here on, of what its slots can give */
+#define SF_CLI_REFUSING      0.01 /* past this part of the requests refused no state is good */
+enum sf_cli_look sf_cli_look_of(const json_t *status, char ret_word[SF_CLI_LOOK_WORD_MAX]);
+
+/* A line for each worker. `status` is what /status gave; NULL: the worker did not answer, for the reason
+ * in `why`. */
 void sf_cli_worker_heading(FILE *to);
-void sf_cli_worker_line(FILE *to, const char *admin, const json_t *status, const char *why, bool marked);
+void sf_cli_worker_line(FILE *to, const char *admin, const json_t *status, const char *why);
 
 #endif

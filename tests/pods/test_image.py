@@ -67,11 +67,13 @@ class Image(unittest.TestCase):
             self.assertRegex(component["version"], r"^[0-9][A-Za-z0-9.+:~-]*$")
             self.assertRegex(component["purl"], r"^pkg:deb/debian/[a-z0-9.+-]+@[A-Za-z0-9.%~-]+\?arch=[a-z0-9]+$")
         self.assertEqual([name for name in names if re.search("ldap|krb5|ssh|rtmp|nghttp2", name)], [], "docker/libcurl is there to leave these out")
-        for package in ("curl", "libc6", "libssl3", "libmicrohttpd12", "libjansson4", "ca-certificates"):
+        for package in ("curl", "libc6", "libssl3", "libmicrohttpd12", "libjansson4", "libncursesw6", "ncurses-base", "ca-certificates"):
             self.assertIn(package, names)
         libraries = [path for path in files if ".so" in path.rsplit("/", 1)[-1]]
         self.assertGreater(len(libraries), 10)
-        self.assertGreaterEqual(len(libraries), len(names) - len(("ca-certificates", "curl")))
+        self.assertGreaterEqual(len(libraries), len(names) - len(("ca-certificates", "curl", "ncurses-base")))
+        for terminal in ("x/xterm", "x/xterm-256color", "l/linux", "s/screen", "t/tmux-256color", "v/vt100"):
+            self.assertIn(f"/lib/terminfo/{terminal}", files)
         print(f"{len(libraries)} libraries of {len(names)} packages, {sum(map(len, files.values())) / MEBIBYTE:.1f} MiB")
 
     def test_3_gives_ids_without_any_right(self):

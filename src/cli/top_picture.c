@@ -1,0 +1,124 @@
+/* cli/top_picture.c - asks the fleet for what top shows. */
+#include "cli/top_picture.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/ticks.h"
+#include "cli/worker.h"
+#include "coord/records.h"
+
+#define ASK_MS 500 /* a worker that is silent for longer holds up the others */
+
+struct taking {
+    const struct sf_top_source *source;
+    struct sf_top_picture *picture;
+};
+
+/* Takes the entry over. */
+static void add_member(const struct taking *taking, json_t *entry)
+{
+    struct sf_top_picture *picture = taking->picture;
+    struct sf_top_member *more =
+        realloc(picture->members, (picture->count + 1) * sizeof *picture->members);
+    if (more == NULL || entry == NULL)
+        abort();
+    picture->members = more;
+    struct sf_top_member *member = &more[picture->count++];
+    *member = (struct sf_top_member){.entry = entry};
+    const char *admin = sf_cli_text_at(entry, "admin", "");
+    if (admin[0] == '\0' && json_is_true(json_object_get(entry, "self")))
+        admin = taking->source->admin->url;
+    if (admin[0] == '\0' || atomic_load(taking->source->stop))
+        return;
+    char url[SF_CLI_ADMIN_URL_MAX];
+    const struct sf_cli_admin to = sf_cli_admin_of(taking->source->admin, admin, url);
+    struct sf_error err = {0};
+    (void)sf_cli_get_json(&to, "/status", ASK_MS, &member->status, &err);
+    (void)snprintf(member->why, sizeof member->why, "%.255s", err.text);
+}
+
+/* --- by the coordinator --- */
+
+static json_t *claim_json(uint64_t datacenter, const struct sf_coord_claim *claim)
+{
+    return json_pack("{s:I,s:o,s:s,s:s,s:s,s:s,s:I}", "datacenter", (json_int_t)datacenter,
+                     "worker",
+                     claim->slot >= 0 ? json_integer((json_int_t)claim->slot) : json_null(), "node",
+                     claim->node, "admin", claim->admin, "state", claim->state, "reason",
+                     claim->reason, "since_ms", (json_int_t)claim->since_ms);
+}
+
+static int take_datacenter(void *ctx, uint64_t datacenter, const struct sf_coord_completion *found)
+{
+    const struct taking *taking = ctx;
+    sf_cli_census_add(&taking->picture->census, found, sf_real_ns() / SF_NS_PER_MS);
+    for (size_t i = 0; i < found->claim_count; i++)
+        add_member(taking, claim_json(datacenter, &found->claims[i]));
+    return -1;
+}
+
+static int take_coordinator(struct taking *taking)
+{
+    struct sf_cli_fleet *fleet = taking->source->fleet;
+    struct sf_coord_config config;
+    int code = sf_cli_fleet_config(fleet, &config);
+    if (code < 0)
+        code = sf_cli_fleet_list(fleet, &config, NULL, take_datacenter, taking);
+    (void)snprintf(taking->picture->halted, sizeof taking->picture->halted, "%.255s",
+                   fleet->halted);
+    return code;
+}
+
+/* --- as one of its workers read it --- */
+
+static int take_worker(const struct taking *taking)
+{
+    struct sf_top_picture *picture = taking->picture;
+    const struct sf_cli_admin *admin = taking->source->admin;
+    json_t *fleet = NULL, *item;
+    size_t i;
+    struct sf_error err = {0};
+    const int rc = sf_cli_get_json(admin, "/fleet", ASK_MS, &fleet, &err);
+    if (rc != 0)
+        return sf_cli_admin_failed(admin, rc, &err);
+    json_array_foreach(json_object_get(fleet, "slots"), i,
+                       item) for (int state = 0; state < SF_SLOT_STATES; state++)
+        picture->census.states[state] +=
+        strcmp(sf_cli_text_at(item, "state", ""), sf_slot_state_name(state)) == 0;
+    (void)snprintf(picture->where, sizeof picture->where, " of datacenter %.0f",
+                   sf_cli_number_at(fleet, "datacenter", 0));
+    picture->census.waiting = (uint64_t)sf_cli_number_at(fleet, "waiting", 0);
+    /* A worker of before knows only those who are there. */
+    json_t *members = json_object_get(fleet, "members");
+    json_array_foreach(members != NULL ? members : json_object_get(fleet, "workers"), i, item)
+        add_member(taking, json_incref(item));
+    json_decref(fleet);
+    return -1;
+}
+
+int sf_top_take(const struct sf_top_source *source, struct sf_top_picture *ret)
+{
+    struct sf_top_picture picture = {0};
+    struct taking taking = {.source = source, .picture = &picture};
+    const int code = source->fleet != NULL ? take_coordinator(&taking) : take_worker(&taking);
+    if (code >= 0) {
+        sf_top_free(&picture);
+        return code;
+    }
+    sf_cli_census_end(&picture.census);
+    picture.at_ms = sf_real_ns() / SF_NS_PER_MS;
+    *ret = picture;
+    return -1;
+}
+
+void sf_top_free(struct sf_top_picture *picture)
+{
+    for (size_t i = 0; i < picture->count; i++) {
+        json_decref(picture->members[i].entry);
+        json_decref(picture->members[i].status);
+    }
+    free(picture->members);
+    *picture = (struct sf_top_picture){0};
+}
