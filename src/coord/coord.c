@@ -109,8 +109,8 @@ void sf_coord_event_free(struct sf_coord_event *event)
 const char *sf_coord_op_name(enum sf_coord_op op)
 {
     static const char *const names[SF_COORD_OPS] = {
-        "read_config", "init", "survey", "list",    "read_slot", "claim",      "unclaim",
-        "tell",        "bind", "renew",  "release", "halt",      "reset_slot", "watch"};
+        "read_config", "init", "survey", "list",  "probe",   "find", "read_slot",  "claim",
+        "unclaim",     "tell", "bind",   "renew", "release", "halt", "reset_slot", "watch"};
     SF_ASSERT(op >= 0 && op < SF_COORD_OPS);
     return names[op];
 }

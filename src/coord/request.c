@@ -27,6 +27,8 @@ bool sf_request_writes(enum sf_coord_op op)
     case SF_COORD_READ_CONFIG:
     case SF_COORD_SURVEY:
     case SF_COORD_LIST:
+    case SF_COORD_PROBE:
+    case SF_COORD_FIND:
     case SF_COORD_READ_SLOT:
     case SF_COORD_WATCH:
         return false;
@@ -193,6 +195,33 @@ static int check_reset(const struct sf_coord_write *write, uint64_t version_max,
     return check_record(&write->slot, err);
 }
 
+static int check_probe(const struct sf_coord_probe *probe, struct sf_error *err)
+{
+    if (probe->count < 1 || probe->count > SF_COORD_PROBE_MAX)
+        return sf_error_set(err, -EINVAL, "%u slots to probe are not 1 to %d", probe->count,
+                            SF_COORD_PROBE_MAX);
+    for (unsigned i = 0; i < probe->count; i++)
+        if (probe->workers[i] >> SF_COORD_WORKER_BITS_MAX != 0)
+            return sf_error_set(err, -EINVAL, "no datacenter has a slot %" PRIu64,
+                                probe->workers[i]);
+    return 0;
+}
+
+static int check_find(const struct sf_coord_find *find, struct sf_error *err)
+{
+    static const char digits[] = "0123456789abcdef";
+    const size_t mark = strnlen(find->mark, sizeof find->mark);
+    const size_t start = strnlen(find->start, sizeof find->start);
+    if (mark == sizeof find->mark || start == sizeof find->start ||
+        strspn(find->mark, digits) != mark || strspn(find->start, digits) != start)
+        return sf_error_set(err, -EINVAL, "no guid begins with \"%.16s\" and \"%.32s\"", find->mark,
+                            find->start);
+    if (find->most < 1 || find->most > SF_COORD_FIND_MAX)
+        return sf_error_set(err, -EINVAL, "%u claims to find are not 1 to %d", find->most,
+                            SF_COORD_FIND_MAX);
+    return 0;
+}
+
 /* Which making, and for what grants: what was read of the fleet. */
 static int check_basis(const struct sf_coord_request *request, uint64_t version_max,
                        struct sf_error *err)
@@ -234,6 +263,10 @@ int sf_request_check(const struct sf_coord_request *request, uint64_t version_ma
     case SF_COORD_RENEW:
     case SF_COORD_RELEASE:
         return check_write(request, version_max, err);
+    case SF_COORD_PROBE:
+        return check_probe(&request->u.probe, err);
+    case SF_COORD_FIND:
+        return check_find(&request->u.find, err);
     case SF_COORD_READ_CONFIG:
     case SF_COORD_SURVEY:
     case SF_COORD_LIST:
@@ -281,6 +314,67 @@ void sf_claims_sort(struct sf_coord_claim *claims, size_t count)
 {
     if (count > 1)
         qsort(claims, count, sizeof *claims, by_fence);
+}
+
+static bool begins_with(const struct sf_coord_find *find, const char *guid)
+{
+    return strncmp(guid, find->mark, strlen(find->mark)) == 0;
+}
+
+/* Of two that begin alike: is a before b, counted from the start of the sample on? */
+static bool is_nearer(const struct sf_coord_find *find, const char *a, const char *b)
+{
+    const char *start = find->start;
+    const size_t mark = strlen(find->mark);
+    const bool a_wraps = strcmp(a + mark, start) < 0, b_wraps = strcmp(b + mark, start) < 0;
+    return a_wraps != b_wraps ? b_wraps : strcmp(a, b) < 0;
+}
+
+size_t sf_find_take(const struct sf_coord_find *find, const char *const *guids, size_t count,
+                    size_t ret_index[SF_COORD_FIND_MAX])
+{
+    size_t found = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!begins_with(find, guids[i]))
+            continue;
+        size_t at = found;
+        while (at > 0 && is_nearer(find, guids[i], guids[ret_index[at - 1]]))
+            at--;
+        if (at >= find->most)
+            continue;
+        if (found < find->most)
+            found++;
+        for (size_t k = found - 1; k > at; k--)
+            ret_index[k] = ret_index[k - 1];
+        ret_index[at] = i;
+    }
+    return found;
+}
+
+void sf_find_keep(const struct sf_coord_find *find, struct sf_coord_claim *claims, size_t *count)
+{
+    const char **guids = calloc(*count + 1, sizeof *guids);
+    size_t index[SF_COORD_FIND_MAX];
+    struct sf_coord_claim *kept = calloc(SF_COORD_FIND_MAX, sizeof *kept);
+    SF_ASSERT(guids != NULL && kept != NULL);
+    for (size_t i = 0; i < *count; i++)
+        guids[i] = claims[i].guid;
+    const size_t found = sf_find_take(find, guids, *count, index);
+    for (size_t i = 0; i < found; i++)
+        kept[i] = claims[index[i]];
+    memcpy(claims, kept, found * sizeof *claims);
+    free(guids);
+    free(kept);
+    sf_claims_sort(claims, found);
+    *count = found;
+}
+
+bool sf_probe_asks(const struct sf_coord_probe *probe, const struct sf_coord_slot *slot)
+{
+    char guid[SF_HEX128_SIZE];
+    uint64_t sequence = 0;
+    return slot->state == SF_COORD_RECORD_OK && slot->reserved_until_ms <= probe->now_ms &&
+           sf_claim_name_parse(slot->claim, guid, &sequence) == 0;
 }
 
 bool sf_config_has_datacenter(const struct sf_coord_config *config, uint64_t datacenter)

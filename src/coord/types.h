@@ -153,6 +153,9 @@ enum sf_coord_op {
     SF_COORD_SURVEY, /* what there is of the fleet, of all its makings. Always DONE where it can be
                         read */
     SF_COORD_LIST,   /* all slots of a datacenter, then (in this order) its live claims */
+    SF_COORD_PROBE,  /* some slots, by number, and the live claims that stand in those of them whose
+                        reservation has passed: what it costs does not grow with the datacenter */
+    SF_COORD_FIND,   /* some live claims, and how many there are: not whose they are, nor any slot */
     SF_COORD_READ_SLOT, /* one slot record, confirmed; missing or garbage is DONE with that state */
     SF_COORD_CLAIM,     /* basis; make a claim of our session; its name carries the guid */
     SF_COORD_UNCLAIM,   /* delete a claim by name; DONE also when it is already gone */
@@ -168,7 +171,8 @@ enum sf_coord_op {
     SF_COORD_RESET_SLOT, /* for people: basis; a record that is garbage, missing or made by hand
                             := u.write.slot (reset) at expected.version; {0,0}: there must be none.
                             A live claim on the slot refuses */
-    SF_COORD_WATCH, /* from now on CHANGED notices when claims or records of a datacenter change, and
+    SF_COORD_WATCH, /* from now on CHANGED notices when claims of a datacenter come, go or bind a
+                       slot (with u.fleet_only not; renewals of records are never told), and
                        FLEET_CHANGED when config, names of makings or the state of the basis's token
                        do */
     SF_COORD_OPS
@@ -222,6 +226,24 @@ struct sf_coord_init {
     uint8_t seed[16]; /* random: for the nonces of the records */
 };
 
+/* PROBE. */
+#define SF_COORD_PROBE_MAX 16
+struct sf_coord_probe {
+    unsigned count; /* 1 to SF_COORD_PROBE_MAX */
+    uint64_t workers[SF_COORD_PROBE_MAX];
+    int64_t now_ms; /* at which a reservation has passed or not */
+};
+
+/* FIND: those whose guid begins with `mark`, from the one at or behind mark and `start` on; behind the
+ * last comes the first. */
+#define SF_COORD_FIND_MAX  64
+#define SF_COORD_MARK_SIZE 17 /* 16 hexadecimal digits and the NUL */
+struct sf_coord_find {
+    char mark[SF_COORD_MARK_SIZE]; /* hexadecimal digits in lower case, none to 16 */
+    char start[SF_HEX128_SIZE];    /* likewise; from where on a sample is taken. "": the first */
+    unsigned most;                 /* 1 to SF_COORD_FIND_MAX */
+};
+
 /* What a claim is to hold, as in struct sf_coord_claim. */
 struct sf_coord_claim_request {
     char guid[SF_HEX128_SIZE]; /* CLAIM: fresh for every attempt */
@@ -260,9 +282,13 @@ struct sf_coord_request {
     uint32_t deadline_ms; /* from now; at least 1 */
     uint64_t datacenter;
     struct sf_coord_basis basis;
+    bool count_claims; /* CLAIM, BIND, RENEW: claim_total is wanted */
     union {
         struct sf_coord_init init;
         uint64_t worker; /* READ_SLOT */
+        struct sf_coord_probe probe;
+        struct sf_coord_find find;
+        bool fleet_only; /* WATCH */
         struct sf_coord_claim_request claim;
         char claim_name[SF_COORD_CLAIM_MAX]; /* UNCLAIM */
         struct sf_coord_write write;
@@ -292,11 +318,17 @@ struct sf_coord_completion {
     struct sf_coord_state *state;   /* READ_CONFIG: NULL when it is not there. Owned */
     struct sf_coord_survey *survey; /* SURVEY. Owned */
     struct sf_coord_slot *slots;    /* LIST: one for every worker number of the layout, in order;
-                                       READ_SLOT: one. Owned */
+                                       PROBE: as asked for; READ_SLOT: one. Owned */
     size_t slot_count;
     struct sf_coord_claim
-        *claims; /* LIST: live claims, by fence; CLAIM: the one as it was made. Owned */
+        *claims; /* LIST, FIND: live claims, by fence; PROBE: by name, their content may be missing;
+                    CLAIM: the one as it was made. Owned */
     size_t claim_count;
+    /* FIND, and CLAIM, BIND and RENEW where it is wanted: live claims of the datacenter at about that
+     * time; 0: not told. */
+    uint64_t claim_total;
+    uint64_t place; /* CLAIM: numbers of claims made one after the other follow each other, about; 0:
+                       that in the name does */
     /* BIND, RENEW, RELEASE, RESET_SLOT: of the record as we wrote it. HALT: of the state. READ_CONFIG,
      * also when REFUSED, MISSING: of the fleet's root; {0,0}: nothing of this fleet was ever here. */
     struct sf_coord_version version;

@@ -93,7 +93,7 @@ void sf_fleet(struct sf_daemon *d, struct sf_strbuf *to)
 
 bool sf_fleet_has_admin(struct sf_daemon *d, const char *address)
 {
-    const struct sf_member_list *list = sf_member_list(d->member);
+    const struct sf_member_list *list = sf_member_some(d->member);
     bool found = false;
     for (size_t i = 0; list != NULL && i < list->claim_count && !found; i++)
         found = strcmp(list->claims[i].admin, address) == 0;

@@ -55,7 +55,7 @@ static json_t *make_workers(const struct sf_daemon *d, const struct sf_member_li
 static json_t *workers_json(struct sf_daemon *d)
 {
     struct sf_daemon_workers *workers = &d->workers;
-    const struct sf_member_list *list = sf_member_list(d->member);
+    const struct sf_member_list *list = sf_member_some(d->member);
     if (list == NULL)
         return NULL;
     pthread_mutex_lock(&workers->mutex);

@@ -29,6 +29,11 @@ static const struct sf_reservation *who_knows(const struct sf_loop *loop)
     return NULL;
 }
 
+static uint32_t slots_of(const struct sf_reservation *res)
+{
+    return (uint32_t)sf_layout_max_worker(&res->config.layout) + 1;
+}
+
 int64_t sf_look_due_mono_ms(const struct sf_loop *loop)
 {
     if (!atomic_load(&loop->look_wanted) || loop->look_busy || who_knows(loop) == NULL)
@@ -44,7 +49,8 @@ void sf_look_turn(struct sf_loop *loop)
     const struct sf_reservation *res = who_knows(loop);
     struct sf_coord_request request = {.id = OURS | ++loop->look_count,
                                        .op = SF_COORD_LIST,
-                                       .deadline_ms = SF_RES_OP_DEADLINE_MS,
+                                       .deadline_ms =
+                                           SF_RES_OP_DEADLINE_MS + SF_LOOK_SLOT_MS * slots_of(res),
                                        .datacenter = res->params.datacenter};
     memcpy(request.basis.token, res->config.token, sizeof request.basis.token);
     atomic_store(&loop->look_wanted, false);

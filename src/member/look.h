@@ -9,6 +9,7 @@
 #include "member/loop_state.h"
 
 #define SF_LOOK_EVERY_MS 2000
+#define SF_LOOK_SLOT_MS  4 /* it may take so much longer for each slot of the datacenter */
 
 /* Somebody looks: a list that is older than that is read again. Any thread; does not wait. */
 void sf_look_want(struct sf_loop *loop);

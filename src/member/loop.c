@@ -93,9 +93,12 @@ static void on_completion(struct sf_loop *loop, struct sf_coord_event *event)
     if (looked)
         return;
     SF_ASSERT(index < loop->hold_count);
+    const bool sample = completion->op == SF_COORD_FIND && loop->holds[index].res.finding_sample;
     sf_step(loop, &loop->holds[index],
             &(struct sf_reservation_event){.kind = SF_RES_COORD, .coord = event});
     sf_look_listed(loop, completion);
+    if (sample && completion->outcome == SF_COORD_DONE)
+        sf_shared_listed(&loop->shared, completion);
 }
 
 static void take_events(struct sf_loop *loop)

@@ -279,6 +279,11 @@ const struct sf_member_list *sf_member_list(struct sf_member *member)
     return sf_shared_list(&member->loop.shared);
 }
 
+const struct sf_member_list *sf_member_some(struct sf_member *member)
+{
+    return sf_shared_some(&member->loop.shared);
+}
+
 void sf_member_list_release(const struct sf_member_list *list)
 {
     sf_shared_list_release(list);

@@ -90,8 +90,12 @@ const char *sf_member_backend(const struct sf_member *member);
 void sf_member_look(struct sf_member *member);
 
 /* The datacenter as last listed, or NULL. Whoever gets it gives it back with release (NULL is
- * fine). */
+ * fine). A small datacenter is listed now and then by itself, a large one (more than
+ * SF_RES_LIST_SLOTS slots) when somebody looks at it. */
 const struct sf_member_list *sf_member_list(struct sf_member *member);
+/* Some of the others: the list, or of a large datacenter a sample of its claims without slots,
+ * whichever is later; or NULL. To be released like a list. */
+const struct sf_member_list *sf_member_some(struct sf_member *member);
 void sf_member_list_release(const struct sf_member_list *list);
 
 /* The last events, oldest first. Returns how many. */

@@ -18,7 +18,8 @@ void sf_shared_init(struct sf_shared *shared)
 void sf_shared_destroy(struct sf_shared *shared)
 {
     sf_shared_list_release(shared->list);
-    shared->list = NULL;
+    sf_shared_list_release(shared->some);
+    shared->list = shared->some = NULL;
     pthread_mutex_destroy(&shared->mutex);
 }
 
@@ -67,19 +68,36 @@ void sf_shared_listed(struct sf_shared *shared, struct sf_coord_completion *comp
     completion->claims = NULL;
     completion->slot_count = completion->claim_count = 0;
     pthread_mutex_lock(&shared->mutex);
-    const struct sf_member_list *before = shared->list;
+    struct sf_member_list **at = list->slot_count > 0 ? &shared->list : &shared->some;
+    const struct sf_member_list *before = *at;
     list->serial = ++shared->list_count;
-    shared->list = list;
+    *at = list;
     pthread_mutex_unlock(&shared->mutex);
     sf_shared_list_release(before);
+}
+
+static struct sf_member_list *take(struct sf_member_list *list)
+{
+    if (list != NULL)
+        atomic_fetch_add_explicit(&list->references, 1, memory_order_relaxed);
+    return list;
 }
 
 const struct sf_member_list *sf_shared_list(struct sf_shared *shared)
 {
     pthread_mutex_lock(&shared->mutex);
-    struct sf_member_list *list = shared->list;
-    if (list != NULL)
-        atomic_fetch_add_explicit(&list->references, 1, memory_order_relaxed);
+    struct sf_member_list *list = take(shared->list);
+    pthread_mutex_unlock(&shared->mutex);
+    return list;
+}
+
+const struct sf_member_list *sf_shared_some(struct sf_shared *shared)
+{
+    pthread_mutex_lock(&shared->mutex);
+    struct sf_member_list *list = shared->list, *some = shared->some;
+    if (list == NULL || (some != NULL && some->serial > list->serial))
+        list = some;
+    (void)take(list);
     pthread_mutex_unlock(&shared->mutex);
     return list;
 }

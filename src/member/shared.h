@@ -11,6 +11,7 @@ struct sf_shared {
     pthread_mutex_t mutex;
     struct sf_member_snapshot snapshot;
     struct sf_member_list *list; /* NULL: not listed yet */
+    struct sf_member_list *some; /* of a large datacenter: some claims. NULL: none yet */
     uint64_t list_count;
     struct sf_member_event events[SF_MEMBER_EVENTS_MAX]; /* ring */
     uint64_t event_count;
@@ -25,10 +26,12 @@ enum sf_worker_state sf_shared_state(struct sf_shared *shared, char ret_why[SF_C
 /* How long the clock's thread has been seen to stand still; 0: it turns. */
 int64_t sf_shared_clock_stalled_ms(struct sf_shared *shared);
 
-/* Takes the lists out of the completion of a LIST that was DONE. */
+/* Takes the lists out of the completion of a LIST, or of a FIND of some claims, that was DONE. */
 void sf_shared_listed(struct sf_shared *shared, struct sf_coord_completion *completion);
 /* With a reference for the caller; NULL: not listed yet. */
 const struct sf_member_list *sf_shared_list(struct sf_shared *shared);
+/* The list or the sample, whichever is later. */
+const struct sf_member_list *sf_shared_some(struct sf_shared *shared);
 void sf_shared_list_release(const struct sf_member_list *list);
 
 void sf_shared_event(struct sf_shared *shared, enum sf_log_level level, const char *event,

@@ -24,7 +24,7 @@ enum sf_metric_type { SF_METRIC_COUNTER, SF_METRIC_GAUGE, SF_METRIC_HISTOGRAM };
     X(DRAINING, "draining") X(DENIED, "denied") X(CAUSALITY, "causality") X(INTERNAL, "internal")
 #define SF_LABELS_RENEWAL(X) X(OK, "ok") X(UNCERTAIN, "uncertain") X(LOST, "lost")
 #define SF_LABELS_COORD_OP(X) X(READ_CONFIG, "read_config") X(INIT, "init") X(SURVEY, "survey") X(LIST, "list") \
-    X(READ_SLOT, "read_slot") X(CLAIM, "claim") X(UNCLAIM, "unclaim") X(TELL, "tell") X(BIND, "bind") X(RENEW, "renew") X(RELEASE, "release") \
+    X(PROBE, "probe") X(FIND, "find") X(READ_SLOT, "read_slot") X(CLAIM, "claim") X(UNCLAIM, "unclaim") X(TELL, "tell") X(BIND, "bind") X(RENEW, "renew") X(RELEASE, "release") \
     X(HALT, "halt") X(RESET_SLOT, "reset_slot") X(WATCH, "watch")
 #define SF_LABELS_OUTCOME(X) X(DONE, "done") X(REFUSED, "refused") X(LOST, "lost") X(UNKNOWN, "unknown")
 #define SF_LABELS_CLAIM(X) X(OK, "ok") X(TAKEN, "taken") X(FULL, "full") X(FAILED, "failed")

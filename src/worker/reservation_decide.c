@@ -7,6 +7,7 @@
 #include "base/parse.h"
 #include "worker/reservation_loss.h"
 #include "worker/reservation_moves.h"
+#include "worker/reservation_seek.h"
 #include "worker/reservation_tell.h"
 #include "worker/reservation_tenure.h"
 
@@ -14,6 +15,15 @@ static void ask_list(struct sf_res_step *s)
 {
     s->res->census_due_set = false;
     sf_res_request(s, SF_COORD_LIST);
+}
+
+/* What shows claims of ours that we do not know of. */
+static void ask_claims(struct sf_res_step *s)
+{
+    if (sf_res_probes(s->res))
+        sf_res_ask_find(s);
+    else
+        ask_list(s);
 }
 
 static void ask_claim(struct sf_res_step *s)
@@ -29,6 +39,7 @@ static void ask_claim(struct sf_res_step *s)
     memcpy(claim->guid, res->mark, half);
     memcpy(claim->guid + half, drawn, half);
     sf_res_claim_body(s, SF_COORD_CLAIM, claim);
+    s->out->request.count_claims = sf_res_probes(res);
     memset(&res->claim, 0, sizeof res->claim);
     memcpy(res->claim.guid, claim->guid, sizeof claim->guid);
     res->claim.slot = -1;
@@ -49,7 +60,7 @@ static bool have_claim(struct sf_res_step *s)
         ask_claim(s);
         return false;
     case SF_CLAIM_DOUBTFUL:
-        ask_list(s); /* its answer shows whether our guid is there */
+        ask_claims(s); /* its answer shows whether our guid is there */
         return false;
     }
     return false;
@@ -113,6 +124,19 @@ static bool renewal_due(const struct sf_res_step *s, int64_t *ret_target_ms)
     return left_ms <= window_ms - window_ms / 10 && target_ms >= granted_ms + window_ms / 20;
 }
 
+static void ask_watch(struct sf_res_step *s)
+{
+    sf_res_request(s, SF_COORD_WATCH)->u.fleet_only = sf_res_probes(s->res);
+}
+
+/* Minting ends where nothing is heard: something is asked for in time. */
+static bool silent_for_long(const struct sf_res_step *s)
+{
+    const struct sf_reservation *res = s->res;
+    return res->params.max_silence_ms > 0 &&
+           s->now->mono_ms - res->heard_mono_ms >= res->params.max_silence_ms / 3;
+}
+
 static void decide_hold(struct sf_res_step *s)
 {
     struct sf_reservation *res = s->res;
@@ -140,13 +164,17 @@ static void decide_hold(struct sf_res_step *s)
     if (sf_res_tell(s, false) || ask_stray(s))
         return;
     if (!res->watching) {
-        sf_res_request(s, SF_COORD_WATCH);
+        ask_watch(s);
+        return;
+    }
+    if (sf_res_probes(res)) {
+        if (!sf_res_ask_about_others(s) && silent_for_long(s))
+            ask_slot(s, hold);
         return;
     }
     const bool stale = res->census.read_mono_ms < 0 ||
                        s->now->mono_ms - res->census.read_mono_ms >= SF_RES_CENSUS_MS ||
-                       (res->params.max_silence_ms > 0 &&
-                        s->now->mono_ms - res->heard_mono_ms >= res->params.max_silence_ms / 3);
+                       silent_for_long(s);
     if (stale || (res->census_due_set && s->now->mono_ms >= res->census_due_mono_ms))
         ask_list(s);
 }
@@ -232,11 +260,18 @@ static void decide_quest(struct sf_res_step *s)
         return;
     if (res->census_due_set && !res->watching) {
         /* It has to wait: be told when a slot comes free, and look again once that is arranged. */
-        sf_res_request(s, SF_COORD_WATCH);
-        res->census_due_mono_ms = s->now->mono_ms;
+        ask_watch(s);
+        if (!sf_res_probes(res))
+            res->census_due_mono_ms = s->now->mono_ms;
         return;
     }
-    if (!res->census_due_set || s->now->mono_ms >= res->census_due_mono_ms)
+    if (sf_res_probes(res) && sf_res_ask_about_others(s))
+        return;
+    if (res->census_due_set && s->now->mono_ms < res->census_due_mono_ms)
+        return;
+    if (sf_res_probes(res))
+        sf_res_ask_probe(s);
+    else
         ask_list(s);
 }
 
@@ -247,7 +282,7 @@ static void decide_idle(struct sf_res_step *s)
     /* Where only another fleet helps, nobody is in a hurry. */
     const int64_t due_mono_ms = res->fleet_due_mono_ms + (res->exhausted ? SF_RES_CENSUS_MS : 0);
     if (!res->watching && res->state_version.incarnation != 0)
-        sf_res_request(s, SF_COORD_WATCH);
+        ask_watch(s);
     else if (s->now->mono_ms >= due_mono_ms)
         sf_res_request(s, SF_COORD_READ_CONFIG);
 }
@@ -271,7 +306,9 @@ static bool tell_or_probe(struct sf_res_step *s)
 static void decide_empty_handed(struct sf_res_step *s)
 {
     struct sf_reservation *res = s->res;
-    const bool stale = s->now->mono_ms - res->census.read_mono_ms >= SF_RES_CENSUS_MS;
+    const bool stale = sf_res_probes(res)
+                           ? sf_res_find_is_due(s)
+                           : s->now->mono_ms - res->census.read_mono_ms >= SF_RES_CENSUS_MS;
     if (res->claim_status == SF_CLAIM_HAVE && res->unclaim_sent)
         sf_res_give_claim_up(res); /* it may be gone at any moment */
     if (tell_or_probe(s))
@@ -285,7 +322,7 @@ static void decide_empty_handed(struct sf_res_step *s)
     }
     if (res->claim_status == SF_CLAIM_DOUBTFUL ||
         stale) { /* one may have been made twice, or late */
-        ask_list(s);
+        ask_claims(s);
         return;
     }
     if (!has)

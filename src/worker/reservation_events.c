@@ -8,12 +8,16 @@
 #include "worker/reservation_list.h"
 #include "worker/reservation_loss.h"
 #include "worker/reservation_moves.h"
+#include "worker/reservation_seek.h"
 #include "worker/reservation_tell.h"
 #include "worker/reservation_tenure.h"
 
 static void on_claim(struct sf_res_step *s, const struct sf_coord_completion *c)
 {
     struct sf_reservation *res = s->res;
+    /* A hop may have delivered it twice, or will. */
+    res->claims_doubted = res->claims_doubted || c->outcome != SF_COORD_DONE;
+    res->find_due_mono_ms = s->now->mono_ms + SF_RES_CENSUS_MS;
     switch (c->outcome) {
     case SF_COORD_DONE:
         SF_ASSERT(c->claim_count == 1);
@@ -21,6 +25,9 @@ static void on_claim(struct sf_res_step *s, const struct sf_coord_completion *c)
         res->claim_status = SF_CLAIM_HAVE;
         res->claim_bound = false;
         res->unclaim_sent = false;
+        res->seek.begun = false; /* the way begins anew, where the claim says */
+        res->seek.place = c->place;
+        sf_res_count_claims(s, c);
         if (res->waiting_since_mono_ms == 0)
             res->waiting_since_mono_ms = s->now->mono_ms;
         sf_res_wrote(s);
@@ -221,6 +228,7 @@ static void on_write(struct sf_res_step *s, const struct sf_coord_completion *c)
         return;
     }
     sf_res_wrote(s);
+    sf_res_count_claims(s, c);
     if (c->op == SF_COORD_BIND) {
         res->claim_bound = true;
         sf_res_told(res, true);
@@ -250,6 +258,12 @@ static void completed(struct sf_res_step *s, const struct sf_coord_completion *c
         break;
     case SF_COORD_LIST:
         sf_res_listed(s, c);
+        break;
+    case SF_COORD_PROBE:
+        sf_res_probed(s, c);
+        break;
+    case SF_COORD_FIND:
+        sf_res_found(s, c);
         break;
     case SF_COORD_READ_SLOT:
         on_slot(s, c);
@@ -320,6 +334,8 @@ void sf_res_on_coord(struct sf_res_step *s, const struct sf_coord_event *event)
         res->claim_status = SF_CLAIM_NONE;
         res->claim_bound = false;
         res->mark[0] = '\0'; /* what bears it has ended with the session */
+        res->claims_doubted = false;
+        res->find_due_mono_ms = 0;
         res->stray_count = 0;
         sf_res_log(s, SF_LOG_WARN, "coordinator.session_lost",
                    "%s; a new claim is made, minting goes on", event->text);
@@ -328,6 +344,8 @@ void sf_res_on_coord(struct sf_res_step *s, const struct sf_coord_event *event)
         res->config_stale = true;
         return;
     case SF_COORD_CHANGED: {
+        if (sf_res_probes(res))
+            return; /* it says of no slot that it is free */
         const bool holds = res->hold.active && !res->orphan;
         const int64_t due = s->now->mono_ms + (int64_t)sf_prng_below(&res->prng, holds ? 1000 : 30);
         if (!res->census_due_set || due < res->census_due_mono_ms) {

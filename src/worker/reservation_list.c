@@ -9,8 +9,7 @@
 #include "worker/reservation_loss.h"
 #include "worker/reservation_moves.h"
 
-/* A claim whose making was not answered: is it there? */
-static void settle_claim(struct sf_reservation *res, const struct sf_coord_completion *c)
+void sf_res_settle_claim(struct sf_reservation *res, const struct sf_coord_completion *c)
 {
     if (res->claim_status != SF_CLAIM_DOUBTFUL)
         return;
@@ -26,9 +25,7 @@ static void settle_claim(struct sf_reservation *res, const struct sf_coord_compl
     sf_res_give_claim_up(res); /* it may still appear, as a stray: the create may be applied late */
 }
 
-/* Claims of ours that were given up, and a second one of our own guid: a hop delivered its making
- * twice. */
-static void find_strays(struct sf_reservation *res, const struct sf_coord_completion *c)
+void sf_res_find_strays(struct sf_reservation *res, const struct sf_coord_completion *c)
 {
     res->stray_count = 0;
     if (res->mark[0] == '\0')
@@ -43,8 +40,7 @@ static void find_strays(struct sf_reservation *res, const struct sf_coord_comple
     }
 }
 
-/* Says once what is waited for: when the waiting begins, and when it changes its kind. */
-static void tell_wait(struct sf_res_step *s)
+void sf_res_tell_wait(struct sf_res_step *s)
 {
     struct sf_reservation *res = s->res;
     if (!res->waiting_told || res->state != s->waits)
@@ -52,7 +48,7 @@ static void tell_wait(struct sf_res_step *s)
     res->waiting_told = true;
 }
 
-static void tell_poisoned(struct sf_res_step *s, int64_t until_ms)
+void sf_res_tell_poisoned(struct sf_res_step *s, int64_t until_ms)
 {
     char left[SF_DURATION_TEXT_MAX];
     if (until_ms > SF_RES_FAR_FUTURE_MS)
@@ -130,15 +126,14 @@ static void no_free_slot(struct sf_res_step *s, const struct sf_coord_completion
     const int64_t until_ms = res->params.pinned_worker >= 0 ? why_not_pinned(s, c) : why_none(s);
     int64_t wait_ms = SF_RES_WAIT_LIST_MS;
     if (res->census.quarantined > 0)
-        tell_poisoned(s, res->census.earliest_free_ms - s->now->mint_ms);
+        sf_res_tell_poisoned(s, res->census.earliest_free_ms - s->now->mint_ms);
     if (s->waits == SF_WORKER_QUARANTINED && until_ms < wait_ms)
         wait_ms = until_ms > 0 ? until_ms : 1;
-    tell_wait(s);
+    sf_res_tell_wait(s);
     sf_res_look_in(s, wait_ms + (int64_t)sf_prng_below(&res->prng, (uint64_t)wait_ms / 4 + 1));
 }
 
-/* Nobody mints before the floor, nor before the epoch, which no ID can express. */
-static bool has_begun(struct sf_res_step *s)
+bool sf_res_has_begun(struct sf_res_step *s)
 {
     struct sf_reservation *res = s->res;
     const struct sf_coord_config *config = &res->config;
@@ -155,7 +150,7 @@ static bool has_begun(struct sf_res_step *s)
     else
         sf_res_why(res, "the fleet mints nothing before its floor, %s, %s from now",
                    sf_format_time_ms(config->floor_ms, date, sizeof date), left);
-    tell_wait(s);
+    sf_res_tell_wait(s);
     sf_res_look_in(s, wait_ms < SF_RES_WAIT_LIST_MS ? wait_ms : SF_RES_WAIT_LIST_MS);
     return false;
 }
@@ -163,7 +158,7 @@ static bool has_begun(struct sf_res_step *s)
 static void choose(struct sf_res_step *s, const struct sf_coord_completion *c)
 {
     struct sf_reservation *res = s->res;
-    if (!has_begun(s))
+    if (!sf_res_has_begun(s))
         return;
     const bool patient = s->now->mono_ms - res->waiting_since_mono_ms < SF_RES_WAIT_LIST_MS;
     const int index =
@@ -178,7 +173,12 @@ static void choose(struct sf_res_step *s, const struct sf_coord_completion *c)
         no_free_slot(s, c);
         return;
     }
-    const struct sf_coord_slot *slot = &c->slots[index];
+    sf_res_bid_for(s, &c->slots[index]);
+}
+
+void sf_res_bid_for(struct sf_res_step *s, const struct sf_coord_slot *slot)
+{
+    struct sf_reservation *res = s->res;
     memset(&res->bid, 0, sizeof res->bid);
     res->bid.active = true;
     res->bid.worker = slot->worker;
@@ -203,14 +203,11 @@ void sf_res_listed(struct sf_res_step *s, const struct sf_coord_completion *c)
     sf_census_take(c->slots, c->slot_count, c->claims, c->claim_count, s->now->mint_ms,
                    &res->census);
     res->census.read_mono_ms = s->now->mono_ms;
-    settle_claim(res, c);
-    find_strays(res, c);
+    sf_res_settle_claim(res, c);
+    sf_res_find_strays(res, c);
     sf_res_progress(s);
-    const bool seeking = !res->hold.active || res->orphan;
     if (!sf_res_grants(res))
         return;
-    /* The slot that the state file remembers comes first. */
-    if (seeking && !res->bid.active && !res->memory.valid && res->claim_status == SF_CLAIM_HAVE &&
-        sf_res_may_open(res))
+    if (!sf_res_probes(res) && sf_res_may_bid(res))
         choose(s, c);
 }

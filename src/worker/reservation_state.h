@@ -73,7 +73,13 @@ bool sf_worker_state_may_move(enum sf_worker_state from, enum sf_worker_state to
 #define SF_RES_WAIT_LIST_MS   1000  /* a waiting claimant looks this often without a hint */
 #define SF_RES_TELL_MS        1000 /* a claim's content is changed at most this often, but by a write to the slot */
 #define SF_RES_STRAYS_MAX     64 /* left-over claims taken from one list; the next has the others */
-#define SF_RES_MARK_SIZE      17 /* 16 hexadecimal digits and the NUL */
+#define SF_RES_LIST_SLOTS                                                                          \
+    64 /* a datacenter of so many slots is listed as a whole; in a larger one nobody lists to find    \
+          a slot or to hold it: what one member costs must not grow with all of them */
+#define SF_RES_PASS_MS 500 /* a seeker that found nothing in any slot looks at the next few so often */
+#define SF_RES_SAMPLE  32  /* claims that a member of a large datacenter knows of */
+#define SF_RES_SAMPLE_MS                                                                           \
+    1800000 /* how long it knows these; then it looks for others */
 #define SF_RES_LOST_MAX                                                                            \
     4                        /* makings in which a loss was noticed; more makings than that in a
                                     process's life are told apart by their floors */
@@ -90,6 +96,7 @@ struct sf_reservation_params {
     int64_t max_silence_ms; /* 0: off */
     int64_t max_behind_ms;  /* fast restart: how far the clock may be behind the last ID
                                (clock.max_offset_ms) */
+    bool probes; /* For tests: seeks as in a large datacenter, however few slots there are */
     bool auto_init;
     bool fleet_known; /* with auto_init: a fleet of this name may have minted: what is made is not a
                          first one */
@@ -181,6 +188,22 @@ struct sf_tenure {
     bool opened; /* the generator was opened for it: last minted + 1 counts in a release */
 };
 
+/* A seeker's way through a large datacenter: every slot once, from a place of its own on, in steps of
+ * its own (first + i * step, modulo the number of slots). */
+struct sf_seek {
+    bool begun;
+    uint64_t place; /* of our claim among those that were made about then; 0: by its name */
+    uint64_t first, step;
+    uint32_t asked, rounds;       /* slots of this pass; requests of it */
+    uint32_t held, quarantined;   /* seen in this pass */
+    uint32_t passes;              /* that found nothing */
+    int64_t earliest_ms; /* when the first reservation seen ends; -1: none was seen */
+    uint64_t earliest;            /* of which slot: looked at first then, out of turn */
+    bool out_of_turn;             /* what is asked for begins with it */
+    int64_t crowd_until_mono_ms;  /* the share of quarantined slots that was met counts until then */
+    uint32_t crowd_quarantined;   /* so many of all slots, by that share */
+};
+
 enum sf_claim_status { SF_CLAIM_NONE, SF_CLAIM_DOUBTFUL, SF_CLAIM_HAVE };
 
 struct sf_reservation_stats {
@@ -232,7 +255,7 @@ struct sf_reservation {
     int64_t told_mono_ms;
     /* The first half of the guid of every claim that this machine asked for in this session: what
      * bears it and is not `claim` was given up, or made twice, and is deleted. "": none was asked for. */
-    char mark[SF_RES_MARK_SIZE];
+    char mark[SF_COORD_MARK_SIZE];
     char strays[SF_RES_STRAYS_MAX][SF_COORD_CLAIM_MAX]; /* those that the last list showed */
     unsigned stray_count;
 
@@ -246,6 +269,11 @@ struct sf_reservation {
     struct sf_reservation_memory memory;
 
     struct sf_census census;
+    struct sf_seek seek;
+    bool claims_doubted; /* in this session: one may exist that is not ours any more */
+    int64_t find_due_mono_ms;   /* when to look for such; 0: not at all */
+    int64_t sample_due_mono_ms; /* when to look for some claims of others; 0: as soon as one holds */
+    bool finding_sample; /* the FIND asked for is for one */
     bool waiting_told; /* since it last held a slot: that none is to be had */
     bool census_due_set;
     int64_t census_due_mono_ms;

@@ -48,6 +48,23 @@ int64_t sf_res_people_ms(const struct sf_reservation_now *now)
     return now->trusted_ms;
 }
 
+uint64_t sf_res_slots(const struct sf_reservation *res)
+{
+    return sf_layout_max_worker(&res->config.layout) + 1;
+}
+
+bool sf_res_probes(const struct sf_reservation *res)
+{
+    return res->config_known && (res->params.probes || sf_res_slots(res) > SF_RES_LIST_SLOTS);
+}
+
+bool sf_res_may_bid(const struct sf_reservation *res)
+{
+    /* The slot that the state file remembers comes first. */
+    return (!res->hold.active || res->orphan) && !res->bid.active && !res->memory.valid &&
+           res->claim_status == SF_CLAIM_HAVE && sf_res_may_open(res);
+}
+
 void sf_res_move(struct sf_res_step *s, enum sf_worker_state to, const char *because)
 {
     const enum sf_worker_state from = s->res->state;

@@ -24,6 +24,12 @@ void sf_res_why(struct sf_reservation *res, const char *format, ...)
 /* Would IDs be minted from a slot that is held? Not while leaving, nor with a bad clock or no
  * timestamps. */
 bool sf_res_may_open(const struct sf_reservation *res);
+/* How many slots the datacenter has. The config must be known. */
+uint64_t sf_res_slots(const struct sf_reservation *res);
+/* Is the datacenter too large to be listed? False while the config is not known. */
+bool sf_res_probes(const struct sf_reservation *res);
+/* Seeks a slot, has what that takes, and is not bound to try one already. */
+bool sf_res_may_bid(const struct sf_reservation *res);
 /* The one place where the machine's state changes: asserts that the table of reservation_state.h
  * allows it (so `to` is another state) and logs it with the reason; "" where the state says it. */
 void sf_res_move(struct sf_res_step *s, enum sf_worker_state to, const char *because);

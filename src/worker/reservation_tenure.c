@@ -112,6 +112,7 @@ void sf_tenure_write(struct sf_res_step *s, enum sf_coord_op op, struct sf_tenur
         reserved_until_ms = released_until_ms(res, tenure);
     }
     struct sf_coord_request *request = sf_res_request(s, op);
+    request->count_claims = op != SF_COORD_RELEASE && sf_res_probes(res);
     struct sf_coord_write *write = &request->u.write;
     struct sf_coord_slot *slot = &write->slot;
     slot->worker = tenure->worker;

@@ -36,6 +36,7 @@ static int run_all(bool list)
     copy_cases(cases, &count, ct_fleet_cases, ct_fleet_case_count);
     copy_cases(cases, &count, ct_making_cases, ct_making_case_count);
     copy_cases(cases, &count, ct_slot_cases, ct_slot_case_count);
+    copy_cases(cases, &count, ct_probe_cases, ct_probe_case_count);
     copy_cases(cases, &count, ct_handle_cases, ct_handle_case_count);
     copy_cases(cases, &count, ct_cut_cases, ct_cut_case_count);
     for (size_t i = 0; list && i < count; i++)

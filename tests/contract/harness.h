@@ -89,8 +89,8 @@ struct sf_coord_request ct_write(enum sf_coord_op op, const struct sf_coord_slot
 bool ct_same_version(const struct sf_coord_version *a, const struct sf_coord_version *b);
 
 extern const struct CMUnitTest ct_fleet_cases[], ct_making_cases[], ct_slot_cases[],
-    ct_handle_cases[], ct_cut_cases[];
+    ct_probe_cases[], ct_handle_cases[], ct_cut_cases[];
 extern const size_t ct_fleet_case_count, ct_making_case_count, ct_slot_case_count,
-    ct_handle_case_count, ct_cut_case_count;
+    ct_probe_case_count, ct_handle_case_count, ct_cut_case_count;
 
 #endif

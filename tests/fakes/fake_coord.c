@@ -40,7 +40,7 @@ struct fake {
     struct sf_coord_event *notices; /* oldest first */
     struct armed *faults;
     struct sf_fake_tree *frozen;
-    bool watching[SF_COORD_DATACENTERS_MAX];
+    bool watching_fleet, watching[SF_COORD_DATACENTERS_MAX];
 };
 
 struct sf_fake_store {
@@ -93,26 +93,20 @@ static void notice(struct fake *handle, enum sf_coord_event_kind kind, const cha
     *at = event;
 }
 
-static bool watches(const struct fake *handle)
-{
-    for (unsigned i = 0; i < SF_COORD_DATACENTERS_MAX; i++)
-        if (handle->watching[i])
-            return true;
-    return false;
-}
-
-/* Everybody who watches the datacenter that this path is in; of other paths, the whole fleet. */
+/* Everybody who watches the claims that this path is one of; of paths outside of datacenters, the
+ * whole fleet. */
 static void path_changed(struct sf_fake_store *store, const char *path)
 {
     for (struct fake *handle = store->handles; handle != NULL; handle = handle->next) {
-        char fleet[SF_COORD_FLEET_MAX], token[SF_COORD_TOKEN_SIZE];
+        char fleet[SF_COORD_FLEET_MAX], token[SF_COORD_TOKEN_SIZE], kind[8] = "";
         unsigned datacenter = 0;
-        const int found = sscanf(path, "/%63[^/]/%32[^/]/dc/%u/", fleet, token, &datacenter);
+        const int found =
+            sscanf(path, "/%63[^/]/%32[^/]/dc/%u/%7[^/]", fleet, token, &datacenter, kind);
         if (found < 1 || strcmp(fleet, handle->fleet) != 0 || !handle->connected)
             continue;
-        if (found < 3 && watches(handle))
+        if (found < 3 && handle->watching_fleet)
             notice(handle, SF_COORD_FLEET_CHANGED, "");
-        else if (found == 3 && datacenter < SF_COORD_DATACENTERS_MAX &&
+        else if (strcmp(kind, "claims") == 0 && datacenter < SF_COORD_DATACENTERS_MAX &&
                  handle->watching[datacenter])
             notice(handle, SF_COORD_CHANGED, "");
     }
@@ -160,11 +154,12 @@ static void changed(void *ctx, const char *path)
     path_changed(ctx, path);
 }
 
-static void watch(void *ctx, uint64_t datacenter)
+static void watch(void *ctx, const struct sf_coord_request *request)
 {
     struct fake *handle = ctx;
-    if (datacenter < SF_COORD_DATACENTERS_MAX)
-        handle->watching[datacenter] = true;
+    handle->watching_fleet = true;
+    if (!request->u.fleet_only && request->datacenter < SF_COORD_DATACENTERS_MAX)
+        handle->watching[request->datacenter] = true;
 }
 
 static struct sf_coord_event *execute(struct waiting *waiting)

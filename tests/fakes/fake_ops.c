@@ -261,6 +261,40 @@ static void do_list(const struct sf_fake_job *job)
     list_claims(job);
 }
 
+static bool claim_lives(const struct sf_fake_job *job, const char *name)
+{
+    char path[SF_FAKE_PATH_SIZE];
+    sf_fake_claim_path(job, name, path);
+    return sf_fake_tree_find(job->reads, path) != NULL;
+}
+
+static void do_probe(const struct sf_fake_job *job)
+{
+    const struct sf_coord_probe *probe = &job->request->u.probe;
+    struct sf_coord_completion *to = job->to;
+    to->slot_count = probe->count;
+    to->slots = calloc(probe->count, sizeof *to->slots);
+    to->claims = calloc(probe->count, sizeof *to->claims);
+    SF_ASSERT(to->slots != NULL && to->claims != NULL);
+    for (unsigned i = 0; i < probe->count; i++) {
+        struct sf_coord_slot *slot = &to->slots[i];
+        load_slot(job, job->reads, probe->workers[i], slot);
+        if (!sf_probe_asks(probe, slot) || !claim_lives(job, slot->claim))
+            continue;
+        struct sf_coord_claim *claim = &to->claims[to->claim_count++];
+        claim->slot = -1;
+        memcpy(claim->name, slot->claim, sizeof claim->name);
+        (void)sf_claim_name_parse(claim->name, claim->guid, &claim->fence);
+    }
+}
+
+static void do_find(const struct sf_fake_job *job)
+{
+    list_claims(job);
+    job->to->claim_total = job->to->claim_count;
+    sf_find_keep(&job->request->u.find, job->to->claims, &job->to->claim_count);
+}
+
 static void do_read_slot(const struct sf_fake_job *job)
 {
     job->to->slots = calloc(1, sizeof *job->to->slots);
@@ -297,6 +331,17 @@ static void put_claim(const struct sf_fake_job *job, const struct sf_coord_claim
     (void)put(job, path, sf_record_claim_encode(claim), job->session);
 }
 
+static void count_claims(const struct sf_fake_job *job)
+{
+    char prefix[SF_FAKE_PATH_SIZE];
+    sf_fake_claim_path(job, "", prefix);
+    const size_t first = sf_fake_tree_first(job->tree, prefix);
+    size_t end = first;
+    while (job->request->count_claims && sf_fake_is_below(job->tree, end, prefix))
+        end++;
+    job->to->claim_total = end - first;
+}
+
 static void do_claim(const struct sf_fake_job *job)
 {
     if (!basis_holds(job, true))
@@ -314,6 +359,7 @@ static void do_claim(const struct sf_fake_job *job)
     SF_ASSERT(job->to->claims != NULL);
     job->to->claims[0] = claim;
     job->to->claim_count = 1;
+    count_claims(job);
 }
 
 static void do_unclaim(const struct sf_fake_job *job)
@@ -386,6 +432,7 @@ static void do_write(const struct sf_fake_job *job)
         sf_fake_claim_path(job, claim.name, path);
         delete (job, path);
     }
+    count_claims(job);
 }
 
 static void do_halt(const struct sf_fake_job *job)
@@ -443,7 +490,7 @@ static void do_watch(const struct sf_fake_job *job)
     if (!sf_fake_datacenter_exists(job, job->tree))
         refuse(job, sf_refusal_no_datacenter(job->fleet, job->request->datacenter));
     else
-        job->watch(job->watch_ctx, job->request->datacenter);
+        job->watch(job->watch_ctx, job->request);
 }
 
 void sf_fake_execute(const struct sf_fake_job *job)
@@ -453,6 +500,8 @@ void sf_fake_execute(const struct sf_fake_job *job)
         [SF_COORD_INIT] = do_init,
         [SF_COORD_SURVEY] = do_survey,
         [SF_COORD_LIST] = do_list,
+        [SF_COORD_PROBE] = do_probe,
+        [SF_COORD_FIND] = do_find,
         [SF_COORD_READ_SLOT] = do_read_slot,
         [SF_COORD_CLAIM] = do_claim,
         [SF_COORD_UNCLAIM] = do_unclaim,

@@ -15,7 +15,7 @@ struct sf_fake_job {
     const struct sf_fake_tree *reads; /* what LIST shows: may be old. Confirmed reads see `tree` */
     void (*changed)(void *ctx, const char *path);
     void *changed_ctx;
-    void (*watch)(void *ctx, uint64_t datacenter);
+    void (*watch)(void *ctx, const struct sf_coord_request *request);
     void *watch_ctx;
     struct sf_coord_completion *to; /* of that request, DONE; filled, or turned into a refusal */
 };

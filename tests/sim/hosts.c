@@ -265,6 +265,7 @@ static void start_machine(struct sim_world *w, unsigned index, unsigned k)
     struct sim_hold *hold = &h->holds[k];
     struct sf_reservation_params params = {.datacenter = h->datacenter,
                                            .pinned_worker = -1,
+                                           .probes = w->shape.probes,
                                            .window_ms = w->shape.window_ms,
                                            .min_window_ms = w->shape.min_window_ms,
                                            .max_silence_ms = w->shape.max_silence_ms,

@@ -105,6 +105,19 @@ static const struct {
       .clients = 1,
       .mint_gap_ms = 400},
      0},
+    /* Slots are sought as in a datacenter that is too large to be listed, by more than there are. */
+    {{.name = "seeking",
+      .layout = {44, 8, 3, 8},
+      .probes = true,
+      .datacenters = 1,
+      .hosts = 10,
+      .at_first = 10,
+      .slots_per_worker = 1,
+      .window_ms = 60000,
+      .min_window_ms = 6000,
+      .clients = 2,
+      .mint_gap_ms = 200},
+     0},
     /* The last timestamp of the layout is reached: nobody may mint beyond it. */
     {{.name = "ending",
       .layout = {30, 10, 3, 20},
@@ -155,6 +168,9 @@ bool sim_shape_pick(const char *name, int64_t duration_s, struct sf_prng *prng,
                 8000; /* hardly anybody asks: a minter that sleeps is not overtaken */
         if (sf_prng_below(prng, 8) == 0)
             ret->max_silence_ms = 20000;
+        /* What is drawn later stays as it was without this. */
+        struct sf_prng aside = *prng;
+        ret->probes = sf_prng_below(&aside, 4) == 0;
     }
     return true;
 }

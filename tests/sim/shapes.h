@@ -23,6 +23,7 @@ struct sim_shape {
     bool loses;       /* the coordinator loses data in any case */
     bool elects;      /* it loses nothing, but changes its leader all the time, and members lag */
     bool ends;        /* the layout's timestamps end during the run */
+    bool probes;      /* slots are sought as in a large datacenter, which is not listed */
     unsigned datacenters;
     unsigned hosts;    /* machines; number i is in datacenter i % datacenters */
     unsigned at_first; /* of these, started at the beginning; the others when the fleet is scaled */

@@ -203,6 +203,78 @@ static struct sf_coord_event *apply_list(struct sim_store *store,
     return event;
 }
 
+static bool claim_lives(const struct sim_content *content, const struct sim_tree *tree,
+                        const char *name)
+{
+    for (unsigned i = 0; i < SIM_CLAIMS_MAX; i++)
+        if (content->claims[i].live && content->claims[i].making == tree->making &&
+            strcmp(content->claims[i].claim.name, name) == 0)
+            return true;
+    return false;
+}
+
+static struct sf_coord_event *apply_probe(struct sim_store *store,
+                                          const struct sf_coord_request *request, bool lags)
+{
+    const struct sim_content *shown = lags && store->lagging != NULL ? store->lagging : &store->now;
+    const struct sim_tree *tree = sim_content_tree(shown, request->basis.token);
+    const struct sf_coord_probe *probe = &request->u.probe;
+    struct sf_coord_event *event = done(request);
+    struct sf_coord_completion *c = &event->completion;
+    c->slots = calloc(probe->count, sizeof *c->slots);
+    c->claims = calloc(probe->count, sizeof *c->claims);
+    SF_ASSERT(c->slots != NULL && c->claims != NULL);
+    c->slot_count = probe->count;
+    for (unsigned i = 0; i < probe->count; i++) {
+        struct sf_coord_slot *slot = &c->slots[i];
+        const uint64_t worker = probe->workers[i];
+        if (tree == NULL) {
+            *slot = (struct sf_coord_slot){.worker = worker, .state = SF_COORD_RECORD_MISSING};
+            continue;
+        }
+        SF_ASSERT(worker < store->slot_count);
+        *slot = tree->slots[request->datacenter][worker].slot;
+        if (!sf_probe_asks(probe, slot) || !claim_lives(shown, tree, slot->claim))
+            continue;
+        struct sf_coord_claim *claim = &c->claims[c->claim_count++];
+        *claim = (struct sf_coord_claim){.slot = -1};
+        memcpy(claim->name, slot->claim, sizeof claim->name);
+    }
+    return event;
+}
+
+static uint64_t count_claims(const struct sim_content *content, const struct sim_tree *tree,
+                             uint64_t datacenter)
+{
+    uint64_t count = 0;
+    for (unsigned i = 0; tree != NULL && i < SIM_CLAIMS_MAX; i++)
+        count += content->claims[i].live && content->claims[i].making == tree->making &&
+                 content->claims[i].datacenter == datacenter;
+    return count;
+}
+
+static struct sf_coord_event *apply_find(struct sim_store *store,
+                                         const struct sf_coord_request *request, bool lags)
+{
+    const struct sim_content *shown = lags && store->lagging != NULL ? store->lagging : &store->now;
+    const struct sim_tree *tree = sim_content_tree(shown, request->basis.token);
+    if (tree == NULL)
+        return refused(request, no_datacenter(request));
+    struct sf_coord_event *event = done(request);
+    struct sf_coord_completion *c = &event->completion;
+    c->claims = calloc(SIM_CLAIMS_MAX, sizeof *c->claims);
+    SF_ASSERT(c->claims != NULL);
+    for (unsigned i = 0; i < SIM_CLAIMS_MAX; i++) {
+        const struct sim_claim *claim = &shown->claims[i];
+        if (claim->live && claim->datacenter == request->datacenter &&
+            claim->making == tree->making)
+            c->claims[c->claim_count++] = claim->claim;
+    }
+    c->claim_total = c->claim_count;
+    sf_find_keep(&request->u.find, c->claims, &c->claim_count);
+    return event;
+}
+
 static struct sf_coord_event *apply_read_slot(struct sim_store *store,
                                               const struct sf_coord_request *request)
 {
@@ -449,6 +521,10 @@ static struct sf_coord_event *apply(struct sim_store *store, const struct sf_coo
         return apply_survey(store, request);
     case SF_COORD_LIST:
         return apply_list(store, request, lags);
+    case SF_COORD_PROBE:
+        return apply_probe(store, request, lags);
+    case SF_COORD_FIND:
+        return apply_find(store, request, lags);
     case SF_COORD_READ_SLOT:
         return apply_read_slot(store, request);
     case SF_COORD_CLAIM:
@@ -485,6 +561,9 @@ struct sf_coord_event *sim_store_apply(struct sim_store *store,
                                          SF_COORD_TEXT_MAX - 1, err.text);
     }
     struct sf_coord_event *event = apply(store, request, writer, now_ms, lags);
+    if (request->count_claims && event->completion.outcome == SF_COORD_DONE)
+        event->completion.claim_total = count_claims(
+            &store->now, sim_content_tree(&store->now, request->basis.token), request->datacenter);
     event->completion.server_ms = now_ms;
     event->completion.server_error_ms = 2;
     return event;

@@ -332,6 +332,24 @@ static inline void put_record(uint64_t worker, const char *claim, int64_t reserv
     free(bytes);
 }
 
+/* Somebody's claim, which waits and never ends. */
+static inline void put_claim(unsigned number)
+{
+    const struct sf_coord_claim claim = {.slot = -1};
+    char path[160], *bytes = sf_record_claim_encode(&claim);
+    snprintf(path, sizeof path, "/f/%s/dc/0/claims/claim-ff%030x-%010u", token, number, number);
+    sf_fake_put(store, path, bytes, strlen(bytes));
+    free(bytes);
+}
+
+/* It ends, as when a slot is given back: whoever watches is told. */
+static inline void delete_claim(unsigned number)
+{
+    char path[160];
+    snprintf(path, sizeof path, "/f/%s/dc/0/claims/claim-ff%030x-%010u", token, number, number);
+    sf_fake_delete(store, path);
+}
+
 /* Somebody edits the config of the present making by hand. */
 static inline void put_config(struct sf_coord_config *config)
 {

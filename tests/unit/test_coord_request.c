@@ -21,6 +21,16 @@ static struct sf_coord_request good(enum sf_coord_op op)
         .token = TOKEN, .config = {1, VERSION_MAX}, .state = {2, VERSION_MAX}};
     if (op == SF_COORD_CLAIM) {
         memcpy(request.u.claim.guid, guid, sizeof guid);
+    } else if (op == SF_COORD_PROBE) {
+        struct sf_coord_probe *probe = &request.u.probe;
+        probe->count = SF_COORD_PROBE_MAX;
+        for (unsigned i = 0; i < SF_COORD_PROBE_MAX; i++)
+            probe->workers[i] = (UINT64_C(1) << SF_COORD_WORKER_BITS_MAX) - 1 - i;
+    } else if (op == SF_COORD_FIND) {
+        struct sf_coord_find *find = &request.u.find;
+        memcpy(find->mark, guid, sizeof find->mark - 1);
+        memcpy(find->start, guid, sizeof find->start);
+        find->most = SF_COORD_FIND_MAX;
     } else if (op == SF_COORD_UNCLAIM) {
         memcpy(request.u.claim_name, CLAIM, sizeof CLAIM);
     } else if (op == SF_COORD_INIT) {
@@ -110,7 +120,15 @@ enum spoil {
     RESET_WITH_FENCE,
     RESET_WITH_CLAIM,
     RESET_FROM_BELOW,
-    RESET_BELOW_ZERO
+    RESET_BELOW_ZERO,
+    PROBE_NONE,
+    PROBE_TOO_MANY,
+    PROBE_NO_SUCH_SLOT,
+    FIND_NONE,
+    FIND_TOO_MANY,
+    FIND_UPPER_MARK,
+    FIND_ENDLESS_MARK,
+    FIND_NO_GUID
 };
 
 static void spoil_basis(struct sf_coord_basis *basis, enum spoil how)
@@ -163,6 +181,24 @@ static void spoil_reset(struct sf_coord_slot *slot, enum spoil how)
         slot->from_ms--;
     else
         slot->from_ms = slot->reserved_until_ms = -1;
+}
+
+static void spoil_look(struct sf_coord_request *request, enum spoil how)
+{
+    struct sf_coord_probe *probe = &request->u.probe;
+    struct sf_coord_find *find = &request->u.find;
+    if (how == PROBE_NONE || how == PROBE_TOO_MANY)
+        probe->count = how == PROBE_NONE ? 0 : SF_COORD_PROBE_MAX + 1;
+    else if (how == PROBE_NO_SUCH_SLOT)
+        probe->workers[3] = UINT64_C(1) << SF_COORD_WORKER_BITS_MAX;
+    else if (how == FIND_NONE || how == FIND_TOO_MANY)
+        find->most = how == FIND_NONE ? 0 : SF_COORD_FIND_MAX + 1;
+    else if (how == FIND_UPPER_MARK)
+        find->mark[0] = 'A';
+    else if (how == FIND_ENDLESS_MARK)
+        memset(find->mark, '0', sizeof find->mark);
+    else
+        find->start[3] = '/';
 }
 
 static void spoil(struct sf_coord_request *request, enum spoil how)
@@ -266,6 +302,16 @@ static void spoil(struct sf_coord_request *request, enum spoil how)
     case RESET_BELOW_ZERO:
         spoil_reset(&write->slot, how);
         return;
+    case PROBE_NONE:
+    case PROBE_TOO_MANY:
+    case PROBE_NO_SUCH_SLOT:
+    case FIND_NONE:
+    case FIND_TOO_MANY:
+    case FIND_UPPER_MARK:
+    case FIND_ENDLESS_MARK:
+    case FIND_NO_GUID:
+        spoil_look(request, how);
+        return;
     }
 }
 
@@ -278,7 +324,7 @@ static const struct {
 #define WRITES (OP(BIND) | OP(RENEW) | OP(RELEASE))
 #define OF_TREE                                                                                    \
     (WRITES | OP(LIST) | OP(READ_SLOT) | OP(CLAIM) | OP(UNCLAIM) | OP(TELL) | OP(HALT) |           \
-     OP(RESET_SLOT) | OP(WATCH))
+     OP(RESET_SLOT) | OP(WATCH) | OP(PROBE) | OP(FIND))
 #define GRANTS (OP(CLAIM) | OP(BIND) | OP(RENEW) | OP(HALT) | OP(RESET_SLOT))
     {NO_TOKEN, OF_TREE, "\"\" names no making of the fleet"},
     {SHORT_TOKEN, OF_TREE, "\"fedcba9876543210fedcba987654321\" names no making"},
@@ -323,6 +369,14 @@ static const struct {
     {RESET_WITH_CLAIM, OP(RESET_SLOT), "belongs to nobody"},
     {RESET_FROM_BELOW, OP(RESET_SLOT), "belongs to nobody"},
     {RESET_BELOW_ZERO, OP(RESET_SLOT), "the record to write: \"from_ms\" is -1"},
+    {PROBE_NONE, OP(PROBE), "0 slots to probe are not 1 to 16"},
+    {PROBE_TOO_MANY, OP(PROBE), "17 slots to probe are not 1 to 16"},
+    {PROBE_NO_SUCH_SLOT, OP(PROBE), "no datacenter has a slot 16384"},
+    {FIND_NONE, OP(FIND), "0 claims to find are not 1 to 64"},
+    {FIND_TOO_MANY, OP(FIND), "65 claims to find are not 1 to 64"},
+    {FIND_UPPER_MARK, OP(FIND), "no guid begins with"},
+    {FIND_ENDLESS_MARK, OP(FIND), "no guid begins with"},
+    {FIND_NO_GUID, OP(FIND), "no guid begins with"},
 };
 
 /* Is what is spoilt a part of this request at all? */

@@ -91,7 +91,7 @@ static struct sf_coord_request write_of(enum sf_coord_op op, const struct sf_coo
     write->slot.fence = claim->fence;
     memcpy(write->slot.claim, claim->name, sizeof claim->name);
     memcpy(write->slot.nonce, claim->guid, sizeof claim->guid);
-    write->slot.nonce[31] = (char)('0' + op); /* of each write its own */
+    write->slot.nonce[31] = "0123456789abcdef"[op % 16]; /* of each write its own */
     write->slot.reserved_until_ms += 1000;
     return request;
 }

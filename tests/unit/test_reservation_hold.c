@@ -366,6 +366,18 @@ static void an_outage_is_no_busy_time(void **state)
     assert_true(sf_reservation_left_ms(&m->res, mint_ms) > WINDOW_MS * 9 / 10);
 }
 
+/* A renewal of somebody else's is no news. */
+static void a_renewal_is_no_hint(void **state)
+{
+    (void)state;
+    struct machine *m = ready_machine(0);
+    run(2000);
+    m->res.census_due_set = false;
+    put_record(3, "", mint_ms - 1);
+    settle();
+    assert_false(m->res.census_due_set);
+}
+
 static void hints_are_gathered(void **state)
 {
     (void)state;
@@ -373,7 +385,7 @@ static void hints_are_gathered(void **state)
     run(2000);
     forget_past(m);
     for (unsigned i = 0; i < 20; i++) {
-        put_record(3, "", mint_ms - 1);
+        put_claim(i);
         settle();
         assert_true(m->res.census_due_set);
         run(5);
@@ -562,6 +574,7 @@ int main(void)
         scenario(an_outage_is_outlived),
         scenario(an_outage_is_no_busy_time),
         scenario(hints_are_gathered),
+        scenario(a_renewal_is_no_hint),
         scenario(a_touched_config_is_read_and_minting_goes_on),
         scenario(a_config_that_no_longer_fits_ends_the_worker),
         scenario(a_doomed_worker_may_leave),

@@ -120,7 +120,9 @@ static void who_comes_back_waits_behind(void **state)
     size_t count;
     assert_string_equal(first_claim(&count).name, other->res.claim.name);
     assert_int_equal(count, 2);
+    put_claim(7);
     put_record(2, "", mint_ms - 1);
+    delete_claim(7);
     run(3000);
     assert_true(other->res.hold.active);
 }

@@ -118,7 +118,13 @@ static void add_compare(struct sf_strbuf *buf, const struct sf_etcd_compare *com
 /* No key of ours goes on with a byte below '\1' behind another one. */
 static void add_range(struct sf_strbuf *buf, const struct sf_etcd_op *op)
 {
-    if (op->after == NULL) {
+    if (op->from != NULL) {
+        char *end = prefix_end(op->key);
+        add_base64(buf, "key", op->from);
+        sf_strbuf_addf(buf, ",");
+        add_base64(buf, "range_end", end);
+        free(end);
+    } else if (op->after == NULL) {
         add_key(buf, op->key, op->kind == SF_ETCD_GET_PREFIX);
     } else {
         char *end = prefix_end(op->key), *from = NULL;
@@ -133,6 +139,8 @@ static void add_range(struct sf_strbuf *buf, const struct sf_etcd_op *op)
         sf_strbuf_addf(buf, ",\"limit\":\"%" PRIu64 "\"", op->limit);
     if (op->keys_only)
         sf_strbuf_addf(buf, ",\"keys_only\":true");
+    if (op->count_only)
+        sf_strbuf_addf(buf, ",\"count_only\":true");
 }
 
 static void add_op(struct sf_strbuf *buf, const struct sf_etcd_op *op)

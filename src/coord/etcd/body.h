@@ -35,7 +35,9 @@ struct sf_etcd_op {
     const char *value; /* PUT */
     uint64_t lease;    /* PUT; 0: none */
     bool keys_only;    /* GET, GET_PREFIX: revisions without values */
+    bool count_only;   /* GET_PREFIX: how many there are, and nothing else */
     const char *after; /* GET_PREFIX: only the keys behind this one; NULL: all */
+    const char *from;  /* GET_PREFIX: only the keys from this one on; NULL: all */
     uint64_t limit;    /* GET_PREFIX: at most so many; 0: all */
 };
 

@@ -34,10 +34,9 @@ static int slot_number(const struct sf_etcd_kv *kv, const char *prefix, uint64_t
     return sf_parse_u64(number, 0, max, ret) == 0 ? 0 : -EBADMSG;
 }
 
-/* One slot of a LIST or READ_SLOT; the first garbage of it is told in its text. */
-static void take_slot(struct sf_etcd *etcd, const struct sf_etcd_job *job,
-                      const struct sf_etcd_kv *kv, uint64_t worker, struct sf_coord_slot *ret,
-                      char text[SF_COORD_TEXT_MAX])
+void sf_etcd_take_slot(struct sf_etcd *etcd, const struct sf_etcd_job *job,
+                       const struct sf_etcd_kv *kv, uint64_t worker, struct sf_coord_slot *ret,
+                       char text[SF_COORD_TEXT_MAX])
 {
     struct sf_error err = {0};
     if (slot_from(kv, worker, ret, &err) == SF_COORD_RECORD_OK)
@@ -69,13 +68,13 @@ static void take_slots(struct sf_etcd *etcd, const struct sf_etcd_job *job,
     for (size_t i = 0; i < range->count; i++) {
         uint64_t worker = 0;
         if (slot_number(&range->kvs[i], prefix, max, &worker) == 0)
-            take_slot(etcd, job, &range->kvs[i], worker, &to->slots[worker], to->text);
+            sf_etcd_take_slot(etcd, job, &range->kvs[i], worker, &to->slots[worker], to->text);
     }
 }
 
 /* A claim whose content is not readable is a live claim all the same: it keeps its slot. */
-static struct sf_coord_claim *take_claims(struct sf_etcd *etcd, const struct sf_etcd_range *range,
-                                          const char *prefix, size_t *ret_count)
+struct sf_coord_claim *sf_etcd_take_claims(struct sf_etcd *etcd, const struct sf_etcd_range *range,
+                                           const char *prefix, size_t *ret_count)
 {
     struct sf_coord_claim *claims = calloc(range->count + 1, sizeof *claims);
     SF_ASSERT(claims != NULL);
@@ -126,7 +125,7 @@ static char *body_list(const struct sf_etcd *etcd, const struct sf_coord_request
 /* WATCH is done when its stream is there; until then the job waits, and every turn looks again. */
 static void look_at_watch(struct sf_etcd *etcd, struct sf_etcd_job *job)
 {
-    if (sf_etcd_watch_ready(etcd, job->request.datacenter))
+    if (sf_etcd_watch_ready(etcd, &job->request))
         sf_etcd_job_finish(etcd, job, sf_etcd_job_done(job), NULL);
 }
 
@@ -195,7 +194,7 @@ static void watch_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
     if (!config_fits(etcd, job, result, range, &config))
         return;
     job->watching = true;
-    if (sf_etcd_watch_add(etcd, job->request.basis.token, job->request.datacenter) < 0)
+    if (sf_etcd_watch_add(etcd, &job->request) < 0)
         sf_etcd_job_fail(etcd, job, result, SF_COORD_REFUSED, SF_COORD_INVALID,
                          "more than %d datacenters to watch", SF_ETCD_WATCHES_MAX);
 }
@@ -209,7 +208,7 @@ static void slot_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
     slot->state = SF_COORD_RECORD_MISSING;
     struct sf_coord_event *event = sf_etcd_job_done(job);
     if (range->count == 1)
-        take_slot(etcd, job, &range->kvs[0], slot->worker, slot, event->completion.text);
+        sf_etcd_take_slot(etcd, job, &range->kvs[0], slot->worker, slot, event->completion.text);
     event->completion.slots = slot;
     event->completion.slot_count = 1;
     sf_etcd_job_finish(etcd, job, event, result);
@@ -229,7 +228,7 @@ static void list_ranges(struct sf_etcd *etcd, struct sf_etcd_job *job,
     take_slots(etcd, job, slots, &config.layout, completion);
     sf_etcd_key(etcd, prefix, "/%s/dc/%" PRIu64 "/claims/", job->request.basis.token,
                 job->request.datacenter);
-    completion->claims = take_claims(etcd, claims, prefix, &completion->claim_count);
+    completion->claims = sf_etcd_take_claims(etcd, claims, prefix, &completion->claim_count);
     sf_etcd_job_finish(etcd, job, event, result);
 }
 

@@ -17,7 +17,7 @@
 
 /* What a stream is for. */
 enum subject {
-    DATACENTER, /* its claims and records */
+    DATACENTER, /* its claims */
     NAMES,      /* the config, and which makings are named */
     STATE       /* of the making last named */
 };
@@ -133,7 +133,7 @@ static void range_of(const struct sf_etcd *etcd, const struct sf_etcd_watch *wat
     ret_end[0] = '\0';
     switch (watch->subject) {
     case DATACENTER:
-        sf_etcd_key(etcd, ret_first, "/%s/dc/%" PRIu64 "/", watch->token, watch->datacenter);
+        sf_etcd_key(etcd, ret_first, "/%s/dc/%" PRIu64 "/claims/", watch->token, watch->datacenter);
         return;
     case NAMES:
         sf_etcd_key(etcd, ret_first, "/config");
@@ -306,25 +306,31 @@ static void watch_for(struct sf_etcd *etcd, enum subject subject, const char *to
     memcpy(watch->token, token, strlen(token) + 1);
 }
 
-int sf_etcd_watch_add(struct sf_etcd *etcd, const char *token, uint64_t datacenter)
+int sf_etcd_watch_add(struct sf_etcd *etcd, const struct sf_coord_request *request)
 {
+    const char *token = request->basis.token;
+    const uint64_t datacenter = request->datacenter;
     unsigned count = 0;
     for (const struct sf_etcd_watch *watch = etcd->watches->list; watch != NULL;
          watch = watch->next)
         count += watch->subject == DATACENTER;
-    if (count >= SF_ETCD_WATCHES_MAX && find(etcd, DATACENTER, datacenter) == NULL)
-        return -ENOSPC;
-    watch_for(etcd, DATACENTER, token, datacenter);
+    if (!request->u.fleet_only) {
+        if (count >= SF_ETCD_WATCHES_MAX && find(etcd, DATACENTER, datacenter) == NULL)
+            return -ENOSPC;
+        watch_for(etcd, DATACENTER, token, datacenter);
+    }
     watch_for(etcd, NAMES, "", 0);
     watch_for(etcd, STATE, token, 0);
     return 0;
 }
 
-bool sf_etcd_watch_ready(const struct sf_etcd *etcd, uint64_t datacenter)
+bool sf_etcd_watch_ready(const struct sf_etcd *etcd, const struct sf_coord_request *request)
 {
-    const struct sf_etcd_watch *const needed[] = {find(etcd, DATACENTER, datacenter),
-                                                  find(etcd, NAMES, 0), find(etcd, STATE, 0)};
-    for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++)
+    const struct sf_etcd_watch *const needed[] = {
+        find(etcd, NAMES, 0), find(etcd, STATE, 0),
+        request->u.fleet_only ? NULL : find(etcd, DATACENTER, request->datacenter)};
+    const size_t count = request->u.fleet_only ? 2 : 3;
+    for (size_t i = 0; i < count; i++)
         if (needed[i] == NULL || !needed[i]->created)
             return false;
     return true;

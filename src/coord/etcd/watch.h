@@ -1,5 +1,5 @@
-/* coord/etcd/watch.h - CHANGED and FLEET_CHANGED: a watch stream for each datacenter, one for the
- * fleet's config and names, one for the state of the making last named; opened again when they end, and
+/* coord/etcd/watch.h - CHANGED and FLEET_CHANGED: a watch stream for the claims of each datacenter (its
+ * records are not watched: with n workers each renewal would wake n others), one for the fleet's config and names, one for the state of the making last named; opened again when they end, and
  * a poll that notices when one stalls.
  *
  * A stream that is opened again starts at the present, and says CHANGED as soon as it is there:
@@ -31,11 +31,11 @@ struct sf_etcd_watches {
 
 void sf_etcd_watch_turn(struct sf_etcd *etcd);
 int64_t sf_etcd_watch_due_ns(const struct sf_etcd *etcd);
-/* For a datacenter of a making, and for what names and halts it. Returns 0, or -ENOSPC when there are
- * too many. */
-int sf_etcd_watch_add(struct sf_etcd *etcd, const char *token, uint64_t datacenter);
+/* For the claims of a datacenter of a making (unless only the fleet is to be watched), and for what
+ * names and halts it. Returns 0, or -ENOSPC when there are too many. */
+int sf_etcd_watch_add(struct sf_etcd *etcd, const struct sf_coord_request *request);
 /* Are its streams there? */
-bool sf_etcd_watch_ready(const struct sf_etcd *etcd, uint64_t datacenter);
+bool sf_etcd_watch_ready(const struct sf_etcd *etcd, const struct sf_coord_request *request);
 void sf_etcd_watch_end(struct sf_etcd *etcd);
 
 #endif

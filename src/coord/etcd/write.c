@@ -46,20 +46,35 @@ void sf_etcd_claim_start(struct sf_etcd *etcd, struct sf_etcd_job *job)
     memcpy(compares, basis.compares, sizeof basis.compares);
     compares[SF_ETCD_BASIS_COMPARES] =
         (struct sf_etcd_compare){.key = key, .target = SF_ETCD_CREATE, .revision = 0};
-    const struct sf_etcd_op put = {
-        .kind = SF_ETCD_PUT, .key = key, .value = value, .lease = etcd->session->lease};
+    char all[SF_ETCD_KEY_MAX];
+    claim_key(etcd, request, "", all);
+    const struct sf_etcd_op ops[] = {
+        {.kind = SF_ETCD_PUT, .key = key, .value = value, .lease = etcd->session->lease},
+        {.kind = SF_ETCD_GET_PREFIX, .key = all, .count_only = true}};
     struct sf_etcd_op gets[SF_ETCD_BASIS_GETS + 1];
     memcpy(gets, basis.gets, sizeof basis.gets);
     gets[SF_ETCD_BASIS_GETS] =
         (struct sf_etcd_op){.kind = SF_ETCD_GET, .key = key, .keys_only = true};
-    char *body = sf_etcd_body_txn(&(struct sf_etcd_txn){.compares = compares,
-                                                        .compare_count = SF_ETCD_BASIS_COMPARES + 1,
-                                                        .success = &put,
-                                                        .success_count = 1,
-                                                        .failure = gets,
-                                                        .failure_count = SF_ETCD_BASIS_GETS + 1});
+    char *body =
+        sf_etcd_body_txn(&(struct sf_etcd_txn){.compares = compares,
+                                               .compare_count = SF_ETCD_BASIS_COMPARES + 1,
+                                               .success = ops,
+                                               .success_count = request->count_claims ? 2 : 1,
+                                               .failure = gets,
+                                               .failure_count = SF_ETCD_BASIS_GETS + 1});
     free(value);
     sf_etcd_job_send(etcd, job, "/v3/kv/txn", body, true, SF_ETCD_REQUEST_MS);
+}
+
+/* How many claims there are, where that was asked for: behind whatever was written. */
+static void take_count(const struct sf_etcd_job *job, const struct sf_etcd_result *result,
+                       struct sf_coord_completion *to)
+{
+    struct sf_etcd_range range = {0};
+    const size_t at = job->request.op == SF_COORD_BIND ? 2 : 1;
+    if (job->request.count_claims && sf_etcd_txn_range(result->answer.root, at, &range) == 0)
+        to->claim_total = range.total;
+    sf_etcd_range_free(&range);
 }
 
 static void claim_refused(struct sf_etcd *etcd, struct sf_etcd_job *job,
@@ -95,6 +110,8 @@ void sf_etcd_claim_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
     struct sf_coord_event *event = sf_etcd_job_done(job);
     job->work = NULL;
     claim->fence = result->answer.header.revision;
+    take_count(job, result, &event->completion);
+    event->completion.place = event->completion.claim_total; /* of the very step that made it */
     event->completion.claims = claim;
     event->completion.claim_count = 1;
     sf_etcd_job_finish(etcd, job, event, result);
@@ -144,11 +161,12 @@ static char *body_write(const struct sf_etcd *etcd, const struct sf_coord_reques
 {
     const struct sf_coord_write *write = &request->u.write;
     const bool release = request->op == SF_COORD_RELEASE;
-    char claim_at[SF_ETCD_KEY_MAX], slot_at[SF_ETCD_KEY_MAX];
+    char claim_at[SF_ETCD_KEY_MAX], slot_at[SF_ETCD_KEY_MAX], all[SF_ETCD_KEY_MAX];
     struct sf_etcd_basis basis;
     sf_etcd_basis_of(etcd, &request->basis, &basis);
     claim_key(etcd, request, write->slot.claim, claim_at);
     slot_key(etcd, request, slot_at);
+    claim_key(etcd, request, "", all);
     const struct sf_coord_claim claim = sf_request_claim(request);
     char *slot_value = sf_record_slot_encode(&write->slot);
     char *claim_value = sf_record_claim_encode(&claim);
@@ -163,13 +181,16 @@ static char *body_write(const struct sf_etcd *etcd, const struct sf_coord_reques
             (struct sf_etcd_compare){.key = slot_at, .target = SF_ETCD_VALUE, .value = before};
     for (size_t i = 0; !release && i < SF_ETCD_BASIS_COMPARES; i++)
         compares[compare_count++] = basis.compares[i];
-    struct sf_etcd_op success[2] = {{.kind = SF_ETCD_PUT, .key = slot_at, .value = slot_value}};
+    struct sf_etcd_op success[3] = {{.kind = SF_ETCD_PUT, .key = slot_at, .value = slot_value}};
     size_t count = 1;
     if (request->op == SF_COORD_BIND)
         success[count++] = (struct sf_etcd_op){
             .kind = SF_ETCD_PUT, .key = claim_at, .value = claim_value, .lease = lease};
     else if (release)
         success[count++] = (struct sf_etcd_op){.kind = SF_ETCD_DELETE, .key = claim_at};
+    if (request->count_claims && !release)
+        success[count++] =
+            (struct sf_etcd_op){.kind = SF_ETCD_GET_PREFIX, .key = all, .count_only = true};
     struct sf_etcd_op failure[SF_ETCD_BASIS_GETS + 2];
     memcpy(failure, basis.gets, sizeof basis.gets);
     failure[SF_ETCD_BASIS_GETS] =
@@ -259,6 +280,7 @@ void sf_etcd_write_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
     struct sf_coord_event *event = sf_etcd_job_done(job);
     event->completion.version = (struct sf_coord_version){
         expected->incarnation != 0 ? expected->incarnation : revision, revision};
+    take_count(job, result, &event->completion);
     sf_etcd_job_finish(etcd, job, event, result);
 }
 

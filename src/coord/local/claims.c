@@ -179,6 +179,16 @@ int sf_local_claims_list(struct sf_local_store *store, struct sf_local_dc *dc,
     return 0;
 }
 
+void sf_local_claims_count(struct sf_local_store *store, struct sf_local_job *job,
+                           struct sf_local_dc *dc)
+{
+    struct sf_coord_claim *claims = NULL;
+    size_t count = 0;
+    if (job->request->count_claims && sf_local_claims_list(store, dc, &claims, &count) == 0)
+        job->event->completion.claim_total = count;
+    free(claims);
+}
+
 /* Making and deleting. */
 
 static int next_sequence(struct sf_local_store *store, struct sf_local_job *job,
@@ -262,6 +272,8 @@ int sf_local_do_claim(struct sf_local_store *store, struct sf_local_job *job)
                               SF_LOCAL_DC_LOCKED, &dc);
     if (rc == 0)
         rc = make_claim(store, job, &dc);
+    if (rc == 0)
+        sf_local_claims_count(store, job, &dc);
     sf_local_dc_close(&dc);
     sf_local_fleet_close(&fleet);
     return rc;

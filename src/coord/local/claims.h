@@ -30,6 +30,9 @@ void sf_local_claim_replaced(struct sf_local_claim *claim, int fd);
  * removed if dc's lock is held, or can be had at once. Returns 0 or a negative errno code. */
 int sf_local_claims_list(struct sf_local_store *store, struct sf_local_dc *dc,
                          struct sf_coord_claim **ret, size_t *ret_count);
+/* Where the request wants it: how many there are, into the completion. What cannot be told is not. */
+void sf_local_claims_count(struct sf_local_store *store, struct sf_local_job *job,
+                           struct sf_local_dc *dc);
 /* Removes left over temporary files of a directory whose lock is held. */
 void sf_local_sweep(struct sf_local_store *store, int dirfd);
 

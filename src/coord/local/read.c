@@ -54,6 +54,16 @@ static int count_slots(struct sf_local_store *store, struct sf_local_job *job, s
     return 0;
 }
 
+/* The live claims, of which find_claims and probe keep those that they are about. */
+static int list_claims(struct sf_local_store *store, struct sf_local_job *job,
+                       struct sf_local_dc *dc)
+{
+    struct sf_coord_completion *to = &job->event->completion;
+    const int code = sf_local_claims_list(store, dc, &to->claims, &to->claim_count);
+    return code < 0 ? sf_local_fail_errno(job, code, false, "cannot list the claims of", dc->path)
+                    : 0;
+}
+
 int sf_local_do_list(struct sf_local_store *store, struct sf_local_job *job)
 {
     struct sf_coord_completion *to = &job->event->completion;
@@ -69,13 +79,78 @@ int sf_local_do_list(struct sf_local_store *store, struct sf_local_job *job)
     int rc = 0;
     for (to->slot_count = 0; rc == 0 && to->slot_count < count; to->slot_count++)
         rc = read_slot_state(store, job, &dc, to->slot_count, &to->slots[to->slot_count]);
-    if (rc == 0) {
-        const int code = sf_local_claims_list(store, &dc, &to->claims, &to->claim_count);
-        if (code < 0)
-            rc = sf_local_fail_errno(job, code, false, "cannot list the claims of", dc.path);
-    }
+    if (rc == 0)
+        rc = list_claims(store, job, &dc);
     sf_local_dc_close(&dc);
     return rc;
+}
+
+static bool stands_in(const struct sf_coord_completion *to, const struct sf_coord_probe *probe,
+                      const char *name)
+{
+    for (size_t i = 0; i < to->slot_count; i++)
+        if (sf_probe_asks(probe, &to->slots[i]) && strcmp(to->slots[i].claim, name) == 0)
+            return true;
+    return false;
+}
+
+static int probe(struct sf_local_store *store, struct sf_local_job *job, struct sf_local_dc *dc)
+{
+    const struct sf_coord_probe *request = &job->request->u.probe;
+    struct sf_coord_completion *to = &job->event->completion;
+    bool asks = false;
+    to->slots = calloc(request->count, sizeof *to->slots);
+    SF_ASSERT(to->slots != NULL);
+    for (; to->slot_count < request->count; to->slot_count++) {
+        struct sf_coord_slot *slot = &to->slots[to->slot_count];
+        if (read_slot_state(store, job, dc, request->workers[to->slot_count], slot) < 0)
+            return -1;
+        asks = asks || sf_probe_asks(request, slot);
+    }
+    if (!asks)
+        return 0;
+    if (list_claims(store, job, dc) < 0)
+        return -1;
+    size_t kept = 0;
+    for (size_t i = 0; i < to->claim_count; i++)
+        if (stands_in(to, request, to->claims[i].name))
+            to->claims[kept++] = to->claims[i];
+    to->claim_count = kept;
+    return 0;
+}
+
+static int find_claims(struct sf_local_store *store, struct sf_local_job *job,
+                       struct sf_local_dc *dc)
+{
+    struct sf_coord_completion *to = &job->event->completion;
+    if (list_claims(store, job, dc) < 0)
+        return -1;
+    to->claim_total = to->claim_count;
+    sf_find_keep(&job->request->u.find, to->claims, &to->claim_count);
+    return 0;
+}
+
+static int unlocked(struct sf_local_store *store, struct sf_local_job *job,
+                    int (*act)(struct sf_local_store *, struct sf_local_job *,
+                               struct sf_local_dc *))
+{
+    struct sf_local_dc dc = SF_LOCAL_DC_CLOSED;
+    int rc = sf_local_dc_open(store, job, job->request->basis.token, job->request->datacenter,
+                              SF_LOCAL_DC_UNLOCKED, &dc);
+    if (rc == 0)
+        rc = act(store, job, &dc);
+    sf_local_dc_close(&dc);
+    return rc;
+}
+
+int sf_local_do_probe(struct sf_local_store *store, struct sf_local_job *job)
+{
+    return unlocked(store, job, probe);
+}
+
+int sf_local_do_find(struct sf_local_store *store, struct sf_local_job *job)
+{
+    return unlocked(store, job, find_claims);
 }
 
 int sf_local_do_read_slot(struct sf_local_store *store, struct sf_local_job *job)

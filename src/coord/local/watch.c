@@ -16,8 +16,8 @@ struct watched {
     struct watched *next;
     char token[SF_COORD_TOKEN_SIZE];
     uint64_t datacenter;
-    int slots_wd, claims_wd; /* -1: not watched by inotify */
-    uint64_t seen;           /* digest of the live claims and the directories' times */
+    int claims_wd; /* -1: not watched by inotify. Records are not: renewals wake nobody */
+    uint64_t seen; /* digest of the live claims and their directory's times */
 };
 
 struct sf_local_watch {
@@ -99,7 +99,7 @@ static uint64_t look_at(struct sf_local_store *store, const struct watched *entr
     if (sf_local_dc_open(store, &job, entry->token, entry->datacenter, SF_LOCAL_DC_UNLOCKED, &dc) ==
         0) {
         struct stat info;
-        if (fstat(dc.slots, &info) == 0)
+        if (fstat(dc.claims, &info) == 0)
             mix_directory(&digest, &info);
         struct sf_coord_claim *claims = NULL;
         size_t count = 0;
@@ -152,7 +152,6 @@ int sf_local_watch_add(struct sf_local_watch *watch, struct sf_local_store *stor
     struct watched *entry = entry_of(watch, job->request->datacenter);
     memcpy(entry->token, token, sizeof entry->token);
     memcpy(watch->token, token, sizeof watch->token);
-    entry->slots_wd = watch_directory(watch, store, dc.path, "slots");
     entry->claims_wd = watch_directory(watch, store, dc.path, "claims");
     watch->fleet_wd = watch_directory(watch, store, "", "");
     watch->tree_wd = watch_directory(watch, store, token, "");

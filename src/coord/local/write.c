@@ -180,6 +180,8 @@ static int locked(struct sf_local_store *store, struct sf_local_job *job,
                               SF_LOCAL_DC_LOCKED, &dc);
     if (rc == 0)
         rc = act(store, job, &fleet, &dc);
+    if (rc == 0)
+        sf_local_claims_count(store, job, &dc);
     sf_local_dc_close(&dc);
     sf_local_fleet_close(&fleet);
     return rc;

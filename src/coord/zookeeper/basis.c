@@ -83,6 +83,22 @@ void sf_zk_finish_written(struct sf_zk *z, struct sf_zk_job *job, enum sf_zk_con
                  text);
 }
 
+/* How many claims there are. What is not told is not told: no reason to fail. */
+
+static void counted(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
+{
+    (void)z;
+    if (call->rc == SF_ZK_OK)
+        job->event->completion.claim_total = (uint64_t)call->stat.children;
+}
+
+static int count_claims(struct sf_zk *z, struct sf_zk_job *job, size_t index)
+{
+    char path[SF_ZK_PATH_MAX];
+    sf_zk_claims_path(z, path, job->request.basis.token, job->request.datacenter);
+    return sf_zk_exists(z, job, index, path, false, counted);
+}
+
 /* Looking. */
 
 static void look_path(const struct sf_zk *z, const struct sf_zk_job *job,
@@ -178,8 +194,10 @@ static void looked(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *ca
 
 static int issue_look(struct sf_zk *z, struct sf_zk_job *job, size_t index)
 {
-    const enum sf_zk_condition condition = job->looks[index];
     char path[SF_ZK_PATH_MAX];
+    if (index == job->look_count)
+        return count_claims(z, job, index);
+    const enum sf_zk_condition condition = job->looks[index];
     look_path(z, job, condition, path);
     return reads_it(job, condition) ? sf_zk_get(z, job, index, path, looked)
                                     : sf_zk_exists(z, job, index, path, false, looked);
@@ -187,9 +205,15 @@ static int issue_look(struct sf_zk *z, struct sf_zk_job *job, size_t index)
 
 static void look_done(struct sf_zk *z, struct sf_zk_job *job);
 
+/* Behind the looks, where it is wanted: how many claims there are. */
+static size_t look_calls(const struct sf_zk_job *job)
+{
+    return job->look_count + (job->request.count_claims ? 1 : 0);
+}
+
 static void look_again(struct sf_zk *z, struct sf_zk_job *job)
 {
-    sf_zk_phase(z, job, job->look_count, issue_look, look_done);
+    sf_zk_phase(z, job, look_calls(job), issue_look, look_done);
 }
 
 static void look_done(struct sf_zk *z, struct sf_zk_job *job)
@@ -209,7 +233,7 @@ void sf_zk_look(struct sf_zk *z, struct sf_zk_job *job, const enum sf_zk_conditi
     job->looks = list;
     job->look_count = count;
     job->after_look = then;
-    sf_zk_phase(z, job, count, issue_look, look_done);
+    sf_zk_phase(z, job, look_calls(job), issue_look, look_done);
 }
 
 void sf_zk_add_basis(const struct sf_zk *z, const struct sf_zk_job *job, struct sf_zk_multi *multi)

@@ -15,7 +15,7 @@
  * request names: of the incarnation that it names, or in the case of a claim our session's (its
  * version goes into the job). Of a holder's record version and content are compared too: that a
  * counter was reached again proves nothing. What is not as expected refuses, after another look that
- * is confirmed. list: static. */
+ * is confirmed. list: static. Where the request wants it, the claims are counted along. */
 void sf_zk_look(struct sf_zk *z, struct sf_zk_job *job, const enum sf_zk_condition *list,
                 size_t count, void (*then)(struct sf_zk *z, struct sf_zk_job *job));
 

@@ -15,6 +15,17 @@ void sf_zk_list_free(void *work)
     sf_zk_names_free(work);
 }
 
+void sf_zk_take_claim(const struct sf_zk_call *call, const char *name, struct sf_coord_claim *ret)
+{
+    uint64_t sequence = 0;
+    *ret = (struct sf_coord_claim){.slot = -1};
+    (void)sf_claim_name_parse(name, ret->guid, &sequence);
+    snprintf(ret->name, sizeof ret->name, "%s", name);
+    /* A claim that lives holds or awaits a slot whatever its content is worth. */
+    (void)sf_record_claim_decode(call->data, call->size, ret, NULL);
+    ret->fence = (uint64_t)call->stat.czxid;
+}
+
 static void claim_read(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
 {
     const struct sf_zk_names *names = job->work;
@@ -25,14 +36,7 @@ static void claim_read(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call
         sf_zk_finish_rc(z, job, call->rc, "reading a claim");
         return;
     }
-    struct sf_coord_claim *claim = &to->claims[to->claim_count++];
-    uint64_t sequence = 0;
-    *claim = (struct sf_coord_claim){.slot = -1};
-    (void)sf_claim_name_parse(names->text[call->index], claim->guid, &sequence);
-    snprintf(claim->name, sizeof claim->name, "%s", names->text[call->index]);
-    /* A claim that lives holds or awaits a slot whatever its content is worth. */
-    (void)sf_record_claim_decode(call->data, call->size, claim, NULL);
-    claim->fence = (uint64_t)call->stat.czxid;
+    sf_zk_take_claim(call, names->text[call->index], &to->claims[to->claim_count++]);
 }
 
 static void listed(struct sf_zk *z, struct sf_zk_job *job)
@@ -74,7 +78,7 @@ static void names_read(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call
     }
 }
 
-static int issue_names(struct sf_zk *z, struct sf_zk_job *job, size_t index)
+int sf_zk_issue_claim_names(struct sf_zk *z, struct sf_zk_job *job, size_t index)
 {
     char path[SF_ZK_PATH_MAX];
     sf_zk_claims_path(z, path, job->request.basis.token, job->request.datacenter);
@@ -83,7 +87,7 @@ static int issue_names(struct sf_zk *z, struct sf_zk_job *job, size_t index)
 
 static void list_names(struct sf_zk *z, struct sf_zk_job *job)
 {
-    sf_zk_phase(z, job, 1, issue_names, list_claims);
+    sf_zk_phase(z, job, 1, sf_zk_issue_claim_names, list_claims);
 }
 
 static void slot_read(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)

@@ -232,7 +232,7 @@ static void update_link(struct sf_zk *z, int64_t now_ns)
         return;
     z->session->next_poll_ns = now_ns + POLL_MS * SF_NS_PER_MS;
     sf_zk_watch_arm_all(z);
-    if (z->watches->datacenters == 0 && link->oldest == NULL) /* is anybody there? */
+    if (!z->watches->on && link->oldest == NULL) /* is anybody there? */
         sf_zk_exists(z, NULL, 0, z->options.root, false, ignore_answer);
 }
 

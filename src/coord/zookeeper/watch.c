@@ -72,18 +72,21 @@ static void arm(struct sf_zk *z, int number)
         (void)sf_zk_children(z, NULL, (size_t)number, path, true, rearmed);
 }
 
+static int watch_count(const struct sf_zk *z)
+{
+    return z->watches->on ? DATACENTERS + z->watches->datacenters : 0;
+}
+
 void sf_zk_watch_arm_all(struct sf_zk *z)
 {
-    const int datacenters = z->watches->datacenters;
-    const int total = datacenters > 0 ? DATACENTERS + datacenters : 0;
+    const int total = watch_count(z);
     for (int i = 0; i < total; i++)
         arm(z, i);
 }
 
 void sf_zk_watch_event(struct sf_zk *z, const char *path)
 {
-    const int datacenters = z->watches->datacenters;
-    const int total = datacenters > 0 ? DATACENTERS + datacenters : 0;
+    const int total = watch_count(z);
     for (int i = 0; i < total; i++) {
         char watched_path[SF_ZK_PATH_MAX];
         watch_path(z, watched_path, i);
@@ -128,7 +131,7 @@ static void first_watched(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_c
         sf_zk_finish_rc(z, job, call->rc, "watching the fleet");
 }
 
-/* The fleet's three, then the datacenter's content and names. */
+/* The fleet's three, then (where it is wanted) the datacenter's content and names. */
 static int issue_watch(struct sf_zk *z, struct sf_zk_job *job, size_t index)
 {
     char path[SF_ZK_PATH_MAX];
@@ -144,6 +147,12 @@ void sf_zk_watch_start(struct sf_zk *z, struct sf_zk_job *job)
 {
     struct sf_zk_watches *watches = z->watches;
     int number = DATACENTERS;
+    if (job->request.u.fleet_only) {
+        watches->on = true;
+        point(&watches->at[STATE], &job->request);
+        sf_zk_phase(z, job, DATACENTERS, issue_watch, sf_zk_finish_done);
+        return;
+    }
     while (number < DATACENTERS + watches->datacenters &&
            watches->at[number].datacenter != job->request.datacenter)
         number++;
@@ -154,6 +163,7 @@ void sf_zk_watch_start(struct sf_zk *z, struct sf_zk_job *job)
     }
     if (number == DATACENTERS + watches->datacenters)
         watches->datacenters++;
+    watches->on = true;
     watches->at[number].datacenter = job->request.datacenter;
     point(&watches->at[number], &job->request);
     point(&watches->at[STATE], &job->request);

@@ -28,6 +28,7 @@ struct sf_zk_watched {
 /* Of one handle. By number: config, names, state, then the datacenters. */
 struct sf_zk_watches {
     struct sf_zk_watched at[SF_ZK_WATCHES_MAX];
+    bool on; /* somebody watches the fleet */
     int datacenters;
     bool changed, fleet_changed; /* something that was not told yet */
 };

@@ -217,9 +217,9 @@ void sf_zk_take_stat(struct sf_zk_reader *from, struct sf_zk_stat *ret)
     (void)sf_zk_take_int(from); /* of the ACL */
     ret->ephemeral_owner = sf_zk_take_long(from);
     ret->data_length = sf_zk_take_int(from);
-    const int32_t children = sf_zk_take_int(from);
+    ret->children = sf_zk_take_int(from);
     ret->pzxid = sf_zk_take_long(from);
     if (ret->czxid <= 0 || ret->mzxid < ret->czxid || ret->pzxid < 0 || ret->data_length < 0 ||
-        children < 0)
+        ret->children < 0)
         from->broken = true;
 }

@@ -72,6 +72,7 @@ struct sf_zk_stat {
     int64_t ephemeral_owner; /* a session; 0: none */
     int32_t data_length;
     int64_t pzxid;
+    int32_t children;
 };
 
 /* Who may do what: the one entry of an ACL. perms: ZooKeeper's bits. */

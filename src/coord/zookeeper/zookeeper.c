@@ -53,6 +53,8 @@ static void start_job(struct handle *handle, struct sf_zk_job *job)
         [SF_COORD_INIT] = {.start = sf_zk_init, .free = sf_zk_init_free},
         [SF_COORD_SURVEY] = {.start = sf_zk_survey, .free = sf_zk_survey_free},
         [SF_COORD_LIST] = {.start = sf_zk_list, .free = sf_zk_list_free},
+        [SF_COORD_PROBE] = {.start = sf_zk_probe, .free = sf_zk_probe_free},
+        [SF_COORD_FIND] = {.start = sf_zk_find, .free = sf_zk_list_free},
         [SF_COORD_READ_SLOT] = {.start = sf_zk_read_slot},
         [SF_COORD_CLAIM] = {.start = sf_zk_claim},
         [SF_COORD_UNCLAIM] = {.start = sf_zk_unclaim},
