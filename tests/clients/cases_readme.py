@@ -65,7 +65,7 @@ def tour(new):
     try:
         with Server() as server:
             command = [each.replace("127.0.0.1:7450", server.address) for each in prepare(directory, code.replace("127.0.0.1:7450", server.address))]
-            env = {**os.environ, "CARGO_TARGET_DIR": str(ROOT / "build/clients/rust")}
+            env = {**os.environ, "CARGO_TARGET_DIR": str(ROOT / "build/clients/rust"), "PYTHONPATH": str(ROOT / "clients/python/src")}
             done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=300, check=False, env=env)
             assert done.returncode == 0, done.stderr[-3000:]
             assert re.search(r"\b\d{18,19}\b", done.stdout), done.stdout
