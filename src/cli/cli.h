@@ -103,5 +103,6 @@ int sf_cli_bench(int argc, char **argv);
 int sf_cli_verify(int argc, char **argv);
 int sf_cli_drain(int argc, char **argv);
 int sf_cli_reload(int argc, char **argv);
+int sf_cli_doctor(int argc, char **argv);
 
 #endif

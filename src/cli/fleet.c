@@ -142,6 +142,17 @@ static void tell_halted(const struct sf_coord_state *state, char *to, size_t siz
                    by);
 }
 
+void sf_cli_fleet_halted(struct sf_cli_fleet *fleet, const struct sf_coord_completion *found)
+{
+    fleet->halted[0] = '\0';
+    if (!found->current)
+        (void)snprintf(fleet->halted, sizeof fleet->halted,
+                       "a making of it was begun and not finished; run the same snowfleet init "
+                       "again");
+    else if (found->state != NULL && found->state->halted)
+        tell_halted(found->state, fleet->halted, sizeof fleet->halted);
+}
+
 void sf_cli_fleet_print_halted(const struct sf_cli_fleet *fleet, FILE *to)
 {
     if (fleet->halted[0] != '\0')
@@ -153,15 +164,9 @@ int sf_cli_fleet_config(struct sf_cli_fleet *fleet, struct sf_coord_config *ret)
     struct sf_coord_request request = {.op = SF_COORD_READ_CONFIG};
     struct sf_coord_event *event = sf_cli_fleet_ask(fleet, &request);
     int code = -1;
-    fleet->halted[0] = '\0';
     if (event->completion.outcome == SF_COORD_DONE) {
         *ret = *event->completion.config;
-        if (!event->completion.current)
-            (void)snprintf(fleet->halted, sizeof fleet->halted,
-                           "a making of it was begun and not finished; run the same snowfleet init "
-                           "again");
-        else if (event->completion.state != NULL && event->completion.state->halted)
-            tell_halted(event->completion.state, fleet->halted, sizeof fleet->halted);
+        sf_cli_fleet_halted(fleet, &event->completion);
     } else {
         code = sf_cli_fleet_failed(fleet, event);
     }

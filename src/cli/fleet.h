@@ -55,6 +55,8 @@ struct sf_coord_event *sf_cli_fleet_ask(struct sf_cli_fleet *fleet,
 /* Says why a request was not done, and what to do; returns the exit code. */
 int sf_cli_fleet_failed(const struct sf_cli_fleet *fleet, const struct sf_coord_event *event);
 
+/* Fills in `halted` by what a READ_CONFIG found. */
+void sf_cli_fleet_halted(struct sf_cli_fleet *fleet, const struct sf_coord_completion *found);
 /* A line about a fleet that is halted; else nothing. */
 void sf_cli_fleet_print_halted(const struct sf_cli_fleet *fleet, FILE *to);
 

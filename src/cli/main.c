@@ -15,6 +15,7 @@ static const struct sf_cli_command commands[] = {
     {"slots", "show every slot: free, held, quarantined", sf_cli_slots},
     {"status", "show one worker, or the whole fleet", sf_cli_status},
     {"top", "watch the fleet live in the terminal", sf_cli_top},
+    {"doctor", "say what is wrong with the fleet, and what to do next", sf_cli_doctor},
     {"bench", "measure throughput and latency", sf_cli_bench},
     {"verify", "probe workers: uniqueness, order, time, latency", sf_cli_verify},
     {"reload", "have a worker read its options, certificates and tokens again", sf_cli_reload},

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "cli/cli.h"
 #include "cli/http.h"
+#include "cli/json_path.h"
 
 /* The same way in, to another worker's address as its claim tells it: with https where `like` has
  * it. buffer keeps the URL. */
@@ -27,10 +28,6 @@ int sf_cli_order(const struct sf_cli_admin *admin, const char *path, uint32_t ti
 /* Says why an admin port was not asked with success, and what to do: rc and err are those of
  * sf_cli_get_json or sf_cli_http. Returns the exit code. */
 int sf_cli_admin_failed(const struct sf_cli_admin *admin, int rc, const struct sf_error *err);
-
-/* Members by path ("clock.offset_ns"); the fallback when missing or of another type. */
-const char *sf_cli_text_at(const json_t *object, const char *path, const char *fallback);
-double sf_cli_number_at(const json_t *object, const char *path, double fallback);
 
 /* How well a worker does, by its /status, and in a word: its state, or where it is ready "refusing 99%" or
  * "saturated" by what was asked of it in the last ten seconds. Returns ret_word's look. */

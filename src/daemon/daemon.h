@@ -59,6 +59,8 @@ struct sf_daemon_workers {
 };
 
 /* Other threads ask main to read its options again, and wait. */
+#define SF_RELOAD_REFUSAL_MAX 512
+
 struct sf_daemon_reload {
     pthread_mutex_t lock;
     pthread_cond_t done_changed;
@@ -66,6 +68,7 @@ struct sf_daemon_reload {
     int rc;               /* of the last time, with its answer */
     struct sf_strbuf answer;
     _Atomic uint64_t taken, refused; /* times, of files alone too */
+    char refusal[SF_RELOAD_REFUSAL_MAX]; /* under lock: why the last one was refused; "": it was not */
 };
 
 struct sf_daemon {

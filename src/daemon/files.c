@@ -149,6 +149,19 @@ void sf_files_names(const bool files[SF_FILES_MAX], char *to, size_t size)
                                      table[i].option);
 }
 
+json_t *sf_files_certificates(struct sf_files *files)
+{
+    json_t *list = json_array();
+    pthread_mutex_lock(&files->lock);
+    for (unsigned i = 0; i < SF_FILES_MAX; i++)
+        if (files->certificates[i].known)
+            json_array_append_new(list, json_pack("{s:s,s:s,s:I}", "use", table[i].option, "file",
+                                                  files->certificates[i].path, "ends_ms",
+                                                  (json_int_t)files->certificates[i].end_s * 1000));
+    pthread_mutex_unlock(&files->lock);
+    return list;
+}
+
 void sf_files_collect(struct sf_files *files, struct sf_metrics_page *page)
 {
     char labels[2 * SF_FILES_PATH_MAX + 64], escaped[2 * SF_FILES_PATH_MAX];

@@ -6,6 +6,7 @@
 #ifndef SF_DAEMON_FILES_H
 #define SF_DAEMON_FILES_H
 
+#include <jansson.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -56,6 +57,9 @@ bool sf_files_changed(struct sf_files *files, const struct sf_config *config, in
 void sf_files_users(const bool files[SF_FILES_MAX], bool ret_users[SF_FILES_USERS]);
 void sf_files_names(const bool files[SF_FILES_MAX], char *to, size_t size);
 
+/* When each certificate ends, as /status tells it: objects with use (the option), file and ends_ms (Unix milliseconds). A new reference.
+ * Any thread. */
+json_t *sf_files_certificates(struct sf_files *files);
 /* Emits when each certificate ends. Any thread. */
 void sf_files_collect(struct sf_files *files, struct sf_metrics_page *page);
 

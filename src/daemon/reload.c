@@ -92,12 +92,23 @@ static const char *names_of(const json_t *names, char to[NAMES_MAX])
     return to;
 }
 
+/* Counts, and keeps why for /status. */
+static void count(struct sf_daemon *d, const struct sf_strbuf *errors)
+{
+    const bool ok = errors->length == 0;
+    atomic_fetch_add(ok ? &d->reload.taken : &d->reload.refused, 1);
+    pthread_mutex_lock(&d->reload.lock);
+    snprintf(d->reload.refusal, sizeof d->reload.refusal, "%.*s",
+             ok ? 0 : (int)strcspn(errors->text, "\n"), ok ? "" : errors->text);
+    pthread_mutex_unlock(&d->reload.lock);
+}
+
 /* Counts, and says it. */
 static void conclude(struct sf_daemon *d, const char *because, const struct outcome *outcome)
 {
     char changed[NAMES_MAX], restart[NAMES_MAX];
     const bool ok = outcome->errors.length == 0;
-    atomic_fetch_add(ok ? &d->reload.taken : &d->reload.refused, 1);
+    count(d, &outcome->errors);
     if (!ok) {
         sf_log_write(d->log, SF_LOG_ERROR, "reload.refused", "%s: what was there is kept: %s",
                      because, outcome->errors.text);
@@ -191,7 +202,7 @@ static void look_at_files(struct sf_daemon *d)
     sf_files_take(&d->files, d->current, d->log);
     sf_strbuf_init(&outcome.errors, ERRORS_MAX);
     hand_on(d, users, &outcome);
-    atomic_fetch_add(outcome.errors.length == 0 ? &d->reload.taken : &d->reload.refused, 1);
+    count(d, &outcome.errors);
     if (outcome.errors.length == 0)
         sf_log_write(d->log, SF_LOG_INFO, "files.changed",
                      "%s: replaced, and used for new connections from now on", names);
@@ -228,6 +239,14 @@ int sf_reload_ask(struct sf_daemon *d, struct sf_strbuf *to)
     }
     pthread_mutex_unlock(&reload->lock);
     return rc;
+}
+
+json_t *sf_reload_refusal(struct sf_daemon *d)
+{
+    pthread_mutex_lock(&d->reload.lock);
+    json_t *why = d->reload.refusal[0] != '\0' ? json_string(d->reload.refusal) : json_null();
+    pthread_mutex_unlock(&d->reload.lock);
+    return why;
 }
 
 void sf_reload_collect(struct sf_daemon *d, struct sf_metrics_page *page)

@@ -5,6 +5,8 @@
 #ifndef SF_DAEMON_RELOAD_H
 #define SF_DAEMON_RELOAD_H
 
+#include <jansson.h>
+
 #include "daemon/daemon.h"
 
 void sf_reload_init(struct sf_daemon *d);
@@ -19,6 +21,9 @@ void sf_reload_turn(struct sf_daemon *d);
  * changed and needs_restart, arrays of names), or a negative errno code with sentences for people. */
 #define SF_RELOAD_WAIT_MS 5000
 int sf_reload_ask(struct sf_daemon *d, struct sf_strbuf *to);
+
+/* Why the last one was refused, for /status; null where it was not. A new reference. Any thread. */
+json_t *sf_reload_refusal(struct sf_daemon *d);
 
 /* Emits the counts, and when certificates end. Any thread. */
 void sf_reload_collect(struct sf_daemon *d, struct sf_metrics_page *page);

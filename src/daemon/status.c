@@ -13,6 +13,7 @@
 #include "daemon/health.h"
 #include "daemon/info.h"
 #include "daemon/json.h"
+#include "daemon/reload.h"
 
 /* Each slot that the worker holds or wants (fleet.slots_per_worker). */
 static json_t *slots_json(const struct sf_daemon *d, const struct sf_member_snapshot *member)
@@ -168,6 +169,8 @@ void sf_status(struct sf_daemon *d, struct sf_strbuf *to)
     sf_json_set(status, "reservation", reservation_json(&member));
     sf_json_set(status, "coordinator", coordinator_json(d, &member));
     sf_json_set(status, "events", events_json(d));
+    sf_json_set(status, "certificates", sf_files_certificates(&d->files));
+    sf_json_set(status, "reload_refused", sf_reload_refusal(d));
     sf_json_set(status, "ready", json_boolean(readiness.ready));
     sf_json_set(status, "checks", checks_json(&readiness));
     sf_json_set(status, "clock", sf_clock_status_json(d));
