@@ -309,17 +309,26 @@ static void number_text(double x, enum sf_top_column column, char *to, size_t si
 const char *sf_top_cell(const struct sf_top_row *row, enum sf_top_column column,
                         char to[SF_TOP_CELL_MAX])
 {
-    const char *text = column == SF_TOP_SLOT    ? row->slot
-                       : column == SF_TOP_STATE ? row->word
-                       : column == SF_TOP_NODE  ? row->node
-                       : column == SF_TOP_ADMIN ? row->admin
-                                                : NULL;
-    if (text == NULL && row->values[column] <= SF_TOP_UNKNOWN)
-        text = "-";
-    if (text != NULL)
-        (void)snprintf(to, SF_TOP_CELL_MAX, "%s", text);
-    else
-        number_text(row->values[column], column, to, SF_TOP_CELL_MAX);
+    switch (column) {
+    case SF_TOP_SLOT:
+        (void)snprintf(to, SF_TOP_CELL_MAX, "%s", row->slot);
+        break;
+    case SF_TOP_STATE:
+        (void)snprintf(to, SF_TOP_CELL_MAX, "%s", row->word);
+        break;
+    case SF_TOP_NODE:
+        (void)snprintf(to, SF_TOP_CELL_MAX, "%s", row->node);
+        break;
+    case SF_TOP_ADMIN:
+        (void)snprintf(to, SF_TOP_CELL_MAX, "%s", row->admin);
+        break;
+    default:
+        if (row->values[column] <= SF_TOP_UNKNOWN)
+            (void)snprintf(to, SF_TOP_CELL_MAX, "-");
+        else
+            number_text(row->values[column], column, to, SF_TOP_CELL_MAX);
+        break;
+    }
     return to;
 }
 
