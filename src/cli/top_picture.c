@@ -7,6 +7,7 @@
 
 #include "base/ticks.h"
 #include "cli/worker.h"
+#include "coord/fleet_json.h"
 #include "coord/records.h"
 
 #define ASK_MS 500 /* a worker that is silent for longer holds up the others */
@@ -41,21 +42,24 @@ static void add_member(const struct taking *taking, json_t *entry)
 
 /* --- by the coordinator --- */
 
-static json_t *claim_json(uint64_t datacenter, const struct sf_coord_claim *claim)
-{
-    return json_pack("{s:I,s:o,s:s,s:s,s:s,s:s,s:I}", "datacenter", (json_int_t)datacenter,
-                     "worker",
-                     claim->slot >= 0 ? json_integer((json_int_t)claim->slot) : json_null(), "node",
-                     claim->node, "admin", claim->admin, "state", claim->state, "reason",
-                     claim->reason, "since_ms", (json_int_t)claim->since_ms);
-}
-
 static int take_datacenter(void *ctx, uint64_t datacenter, const struct sf_coord_completion *found)
 {
     const struct taking *taking = ctx;
-    sf_cli_census_add(&taking->picture->census, found, sf_real_ns() / SF_NS_PER_MS);
-    for (size_t i = 0; i < found->claim_count; i++)
-        add_member(taking, claim_json(datacenter, &found->claims[i]));
+    const int64_t now_ms = sf_real_ns() / SF_NS_PER_MS;
+    const struct sf_fleet_picture listed = {.datacenter = datacenter,
+                                            .slots = found->slots,
+                                            .slot_count = found->slot_count,
+                                            .claims = found->claims,
+                                            .claim_count = found->claim_count,
+                                            .now_ms = now_ms,
+                                            .remember_ms = SF_REMEMBER_DEFAULT_MS};
+    sf_cli_census_add(&taking->picture->census, found, now_ms);
+    json_t *fleet = sf_fleet_json(), *member;
+    size_t i;
+    sf_fleet_json_add(fleet, &listed);
+    json_array_foreach(json_object_get(fleet, "members"), i, member)
+        add_member(taking, json_incref(member));
+    json_decref(fleet);
     return -1;
 }
 

@@ -33,7 +33,8 @@ def main():
             for w in workers:
                 threading.Thread(target=ask, args=(w, stop), daemon=True).start()
             here = os.path.dirname(os.path.abspath(__file__))
-            return subprocess.run([node, f"{here}/console_live.mjs", f"http://127.0.0.1:{workers[0].admin}/", str(workers[2].process.pid), modules, shots],
+            bench = [str(snowfleet.BIN / "snowfleet"), "bench", "--server", f"127.0.0.1:{workers[1].port}", "-c", "16", "-d", "16", "-b", "20000", "-t", "8"]
+            return subprocess.run([node, f"{here}/console_live.mjs", f"http://127.0.0.1:{workers[0].admin}/", str(workers[2].process.pid), modules, shots, *bench],
                                   timeout=150, check=False).returncode
         finally:
             stop.set()

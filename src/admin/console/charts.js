@@ -126,8 +126,19 @@ function draw_chart(chart) {
 
 const words_at = (spec, i) => spec.series.map(([name, words]) => words + " " + spec.format(shown[name][i])).join(", ");
 
+// Until somebody chooses: no longer than there is anything to see.
+let range_chosen = false;
+function range_of(some) {
+  const inputs = [...document.querySelectorAll("[name=range]")];
+  if (!range_chosen) {
+    const oldest = Math.max(0, ...some.map(w => Math.max(w.hour && w.hour.points.length ? Date.now() - w.hour.points[0].t : 0, answers(w) ? w.status.uptime_ms || 0 : 0)));
+    (inputs.find(input => Number(input.value) >= oldest) || inputs[inputs.length - 1]).checked = true;
+  }
+  return Number(inputs.find(input => input.checked).value);
+}
+
 function draw_charts(some) {
-  shown = figures_of(some, Number(document.querySelector("[name=range]:checked").value));
+  shown = figures_of(some, range_of(some));
   if (read_at !== null && read_at < shown.t[0]) read_at = shown.t[0];
   show_reading();
   charts.forEach(draw_chart);

@@ -90,7 +90,7 @@ function problems(all) {
     if (["good", "idle"].includes(j.kind) || j.word === "saturated") continue;
     // Who is not there matters as far as the others cannot do without.
     const spared = missing.includes(w) && j.word !== "halted" && !tight && d.ready > 0, kind = j.kind === "bad" && !spared ? "bad" : "warn", fleeting = /^refusing/.test(j.word);
-    list.push({ kind, worker: w, text: slot_name(w.status || w.entry) + " " + node_of(w) + ": " + (fleeting ? "refusing" : j.word) + (j.why && !fleeting ? ": " + j.why : ""), more: j.since_ms ? " (" + span(Date.now() - j.since_ms) + ")" : fleeting ? " " + j.why : "" });
+    list.push({ kind, worker: w, text: slot_name(w.status || w.entry) + " " + node_of(w) + ": " + (fleeting ? "refusing" : j.word), more: (j.why ? ": " + j.why : "") + (j.since_ms ? " (" + span(Date.now() - j.since_ms) + ")" : "") });
   }
   if (fleet && fleet.stale) list.push({ kind: "warn", text: "The coordinator cannot be reached" + (fleet.text ? " (" + fleet.text + ")" : "") + ".", more: " Slots are as read " + span(fleet.read_age_ms) + " ago." });
   if (all.some(w => answers(w) && w.status.halted)) list.push({ kind: "bad", text: "The fleet is halted: the coordinator lost data, and no slot is granted until snowfleet init --after-data-loss.", more: "" });

@@ -75,6 +75,7 @@ $("login").addEventListener("submit", event => {
 });
 $("skip").addEventListener("click", event => { event.preventDefault(); $(route() === null ? "h-workers" : "h-worker").focus(); });
 $("slots").addEventListener("keydown", walk_slots);
+$("ranges").addEventListener("change", () => { range_chosen = true; });
 for (const id of ["modes", "ranges", "grave", "numbers"]) $(id).addEventListener(id === "numbers" ? "toggle" : "change", () => draw());
 addEventListener("hashchange", () => draw());
 start_charts();

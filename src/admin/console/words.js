@@ -16,7 +16,7 @@ const draw_svg = (tag, attributes, ...children) => fill(document.createElementNS
 const known = x => typeof x === "number" && Number.isFinite(x);
 const number = (x, digits = 0) => known(x) ? x.toLocaleString("en", { maximumFractionDigits: digits }) : "–";
 const NB = "\u00a0"; // a number and its unit stay on one line
-const percent = x => known(x) ? number(100 * x, x < .1 ? 1 : 0) + NB + "%" : "–";
+const percent = x => known(x) ? number(100 * x, x < .01 ? 2 : x < .1 ? 1 : 0) + NB + "%" : "–";
 function rate(x) { return !known(x) ? "–" : x >= 1e6 ? number(x / 1e6, 2) + NB + "M" : x >= 1e4 ? number(x / 1e3, 1) + NB + "k" : number(x, x < 10 ? 1 : 0); }
 function micros(x) { return !known(x) ? "–" : x >= 1e6 ? number(x / 1e6, 2) + NB + "s" : x >= 1000 ? number(x / 1000, 1) + NB + "ms" : number(x) + NB + "µs"; }
 const nanos = x => known(x) ? (Math.abs(x) >= 1e9 ? number(x / 1e9, 3) + NB + "s" : number(x / 1e6, 2) + NB + "ms") : "–";
