@@ -259,7 +259,7 @@ class Dash(unittest.TestCase):
             self.assertIn(wanted, anchors, name)
         for name in entries:
             part = re.search(rf"^### {name}$(.*?)(?=^##)", text + "\n## end", re.M | re.S).group(1)
-            for word in ("Meaning:", "Impact:", "First:", "Decide:", "Mitigate:", "Undo:", "Verify:"):
+            for word in ("Meaning:", "Impact:", "First look:", "Likely causes", "- Hosts:", "- Kubernetes:", "Undo:", "Over when:"):
                 self.assertIn(word, part, name)
             self.assertGreaterEqual(len(re.findall(r"^    ", part, re.M)), 3, name + ": three commands")
         for target in re.findall(r"\]\(#([\w-]+)\)", text):
@@ -279,8 +279,11 @@ class Dash(unittest.TestCase):
         with open(os.path.join(load.ROOT, "docs/logs.md"), encoding="utf-8") as f:
             events = set(re.findall(r"^\| `([a-z_]+\.[a-z_]+)` \|", f.read(), re.M))
         self.assertGreater(len(events), 40)
+        with open(os.path.join(load.ROOT, "src/cli/diagnosis.c"), encoding="utf-8") as f:
+            rules = set(re.findall(r'^    \{"([a-z]+\.[a-z_]+)", SF_', f.read(), re.M))
+        self.assertGreater(len(rules), 40)
         for option in set(re.findall(r"\b((?:clock|reservation|mint|listen|limit|drain|fleet)\.[a-z_]+)", text)) - {"fleet.json"}:
-            self.assertIn(option, options | events)
+            self.assertIn(option, options | events | rules)
         commands = re.findall(r"(?:^    \$ |`)snowfleet ([a-z]+)([^`\n]*)", text, re.M)
         self.assertGreater(len(commands), 60)
         folder = os.environ.get("SNOWFLEET_BIN")

@@ -11,6 +11,8 @@ import subprocess
 import sys
 import time
 
+import yaml
+
 import load
 
 sys.path.insert(0, os.path.join(load.ROOT, "tests/lib"))
@@ -19,14 +21,15 @@ import coordinators  # noqa: E402
 import snowfleet as sf  # noqa: E402
 from fake_ntp import FakeNtp  # noqa: E402
 
-# They need systemd, chronyd or a host with clients; what they print is not ours.
-OF_THE_HOST = ("journalctl", "chronyc", "timedatectl", "ss")
+# They need systemd, chronyd, a cluster or a host with clients; what they print is not ours.
+OF_THE_HOST = ("journalctl", "chronyc", "timedatectl", "ss", "kubectl")
 WINDOW_MS = 2000
 SMALL = {"reservation-window-ms": WINDOW_MS, "reservation-min-window-ms": 1000}
 FLEET_ID = "01234567-89ab-4cde-8f01-23456789abcd"
 LOST = "The coordinators data was lost or restored"
 WIPED, PUT_BACK = "The coordinator was wiped", "The coordinator was put back from a backup"
 FOR_GOOD = "Wipe a fleet"
+STOP, JOB = "Stop a worker", "A Job that runs the tool"
 REFUSED, OF_ONE_MACHINE, ADMIN_PORT = "The coordinator refuses us", "A local coordinator", "An admin port does not answer as it should"
 # What stops workers is another thing on hosts and on Kubernetes, where they come back by themselves.
 BOTH_WAYS = ("SnowfleetDuplicate", FOR_GOOD)
@@ -140,6 +143,13 @@ def faults(book, coordinator, ntp):
     book.run_one("SnowfleetReservationLow", "curl -s $ADMIN/readyz", first)
 
 
+def stop_all(book):
+    """Here nothing supervises them."""
+    for worker in book.workers:
+        book.run_one(STOP, "snowfleet drain", worker)
+        assert worker.process.wait(sf.DEADLINE_S) == 0
+
+
 def procedures(book):
     """In an order in which each finds what it needs; the fleet is stopped and made anew in the end."""
     first, second, third = book.workers
@@ -160,19 +170,20 @@ def procedures(book):
     book.run_one("Change a layout", "snowfleet encode", first)
     book.run_one("Change a layout", "snowfleet decode", first)
     # One leaves and comes again.
-    for heading, worker in (("Upgrade", third), ("Scale", third), ("SnowfleetErrorsFastBurn", second), ("SnowfleetClockOffset", second),
-                            ("SnowfleetDuplicate", third), ("Deploy", second)):
+    for heading, begin in (("Stop a worker", "snowfleet status"), ("Stop a worker", "snowfleet slots"), ("Stop every worker", "snowfleet slots"),
+                           ("Upgrade", "snowfleet doctor"), (PUT_BACK, "snowfleet doctor")):
+        book.run_one(heading, begin, first)
+    for heading, worker in ((STOP, third), ("SnowfleetLoadImbalance", second)):
         book.run_one(heading, "snowfleet drain", worker)
         assert worker.process.wait(sf.DEADLINE_S) == 0, heading
         worker.start()
     book.run_one("Move to another coordinator", "snowfleet id -n 1", first)
     status = book.run_one("Move to another coordinator", "curl -s $ADMIN/status", first)
     assert '"epoch_ms":1704067200000' in status and '"layout":' in status
-    for worker in book.workers:
-        book.run_one("Move to another coordinator", "snowfleet drain", worker)
-        assert worker.process.wait(sf.DEADLINE_S) == 0
+    stop_all(book)
     assert re.search(r"^0 held", book.run_one("Move to another coordinator", "snowfleet slots", first), re.M)
     book.run_one("Move to another coordinator", "snowfleet init", first)
+    book.run_one("Move to another coordinator", "snowfleet doctor", first)
 
 
 def single_slots(book, coordinator):
@@ -262,9 +273,7 @@ def wiped_for_good(book, coordinator, seen):
     fleet = {name: json.loads(said)[name] for name in ("fleet_id", "epoch_ms", "layout", "token")}
     book.run_one(FOR_GOOD, "snowfleet id -n 1", first)
     draw(book, seen)
-    for worker in book.workers:
-        book.run_one(FOR_GOOD, "snowfleet drain", worker)
-        assert worker.process.wait(sf.DEADLINE_S) == 0
+    stop_all(book)
     assert re.search(r"^0 held", book.run_one(FOR_GOOD, "snowfleet slots", first), re.M)
     forgotten.start()
     draw_of(forgotten, seen)
@@ -276,6 +285,29 @@ def wiped_for_good(book, coordinator, seen):
     book.run_one(FOR_GOOD, "snowfleet init", first)
     remade(book, seen, fleet["token"])
     assert all(worker.status()["fleet_id"] == fleet["fleet_id"] for worker in book.workers)
+
+
+VERBS = {"get", "logs", "exec", "port-forward", "delete", "scale", "describe", "rollout", "annotate", "wait", "apply", "cordon", "uncordon"}
+
+
+def check_job(ran):
+    """The manifest is one that the restricted profile takes, and each line of its table a command that a procedure ran."""
+    text = sections()[JOB]
+    job = yaml.safe_load(re.search(r"```yaml\n(.*?)```", text, re.S).group(1))
+    pod = job["spec"]["template"]
+    assert pod["metadata"]["labels"]["app.kubernetes.io/component"] == "init"  # whom the chart's network policy lets in
+    assert pod["spec"]["securityContext"]["runAsNonRoot"] and pod["spec"]["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault"
+    container = pod["spec"]["containers"][0]
+    assert container["command"] == ["/usr/bin/snowfleet"] and pod["spec"]["restartPolicy"] == "Never"
+    assert container["securityContext"] == {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+    rows = re.findall(r"^\| [^|]+ \| `\[([^`]*)\]`", text, re.M)
+    assert len(rows) >= 5, rows
+    known = {re.sub(r"--ask \S+", "--ask X", command) for _, command in ran}
+    for row in [*rows, ", ".join(container["args"])]:
+        command = "snowfleet " + row.replace("T,D,W,S", "TDWS").replace(",", "").replace("TDWS", "T,D,W,S")
+        plain = re.sub(r"--ask \S+", "--ask X", command)
+        plain = plain.replace(" --fleet NAME", "") if "doctor" in plain else plain
+        assert plain in known, f"{JOB}: no procedure runs {command}"
 
 
 def sections():
@@ -299,6 +331,13 @@ def check_words():
         for part in path.split("."):
             assert part in at.get("properties", {}), f"RUNBOOK.md: --set {path}: the chart has no such value"
             at = at["properties"][part]
+    for heading, text in found.items():
+        assert not heading.startswith("Snowfleet") or "snowfleet bench" not in text, f"{heading}: no load test on production"
+        assert heading == STOP or not re.search(r"snowfleet drain [^`]*--wait", text), f"{heading}: a supervisor undoes drain alone: say stop"
+        for verb in re.findall(r"kubectl (?:-\S+ )?([a-z-]+)", text):
+            assert verb in VERBS, f"{heading}: kubectl {verb}"
+        for name in re.findall(r"(?:deployment/|kubectl get deployment )([\w-]+)", text):
+            assert name == "RELEASE-snowfleet", f"{heading}: the chart has no deployment {name}"
     for heading in (LOST, WIPED, PUT_BACK, FOR_GOOD):
         for command in re.findall(r"`(snowfleet init [^`]*-[^`]*)`", found[heading]):
             assert "--after-data-loss" in command or "--if-missing" in command, f"{heading}: {command}"
@@ -329,6 +368,7 @@ def check(coordinator):
             ntp.close()
     left = {(h, c) for h, c, _ in commands() if c.split()[0] not in OF_THE_HOST} - book.ran
     assert not left, "not run: " + "\n".join(map(str, sorted(left)))
+    check_job(book.ran)
     print(f"{len(book.ran)} commands ran")
 
 
