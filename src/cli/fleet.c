@@ -219,8 +219,7 @@ int sf_cli_fleet_list(
     return code;
 }
 
-/* Nobody was ever there, and whoever came could begin at once. */
-static bool is_idle(const struct sf_coord_completion *found, int64_t now_ms)
+bool sf_cli_datacenter_is_idle(const struct sf_coord_completion *found, int64_t now_ms)
 {
     for (size_t i = 0; i < found->slot_count; i++)
         if (found->slots[i].fence != 0 ||
@@ -232,7 +231,7 @@ static bool is_idle(const struct sf_coord_completion *found, int64_t now_ms)
 void sf_cli_census_add(struct sf_cli_census *census, const struct sf_coord_completion *found,
                        int64_t now_ms)
 {
-    if (is_idle(found, now_ms)) {
+    if (sf_cli_datacenter_is_idle(found, now_ms)) {
         census->idle_datacenters++;
         census->idle_slots += found->slot_count;
         return;
@@ -241,7 +240,7 @@ void sf_cli_census_add(struct sf_cli_census *census, const struct sf_coord_compl
         census->states[sf_slot_state(&found->slots[i], found->claims, found->claim_count, now_ms,
                                      NULL)]++;
     for (size_t i = 0; i < found->claim_count; i++)
-        census->waiting += found->claims[i].slot < 0;
+        census->waiting += found->claims[i].slot < 0 && found->claims[i].seeks;
 }
 
 void sf_cli_census_end(struct sf_cli_census *census)

@@ -76,10 +76,12 @@ int sf_cli_fleet_list(struct sf_cli_fleet *fleet, const struct sf_coord_config *
  * for 32 datacenters and a fleet in one of them, nobody can use what the others have. */
 struct sf_cli_census {
     uint64_t states[SF_SLOT_STATES];
-    uint64_t waiting; /* claims without a slot */
+    uint64_t waiting; /* claims that seek a slot */
     uint64_t idle_datacenters, idle_slots;
 };
 
+/* Was nobody ever there, and could whoever came begin at once? */
+bool sf_cli_datacenter_is_idle(const struct sf_coord_completion *found, int64_t now_ms);
 /* Adds a datacenter's list. */
 void sf_cli_census_add(struct sf_cli_census *census, const struct sf_coord_completion *found,
                        int64_t now_ms);

@@ -5,7 +5,9 @@
 
 #include "base/parse.h"
 #include "cli/fleet.h"
+#include "cli/fleet_view.h"
 #include "cli/slot_repair.h"
+#include "coord/fleet_json.h"
 #include "coord/layout_json.h"
 #include "coord/records.h"
 
@@ -22,6 +24,8 @@ struct run {
 struct view {
     bool as_json, all;
     json_t *slots;
+    json_t *picture; /* who is to be there (coord/fleet_json.h) */
+    uint64_t remember_ms;
     struct run held_back; /* a whole datacenter, which the next one may be like; state NULL: none */
     int64_t now_ms;
     struct sf_cli_census census;
@@ -112,7 +116,16 @@ static int show_datacenter(void *ctx, uint64_t datacenter, const struct sf_coord
 {
     struct view *view = ctx;
     struct run run = {0};
+    const struct sf_fleet_picture picture = {.datacenter = datacenter,
+                                             .slots = found->slots,
+                                             .slot_count = found->slot_count,
+                                             .claims = found->claims,
+                                             .claim_count = found->claim_count,
+                                             .now_ms = view->now_ms,
+                                             .remember_ms = (int64_t)view->remember_ms};
     sf_cli_census_add(&view->census, found, view->now_ms);
+    if (!sf_cli_datacenter_is_idle(found, view->now_ms))
+        sf_fleet_json_add(view->picture, &picture);
     for (size_t i = 0; i < found->slot_count; i++) {
         const struct sf_coord_slot *slot = &found->slots[i];
         const struct sf_coord_claim *holder;
@@ -150,27 +163,30 @@ static int show(struct sf_cli_fleet *fleet, const char *name, const uint64_t *on
     int code = sf_cli_fleet_config(fleet, &config);
     view->now_ms = sf_real_ns() / SF_NS_PER_MS;
     view->slots = json_array();
+    view->picture = sf_fleet_json();
     if (code < 0)
         code = sf_cli_fleet_list(fleet, &config, only, show_datacenter, view);
     if (code >= 0) {
         json_decref(view->slots);
+        json_decref(view->picture);
         return code;
     }
+    sf_fleet_json_end(view->picture, view->now_ms);
     const struct sf_cli_census *census = &view->census;
     sf_cli_census_end(&view->census);
     if (view->as_json) {
-        sf_cli_print_json(
-            json_pack("{s:s, s:s, s:s?, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}",
-                      "fleet", name, "fleet_id", config.fleet_id, "halted",
-                      fleet->halted[0] != '\0' ? fleet->halted : NULL, "epoch_ms",
-                      (json_int_t)config.epoch_ms, "layout", sf_layout_json(&config.layout), "held",
-                      (json_int_t)census->states[SF_SLOT_HELD], "free",
-                      (json_int_t)census->states[SF_SLOT_FREE], "quarantined",
-                      (json_int_t)census->states[SF_SLOT_QUARANTINED], "broken",
-                      (json_int_t)census->states[SF_SLOT_BROKEN], "leaked",
-                      (json_int_t)view->leaked, "waiting", (json_int_t)census->waiting,
-                      "unused_datacenters", (json_int_t)census->idle_datacenters, "unused_slots",
-                      (json_int_t)census->idle_slots, "slots", view->slots));
+        sf_cli_print_json(json_pack(
+            "{s:s, s:s, s:s?, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:O}", "fleet",
+            name, "fleet_id", config.fleet_id, "halted",
+            fleet->halted[0] != '\0' ? fleet->halted : NULL, "epoch_ms",
+            (json_int_t)config.epoch_ms, "layout", sf_layout_json(&config.layout), "held",
+            (json_int_t)census->states[SF_SLOT_HELD], "free",
+            (json_int_t)census->states[SF_SLOT_FREE], "quarantined",
+            (json_int_t)census->states[SF_SLOT_QUARANTINED], "broken",
+            (json_int_t)census->states[SF_SLOT_BROKEN], "leaked", (json_int_t)view->leaked,
+            "waiting", (json_int_t)census->waiting, "unused_datacenters",
+            (json_int_t)census->idle_datacenters, "unused_slots", (json_int_t)census->idle_slots,
+            "slots", view->slots, "members", json_object_get(view->picture, "members")));
     } else {
         json_decref(view->slots);
         if (view->held_back.state != NULL)
@@ -185,7 +201,9 @@ static int show(struct sf_cli_fleet *fleet, const char *name, const uint64_t *on
                 " leaked: a claim holds them that nobody renews; if its worker is gone: snowfleet "
                 "slots release %" PRIu64 "/%" PRIu64 "\n",
                 view->leaked, view->leaked_datacenter, view->leaked_worker);
+        sf_cli_view_print_trouble(view->picture, view->now_ms, stdout);
     }
+    json_decref(view->picture);
     return sf_cli_end();
 }
 
@@ -209,7 +227,7 @@ int sf_cli_slots(int argc, char **argv)
 {
     struct sf_cli_fleet_options to = SF_CLI_FLEET;
     struct sf_cli_repair how = {.floor_ms = SF_CLI_REPAIR_FLOOR};
-    struct view view = {0};
+    struct view view = {.remember_ms = SF_REMEMBER_DEFAULT_MS};
     uint64_t datacenter = UINT64_MAX;
     size_t words = 0;
     const struct sf_cli_option options[] = {
@@ -218,6 +236,7 @@ int sf_cli_slots(int argc, char **argv)
          0, 0},
         {"all", 'a', SF_CLI_FLAG, &view.all, NULL, "also the slots that were never held", 0, 0},
         {"json", 0, SF_CLI_FLAG, &view.as_json, NULL, "a JSON object with every slot", 0, 0},
+        SF_CLI_REMEMBER_OPTION(view.remember_ms),
         {"clock-source", 0, SF_CLI_LIST, &how.clock_sources, "SOURCE",
          "reset: who else knows what time it is, as in clock.sources", 0, 0},
         {"floor-ms", 0, SF_CLI_SIGNED, &how.floor_ms, "MS",
@@ -237,7 +256,11 @@ int sf_cli_slots(int argc, char **argv)
             "quarantined (until when:\n"
             "nobody holds it, and its last owner's reservation has not passed), broken (the "
             "record cannot be read),\n"
-            "leaked (a claim is there, but whoever made it has not renewed the reservation).\n\n"
+            "leaked (a claim is there, but whoever made it has not renewed the reservation). Below "
+            "stands who is\n"
+            "expected and not ready, as claims and records tell it; snowfleet status asks the "
+            "workers "
+            "themselves.\n\n"
             "release frees a slot whose holder does not answer: its claim goes, the record stays, "
             "so the slot "
             "rests until\n"

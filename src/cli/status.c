@@ -7,6 +7,8 @@
 
 #include "base/parse.h"
 #include "cli/fleet.h"
+#include "cli/fleet_view.h"
+#include "cli/status_fleet.h"
 #include "cli/worker.h"
 
 /* "  +0.250 ms +- 1.100 ms, 3 s ago", or nothing where no time is known. */
@@ -144,76 +146,15 @@ static int one(const struct sf_cli_admin *admin, uint32_t timeout_ms, bool as_js
     const int rc = sf_cli_get_json(admin, "/status", timeout_ms, &status, &err);
     if (rc != 0)
         return sf_cli_admin_failed(admin, rc, &err);
+    const bool ready = json_is_true(json_object_get(status, "ready"));
     if (as_json) {
         sf_cli_print_json(status);
     } else {
         print_worker(status);
         json_decref(status);
     }
-    return sf_cli_end();
-}
-
-struct view {
-    json_t *workers; /* NULL: text */
-    const struct sf_cli_admin *like;
-    uint32_t timeout_ms;
-    uint64_t count, silent;
-};
-
-static int show_datacenter(void *ctx, uint64_t datacenter, const struct sf_coord_completion *found)
-{
-    struct view *view = ctx;
-    for (size_t i = 0; i < found->claim_count; i++) {
-        const struct sf_coord_claim *claim = &found->claims[i];
-        json_t *status = NULL;
-        struct sf_error err = {0};
-        char url[SF_CLI_ADMIN_URL_MAX];
-        const struct sf_cli_admin admin = sf_cli_admin_of(view->like, claim->admin, url);
-        const bool there = sf_cli_get_json(&admin, "/status", view->timeout_ms, &status, &err) == 0;
-        view->count++;
-        view->silent += !there;
-        if (view->workers == NULL)
-            sf_cli_worker_line(stdout, claim->admin, status, err.text);
-        else
-            json_array_append_new(
-                view->workers, json_pack("{s:I, s:o, s:I, s:s, s:s, s:s, s:O?, s:s?}", "datacenter",
-                                         (json_int_t)datacenter, "worker",
-                                         claim->slot < 0 ? json_null() : json_integer(claim->slot),
-                                         "fence", (json_int_t)claim->fence, "node", claim->node,
-                                         "address", claim->address, "admin", claim->admin, "status",
-                                         status, "error", there ? NULL : err.text));
-        json_decref(status);
-    }
-    return -1;
-}
-
-static int all(struct sf_cli_fleet *fleet, const char *name, const struct sf_cli_admin *like,
-               uint32_t timeout_ms, bool as_json)
-{
-    struct sf_coord_config config;
-    struct view view = {.timeout_ms = timeout_ms, .like = like};
-    int code = sf_cli_fleet_config(fleet, &config);
-    if (code >= 0)
-        return code;
-    if (as_json)
-        view.workers = json_array();
-    else
-        sf_cli_worker_heading(stdout);
-    code = sf_cli_fleet_list(fleet, &config, NULL, show_datacenter, &view);
-    if (code >= 0) {
-        json_decref(view.workers);
-        return code;
-    }
-    if (as_json)
-        sf_cli_print_json(
-            json_pack("{s:s, s:s, s:s?, s:o}", "fleet", name, "fleet_id", config.fleet_id, "halted",
-                      fleet->halted[0] != '\0' ? fleet->halted : NULL, "workers", view.workers));
-    else
-        (void)printf("fleet %s: %" PRIu64 " workers, %" PRIu64 " without an answer\n", name,
-                     view.count, view.silent);
-    if (!as_json)
-        sf_cli_fleet_print_halted(fleet, stdout);
-    return sf_cli_end();
+    const int end = sf_cli_end();
+    return end == SF_CLI_DONE && !ready ? SF_CLI_FAILED : end;
 }
 
 int sf_cli_status(int argc, char **argv)
@@ -221,19 +162,23 @@ int sf_cli_status(int argc, char **argv)
     struct sf_cli_fleet_options to = SF_CLI_FLEET;
     struct sf_cli_admin admin = {.url = SF_CLI_DEFAULT_ADMIN};
     bool as_json = false;
+    uint64_t remember_ms = SF_REMEMBER_DEFAULT_MS;
     to.timeout_ms = 3000;
     const struct sf_cli_option options[] = {
         {"admin", 0, SF_CLI_TEXT, &admin.url, "URL",
          "the worker's admin.address [http://127.0.0.1:7451]", 0, 0},
         {"json", 0, SF_CLI_FLAG, &as_json, NULL, "a JSON object", 0, 0},
+        SF_CLI_REMEMBER_OPTION(remember_ms),
         SF_CLI_ADMIN_OPTIONS(admin),
         SF_CLI_FLEET_OPTIONS(to),
     };
     const struct sf_cli_usage usage = {
         .line = "snowfleet status [--admin URL | --coordinator URL [--fleet NAME]] [--json]",
-        .text = "Shows one worker as it sees itself; with --coordinator every live worker of the "
-                "fleet, each asked at\n"
-                "the admin address of its claim.\n",
+        .text = "Shows one worker as it sees itself; with --coordinator everybody who holds or "
+                "looks for a slot of the\n"
+                "fleet, or did a while ago, each asked at the admin address of its claim. Exits 1 "
+                "when the worker, or\n"
+                "any that is expected, is not ready.\n",
         .options = options,
         .option_count = sizeof options / sizeof *options,
     };
@@ -245,7 +190,7 @@ int sf_cli_status(int argc, char **argv)
     struct sf_cli_fleet fleet = {0};
     int result = sf_cli_fleet_open(&to, &fleet);
     if (result < 0)
-        result = all(&fleet, to.fleet, &admin, 1000, as_json);
+        result = sf_cli_status_fleet(&fleet, to.fleet, &admin, remember_ms, as_json);
     sf_cli_fleet_close(&fleet);
     return result;
 }

@@ -9,7 +9,7 @@
 #include "coord/records.h"
 
 #define NAMED_MAX 3 /* members in trouble that the sentence names; it counts the others */
-#define TEXT_MAX  1024
+#define TEXT_MAX  (NAMED_MAX * (SF_FLEET_MEMBER_TEXT_MAX + 2) + 1)
 
 static json_t *text_or_null(const char *text)
 {
@@ -76,10 +76,9 @@ static bool is_lost(const json_t *member)
     return strcmp(json_string_value(json_object_get(member, "state")), SF_EXPECTED_LOST) == 0;
 }
 
-/* "; host-b 0/3 lost since 12s: ...", behind what is in text. */
-static void name(const json_t *member, int64_t now_ms, char text[TEXT_MAX])
+const char *sf_fleet_member_text(const json_t *member, int64_t now_ms,
+                                 char buffer[SF_FLEET_MEMBER_TEXT_MAX])
 {
-    const size_t used = strlen(text);
     const json_t *worker = json_object_get(member, "worker");
     const char *reason = json_string_value(json_object_get(member, "reason"));
     const int64_t ms = now_ms - json_integer_value(json_object_get(member, "since_ms"));
@@ -88,18 +87,19 @@ static void name(const json_t *member, int64_t now_ms, char text[TEXT_MAX])
         (void)snprintf(slot, sizeof slot, " %" JSON_INTEGER_FORMAT "/%" JSON_INTEGER_FORMAT,
                        json_integer_value(json_object_get(member, "datacenter")),
                        json_integer_value(worker));
-    (void)snprintf(text + used, TEXT_MAX - used, "; %s%s %s since %s%s%s",
+    (void)snprintf(buffer, SF_FLEET_MEMBER_TEXT_MAX, "%s%s %s since %s%s%s",
                    json_string_value(json_object_get(member, "node")), slot,
                    json_string_value(json_object_get(member, "state")),
                    sf_format_duration_ms(ms > 0 ? ms : 0, since, sizeof since),
                    reason[0] != '\0' ? ": " : "", reason);
+    return buffer;
 }
 
 void sf_fleet_json_end(json_t *fleet, int64_t now_ms)
 {
     size_t i, expected = 0, ready = 0, waiting = 0, lost = 0, left = 0, named = 0;
     const json_t *member;
-    char text[TEXT_MAX] = "", others[48] = "";
+    char text[TEXT_MAX] = "", others[48] = "", one[SF_FLEET_MEMBER_TEXT_MAX];
     json_array_foreach(json_object_get(fleet, "members"), i, member)
     {
         expected += is(member, "expected");
@@ -107,17 +107,26 @@ void sf_fleet_json_end(json_t *fleet, int64_t now_ms)
         waiting += is(member, "waiting");
         lost += is_lost(member);
         left += !is(member, "expected");
-        if (is(member, "expected") && !is(member, "ready") && named++ < NAMED_MAX)
-            name(member, now_ms, text);
+        if (!is(member, "expected") || is(member, "ready") || named++ >= NAMED_MAX)
+            continue;
+        const size_t used = strlen(text);
+        (void)snprintf(text + used, sizeof text - used, "; %s",
+                       sf_fleet_member_text(member, now_ms, one));
     }
     if (named > NAMED_MAX)
         (void)snprintf(others, sizeof others, "; and %zu others", named - NAMED_MAX);
-    const char *level = ready == 0 ? "bad" : ready < expected ? "warn" : "good";
-    json_object_update_new(fleet,
-                           json_pack("{s:I,s:I,s:I,s:I,s:I,s:{s:s,s:o}}", "expected",
-                                     (json_int_t)expected, "ready", (json_int_t)ready, "waiting",
-                                     (json_int_t)waiting, "lost", (json_int_t)lost, "left",
-                                     (json_int_t)left, "health", "level", level, "text",
-                                     json_sprintf("%zu of %zu expected are ready%s%s", ready,
-                                                  expected, text, others)));
+    const char *level = ready == expected ? "good" : ready > 0 ? "warn" : "bad";
+    json_t *words =
+        json_sprintf("%zu of %zu expected are ready%s%s", ready, expected, text, others);
+    if (expected == 0) {
+        level = "warn";
+        json_decref(words);
+        words = json_string("nobody holds or looks for a slot");
+    }
+    json_t *counts =
+        json_pack("{s:I,s:I,s:I,s:I,s:I,s:{s:s,s:o}}", "expected", (json_int_t)expected, "ready",
+                  (json_int_t)ready, "waiting", (json_int_t)waiting, "lost", (json_int_t)lost,
+                  "left", (json_int_t)left, "health", "level", level, "text", words);
+    json_object_update(fleet, counts);
+    json_decref(counts);
 }

@@ -23,8 +23,13 @@ struct sf_fleet_picture {
 json_t *sf_fleet_json(void);
 /* Adds the slots and members of a datacenter. Whoever draws adds to the members what else it knows. */
 void sf_fleet_json_add(json_t *fleet, const struct sf_fleet_picture *picture);
-/* After the last one: sets "expected", "ready", "waiting", "lost", "left", and "health": a level ("good",
- * "warn", "bad") by how many of those who are expected are ready, and the sentence that says who is not. */
+/* After the last one: sets "expected", "ready", "waiting", "lost", "left", and "health": a level ("good": all who
+ * are expected are ready; "bad": none of them is; else "warn", also where nobody is expected), and the sentence that says who is not. */
 void sf_fleet_json_end(json_t *fleet, int64_t now_ms);
+
+/* "host-b 0/3 lost since 12s: why", of a member as it stands in "members". Returns buffer. */
+#define SF_FLEET_MEMBER_TEXT_MAX 512
+const char *sf_fleet_member_text(const json_t *member, int64_t now_ms,
+                                 char buffer[SF_FLEET_MEMBER_TEXT_MAX]);
 
 #endif

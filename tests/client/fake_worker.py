@@ -111,7 +111,7 @@ class Worker:
 
     def status(self):
         return {"fleet": "default", "fleet_id": self.fleet_id, "datacenter": 0, "worker": self.worker, "fence": 17,
-                "state": "ready", "why": "", "node": self.node, "address": self.address, "admin": self.admin_url[7:],
+                "state": "ready", "ready": True, "why": "", "node": self.node, "address": self.address, "admin": self.admin_url[7:],
                 "version": "0.1.0", "clock": {
                     "verdict": "ok", "text": "offset 0.2ms", "offset_ns": 200000,
                     "sources": [{"name": "ntp", "up": True, "status": "synced", "offset_ns": -200000, "error_ns": 1100000, "age_ms": 2000,

@@ -3,6 +3,7 @@
 same. On each coordinator one fleet of four slots goes through it: a wrong clock, a worker without a slot, one that is killed, one that leaves."""
 import json
 import pathlib
+import re
 import sys
 import time
 import unittest
@@ -43,6 +44,24 @@ class Views:
     def members(self, worker):
         return {member["node"]: member for member in self.page(worker)["members"]}
 
+    def tool(self, *words):
+        """What a command says that reads the coordinator, and its exit code."""
+        result = self.fleet.tool(*words, "--coordinator", self.coordinator.url(), check=False)
+        self.assertEqual(result.stderr, "", words)
+        return result.returncode, result.stdout
+
+    def check_tool(self, code, *words):
+        """`status` ends so and says all that; `slots` says it too, as far as it is known without asking anybody."""
+        status, slots = self.tool("status"), self.tool("slots")
+        self.assertEqual(status[0], code, status[1])
+        self.assertEqual(slots[0], 0)
+        for word in words:
+            self.assertRegex(status[1], word)
+            self.assertRegex(slots[1], word)
+        told = json.loads(self.tool("status", "--json")[1])
+        self.assertEqual(told["health"]["level"] == "good", code == 0)
+        return told
+
     def wait_for(self, worker, node, state, since):
         """Until /fleet of that worker shows that one so; within SEEN_S of `since`, on a machine that keeps up. A page asks each second."""
         def seen():
@@ -75,6 +94,11 @@ class Views:
         self.assertEqual(page["health"], {"level": "good", "text": "4 of 4 expected are ready"})
         self.assertEqual([m["node"] for m in page["members"] if m["self"]], ["a"])
         self.assertEqual(page["remember_ms"], 3600000)
+        told = self.check_tool(0)
+        self.assertEqual({m["node"] for m in told["members"]}, set("abcd"))
+        self.assertEqual([(m["node"], m["state"], m["worker"]) for m in told["members"]], [(m["node"], m["state"], m["worker"]) for m in page["members"]])
+        self.assertIn("fleet default: 4 of 4 expected are ready\n", self.tool("status")[1])
+        self.assertEqual(self.fleet.tool("status", "--admin", f"http://127.0.0.1:{a.admin}").returncode, 0)
 
     def who_waits(self, a):
         began = time.monotonic()
@@ -87,6 +111,9 @@ class Views:
         self.assertIsNone(member["worker"])
         self.assertEqual(self.page(a)["health"]["level"], "warn")
         self.assertIn("slot.waiting", e.log())
+        told = self.check_tool(1, "e claiming since .*: the fleet is full")
+        self.assertEqual((told["expected"], told["ready"], told["waiting"]), (5, 4, 1))
+        self.assertEqual(self.fleet.tool("status", "--admin", f"http://127.0.0.1:{e.admin}", check=False).returncode, 1)
         return e
 
     def who_has_a_wrong_clock(self, a, c, ntp):
@@ -95,6 +122,7 @@ class Views:
         began = time.monotonic()
         member, took = self.wait_for(a, "c", "resyncing", began)
         self.assertLess(took, SEEN_S)
+        self.check_tool(1, "c resyncing since .*: .*offset")
         self.assertIn("offset", member["reason"])
         self.assertFalse(member["waiting"])
         self.assertIn("c resyncing since", self.page(a)["health"]["text"])
@@ -103,6 +131,9 @@ class Views:
         slot = d.status()["worker"]
         d.kill()
         began = time.monotonic()
+        code, text = self.tool("status")  # whatever its claim still says
+        self.assertEqual(code, 1)
+        self.assertRegex(text, "d 0/%d (ready since .*: so its claim says; it does not answer|lost since)" % slot)
         member, took = self.wait_for(a, "d", "lost", began)
         self.assertLess(took, SEEN_S)
         self.assertEqual(member["worker"], slot)
@@ -112,12 +143,27 @@ class Views:
         member, _ = self.wait_for(late, "d", "lost", began)
         self.assertEqual(member["worker"], slot)
         self.assertEqual(late.term(), 0)
+        self.check_tool(1, f"d 0/{slot} lost since .*: its session has ended and its slot was not given back")
 
     def who_leaves(self, a, b):
         self.assertEqual(b.term(), 0)
         member, took = self.wait_for(a, "b", "left", time.monotonic())
         self.assertLess(took, SEEN_S)
         self.assertFalse(member["expected"])
+        told = self.check_tool(1)  # d is still lost
+        self.top_agrees(a)
+        self.assertEqual((told["left"], told["lost"]), (1, 1), told)
+        gone = {m["node"]: m["state"] for m in told["members"] if m["address"] is None}
+        self.assertEqual(gone, {"b": "left", "d": "lost"})
+
+    def top_agrees(self, a):
+        """Whoever is asked, the same members in the same states, and the same slots."""
+        def seen(*source):
+            lines = self.fleet.tool("top", "--once", *source).stdout.splitlines()
+            return re.search(r"slots[^:]*: (.*)", lines[1]).group(1), sorted(line.split()[:3] for line in lines[4:])
+        by_worker, by_coordinator = seen("--admin", f"http://127.0.0.1:{a.admin}"), seen("--coordinator", self.coordinator.url())
+        self.assertEqual(by_worker, by_coordinator)
+        self.assertEqual({line[2]: line[1] for line in by_worker[1] if line[1] in ("lost", "left")}, {"b": "left", "d": "lost"})
 
 
 def load_tests(loader, _tests, _pattern):
