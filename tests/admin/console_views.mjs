@@ -20,6 +20,8 @@ loud.events = [
   { at_ms: Date.now() - 58500, level: "info", event: "slot.released", text: "slot 0/1 given back" },
 ];
 
+for (const w of [calm, vague]) w.events = [{ at_ms: Date.now() - 30000 + w.number, level: "warn", event: "clock.state", text: "warn: the source is gone" }, { at_ms: Date.now() - 29000, level: "info", event: "clock.state", text: "ok again" }];
+
 const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
 const errors = [];
 page.on("pageerror", error => errors.push(error.message));
@@ -135,6 +137,11 @@ async function map() {
 async function events() {
   const chain = await page.locator("#events > li", { hasText: "no answer for 5 s" });
   assert.match(await chain.textContent(), /warn 0\/1 host-1: no answer for 5 s coordinator\.disconnected.*→ .*error offset 45 s worker\.suspended.*→ .*slot 0\/1 given back/s, "what followed stands below what began it");
+  const both = page.locator("#events > li", { hasText: "the source is gone" });
+  assert.match(await both.first().textContent(), /warn 2 workers, one of them: warn: the source is gone clock\.state/, "what befell two at once is told once");
+  await both.locator("summary").first().click();
+  assert.match(await both.first().textContent(), /0\/0 host-0.*ok again.*0\/3 host-3.*ok again|0\/3 host-3.*ok again.*0\/0 host-0.*ok again/s);
+  await until("it stays open", async () => await both.locator("details").first().getAttribute("open") !== null);
   await page.check("#grave");
   assert.ok(!/version 0\.1\.0/.test(await text("events")));
   await page.uncheck("#grave");
@@ -150,7 +157,7 @@ async function one_worker() {
   assert.ok(!await page.isVisible("#slots") && !await page.isVisible("#workers"));
   assert.match(await text("of-worker"), /Traffic.*overloaded 30\sk\/s.*latency served p50 \/ p95 \/ p99 \/ p99\.9.*210\sms/s);
   assert.match(await page.getAttribute("#chart-ids > svg", "aria-label"), /ceiling 4\.1\sM/);
-  assert.ok(!/host-0/.test(await text("events")), "its own events alone");
+  assert.ok(!/host-0|source is gone/.test(await text("events")), "its own events alone");
   await page.screenshot({ path: shot("console-worker"), fullPage: true });
   await accessible("a worker's page");
   await page.emulateMedia({ colorScheme: "dark" });
