@@ -17,6 +17,7 @@
 #include "base/thread.h"
 #include "base/ticks.h"
 #include "cli/top_table.h"
+#include "cli/top_terminal.h"
 
 #define HEAD_ROWS      5 /* title, judgement, slots, errors, heads of columns */
 #define FOOT_ROWS      2 /* the chosen worker, keys */
@@ -429,6 +430,8 @@ static bool press(struct screen *screen, int key)
 static bool open_screen(struct screen *screen)
 {
     (void)setlocale(LC_CTYPE, "");
+    if (!sf_top_knows_terminal())
+        return false;
     screen->terminal = newterm(NULL, stdout, stdin);
     if (screen->terminal == NULL)
         return false;
