@@ -16,6 +16,7 @@
 #include "base/parse.h"
 #include "base/thread.h"
 #include "base/ticks.h"
+#include "cli/printable.h"
 #include "cli/top_table.h"
 #include "cli/top_terminal.h"
 
@@ -111,19 +112,6 @@ static chtype look_attributes(enum sf_top_look look)
     return look == SF_TOP_BAD ? colour | A_BOLD : look == SF_TOP_GONE ? colour | A_DIM : colour;
 }
 
-/* What a worker says of itself is no order to the terminal. */
-static void copy_printable(char *to, const char *from, size_t length)
-{
-    for (size_t i = 0; i < length; i++) {
-        const unsigned char byte = (unsigned char)from[i];
-        const bool is_c1 = byte == 0xc2 && (unsigned char)from[i + 1] < 0xa0; /* in UTF-8 */
-        to[i] = (char)(byte < ' ' || byte == 0x7f || is_c1 ? '?' : byte);
-        if (is_c1 && i + 1 < length)
-            to[++i] = '?';
-    }
-    to[length] = '\0';
-}
-
 /* So much of a line as fits, without cutting a character of UTF-8. Returns the column behind it. */
 static int put_text(int row, int column, int width, chtype attributes, const char *text)
 {
@@ -136,7 +124,9 @@ static int put_text(int row, int column, int width, chtype attributes, const cha
         length = sizeof line - 1;
     while (length > 0 && ((unsigned char)text[length] & 0xc0) == 0x80)
         length--;
-    copy_printable(line, text, length);
+    memcpy(line, text, length);
+    line[length] = '\0';
+    sf_cli_make_printable(line); /* errors have others' words in them */
     attrset((attr_t)attributes);
     (void)mvaddstr(row, column, line);
     attrset(A_NORMAL);

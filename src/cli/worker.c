@@ -7,6 +7,7 @@
 
 #include "base/parse.h"
 #include "cli/http.h"
+#include "cli/printable.h"
 
 struct sf_cli_admin sf_cli_admin_of(const struct sf_cli_admin *like, const char *address,
                                     char buffer[SF_CLI_ADMIN_URL_MAX])
@@ -26,18 +27,21 @@ int sf_cli_get_json(const struct sf_cli_admin *admin, const char *path, uint32_t
     json_error_t where;
     json_t *object = NULL;
     int code = 0;
+    if (answer.status != 200)
+        sf_cli_make_lines_printable(answer.body);
     if (answer.status == 401 || answer.status == 403)
         code = sf_error_set(err, -EACCES, "%s%s: HTTP %d: %.*s", admin->url, path, answer.status,
                             (int)strcspn(answer.body, "\n"), answer.body);
     else if (answer.status != 200)
-        code = sf_error_set(err, -EPROTO, "%s%s: HTTP %d: %.200s", admin->url, path, answer.status,
-                            answer.body);
+        code = sf_error_set(err, -EPROTO, "%s%s: HTTP %d: %.*s", admin->url, path, answer.status,
+                            (int)strcspn(answer.body, "\n"), answer.body);
     else if ((object = json_loadb(answer.body, answer.size, JSON_REJECT_DUPLICATES, &where)) ==
              NULL)
         code = sf_error_set(err, -EPROTO, "%s%s: the answer is not JSON: %s", admin->url, path,
                             where.text);
     else
         *ret = object;
+    sf_cli_make_json_printable(object);
     sf_cli_answer_free(&answer);
     return code;
 }
@@ -65,6 +69,8 @@ int sf_cli_order(const struct sf_cli_admin *admin, const char *path, uint32_t ti
     if (rc == 0 && ret->status >= 200 && ret->status <= 299)
         return -1;
     int code;
+    if (rc == 0)
+        sf_cli_make_lines_printable(ret->body);
     if (rc == 0 && (ret->status == 401 || ret->status == 403)) {
         rc = sf_error_set(&err, -EACCES, "%s%s: HTTP %d: %.*s", admin->url, path, ret->status,
                           (int)strcspn(ret->body, "\n"), ret->body);

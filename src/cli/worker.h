@@ -16,8 +16,8 @@
 struct sf_cli_admin sf_cli_admin_of(const struct sf_cli_admin *like, const char *address,
                                     char buffer[SF_CLI_ADMIN_URL_MAX]);
 
-/* GET path as JSON. Returns 0 with a new reference, or a negative errno code with err: -EACCES where the
- * worker wants a token, or another one; else as sf_cli_http. */
+/* GET path as JSON, its strings made printable (printable.h). Returns 0 with a new reference, or a negative
+ * errno code with err: -EACCES where the worker wants a token, or another one; else as sf_cli_http. */
 int sf_cli_get_json(const struct sf_cli_admin *admin, const char *path, uint32_t timeout_ms,
                     json_t **ret, struct sf_error *err);
 

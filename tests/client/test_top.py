@@ -29,7 +29,11 @@ class Admin:
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
                 if not admin.fleet.answering:
-                    self.send_error(503)
+                    body = b"busy \x1b[2J\xc2\x9b31mfor now\n"
+                    self.send_response(503)
+                    self.send_header("Content-Length", str(len(body)))
+                    self.end_headers()
+                    self.wfile.write(body)
                     return
                 body = json.dumps(admin.fleet.told() if self.path == "/fleet" else admin.status()).encode()
                 self.send_response(200)
@@ -190,7 +194,7 @@ class Top(unittest.TestCase):
     def test_goes_on_through_an_outage(self):
         self.start().shows("host-2")
         self.fleet.answering = False
-        self.top.shows("/fleet: HTTP 503")
+        self.top.shows("/fleet: HTTP 503: busy ?[2J??31mfor now; is snowfleetd running there?")
         self.sees_row("host-2", "^0/2 +ready ")  # what was seen stays
         self.assertEqual(self.screen.look("snowfleet:", 3)[0], "red")
         self.fleet.answering = True
@@ -214,6 +218,14 @@ class Top(unittest.TestCase):
         self.assertNotIn("\x1b[2J\x1b[31mevil", self.top.raw)
         self.sees_row("host-2", "^0/2 +ready ")
         self.quit()
+        for command in (self.command + ["--once"], [SNOWFLEET, "status", "--admin", self.fleet.workers[1].address]):
+            said = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True).stdout
+            self.assertIn("?[2J?[31mevil??", said)
+            self.assertNotIn("\x1b", said)
+        self.fleet.answering = False
+        said = subprocess.run(self.command + ["--once"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        self.assertEqual((said.returncode, said.stderr.count("\n")), (69, 1))
+        self.assertNotIn("\x1b", said.stderr)
 
     def test_without_colour(self):
         self.start(term="vt100", trouble=True).shows("host-9")
