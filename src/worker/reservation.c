@@ -210,7 +210,7 @@ static int64_t next_wake(const struct sf_res_step *s)
     if (res->hold.active) {
         const int64_t window_ms = sf_reservation_window_ms(res);
         const int64_t left_ms = sf_tenure_granted_ms(&res->hold) - s->now->mint_ms;
-        const int64_t until_renewal = left_ms - (window_ms - window_ms / 10);
+        const int64_t until_renewal = left_ms - (window_ms - sf_reservation_renew_after_ms(res));
         /* One that is due and was not asked for waits for an event, or for the clock. */
         const int64_t soon = window_ms / 20 > 10 ? window_ms / 20 : 10;
         earlier(&wake, now + (until_renewal > 0 ? until_renewal : soon));

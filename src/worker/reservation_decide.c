@@ -121,7 +121,8 @@ static bool renewal_due(const struct sf_res_step *s, int64_t *ret_target_ms)
         return true; /* only a write that is answered settles those that were not */
     if (left_ms > window_ms + window_ms / 2)
         return target_ms > sf_res_last_ms(res) + 1; /* too long for a crowded datacenter: shrink */
-    return left_ms <= window_ms - window_ms / 10 && target_ms >= granted_ms + window_ms / 20;
+    return left_ms <= window_ms - sf_reservation_renew_after_ms(res) &&
+           target_ms >= granted_ms + window_ms / 20;
 }
 
 static void ask_watch(struct sf_res_step *s)

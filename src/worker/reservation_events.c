@@ -348,7 +348,8 @@ void sf_res_on_coord(struct sf_res_step *s, const struct sf_coord_event *event)
             return; /* it says of no slot that it is free */
         const bool holds = res->hold.active && !res->orphan;
         const int64_t due = s->now->mono_ms + (int64_t)sf_prng_below(&res->prng, holds ? 1000 : 30);
-        if (!res->census_due_set || due < res->census_due_mono_ms) {
+        /* Of many hints the first counts for a holder: the earliest of many draws would be at once. */
+        if (!res->census_due_set || (!holds && due < res->census_due_mono_ms)) {
             res->census_due_set = true;
             res->census_due_mono_ms = due;
         }

@@ -45,6 +45,14 @@ int64_t sf_reservation_window_ms(const struct sf_reservation *res)
                                                                 : params->window_ms;
 }
 
+int64_t sf_reservation_renew_after_ms(const struct sf_reservation *res)
+{
+    const int64_t window_ms = sf_reservation_window_ms(res);
+    const bool is_short = window_ms < res->params.window_ms;
+    const int64_t latest_ms = is_short ? window_ms / 2 : window_ms / 10;
+    return latest_ms - latest_ms / 8 * res->renew_early / SF_RES_EARLY_OF;
+}
+
 static int64_t most_of(const struct sf_tenure *tenure, int64_t most_ms)
 {
     if (!tenure->active)

@@ -73,6 +73,7 @@ bool sf_worker_state_may_move(enum sf_worker_state from, enum sf_worker_state to
 #define SF_RES_WAIT_LIST_MS   1000  /* a waiting claimant looks this often without a hint */
 #define SF_RES_TELL_MS        1000 /* a claim's content is changed at most this often, but by a write to the slot */
 #define SF_RES_STRAYS_MAX     64 /* left-over claims taken from one list; the next has the others */
+#define SF_RES_EARLY_OF 1024
 #define SF_RES_LIST_SLOTS                                                                          \
     64 /* a datacenter of so many slots is listed as a whole; in a larger one nobody lists to find    \
           a slot or to hold it: what one member costs must not grow with all of them */
@@ -288,6 +289,7 @@ struct sf_reservation {
     bool connected, watching;
     int64_t heard_mono_ms, heard_mint_ms; /* last answer of the coordinator; 0 mono: none */
     int64_t disconnected_mono_ms;
+    uint32_t renew_early; /* of SF_RES_EARLY_OF: how much sooner than late the next renewal is */
     int64_t retry_at_mono_ms;
     int64_t retry_wait_ms;
     bool writes_fail; /* the last write met what lasts: a full store, a missing right */
@@ -332,5 +334,10 @@ int64_t sf_reservation_may_spend_until_ms(const struct sf_reservation *res);
 /* The window to reserve now: window_ms, or min_window_ms while the datacenter has fewer free slots
  * than held ones. */
 int64_t sf_reservation_window_ms(const struct sf_reservation *res);
+
+/* How much of that window is used when the reservation is renewed: a tenth, or half where short ones
+ * rule, for then everybody renews often; and a little less, each time another, so that those that
+ * started together do not stay in step. */
+int64_t sf_reservation_renew_after_ms(const struct sf_reservation *res);
 
 #endif

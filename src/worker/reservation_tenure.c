@@ -152,6 +152,7 @@ static void acknowledge(struct sf_res_step *s, struct sf_tenure *tenure,
     memcpy(tenure->claim, record->claim, sizeof tenure->claim);
     tenure->outstanding_count = 0; /* the others were conditional on the record that is gone */
     tenure->must_read = false;
+    s->res->renew_early = (uint32_t)sf_prng_below(&s->res->prng, SF_RES_EARLY_OF);
     s->out->save = true;
 }
 

@@ -55,6 +55,6 @@ BUGS = {
          '        ask_slot(s, &res->hold); /* it may be given back already'),
     ], STRAYS),
     'probes-pile-up': ('claims', 'who is suspended does not look for claims that were made twice', [
-        (DECIDE, '    const bool stale = s->now->mono_ms - res->census.read_mono_ms >= SF_RES_CENSUS_MS;', '    const bool stale = false;'),
+        (DECIDE, ': s->now->mono_ms - res->census.read_mono_ms >= SF_RES_CENSUS_MS;', ': false;'),
     ], STRAYS),
 }

@@ -10,7 +10,7 @@ NAMES = 'unit.test_state_name'
 MINTTIME = 'unit.test_minttime'
 CLOCK = 'unit.test_clock_policy'
 DECIDE = 'src/worker/reservation_decide.c'
-LIST = 'src/worker/reservation_list.c'
+STEP = 'src/worker/reservation_step.c'
 STATEFILE = 'unit.test_statefile'
 RESTART = 'unit.test_reservation_restart'
 LOCK = 'unit.test_statefile_lock'
@@ -60,7 +60,7 @@ BUGS = {
         (DECIDE, '    s->out->forget = true;\n    sf_tenure_write(s, SF_COORD_BIND, &res->bid', '    sf_tenure_write(s, SF_COORD_BIND, &res->bid'),
     ], RESTART),
     'another-slot-first': (1, 'a free slot is taken before the one of the state file', [
-        (LIST, '!res->bid.active && !res->memory.valid && ', '!res->bid.active && '),
+        (STEP, '!res->bid.active && !res->memory.valid &&', '!res->bid.active &&'),
     ], RESTART),
     'strays-below-none': (1, 'a deletion that is answered after the strays were forgotten counts below none', [
         (EVENTS, '        else if (res->stray_count > 0) /* they', '        else /* they'),

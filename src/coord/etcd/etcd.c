@@ -140,6 +140,7 @@ static void wire(struct handle *handle, const struct sf_coord_options *options)
     etcd->log = options->log;
     etcd->ticks = options->ticks;
     etcd->http = &handle->http;
+    handle->http.patience = 1;
     etcd->belief = &handle->belief;
     etcd->session = &handle->session;
     etcd->watches = &handle->watches;

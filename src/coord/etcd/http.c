@@ -22,6 +22,7 @@
 #include "coord/etcd/belief.h"
 
 #define CONNECT_MS     300
+#define PATIENCE_MAX   8 /* so many times what an answer should take at most */
 #define ANSWER_MAX     (32 << 20)
 #define WATCH_LINE_MAX (4 << 20)
 
@@ -187,7 +188,7 @@ static void set_options(struct sf_etcd *etcd, struct sf_etcd_transfer *transfer,
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, 10L);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, 5L);
     curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, 2L); /* members move */
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)sf_etcd_patient_ms(etcd, CONNECT_MS));
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)send->timeout_ms);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_write);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
@@ -355,11 +356,32 @@ static void answered(struct sf_etcd *etcd, struct sf_etcd_transfer *transfer,
         sf_etcd_relogin(etcd, transfer->token_serial);
 }
 
+int64_t sf_etcd_patient_ms(const struct sf_etcd *etcd, int64_t ms)
+{
+    return ms * etcd->http->patience;
+}
+
+/* Doubled by each answer that did not come in time, halved by each that came in a fraction of it. */
+static void learn_patience(struct sf_etcd *etcd, const struct sf_etcd_transfer *transfer,
+                           CURLcode code)
+{
+    struct sf_etcd_http *http = etcd->http;
+    const int64_t took_ms = (sf_etcd_now_ns(etcd) - transfer->start_ns) / SF_NS_PER_MS;
+    if (transfer->line != NULL)
+        return;
+    if (code == CURLE_OPERATION_TIMEDOUT && http->patience < PATIENCE_MAX)
+        http->patience *= 2;
+    else if (code == CURLE_OK && http->patience > 1 &&
+             took_ms < sf_etcd_patient_ms(etcd, SF_ETCD_REQUEST_MS) / 4)
+        http->patience /= 2;
+}
+
 static void ended(struct sf_etcd *etcd, struct sf_etcd_transfer *transfer, CURLcode code)
 {
     struct sf_etcd_result result = {
         .fate = SF_ETCD_ANSWERED, .server_ms = -1, .endpoint = transfer->endpoint};
     result.answer.verdict = SF_ETCD_UNAVAILABLE;
+    learn_patience(etcd, transfer, code);
     if (code == CURLE_OK && transfer->line == NULL)
         answered(etcd, transfer, &result);
     else if (code == CURLE_OK)

@@ -15,7 +15,8 @@ struct sf_etcd_transfer;
 struct sf_etcd_http {
     CURLM *multi;
     struct sf_etcd_transfer *transfers;
-    bool called; /* this turn: a callback ran */
+    bool called;       /* this turn: a callback ran */
+    unsigned patience; /* by how slow answers are lately: 1, 2, 4, 8 */
 };
 
 /* How far a request got. */
@@ -49,6 +50,10 @@ struct sf_etcd_send {
     sf_etcd_line *line; /* streams: each line */
     void *ctx;
 };
+
+/* How long an answer may be waited for that should not take more than ms: longer where others did not
+ * come in time. A cluster that is slow for all must not be asked everything again, and again too soon. */
+int64_t sf_etcd_patient_ms(const struct sf_etcd *etcd, int64_t ms);
 
 /* Starts a request. done is called exactly once, later, from sf_etcd_http_turn, unless
  * cancelled. */

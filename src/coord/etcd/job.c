@@ -188,6 +188,7 @@ void sf_etcd_job_send(struct sf_etcd *etcd, struct sf_etcd_job *job, const char 
      * write is worth more than none. */
     if (write && etcd->options.endpoint_count == 1)
         most_ms = SF_ETCD_INIT_MS;
+    most_ms = sf_etcd_patient_ms(etcd, most_ms);
     const int64_t left_ms = (job->deadline_ns - sf_etcd_now_ns(etcd)) / SF_NS_PER_MS;
     const struct sf_etcd_send send = {.path = path,
                                       .body = body,

@@ -100,7 +100,7 @@ static void transfer_send(struct sf_etcd *etcd, const char *path, char *body, bo
                                       .body = body,
                                       .write = write,
                                       .with_token = strcmp(path, "/v3/auth/authenticate") != 0,
-                                      .timeout_ms = timeout_ms,
+                                      .timeout_ms = sf_etcd_patient_ms(etcd, timeout_ms),
                                       .endpoint = etcd->belief->current,
                                       .done = done};
     SF_ASSERT(etcd->session->transfer == NULL);

@@ -12,8 +12,9 @@
 #include "coord/etcd/http.h"
 #include "coord/etcd/session.h"
 
-#define POLL_MS    5000
-#define CHANGED_MS 100 /* CHANGED at most this often */
+#define POLL_MS       5000
+#define POLL_FLEET_MS 60000 /* where no datacenter is watched: what is missed, renewals meet */
+#define CHANGED_MS    100   /* CHANGED at most this often */
 
 /* What a stream is for. */
 enum subject {
@@ -70,13 +71,20 @@ static void broken(struct sf_etcd *etcd, struct sf_etcd_watch *watch, const char
     reopen(etcd, watch, SF_ETCD_RETRY_MIN_MS << shift);
 }
 
+/* While a stream is not there, soon. */
+static int64_t next_poll_ns(struct sf_etcd *etcd, const struct sf_etcd_watch *watch)
+{
+    const bool rarely = watch->created && !etcd->watches->datacenters;
+    return sf_etcd_after_ms(etcd, rarely ? POLL_FLEET_MS : sf_etcd_patient_ms(etcd, POLL_MS));
+}
+
 static void on_created(struct sf_etcd *etcd, struct sf_etcd_watch *watch, uint64_t revision)
 {
     watch->created = true;
     watch->failures = 0;
     watch->seen_revision = watch->known_revision = revision;
     watch->baseline = false;
-    watch->poll_ns = sf_etcd_after_ms(etcd, POLL_MS);
+    watch->poll_ns = next_poll_ns(etcd, watch);
     if (watch->was_created)
         changed(etcd, watch);
     watch->was_created = true;
@@ -160,7 +168,7 @@ static void open_stream(struct sf_etcd *etcd, struct sf_etcd_watch *watch)
                                      .done = on_stream_done,
                                      .line = on_line,
                                      .ctx = watch});
-    watch->poll_ns = sf_etcd_after_ms(etcd, POLL_MS);
+    watch->poll_ns = next_poll_ns(etcd, watch);
 }
 
 /* Poll. */
@@ -210,7 +218,7 @@ static void send_poll(struct sf_etcd *etcd, struct sf_etcd_watch *watch)
         &(struct sf_etcd_send){.path = "/v3/kv/range",
                                .body = sf_etcd_body_newest(first, end[0] != '\0' ? end : NULL),
                                .with_token = true,
-                               .timeout_ms = SF_ETCD_REQUEST_MS,
+                               .timeout_ms = sf_etcd_patient_ms(etcd, SF_ETCD_REQUEST_MS),
                                .endpoint = etcd->belief->current,
                                .done = on_poll_done,
                                .ctx = watch});
@@ -220,7 +228,7 @@ static void send_poll(struct sf_etcd *etcd, struct sf_etcd_watch *watch)
  * time. */
 static void poll_due(struct sf_etcd *etcd, struct sf_etcd_watch *watch)
 {
-    watch->poll_ns = sf_etcd_after_ms(etcd, POLL_MS);
+    watch->poll_ns = next_poll_ns(etcd, watch);
     if (!watch->created) {
         char text[SF_COORD_TEXT_MAX];
         sf_etcd_tell(etcd, watch->endpoint, "no answer to the watch", text);
@@ -318,6 +326,7 @@ int sf_etcd_watch_add(struct sf_etcd *etcd, const struct sf_coord_request *reque
         if (count >= SF_ETCD_WATCHES_MAX && find(etcd, DATACENTER, datacenter) == NULL)
             return -ENOSPC;
         watch_for(etcd, DATACENTER, token, datacenter);
+        etcd->watches->datacenters = true;
     }
     watch_for(etcd, NAMES, "", 0);
     watch_for(etcd, STATE, token, 0);

@@ -26,6 +26,7 @@ struct sf_etcd_watches {
     struct sf_etcd_watch *list;
     int64_t changed_due_ns, changed_last_ns;
     bool changed, fleet_changed; /* what is due */
+    bool datacenters;            /* some are watched, not the fleet alone */
     struct sf_log_limiter limit_watch;
 };
 

@@ -16,7 +16,8 @@
 #define BACKOFF_DOUBLINGS   4    /* 800 ms, and with jitter up to 1200 */
 #define GOOD_CONNECTION_MS  2000 /* one that lasted so long makes what failed before it forgotten */
 #define POLL_MS             3000 /* looks at watched claims even when no watch fires */
-#define CHANGED_PAUSE_MS    50   /* between such notices */
+#define POLL_FLEET_MS       60000 /* where no claims are watched: what is missed, renewals meet */
+#define CHANGED_PAUSE_MS    50    /* between such notices */
 #define CLOSE_PATIENCE_MS   1000
 #define WATCHDOG_MS         200 /* the watchdogs need no better */
 
@@ -212,6 +213,14 @@ static bool is_stuck(const struct sf_zk_link *link, int64_t since_ns)
     return link->oldest != NULL && link->oldest->sent_ns < since_ns && link->answered_ns < since_ns;
 }
 
+/* Never all workers at once. */
+static int64_t poll_ms(struct sf_zk *z)
+{
+    const bool fleet_only = z->watches->on && z->watches->datacenters == 0;
+    const int64_t least_ms = fleet_only ? POLL_FLEET_MS : POLL_MS / 2;
+    return least_ms + (int64_t)sf_prng_below(&z->session->prng, (uint64_t)least_ms + 1);
+}
+
 static void update_link(struct sf_zk *z, int64_t now_ns)
 {
     struct sf_zk_link *link = z->link;
@@ -230,7 +239,7 @@ static void update_link(struct sf_zk *z, int64_t now_ns)
     }
     if (now_ns < z->session->next_poll_ns)
         return;
-    z->session->next_poll_ns = now_ns + POLL_MS * SF_NS_PER_MS;
+    z->session->next_poll_ns = now_ns + poll_ms(z) * SF_NS_PER_MS;
     sf_zk_watch_arm_all(z);
     if (!z->watches->on && link->oldest == NULL) /* is anybody there? */
         sf_zk_exists(z, NULL, 0, z->options.root, false, ignore_answer);
