@@ -313,7 +313,7 @@ class Admin(Case):
         url = f"https://localhost:{w.admin}"
         right = ["--admin", url, "--admin-ca", c["ca.pem"], "--token-file", self.secret("ops", "ops:swordfish\n")]
         wrong = ["--admin", url, "--admin-ca", c["ca.pem"], "--token-file", self.secret("others", "ops:swordfisH\n")]
-        for arguments, code in ((["status", *right], 0), (["top", "--once", *right], 0), (["status", *wrong], 69), (["drain", *wrong], 1),
+        for arguments, code in ((["status", *right], 0), (["top", "--once", *right], 0), (["status", *wrong], 78), (["drain", *wrong], 78),
                                 (["status", "--admin", url, "--token-file", self.secret("ops", "ops:swordfish\n")], 69)):
             result = subprocess.run([str(sf.BIN / "snowfleet"), *map(str, arguments)], capture_output=True, text=True, check=False)
             self.assertEqual(result.returncode, code, f"{arguments}\n{result.stdout}\n{result.stderr}")
