@@ -96,6 +96,18 @@ try {
   await until("lost and quarantined", async () => (await looks())[2] === "bad:lost, quarantined");
   assert.match(await text("workers"), /host-2\s*lost/, "it stays in the table");
 
+  // It comes back at another address: it is there once, and well.
+  const back = workers[2] = new Worker(2);
+  back.load = .001;
+  await back.start();
+  back.put("history.json", back.history());
+  fleet.live = workers.slice();
+  await until("back", async () => await text("banner-text") === "3 of 3 expected workers are ready.");
+  assert.equal(await page.$$eval("#workers tr", list => list.length), 3);
+  back.end();
+  fleet.live = workers.slice(0, 2);
+  await until("gone again", async () => (await looks())[2] === "bad:lost, quarantined");
+
   // The coordinator away.
   fleet.changes = { stale: true, text: "connection refused" };
   await until("stale fleet", async () => /coordinator cannot be reached \(connection refused\)\. Slots are as read 48s ago/.test(await text("banner")));

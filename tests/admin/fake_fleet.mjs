@@ -32,7 +32,9 @@ const started_ms = Date.now() - 3 * 3600000;
 const wave = (i, number, size) => size * (1 + .3 * Math.sin(i / 23 + number) + .1 * Math.sin(i / 3 + 2 * number));
 
 export class Worker {
+  static all = []; // also those that others took the place of
   constructor(number) {
+    Worker.all.push(this);
     this.number = number;
     this.dir = mkdtempSync(join(tmpdir(), "sf-console-"));
     this.ids = 0;
@@ -116,7 +118,7 @@ export class Fleet {
   }
   end() {
     clearInterval(this.timer);
-    for (const w of this.workers) { if (w.process) w.end(); rmSync(w.dir, { recursive: true, force: true }); }
+    for (const w of Worker.all) { if (w.process) w.end(); rmSync(w.dir, { recursive: true, force: true }); }
   }
 }
 

@@ -50,11 +50,18 @@ function key_of(entry) {
   return entry.node + " at " + slot_name(entry);
 }
 
+// Who came back under its name at another address: came after the other was last heard, since several may share a name.
+function heir_of(w, live) {
+  const heir = [...workers.values()].find(o => o !== w && live.has(o.key) && !is_gone(o.entry) && node_of(o) === node_of(w) && o.born_ms > w.answered_ms);
+  if (heir && w.hour && !(heir.hour && heir.hour.points.length)) heir.hour = { ...w.hour, last: 0, started_ms: 0, due_ms: 0, asking: false };
+  return heir;
+}
+
 function take_fleet(self, asks) {
   const live = new Set(["self"]);
   for (const entry of (fleet && (fleet.members || fleet.workers)) || []) {
     if (entry.self || (entry.admin && self.status && entry.admin === self.status.admin)) { self.entry = entry; continue; }
-    const key = key_of(entry), w = workers.get(key) || { key, address: entry.admin };
+    const key = key_of(entry), w = workers.get(key) || { key, address: entry.admin, born_ms: performance.now() };
     workers.set(key, w);
     live.add(key);
     w.entry = entry;
@@ -66,7 +73,7 @@ function take_fleet(self, asks) {
   // Those whose claim has gone are asked no more: lost if they answered before, unless they said that they were leaving.
   for (const [key, w] of workers) {
     if (live.has(key)) continue;
-    if (!w.status || w.status.state === "draining" || w.status.state === "stopped") workers.delete(key);
+    if (!w.status || w.status.state === "draining" || w.status.state === "stopped" || heir_of(w, live)) workers.delete(key);
     else miss(w);
     if (w.lost && performance.now() - w.answered_ms > REMEMBER_MS) workers.delete(key);
   }
