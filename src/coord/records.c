@@ -19,6 +19,7 @@
 #define FORMAT_OLDEST    1 /* before makings had tokens: only SURVEY reads it */
 #define CLAIM_PREFIX     "claim-"
 #define CLAIM_DIGITS_MIN 10
+#define CLAIMS_FEW       64 /* of so many each is looked at: PROBE's stand in no order */
 #define ENCODE_SIZE_MAX  (64 * 1024)
 
 static char *finish(struct sf_strbuf *buf)
@@ -252,10 +253,28 @@ bool sf_slot_content_same(const struct sf_coord_slot *a, const struct sf_coord_s
            strcmp(a->nonce, b->nonce) == 0;
 }
 
+/* The first claim whose fence is not below this one. They stand in the order of their fences. */
+static size_t first_from(const struct sf_coord_claim *claims, size_t count, uint64_t fence)
+{
+    size_t low = 0, high = count;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (claims[middle].fence < fence)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* A record has the name and the fence of one claim. Of many, which are a list, only those of that fence are
+ * looked at: a datacenter is counted in slots times the logarithm of its claims. */
 static const struct sf_coord_claim *holder_of(const struct sf_coord_slot *slot,
                                               const struct sf_coord_claim *claims, size_t count)
 {
-    for (size_t i = 0; slot->claim[0] != '\0' && i < count; i++)
+    const bool many = count > CLAIMS_FEW;
+    size_t i = many ? first_from(claims, count, slot->fence) : 0;
+    for (; slot->claim[0] != '\0' && i < count && (!many || claims[i].fence == slot->fence); i++)
         if (strcmp(claims[i].name, slot->claim) == 0)
             return &claims[i];
     return NULL;

@@ -51,8 +51,8 @@ enum sf_slot_state {
     SF_SLOT_BROKEN,      /* its record is missing or garbage: nobody may take it */
     SF_SLOT_STATES
 };
-/* By a slot and the live claims of its datacenter at one time. ret_holder (may be NULL): the claim
- * that has it, or NULL. */
+/* By a slot and the live claims of its datacenter at one time, by fence as LIST gives them. ret_holder
+ * (may be NULL): the claim that has it, or NULL. Costs the logarithm of their number. */
 enum sf_slot_state sf_slot_state(const struct sf_coord_slot *slot,
                                  const struct sf_coord_claim *claims, size_t claim_count,
                                  int64_t now_ms, const struct sf_coord_claim **ret_holder);

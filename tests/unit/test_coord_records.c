@@ -502,6 +502,34 @@ static void test_slot_states(void **state)
         assert_string_equal(sf_slot_state_name(i), names[i]);
 }
 
+/* Thousands of claims, some of one fence (none has two, but who knows): each slot finds its own. */
+static void test_slot_states_of_many(void **state)
+{
+    (void)state;
+    enum { MANY = 5000, SAME = 4 };
+    struct sf_coord_claim *claims = calloc(MANY, sizeof *claims);
+    assert_non_null(claims);
+    for (unsigned i = 0; i < MANY; i++) {
+        claims[i].fence = 10 + i / SAME * 3;
+        snprintf(claims[i].name, sizeof claims[i].name, "claim-%032x-%010u", i, i);
+    }
+    const struct sf_coord_claim *holder = NULL;
+    for (unsigned i = 0; i < MANY; i++) {
+        struct sf_coord_slot slot = {.fence = claims[i].fence, .reserved_until_ms = 500};
+        memcpy(slot.claim, claims[i].name, sizeof slot.claim);
+        assert_int_equal(sf_slot_state(&slot, claims, MANY, 1000, &holder), SF_SLOT_HELD);
+        assert_ptr_equal(holder, &claims[i]);
+        slot.claim[8] = 'f'; /* of that fence, but of another name */
+        assert_int_equal(sf_slot_state(&slot, claims, MANY, 1000, &holder), SF_SLOT_FREE);
+        assert_null(holder);
+        slot.fence++; /* between two */
+        assert_int_equal(sf_slot_state(&slot, claims, MANY, 1000, NULL), SF_SLOT_FREE);
+    }
+    const struct sf_coord_slot never = {.fence = 0};
+    assert_int_equal(sf_slot_state(&never, claims, MANY, 1000, NULL), SF_SLOT_FREE);
+    free(claims);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -519,6 +547,7 @@ int main(void)
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_claim_names),
         cmocka_unit_test(test_slot_states),
+        cmocka_unit_test(test_slot_states_of_many),
         cmocka_unit_test(test_fleet_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
