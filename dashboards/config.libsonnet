@@ -27,6 +27,9 @@
     clock_max_s: 'clockMaxSeconds',
     runbook: 'runbookUrl',
   },
+  // How far each source says that the clock is off. The coordinator's own clock is known to half a second in etcd: only what lies beyond its bound says
+  // anything.
+  clock_offset: '(snowfleet_clock_offset_seconds{source!="coordinator"} or sgn(snowfleet_clock_offset_seconds{source="coordinator"}) * clamp_min(abs(snowfleet_clock_offset_seconds{source="coordinator"}) - snowfleet_clock_error_bound_seconds{source="coordinator"}, 0))',
   // Failures that are ours, not the client's; draining workers send their clients elsewhere.
   errors: 'not_ready|clock|overloaded|internal',
   // Every state of a worker and its colour, in the order of the program.

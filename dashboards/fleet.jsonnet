@@ -82,8 +82,8 @@ g.dashboard('snowfleet-fleet', 'Snowfleet / Fleet', 'Is the fleet well, and if n
     ]) + g.from_zero,
   ]],
   ['Clocks', 8, [
-    g.lines('Clock offset', 'How far each source says that the clock is off; positive: the clock is behind. Over %g s (with the error) is an alert, over %g s the worker stops.' % [c.clock_warn_s, c.clock_max_s], 's', [
-      ['max by (datacenter, worker, node, source) (snowfleet_clock_offset_seconds %s)' % info, by_worker + ' {{source}}'],
+    g.lines('Clock offset', 'How far each source says that the clock is off; positive: the clock is behind. Of the coordinator, whose clock tells the time coarsely, what is left beyond its bound. Over %g s (with the error) is an alert, over %g s the worker stops.' % [c.clock_warn_s, c.clock_max_s], 's', [
+      ['max by (datacenter, worker, node, source) (%s %s)' % [c.clock_offset, info], by_worker + ' {{source}}'],
     ]) + g.limits([['red', null], ['orange', -c.clock_max_s], ['green', -c.clock_warn_s], ['orange', c.clock_warn_s], ['red', c.clock_max_s]]),
     g.lines('Clock error bound', 'How wrong the offset may be at most; it grows while a source does not answer.', 's', [
       ['max by (datacenter, worker, node, source) (snowfleet_clock_error_bound_seconds %s)' % info, by_worker + ' {{source}}'],

@@ -3,6 +3,7 @@ local g = import 'grafana.libsonnet';
 local info = g.info;
 local rate_of(metric) = 'rate(%s[$__rate_interval]) %s' % [metric, info];
 local quantile(q, type) = 'histogram_quantile(%g, sum by (le) (%s))' % [q, rate_of('snowfleet_request_duration_seconds_bucket{type="%s"}' % type)];
+local uncertainty(of) = '(abs(snowfleet_clock_offset_seconds%s) + snowfleet_clock_error_bound_seconds%s)' % [of, of];
 local state = std.join(' or ', ['snowfleet_state{state="%s"} * %d' % [c.states[i], i + 1] for i in std.range(0, std.length(c.states) - 1)]);
 
 g.dashboard('snowfleet-worker', 'Snowfleet / Worker', 'One worker in depth.', [
@@ -10,8 +11,8 @@ g.dashboard('snowfleet-worker', 'Snowfleet / Worker', 'One worker in depth.', [
     g.stat('IDs per second', 'IDs that this worker handed out.', 'short', [['sum(%s)' % rate_of('snowfleet_ids_minted_total'), 'minted']]),
     g.stat('p99 of NEXT', 'From reading a request to writing its response.', 's', [[quantile(0.99, 'next'), 'p99']], [['green', null], ['orange', c.latency_objective_s / 2], ['red', c.latency_objective_s]]),
     g.stat('Reservation left', 'How long it can mint without its coordinator.', 's', [['min(snowfleet_reservation_remaining_seconds %s)' % info, 'left']], [['red', null], ['green', 120]]),
-    g.stat('Clock offset and error', 'Largest offset plus error bound over the sources.', 's', [
-      ['max((abs(snowfleet_clock_offset_seconds) + snowfleet_clock_error_bound_seconds) %s)' % info, 'at most'],
+    g.stat('Clock offset and error', "Largest offset plus error bound over the sources that tell a time; where none does, by the coordinator's clock, which tells it coarsely.", 's', [
+      ['max(((%s and snowfleet_clock_source_up == 1) or on (%s) (%s)) %s)' % [uncertainty(''), c.target, uncertainty('{source="coordinator"}'), info], 'at most'],
     ], [['green', null], ['orange', c.clock_warn_s], ['red', c.clock_max_s]]),
     g.stat('Up for', 'Time since the process started.', 's', [['max((time() - process_start_time_seconds) %s)' % info, 'up']]),
     g.stat('Build', 'Version and commit.', 'none', [['max by (version, commit) (snowfleet_build_info %s)' % info, '{{version}} {{commit}}']]) + { options+: { textMode: 'name' } },
@@ -37,7 +38,7 @@ g.dashboard('snowfleet-worker', 'Snowfleet / Worker', 'One worker in depth.', [
     g.lines('Reservation left', 'It jumps up at each renewal; a steady fall means that renewals fail.', 's', [['min(snowfleet_reservation_remaining_seconds %s)' % info, 'left']]) + g.limits([['red', null], ['green', 120]]) + g.from_zero,
   ]],
   ['Clock', 8, [
-    g.lines('Offset by source', 'Positive: the clock is behind.', 's', [['max by (source) (snowfleet_clock_offset_seconds %s)' % info, '{{source}}']]) + g.limits([['red', null], ['orange', -c.clock_max_s], ['green', -c.clock_warn_s], ['orange', c.clock_warn_s], ['red', c.clock_max_s]]),
+    g.lines('Offset by source', 'Positive: the clock is behind. Of the coordinator, whose clock tells the time coarsely, what is left beyond its bound.', 's', [['max by (source) (%s %s)' % [c.clock_offset, info], '{{source}}']]) + g.limits([['red', null], ['orange', -c.clock_max_s], ['green', -c.clock_warn_s], ['orange', c.clock_warn_s], ['red', c.clock_max_s]]),
     g.lines('Error bound by source', 'How wrong the offset may be at most.', 's', [['max by (source) (snowfleet_clock_error_bound_seconds %s)' % info, '{{source}}']]) + g.from_zero,
     g.lines('Sources', 'Up and synchronised, 1 or 0; slewing is 1 while minting time is moved towards the clock.', 'none', [
       ['max by (source) (snowfleet_clock_source_up %s)' % info, 'up: {{source}}'],

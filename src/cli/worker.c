@@ -87,8 +87,9 @@ int sf_cli_order(const struct sf_cli_admin *admin, const char *path, uint32_t ti
 
 void sf_cli_worker_heading(FILE *to)
 {
-    (void)fprintf(to, "%-7s %-13s %-22s %10s %5s %9s %9s %9s %9s %6s  %s\n", "SLOT", "STATE",
-                  "NODE", "IDS/S", "LOAD", "P50", "P99", "OFFSET", "RESERVED", "CONNS", "ADMIN");
+    (void)fprintf(to, "%-7s %-13s %-22s %10s %5s %9s %9s %17s %9s %6s  %s\n", "SLOT", "STATE",
+                  "NODE", "IDS/S", "LOAD", "P50", "P99", "OFFSET +-BOUND", "RESERVED", "CONNS",
+                  "ADMIN");
 }
 
 static void print_micros(FILE *to, double us)
@@ -135,6 +136,20 @@ static double latency_us(const json_t *status, const char *recent, const char *e
                                                          : sf_cli_number_at(status, ever, -1);
 }
 
+/* An offset means nothing without its bound: one that only the coordinator's coarse clock tells is off by
+ * half a second or not at all. */
+static const char *offset_text(const json_t *status, char *to, size_t size)
+{
+    const double error_ns = sf_cli_number_at(status, "clock.error_ns", -1);
+    const double offset_ms = sf_cli_number_at(status, "clock.offset_ns", 0) / 1e6;
+    if (error_ns < 0) /* a worker of before */
+        (void)snprintf(to, size, "%.1fms", offset_ms);
+    else
+        (void)snprintf(to, size, "%.1f +-%.*fms", offset_ms, error_ns < 1e8 ? 1 : 0,
+                       error_ns / 1e6);
+    return to;
+}
+
 void sf_cli_worker_line(FILE *to, const char *admin, const json_t *status, const char *why)
 {
     if (status == NULL) {
@@ -159,7 +174,7 @@ void sf_cli_worker_line(FILE *to, const char *admin, const json_t *status, const
                   load);
     print_micros(to, latency_us(status, "latency_us.10s.served.p50", "latency.p50_us"));
     print_micros(to, latency_us(status, "latency_us.10s.served.p99", "latency.p99_us"));
-    (void)fprintf(to, " %7.1fms %9s %6.0f  %s\n",
-                  sf_cli_number_at(status, "clock.offset_ns", 0) / 1e6, left,
+    char offset[32];
+    (void)fprintf(to, " %17s %9s %6.0f  %s\n", offset_text(status, offset, sizeof offset), left,
                   sf_cli_number_at(status, "connections", 0), admin);
 }

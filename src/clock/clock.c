@@ -140,6 +140,11 @@ static void publish(struct sf_clock *clock, struct sf_clock_now now,
                   sf_clock_add_ns(in->coordinator.server_ns, now.mono_ns - in->coordinator.mono_ns),
                   now.real_ns)
             : 0;
+    snapshot->coordinator_error_ns =
+        in->coordinator.known
+            ? sf_clock_add_ns(in->coordinator.error_ns,
+                              sf_clock_drift_ns(now.mono_ns - in->coordinator.mono_ns))
+            : 0;
     clock->shared.turned_mono_ns = now.mono_ns;
     pthread_mutex_unlock(&clock->shared.mutex);
 }

@@ -49,6 +49,7 @@ struct sf_clock_snapshot {
     int64_t slew_left_ns;
     bool coordinator_known;
     int64_t coordinator_offset_ns; /* the coordinator's time minus the wall clock */
+    int64_t coordinator_error_ns;  /* give or take */
 };
 
 #endif

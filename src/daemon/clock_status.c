@@ -47,9 +47,11 @@ json_t *sf_clock_status_json(struct sf_daemon *d)
     sf_json_set(clock, "steps",
                 sf_json_integer((int64_t)(snapshot.steps_forward + snapshot.steps_backward)));
     sf_json_set(clock, "slewing", json_boolean(snapshot.slewing));
-    if (snapshot.coordinator_known)
+    if (snapshot.coordinator_known) {
         sf_json_set(clock, "coordinator_offset_ns",
                     sf_json_integer(snapshot.coordinator_offset_ns));
+        sf_json_set(clock, "coordinator_error_ns", sf_json_integer(snapshot.coordinator_error_ns));
+    }
     for (size_t i = 0; i < snapshot.source_count; i++) {
         const struct sf_clock_source *source = &snapshot.sources[i];
         json_array_append_new(

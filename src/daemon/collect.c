@@ -141,9 +141,12 @@ static void collect_clock(struct sf_daemon *d, struct sf_metrics_page *page)
         emit_labelled(page, SF_METRIC_CLOCK_ERROR_BOUND, "source", source->name,
                       (double)source->error_ns / 1e9);
     }
-    if (snapshot.coordinator_known)
+    if (snapshot.coordinator_known) {
         emit_labelled(page, SF_METRIC_CLOCK_OFFSET, "source", "coordinator",
                       (double)snapshot.coordinator_offset_ns / 1e9);
+        emit_labelled(page, SF_METRIC_CLOCK_ERROR_BOUND, "source", "coordinator",
+                      (double)snapshot.coordinator_error_ns / 1e9);
+    }
     sf_metrics_emit(page, SF_METRIC_CLOCK_SLEWING, "", snapshot.slewing);
 }
 

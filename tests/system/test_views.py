@@ -82,6 +82,7 @@ class Views:
         a, b, d = (self.worker(name).start() for name in "abd")
         c = self.worker("c", clock_sources=ntp.source, clock_poll_ms=1000).start()
         self.everybody(a)
+        self.how_well_the_time_is_known(a)
         waiting = self.who_waits(a)
         self.who_has_a_wrong_clock(a, c, ntp)
         waiting.wait_ready()  # the slot that was given back
@@ -99,6 +100,19 @@ class Views:
         self.assertEqual([(m["node"], m["state"], m["worker"]) for m in told["members"]], [(m["node"], m["state"], m["worker"]) for m in page["members"]])
         self.assertIn("fleet default: 4 of 4 expected are ready\n", self.tool("status")[1])
         self.assertEqual(self.fleet.tool("status", "--admin", f"http://127.0.0.1:{a.admin}").returncode, 0)
+
+    def how_well_the_time_is_known(self, a):
+        """An offset stands beside its bound: etcd's clock is known to half a second, and an offset of that size says nothing."""
+        lines = [line for line in self.tool("status")[1].splitlines() if re.match(r"\d+/\d+ ", line)]
+        self.assertEqual(len(lines), 4)
+        for line in lines:
+            self.assertRegex(line, r" -?\d+\.\d \+-\d+(\.\d)?ms ")
+        name = 'snowfleet_clock_%s_seconds{source="coordinator"}'
+        offset, bound = a.metric(name % "offset"), a.metric(name % "error_bound")
+        self.assertIsNotNone(bound)
+        self.assertLessEqual(abs(offset), bound, "the clock of this very machine")
+        clock = a.status()["clock"]
+        self.assertLessEqual(abs(clock["coordinator_offset_ns"]), clock["coordinator_error_ns"])
 
     def who_waits(self, a):
         began = time.monotonic()
