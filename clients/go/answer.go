@@ -12,13 +12,14 @@ import (
 type resultKind int
 
 const (
-	resultIDs     resultKind = iota
-	resultRefused            // a status
-	resultLost               // the connection ended
-	resultBad                // nonsense came
-	resultOrder              // IDs repeated or went back
-	resultEarly              // IDs came from a worker whose fleet is not known yet
-	resultMoved              // it was never sent: GOAWAY came first
+	resultIDs      resultKind = iota
+	resultRefused             // a status
+	resultLost                // the connection ended
+	resultBad                 // nonsense came
+	resultOrder               // IDs repeated or went back
+	resultEarly               // IDs came from a worker whose fleet is not known yet
+	resultTooEarly            // IDs are not later than was asked for
+	resultMoved               // it was never sent: GOAWAY came first
 )
 
 type result struct {
@@ -130,6 +131,11 @@ func (k *conn) onIDs(r *request, body []byte) error {
 		k.client.log(true, k.server.address, "IDs repeated or went back: "+detail)
 		deliverAll(r, result{kind: resultOrder, code: Order, detail: detail})
 		return brokenError("IDs repeated or went back")
+	}
+	if r.hasAfter && uint64(first) <= r.after {
+		// A worker of another slot may give an ID of the same millisecond that is later by sequence and smaller as a number.
+		deliverAll(r, result{kind: resultTooEarly, code: Order, detail: fmt.Sprintf("ID %d is not later than was asked for", uint64(first))})
+		return nil
 	}
 	k.split(r, runs)
 	return nil

@@ -45,6 +45,8 @@ type request struct {
 	id       uint32
 	kind     requestKind
 	count    uint32
+	hasAfter bool
+	after    uint64 // every ID must be above this
 	floor    uint64 // an ID of the same slot must be above this; 0: unknown
 	sent     time.Time
 	silent   bool // has been reported as such
@@ -231,20 +233,32 @@ func (k *conn) build() {
 			r.count += next.count
 			r.attempts = append(r.attempts, next)
 		}
-		hasAfter, after := first.hasAfter, first.after
-		if causal := k.client.causal.Load(); k.client.options.Causal && !first.probe && (!hasAfter || causal > after) {
-			hasAfter, after = causal != 0, causal
+		r.hasAfter, r.after = first.hasAfter, first.after
+		if causal := k.client.causal.Load(); causal != 0 && !first.probe && (!r.hasAfter || causal > r.after) {
+			r.hasAfter, r.after = true, causal
+		}
+		if layout := k.client.layout.Load(); layout != nil && r.hasAfter && anyStrict(r.attempts) {
+			r.after |= mask(layout.DatacenterBits + layout.WorkerBits + layout.SequenceBits)
 		}
 		k.nextID++
 		r.id = k.nextID
 		k.pending = append(k.pending, r)
-		k.out = appendNext(k.out, r.id, r.count, hasAfter, after)
+		k.out = appendNext(k.out, r.id, r.count, r.hasAfter, r.after)
 	}
 	left := copy(k.waiting, k.waiting[taken:])
 	for i := left; i < len(k.waiting); i++ {
 		k.waiting[i] = nil
 	}
 	k.waiting = k.waiting[:left]
+}
+
+func anyStrict(attempts []*attempt) bool {
+	for _, each := range attempts {
+		if each.strict {
+			return true
+		}
+	}
+	return false
 }
 
 // watch has the oldest request looked at when it has had its time. Whoever waits for an answer judges the server himself; this is for the

@@ -2,11 +2,14 @@ package snowfleet
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"sort"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -37,7 +40,31 @@ func median(all []time.Duration) time.Duration {
 	return all[len(all)/2]
 }
 
-// TestSpeed is for tests/bench/clients.py, which names a worker: one caller against a bare socket loop, in turns.
+func perSecond(t *testing.T, client *Client, callers int) float64 {
+	var done atomic.Int64
+	var group sync.WaitGroup
+	end := time.Now().Add(time.Second)
+	for i := 0; i < callers; i++ {
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			for n := 0; ; n++ {
+				if n%16 == 0 && !time.Now().Before(end) {
+					return
+				}
+				if _, err := client.Next(context.Background()); err != nil {
+					t.Error(err)
+					return
+				}
+				done.Add(1)
+			}
+		}()
+	}
+	group.Wait()
+	return float64(done.Load())
+}
+
+// TestSpeed is for tests/bench/clients.py, which names a worker: one caller against a bare socket loop, in turns; many; prefetch.
 func TestSpeed(t *testing.T) {
 	address := os.Getenv("SF_SERVER")
 	if address == "" {
@@ -59,5 +86,15 @@ func TestSpeed(t *testing.T) {
 			own = append(own, time.Since(begin))
 		}
 	}
-	fmt.Printf("{\"bare_us\": %.2f, \"client_us\": %.2f}\n", float64(median(bare))/1e3, float64(median(own))/1e3)
+	ahead, err := New(Options{Servers: address, Prefetch: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ahead.Close()
+	told, err := json.Marshal(map[string]float64{"bare_us": float64(median(bare)) / 1e3, "client_us": float64(median(own)) / 1e3,
+		"one_per_s": perSecond(t, client, 1), "many_per_s": perSecond(t, client, 64), "prefetch_per_s": perSecond(t, ahead, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Println(string(told))
 }

@@ -497,6 +497,23 @@ def after(new):
         assert told["failed"] == 0 and told["order_errors"] == 0
 
 
+@scenario("after: greater as a number, though a worker goes by (timestamp, sequence)",
+          lacking={"c": "causal and after are orders by (timestamp, sequence) there"})
+def after_as_a_number(new):
+    with Server(worker=1) as server, new() as driver:
+        def by_sequence(request):  # the next sequence of the same millisecond, of a slot with a lower number
+            if request.after is None or request.after & 0x3FFFFF == 0x3FFFFF:
+                return None
+            return request.ids(((request.after >> 22) << 22 | 1 << 12 | (request.after & 4095) + 1, request.count))
+        server.script = only_next(by_sequence)
+        driver.open(server.address)
+        mark = driver.one() + (7 << 22) | 9 << 12
+        ids = driver.next(3, after=str(mark))
+        assert min(ids) > mark, (ids, mark)
+        server.script = only_next(lambda request: request.ids((mark + 100 - len(server.asked()), request.count)))
+        driver.fails("ORDER", after=str(mark + 1000))
+
+
 @scenario("prefetch: few requests, and nothing older than allowed")
 def prefetch(new):
     with Server() as server, new() as driver:

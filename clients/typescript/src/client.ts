@@ -1,8 +1,10 @@
-import { Call, Engine, type Stats } from "./engine.js";
+import { Call } from "./calls.js";
+import { Engine } from "./engine.js";
 import { SnowfleetError, invalid } from "./errors.js";
 import type { Run } from "./frames.js";
 import { MAX_ID, decode, type Layout, type Parts } from "./ids.js";
 import { COUNT_MAX, check, type Options } from "./options.js";
+import type { Stats } from "./stats.js";
 
 /** What a call may say beside its count. */
 export interface Ask {

@@ -2,7 +2,8 @@
 import { connect, isIP, type Socket } from "node:net";
 import { checkServerIdentity, connect as connectTls } from "node:tls";
 
-import type { Attempt, Engine } from "./engine.js";
+import type { Attempt } from "./calls.js";
+import type { Engine } from "./engine.js";
 import * as frames from "./frames.js";
 import type { Outcome, Server } from "./policy.js";
 
@@ -20,6 +21,7 @@ export interface Request {
   id: number;
   kind: RequestKind;
   count: number;
+  after: bigint | undefined; // every ID must be above this
   floor: bigint; // an ID of the same slot must be above this; 0: unknown
   sent: number;
   silent: boolean;
@@ -100,7 +102,7 @@ export class Conn {
 
   private ask(kind: RequestKind, body?: Uint8Array): void {
     this.nextId = (this.nextId + 1) >>> 0;
-    this.pending.push({ id: this.nextId, kind, count: 0, floor: 0n, sent: performance.now(), silent: false, attempts: [] });
+    this.pending.push({ id: this.nextId, kind, count: 0, after: undefined, floor: 0n, sent: performance.now(), silent: false, attempts: [] });
     this.out.push(frames.put(FRAME_OF[kind], this.nextId, body));
   }
 
@@ -143,9 +145,11 @@ export class Conn {
         first.drop();
         continue;
       }
-      const request: Request = { id: 0, kind: first.call ? "call" : "probe", count: first.count, floor: this.server.lastId, sent: now, silent: false, attempts: [first] };
-      let after = first.after;
-      while (first.call && after === undefined && taken < waiting.length) {
+      const kind = first.call ? "call" : "probe";
+      const request: Request = {
+        id: 0, kind, count: first.count, after: undefined, floor: this.server.lastId, sent: now, silent: false, attempts: [first],
+      };
+      while (first.call && first.after === undefined && taken < waiting.length) {
         const other = waiting[taken]!;
         if (!other.call || other.after !== undefined || request.count + other.count > most) break;
         taken++;
@@ -156,12 +160,11 @@ export class Conn {
         request.count += other.count;
         request.attempts.push(other);
       }
-      const { causalId } = this.engine;
-      if (first.call && causalId > 0n && (after === undefined || causalId > after)) after = causalId;
+      if (first.call) request.after = this.engine.laterThan(first.after, request.attempts);
       this.nextId = (this.nextId + 1) >>> 0;
       request.id = this.nextId;
       this.pending.push(request);
-      this.out.push(frames.putNext(request.id, request.count, after));
+      this.out.push(frames.putNext(request.id, request.count, request.after));
     }
     this.waiting = taken === waiting.length ? [] : waiting.slice(taken);
   }

@@ -1,11 +1,13 @@
 // What happens to calls: a server is chosen and asked, asked again or beside another, and the call ends.
+import { Attempt, type Call } from "./calls.js";
 import { Conn, type Request } from "./conn.js";
 import { SnowfleetError, type ErrorCode } from "./errors.js";
 import * as frames from "./frames.js";
-import { isLayout, sameSlot, type Layout } from "./ids.js";
+import { isLayout, sameSlot, slotAndSequence, type Layout } from "./ids.js";
 import { Names } from "./names.js";
 import { parseServers, type Settings } from "./options.js";
 import { Policy, type Outcome, type Server } from "./policy.js";
+import { noStats, type Stats } from "./stats.js";
 
 const ATTEMPTS_MAX = 8; // requests of one call that may wait for an answer at a time
 const AFTER_LOSS = 4; // the part of the attempt timeout that a worker has alone once another one was silent or lost
@@ -26,109 +28,6 @@ const VERDICTS = new Map<number, [Outcome, ErrorCode, boolean]>([
   [STATUS.INTERNAL, ["fault", "INTERNAL", true]],
 ]);
 const INTERNAL: [Outcome, ErrorCode, boolean] = ["fault", "INTERNAL", true];
-
-/** What happened so far, by the names of the C library's struct sf_client_stats. */
-export interface Stats {
-  calls: number;
-  calls_by_error: Record<string, number>;
-  ids: number;
-  attempts: number;
-  retries: number;
-  hedges: number;
-  silences: number;
-  late_answers: number;
-  budget_waits: number;
-  connects: number;
-  connect_failures: number;
-  disconnects: number;
-  goaways: number;
-  breaker_opens: number;
-  probes: number;
-  order_errors: number;
-  protocol_errors: number;
-  wrong_fleet: number;
-  last_protocol_error: string;
-  prefetch_hits: number;
-  prefetch_fills: number;
-  prefetch_expired: number;
-  resolves: number;
-  resolve_failures: number;
-  discoveries: number;
-  servers: number;
-  servers_usable: number;
-  servers_discovered: number;
-}
-
-const noStats = (): Stats => ({
-  calls: 0, calls_by_error: {}, ids: 0, attempts: 0, retries: 0, hedges: 0, silences: 0, late_answers: 0, budget_waits: 0, connects: 0,
-  connect_failures: 0, disconnects: 0, goaways: 0, breaker_opens: 0, probes: 0, order_errors: 0, protocol_errors: 0, wrong_fleet: 0,
-  last_protocol_error: "", prefetch_hits: 0, prefetch_fills: 0, prefetch_expired: 0, resolves: 0, resolve_failures: 0, discoveries: 0, servers: 0,
-  servers_usable: 0, servers_discovered: 0,
-});
-
-/** A call's request to one server (no call: a probe). It may share its frame with others. */
-export class Attempt {
-  abandoned = false;
-
-  constructor(
-    readonly call: Call | undefined,
-    readonly server: Server,
-    readonly conn: Conn,
-    readonly count: number,
-    readonly after: bigint | undefined,
-    readonly sent: number,
-  ) {}
-
-  /** It is not sent, or has been answered. */
-  drop(): void {
-    if (this.call !== undefined) this.server.load--;
-  }
-}
-
-/** One call of the program. */
-export class Call {
-  left: number;
-  done = false;
-  runs: frames.Run[] = [];
-  inFlight: Attempt[] = [];
-  tried: Server[] = [];
-  sent = 0;
-  round = 0;
-  retryAfterMs = 0;
-  silenced = false;
-  hasty = false;
-  bereft = false;
-  hedged = false;
-  lastError: ErrorCode | "" = "";
-  detail = "";
-  server = "";
-  hedge = Infinity;
-  wake: number;
-  timer: NodeJS.Timeout | undefined;
-  armed = Infinity;
-
-  constructor(
-    readonly count: number,
-    readonly after: bigint | undefined,
-    readonly deadline: number,
-    readonly resolve: (runs: frames.Run[]) => void,
-    readonly reject: (error: SnowfleetError) => void,
-  ) {
-    this.left = count;
-    this.wake = deadline;
-  }
-
-  /** No answer that is still to come counts any more. */
-  abandon(): void {
-    for (const each of this.inFlight) each.abandoned = true;
-    this.inFlight = [];
-  }
-
-  landed(attempt: Attempt): void {
-    const at = this.inFlight.indexOf(attempt);
-    if (at >= 0) this.inFlight.splice(at, 1);
-  }
-}
 
 export class Engine {
   readonly stats = noStats();
@@ -496,8 +395,31 @@ export class Engine {
       }
       return "IDs repeated or went back";
     }
-    this.split(request, runs);
+    if (request.after !== undefined && first <= request.after) this.tooEarly(conn, waiting, first);
+    else this.split(request, runs);
     return undefined;
+  }
+
+  /** What NEXT's AFTER is to say: the call's own, or the largest ID that was handed out. */
+  laterThan(given: bigint | undefined, attempts: Attempt[]): bigint | undefined {
+    const after = this.causalId > (given ?? 0n) ? this.causalId : given;
+    if (after === undefined || this.layout === undefined || !attempts.some((each) => each.call?.strict)) return after;
+    return after | slotAndSequence(this.layout);
+  }
+
+  /** A worker of another slot may give an ID of the same millisecond that is later by sequence and smaller as a number. It is asked again, for one of
+   * a later millisecond. */
+  private tooEarly(conn: Conn, waiting: Attempt[], first: bigint): void {
+    for (const attempt of waiting) {
+      const call = attempt.call!;
+      if (call.strict) {
+        this.note(call, "ORDER", `ID ${first} is not later than was asked for`, conn.server);
+        this.finish(call, "ORDER");
+      } else {
+        call.strict = true;
+        this.again(call);
+      }
+    }
   }
 
   /** Do these IDs go on from what the connection and the server gave before? */

@@ -6,8 +6,9 @@ import os
 from collections.abc import Callable
 from typing import Any, Self
 
+from .calls import Call
 from .conn import Conn
-from .engine import Call, Engine
+from .engine import Engine
 from .errors import BY_CODE, CancelledError, InvalidError
 from .ids import Layout, Parts
 from .options import COUNT_MAX, Options

@@ -9,8 +9,9 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Self
 
+from .calls import Call
 from .conn import Conn
-from .engine import Call, Engine
+from .engine import Engine
 from .errors import BY_CODE, CancelledError, InvalidError
 from .ids import Layout, Parts
 from .options import COUNT_MAX, Options

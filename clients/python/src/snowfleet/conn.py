@@ -13,7 +13,8 @@ from . import frames
 from .policy import BROKEN, LOST, SILENT, UNREACHED, Server
 
 if TYPE_CHECKING:
-    from .engine import Attempt, Engine
+    from .calls import Attempt
+    from .engine import Engine
 
 CONNECTING, HANDSHAKING, UP, LEAVING, ENDED = range(5)
 CALL, PROBE, INFO, AUTH = range(4)
@@ -30,11 +31,12 @@ _READ_SIZE = 65540
 class Request:
     """One frame that waits for its answer."""
 
-    __slots__ = ("id", "kind", "count", "floor", "sent", "silent", "attempts")
+    __slots__ = ("id", "kind", "count", "floor", "after", "sent", "silent", "attempts")
 
     def __init__(self, id_: int, kind: int, sent: float, count: int = 0, floor: int = 0, attempts: list[Attempt] | None = None):
         self.id, self.kind, self.sent, self.count, self.floor = id_, kind, sent, count, floor
         self.attempts: list[Attempt] = attempts or []
+        self.after: int | None = None
         self.silent = False
 
 
@@ -119,8 +121,7 @@ class Conn:
                         continue
                     request.count += other.count
                     request.attempts.append(other)
-                if self.engine.causal_id and (after is None or self.engine.causal_id > after):
-                    after = self.engine.causal_id
+                after = request.after = self.engine.later_than(after, request.attempts)
             pending.append(request)
             self._out += frames.put_next(self._next_id, request.count, after)
         if self._out:

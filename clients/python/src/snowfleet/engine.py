@@ -13,8 +13,9 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from . import frames
+from .calls import Attempt, Call
 from .conn import CALL, ENDED, INFO, LEAVING, PROBE, Conn, Request
-from .errors import BY_CODE, SnowfleetError
+from .errors import BY_CODE
 from .ids import Layout
 from .names import Names
 from .options import COUNT_MAX, Options, parse_servers
@@ -43,52 +44,6 @@ class Host(Protocol):
     def watch(self, conn: Conn, fd: int, read: bool, write: bool) -> None: ...
     def unwatch(self, conn: Conn, fd: int) -> None: ...
     def from_thread(self, what: Callable[[], None]) -> None: ...
-
-
-class Attempt:
-    """A call's request to one server (None: a probe). It may share its frame with others."""
-
-    __slots__ = ("call", "server", "conn", "count", "after", "sent", "abandoned")
-
-    def __init__(self, call: Call | None, server: Server, conn: Conn, count: int, after: int | None, sent: float):
-        self.call, self.server, self.conn, self.count, self.after, self.sent = call, server, conn, count, after, sent
-        self.abandoned = False
-
-    def drop(self) -> None:
-        """It is not sent, or has been answered."""
-        if self.call is not None:
-            self.server.load -= 1
-
-
-class Call:
-    """One call of the program. `notify` is called when it is done."""
-
-    __slots__ = ("count", "left", "after", "deadline", "notify", "done", "runs", "error", "in_flight", "sent", "tried", "round", "silenced", "hasty",
-                 "bereft", "hedged", "last_error", "detail", "server", "retry_after_ms", "hedge", "wake", "armed")
-
-    def __init__(self, count: int, after: int | None, deadline: float, notify: Callable[[], None] | None):
-        self.count = self.left = count
-        self.after, self.deadline, self.notify = after, deadline, notify
-        self.done = self.silenced = self.hasty = self.bereft = self.hedged = False
-        self.runs: list[frames.Run] = []
-        self.error: SnowfleetError | None = None
-        self.in_flight: list[Attempt] = []
-        self.tried: list[Server] = []
-        self.sent = self.round = self.retry_after_ms = 0
-        self.last_error = self.detail = self.server = ""
-        self.hedge, self.wake, self.armed = float("inf"), deadline, float("inf")
-
-    def abandon(self) -> None:
-        """No answer that is still to come counts any more."""
-        for attempt in self.in_flight:
-            attempt.abandoned = True
-        self.in_flight.clear()
-
-    def result(self) -> list[frames.Run]:
-        """The runs, or raises."""
-        if self.error is not None:
-            raise self.error
-        return self.runs
 
 
 class Engine:
@@ -474,6 +429,9 @@ class Engine:
                 self._note(call, "ORDER", f"ID {first} came after ID {before}", conn.server)
                 self._finish(call, "ORDER")
             return "IDs repeated or went back"
+        if request.after is not None and first <= request.after:
+            self._too_early(conn, waiting, first)
+            return None
         if len(request.attempts) == 1:
             if waiting:
                 self._give(waiting[0], runs)
@@ -492,6 +450,27 @@ class Engine:
             if not attempt.abandoned:
                 self._give(attempt, part)
         return None
+
+    def later_than(self, after: int | None, attempts: list[Attempt]) -> int | None:
+        """What NEXT's AFTER is to say: the call's own, or the largest ID that was handed out."""
+        if self.causal_id and (after is None or self.causal_id > after):
+            after = self.causal_id
+        if after is not None and self.layout is not None and any(each.call is not None and each.call.strict for each in attempts):
+            after |= self.layout.slot_and_sequence()
+        return after
+
+    def _too_early(self, conn: Conn, waiting: list[Attempt], first: int) -> None:
+        """A worker of another slot may give an ID of the same millisecond that is later by sequence and smaller as a number. It is asked again, for
+        one of a later millisecond."""
+        for attempt in waiting:
+            call = attempt.call
+            assert call is not None
+            if call.strict:
+                self._note(call, "ORDER", f"ID {first} is not later than was asked for", conn.server)
+                self._finish(call, "ORDER")
+            else:
+                call.strict = True
+                self._again(call)
 
     def _in_order(self, conn: Conn, request: Request, first: int, last: int) -> bool:
         """Do these IDs go on from what the connection and the server gave before?"""
