@@ -16,6 +16,7 @@ import pods
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import etcd  # noqa: E402
 from ports import free_ports  # noqa: E402
+from terminal import Terminal  # noqa: E402
 
 MEBIBYTE = 1 << 20
 
@@ -99,6 +100,11 @@ class Image(unittest.TestCase):
         self.assertEqual(status["CapBnd"].strip(), "0" * 16)
         self.assertEqual(status["NoNewPrivs"].strip(), "1")
         self.assertEqual(status["Seccomp"].strip(), "2")
+        top = Terminal(["podman", "exec", "-it", name, "snowfleet", "top"], env=self.podman.environment)
+        self.addCleanup(top.close)
+        top.shows("ok: 1 of 1 expected ready")
+        top.press("q")
+        self.assertEqual(top.wait(), 0)
         self.podman("stop", "-t", "10", name)
         self.assertEqual(self.podman.inspect(name)["State"]["ExitCode"], 0, self.podman.logs(name))
 
