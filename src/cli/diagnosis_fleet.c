@@ -9,7 +9,8 @@
 #include "cli/diagnosis_rules.h"
 #include "cli/json_path.h"
 
-#define HERE_MS 1000 /* our clock against the coordinator's */
+#define HERE_MS   1000   /* our clock against the coordinator's */
+#define FAILED_MS 600000 /* how old a failure may be that still counts */
 
 #define SAY(...) ((void)snprintf(to, SF_FINDING_TEXT_MAX, __VA_ARGS__), true)
 
@@ -84,12 +85,41 @@ bool sf_rule_storage(const struct sf_picture *picture, char *to)
            SAY("the disk of the coordinator's directory: %.350s", picture->text);
 }
 
+/* Its latest operation that failed, as the worker tells it, or why it waits; "": none. */
+static const char *failure_of(const struct sf_seen_worker *worker)
+{
+    size_t i;
+    const json_t *event;
+    const char *found = sf_cli_text_at(worker->status, "why", "");
+    const double since_ms = sf_cli_number_at(worker->status, "now_ms", 0) - FAILED_MS;
+    json_array_foreach(json_object_get(worker->status, "events"), i, event)
+    {
+        if (strcmp(sf_cli_text_at(event, "event", ""), "coordinator.failed") == 0 &&
+            sf_cli_number_at(event, "at_ms", 0) >= since_ms)
+            found = sf_cli_text_at(event, "text", "");
+    }
+    return found;
+}
+
+bool sf_rule_quota(const struct sf_picture *picture, char *to)
+{
+    static const char words[] = "database space exceeded"; /* etcd's own */
+    if (says(picture, words))
+        return SAY("the coordinator is full and takes no writes: %.300s", picture->text);
+    for (size_t i = 0; i < picture->worker_count; i++)
+        if (strstr(failure_of(&picture->workers[i]), words) != NULL)
+            return SAY("the coordinator is full and takes no writes, says %s: %.300s",
+                       name_of(&picture->workers[i]), failure_of(&picture->workers[i]));
+    return false;
+}
+
 /* Whatever has no rule of its own. */
 static bool is_unreachable(const struct sf_picture *picture)
 {
     return picture->coordinator == SF_SEEN_REFUSED && picture->reason != SF_COORD_AUTH &&
            picture->reason != SF_COORD_STORAGE && picture->reason != SF_COORD_MISSING &&
-           picture->reason != SF_COORD_GARBAGE && !says(picture, "no JSON gateway");
+           picture->reason != SF_COORD_GARBAGE && !says(picture, "no JSON gateway") &&
+           !says(picture, "database space exceeded");
 }
 
 bool sf_rule_unreachable(const struct sf_picture *picture, char *to)

@@ -11,7 +11,7 @@ sf_rule_of_fleet sf_rule_halted, sf_rule_unnamed, sf_rule_stateless, sf_rule_wip
     sf_rule_unreachable_here, sf_rule_held_twice, sf_rule_two_fleets, sf_rule_layout_skew,
     sf_rule_none_ready, sf_rule_few_ready, sf_rule_full, sf_rule_nearly_full, sf_rule_broken,
     sf_rule_leaked, sf_rule_distant, sf_rule_lost, sf_rule_empty_datacenter, sf_rule_version_skew,
-    sf_rule_clock_here, sf_rule_floor;
+    sf_rule_clock_here, sf_rule_floor, sf_rule_quota;
 
 /* --- of a worker: diagnosis_worker.c --- */
 sf_rule_of_worker sf_rule_gone, sf_rule_silent, sf_rule_nameless, sf_rule_token, sf_rule_tls,
@@ -21,6 +21,6 @@ sf_rule_of_worker sf_rule_gone, sf_rule_silent, sf_rule_nameless, sf_rule_token,
     sf_rule_internal, sf_rule_limited, sf_rule_slow, sf_rule_disconnected, sf_rule_reservation_low,
     sf_rule_not_renewing, sf_rule_pinned, sf_rule_waiting, sf_rule_draining,
     sf_rule_fenced, sf_rule_superseded, sf_rule_expired, sf_rule_expiring, sf_rule_reload, sf_rule_restarted,
-    sf_rule_disk;
+    sf_rule_disk, sf_rule_suspended;
 
 #endif

@@ -215,8 +215,16 @@ bool sf_rule_clock_bad(const struct sf_picture *picture, const struct sf_seen_wo
     const char *check = failing(worker, "clock");
     if (check != NULL)
         return SAY("its clock cannot be trusted: %.300s", check);
-    return (is(worker, "state", "suspended") || is(worker, "state", "resyncing")) &&
-           SAY("it is %s: %.300s", sf_cli_text_at(worker->status, "state", "?"), why_of(worker));
+    return is(worker, "state", "resyncing") &&
+           SAY("its clock was bad, and it waits until that is well again: %.300s", why_of(worker));
+}
+
+bool sf_rule_suspended(const struct sf_picture *picture, const struct sf_seen_worker *worker,
+                       char *to)
+{
+    (void)picture;
+    return is(worker, "state", "suspended") && failing(worker, "clock") == NULL &&
+           SAY("it mints nothing: %.300s", why_of(worker));
 }
 
 bool sf_rule_clock_warn(const struct sf_picture *picture, const struct sf_seen_worker *worker,

@@ -12,6 +12,7 @@
 #include "coord/expected.h"
 
 #define DAY_MS      INT64_C(86400000)
+#define SAME_MS     250
 #define TWICE_MS    1500  /* a slot that changes hands is seen at two workers for a moment */
 #define WORKERS_MAX 16384 /* a layout's slots */
 
@@ -225,18 +226,48 @@ static void ask(struct sf_look *look, struct kept *kept, struct sf_seen_worker *
                        sf_cli_text_at(kept->status, "node", kept->node));
 }
 
+/* One process that was reached by two names. A machine that was copied has all of this in common too, but for when
+ * its process began: its clock stood still while it was away. */
+static bool is_same_process(const struct sf_seen_worker *a, const struct sf_seen_worker *b)
+{
+    const double begun[] = {
+        sf_cli_number_at(a->status, "now_ms", 0) - sf_cli_number_at(a->status, "uptime_ms", 0),
+        sf_cli_number_at(b->status, "now_ms", 0) - sf_cli_number_at(b->status, "uptime_ms", 0)};
+    return a->status != NULL && b->status != NULL &&
+           sf_cli_number_at(a->status, "pid", -1) == sf_cli_number_at(b->status, "pid", -2) &&
+           strcmp(sf_cli_text_at(a->status, "node", ""), sf_cli_text_at(b->status, "node", "")) ==
+               0 &&
+           strcmp(sf_cli_text_at(a->status, "admin", ""), sf_cli_text_at(b->status, "admin", "")) ==
+               0 &&
+           begun[0] - begun[1] < SAME_MS && begun[1] - begun[0] < SAME_MS;
+}
+
+/* The one at `last` is forgotten where it is one of those before. */
+static bool drop_twin(struct sf_look *look, size_t last)
+{
+    for (size_t i = 0; i < last; i++)
+        if (is_same_process(&look->workers[i], &look->workers[last])) {
+            json_decref(look->kept[last].status);
+            memmove(&look->kept[last], &look->kept[last + 1],
+                    (--look->count - last) * sizeof *look->kept);
+            return true;
+        }
+    return false;
+}
+
 /* Who is asked last may name more, so the list grows meanwhile. */
 static void see_workers(struct sf_look *look)
 {
     struct sf_picture *p = &look->picture;
     for (size_t i = 0; i < look->at->admins->count; i++)
         add_worker(look, look->at->admins->items[i], "");
-    for (size_t i = 0; i < look->count; i++) {
+    for (size_t i = 0; i < look->count;) {
         struct sf_seen_worker seen = {0};
         ask(look, &look->kept[i], &seen);
         look->workers = reallocarray(look->workers, i + 1, sizeof *look->workers);
         if (look->workers == NULL)
             abort();
+        seen.status = look->kept[i].status;
         look->workers[i] = seen;
         struct sf_cli_admin admin = look->at->like;
         char url[SF_CLI_ADMIN_URL_MAX];
@@ -244,6 +275,8 @@ static void see_workers(struct sf_look *look)
         admin.url = url;
         if (look->at->fleet == NULL && seen.rc == 0)
             see_fleet_of(look, &admin);
+        if (!drop_twin(look, i))
+            i++;
     }
     for (size_t i = 0; i < look->count; i++) {
         look->workers[i].admin = look->kept[i].admin;

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import unittest
+import urllib.error
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "lib"))
@@ -238,6 +239,27 @@ class Staged(unittest.TestCase):
         finally:
             bare.kill()
             bare.wait()
+
+    def test_a_full_coordinator(self):
+        """Its quota is used up: it reads, and takes no writes."""
+        with etcd.Cluster(options=["--quota-backend-bytes=2000000"]) as full:
+            self.fleet.coordinator = full.url()
+            self.init("--datacenters", "0")
+            worker = self.worker(reservation_window_ms=4000, reservation_min_window_ms=4000).start()
+            self.healthy(*self.admin(worker))
+            with self.assertRaises(urllib.error.HTTPError):
+                for i in range(100):
+                    full.any_post("/v3/kv/put", {"key": etcd.b64(f"/fill{i}"), "value": etcd.b64("x" * 100000)})
+            self.names("coordinator.quota", *self.admin(worker))
+            self.names("coordinator.quota", "--coordinator", full.url(), code=69)
+            found = self.names("worker.suspended", *self.admin(worker))
+            self.assertNotIn("worker.clock_bad", found)
+
+    def test_one_worker_by_two_names(self):
+        self.init("--datacenters", "0")
+        worker = self.worker().start()
+        code, found = self.doctor(*self.admin(worker), "--admin", f"localhost:{worker.admin}", "--coordinator", self.fleet.coordinator)
+        self.assertEqual((code, set(found)), (0, {"worker.restarted"}), found)
 
     def test_files(self):
         """Certificates that end, tokens that are refused, a reload that is refused; ports that are mixed up."""

@@ -154,9 +154,20 @@ static void test_workers(void **state)
          "shard 1", false},
         {"worker.clock_bad", "{'checks':[{'name':'clock','ok':false,'text':'offset 5 s'}]}",
          "offset 5 s", false},
-        {"worker.clock_bad", "{'state':'resyncing','why':'for 10 s'}", "resyncing: for 10 s",
+        {"worker.clock_bad", "{'state':'resyncing','why':'for 10 s'}", "well again: for 10 s",
          false},
-        {"worker.clock_bad", "{'state':'suspended'}", "suspended", false},
+        {"worker.suspended", "{'state':'suspended','why':'used up'}", "used up", false},
+        {"worker.suspended",
+         "{'state':'suspended','checks':[{'name':'clock','ok':false,'text':'x'}]}", NULL, true},
+        {"coordinator.quota", "{'why':'mvcc: database space exceeded'}", "says w0", false},
+        {"coordinator.quota",
+         "{'events':[{'event':'coordinator.failed','at_ms':1799999400000,'text':'database space "
+         "exceeded'}]}",
+         "says w0", false},
+        {"coordinator.quota",
+         "{'events':[{'event':'coordinator.failed','at_ms':1799999399999,'text':'database space "
+         "exceeded'}]}",
+         NULL, true},
         {"worker.clock_warn", "{'clock':{'verdict':'warn','offset_ns':150000000}}", "+150.0 ms",
          false},
         {"worker.clock_apart", "{'now_ms':1800000001003}", "1s apart", false},
@@ -244,7 +255,7 @@ static void test_workers(void **state)
             fail_msg("%s by %s", rows[i].rule, rows[i].patch);
         if (found != NULL && strstr(found->text, rows[i].text) == NULL)
             fail_msg("%s: \"%s\" is not in \"%s\"", rows[i].rule, rows[i].text, found->text);
-        if (found != NULL)
+        if (found != NULL && found->workers > 0)
             assert_string_equal(found->who, "w0");
         teardown(&scene);
     }
@@ -349,6 +360,7 @@ static void test_the_coordinator(void **state)
     } rows[] = {
         {"coordinator.auth", SF_COORD_AUTH, "password", 0},
         {"coordinator.gateway", SF_COORD_UNREACHABLE, "HTTP 404: this port has no JSON gateway", 0},
+        {"coordinator.quota", SF_COORD_UNREACHABLE, "mvcc: database space exceeded", 0},
         {"coordinator.storage", SF_COORD_STORAGE, "No space left", 0},
         {"coordinator.unreachable", SF_COORD_UNREACHABLE, "no connection", 0},
         {"coordinator.unreachable_here", SF_COORD_UNREACHABLE, "no connection", 2},
