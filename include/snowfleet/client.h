@@ -149,8 +149,8 @@ struct sf_client_options {
     uint32_t prefetch;
     uint32_t prefetch_max_age_ms; /* 100 */
 
-    bool causal; /* every ID handed out has a greater (timestamp, sequence) than every one handed
-                    out before by this client */
+    bool causal; /* every ID handed out is greater, as a number, than every one handed out before by
+                    this client */
 
     /* TLS 1.2 or later; used when tls is true. */
     bool tls;
@@ -197,7 +197,7 @@ struct sf_client_run {
 struct sf_client_request {
     uint32_t count;      /* 1 to SF_CLIENT_COUNT_MAX */
     uint32_t timeout_ms; /* 0: options.timeout_ms */
-    bool has_after;      /* every ID shall have a greater (timestamp, sequence) than `after` */
+    bool has_after;      /* every ID shall be greater, as a number, than `after` */
     uint64_t after;
 };
 

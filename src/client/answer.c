@@ -33,7 +33,8 @@ static bool in_order(struct sf_engine *engine, struct sf_conn *conn,
                      const struct sf_pending *pending, uint64_t first, uint64_t last, bool keep)
 {
     struct sf_shared *shared = engine->shared;
-    bool fine = conn->last_id == 0 || first > conn->last_id;
+    bool fine = (conn->last_id == 0 || first > conn->last_id) &&
+                (pending->after == 0 || first > pending->after);
     pthread_mutex_lock(&shared->mutex);
     if (pending->floor != 0 && shared->has_layout && first <= pending->floor &&
         sf_id_same_slot(&shared->layout, first, pending->floor))
@@ -43,9 +44,7 @@ static bool in_order(struct sf_engine *engine, struct sf_conn *conn,
         (server->last_id < last || !shared->has_layout ||
          !sf_id_same_slot(&shared->layout, server->last_id, last)))
         server->last_id = last;
-    if (fine && keep && shared->options.causal &&
-        (shared->causal_id == 0 || !shared->has_layout ||
-         sf_id_is_later(&shared->layout, last, shared->causal_id)))
+    if (fine && keep && shared->options.causal && last > shared->causal_id)
         shared->causal_id = last;
     pthread_mutex_unlock(&shared->mutex);
     conn->last_id = last;

@@ -389,8 +389,8 @@ static bool ask(struct sf_engine *engine, struct sf_call *call, const struct cho
     const uint32_t most = choice->max_batch > 0 ? choice->max_batch : SF_WIRE_COUNT_MAX;
     struct sf_wire_next next = {.count = left < most ? left : most,
                                 .has_after = call->request.has_after,
-                                .after = call->request.after};
-    if (!next.has_after && choice->causal_id != 0 && engine->shared->options.causal) {
+                                .after = call->request.has_after ? call->request.after : 0};
+    if (choice->causal_id > next.after && engine->shared->options.causal) {
         next.has_after = true;
         next.after = choice->causal_id;
     }
@@ -398,6 +398,7 @@ static bool ask(struct sf_engine *engine, struct sf_call *call, const struct cho
                                        .owner = call,
                                        .sent_ns = engine->now_ns,
                                        .floor = choice->floor,
+                                       .after = next.has_after ? next.after : 0,
                                        .count = next.count};
     if (sf_conn_put_next(conn, &next, &pending) != 0) {
         sf_call_note_failure(call, SF_CLIENT_OVERLOADED, "connection", "too much waits to be sent");

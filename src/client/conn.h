@@ -36,6 +36,7 @@ struct sf_pending {
     void *owner; /* CALL: the call, or NULL when it has ended or been answered elsewhere */
     int64_t sent_ns;
     uint64_t floor; /* an ID of the same slot must be above this; 0: unknown */
+    uint64_t after; /* every ID must be: it was asked for; 0: it was not */
     uint32_t request_id;
     uint32_t count;
     enum sf_pending_kind kind;

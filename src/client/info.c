@@ -140,7 +140,7 @@ int sf_info_parse(const uint8_t *json, size_t size, struct sf_info *ret)
     return 0;
 }
 
-/* --- the two comparisons that need a layout --- */
+/* --- what needs a layout --- */
 
 static unsigned slot_bits(const struct sf_layout *layout)
 {
@@ -151,13 +151,4 @@ bool sf_id_same_slot(const struct sf_layout *layout, uint64_t a, uint64_t b)
 {
     const uint64_t mask = ((UINT64_C(1) << slot_bits(layout)) - 1) << layout->sequence_bits;
     return ((a ^ b) & mask) == 0;
-}
-
-bool sf_id_is_later(const struct sf_layout *layout, uint64_t a, uint64_t b)
-{
-    const unsigned shift = slot_bits(layout) + layout->sequence_bits;
-    const uint64_t sequence = (UINT64_C(1) << layout->sequence_bits) - 1;
-    if (a >> shift != b >> shift)
-        return a >> shift > b >> shift;
-    return (a & sequence) > (b & sequence);
 }

@@ -88,7 +88,7 @@ struct sf_shared {
     struct sf_layout layout;
     int64_t epoch_ms;
     char fleet_id[SF_UUID_SIZE];
-    uint64_t causal_id; /* the latest ID by (timestamp, sequence) that was handed out; 0: none */
+    uint64_t causal_id; /* the largest ID that was handed out; 0: none */
     char last_protocol_error[SF_CLIENT_DETAIL_MAX];
     bool resolve_now;   /* a connection was lost: look the names up again soon */
     pthread_cond_t resolve_wake;
@@ -99,8 +99,6 @@ static inline void sf_count(struct sf_shared *shared, enum sf_client_counter cou
     atomic_fetch_add_explicit(&shared->counters[counter], n, memory_order_relaxed);
 }
 
-/* True when a comes after b by (timestamp, sequence), whichever worker made them. */
-bool sf_id_is_later(const struct sf_layout *layout, uint64_t a, uint64_t b);
 /* True when both were minted for the same slot. */
 bool sf_id_same_slot(const struct sf_layout *layout, uint64_t a, uint64_t b);
 

@@ -113,11 +113,16 @@ uint64_t sf_generator_last_ms(const struct sf_generator *gen)
     return (atomic_load(gen->word) & ~SF_GENERATOR_CLOSED) >> gen->layout.sequence_bits;
 }
 
-uint64_t sf_generator_word_of(const struct sf_generator *gen, uint64_t id)
+uint64_t sf_generator_above(const struct sf_generator *gen, uint64_t id)
 {
     const unsigned sequence_bits = gen->layout.sequence_bits;
     const uint64_t mask = (UINT64_C(1) << sequence_bits) - 1;
-    return ((id >> gen->timestamp_shift) << sequence_bits) | (id & mask);
+    const uint64_t millisecond = (id >> gen->timestamp_shift) << sequence_bits;
+    const uint64_t slot_bits = atomic_load_explicit(&gen->slot_bits, memory_order_acquire);
+    const uint64_t least = sf_generator_id(gen, millisecond, slot_bits); /* its first in there */
+    if (least > id)
+        return millisecond;
+    return least + mask > id ? millisecond + (id - least) + 1 : millisecond + mask + 1;
 }
 
 bool sf_run_take(const struct sf_generator *gen, struct sf_mint *mint, uint32_t max,

@@ -94,9 +94,10 @@ uint64_t sf_generator_limit_ms(const struct sf_generator *gen);
 /* Timestamp of the last ID minted (or of the place just below the start, when none was). */
 uint64_t sf_generator_last_ms(const struct sf_generator *gen);
 
-/* The word of an ID of this layout: its timestamp and sequence without the slot. For AFTER: pass
- * word + 1 as at_least. */
-uint64_t sf_generator_word_of(const struct sf_generator *gen, uint64_t id);
+/* The smallest word whose ID, in the slot that this generator has now, is greater than `id` as a number. To be
+ * passed as at_least; whoever may meet another slot by the time of the mint looks at what came. Slots count
+ * between timestamp and sequence: from a lower slot it is the next millisecond. */
+uint64_t sf_generator_above(const struct sf_generator *gen, uint64_t id);
 
 /* Puts a word into an ID. */
 static inline uint64_t sf_generator_id(const struct sf_generator *gen, uint64_t word,

@@ -11,8 +11,8 @@ static inline struct sf_generator *sf_mint_generator(const struct sf_session *se
     return session->shard->server->options.generators[session->generator];
 }
 
-/* Mints up to `want` IDs whose words are at_least or more, above all that the session had before. */
-enum sf_mint_result sf_mint_ids(struct sf_session *session, uint64_t at_least, uint32_t want, struct sf_mint *ret);
+/* Mints up to `want` IDs, all greater than the ID `after` (0: whatever they are), above all that the session had before. */
+enum sf_mint_result sf_mint_ids(struct sf_session *session, uint64_t after, uint32_t want, struct sf_mint *ret);
 /* Largest count of NEXT whose answer fits a frame in this layout, at most max_batch. */
 uint32_t sf_mint_max_batch(uint32_t max_batch, unsigned sequence_bits);
 

@@ -129,7 +129,7 @@ static bool continue_partial(struct sf_session *session, uint64_t *id_budget)
         struct sf_mint minted;
         if (want == 0)
             return false;
-        const enum sf_mint_result result = sf_mint_ids(session, partial->at_least, want, &minted);
+        const enum sf_mint_result result = sf_mint_ids(session, partial->after, want, &minted);
         if (result == SF_MINT_WAIT)
             return false;
         if (result != SF_MINT_OK) {
@@ -331,7 +331,7 @@ static bool refuse_count(struct sf_session *session, uint32_t request_id, uint32
 
 /* Pays for one request and makes it the partial one, or refuses it; false when it is stalled. */
 static bool begin_one(struct sf_session *session, uint32_t request_id, uint32_t count,
-                      uint64_t at_least)
+                      uint64_t after)
 {
     struct group group = {.requests = 1, .ids = count};
     bool stalled = false;
@@ -340,7 +340,7 @@ static bool begin_one(struct sf_session *session, uint32_t request_id, uint32_t 
     sf_store_be32(plain + 12, count);
     if (!pay(session, plain, &group, &stalled))
         return !stalled;
-    return sf_partial_start(session, request_id, count, at_least) ||
+    return sf_partial_start(session, request_id, count, after) ||
            sf_answer_error(session, SF_WIRE_NEXT, SF_WIRE_INTERNAL, request_id, 0, "out of memory");
 }
 
@@ -366,7 +366,6 @@ static size_t serve_special(struct sf_session *session, const uint8_t *bytes, si
     }
     if (next.count == 0 || next.count > sf_quota_max_batch(session))
         return refuse_count(session, header.request_id, next.count) ? used : 0;
-    uint64_t at_least = 0;
     if (next.has_after) {
         if (next.after >> SF_ID_BITS)
             return sf_answer_error(session, SF_WIRE_NEXT, SF_WIRE_BAD_REQUEST, header.request_id, 0,
@@ -375,8 +374,8 @@ static size_t serve_special(struct sf_session *session, const uint8_t *bytes, si
                        : 0;
         if (!any_open(shard))
             return refuse(session, header.request_id, SF_MINT_CLOSED) ? used : 0;
-        at_least = sf_generator_word_of(sf_mint_generator(session), next.after) + 1;
-        const uint64_t ms = at_least >> server->sequence_bits,
+        const uint64_t ms = sf_generator_above(sf_mint_generator(session), next.after) >>
+                            server->sequence_bits,
                        horizon = shard->mint_ms + server->max_ahead_ms;
         if (ms > horizon + limits->max_wait_ms)
             return sf_answer_error(session, SF_WIRE_NEXT, SF_WIRE_CAUSALITY, header.request_id,
@@ -385,7 +384,8 @@ static size_t serve_special(struct sf_session *session, const uint8_t *bytes, si
                        ? used
                        : 0;
     }
-    return begin_one(session, header.request_id, next.count, at_least) ? used : 0;
+    return begin_one(session, header.request_id, next.count, next.has_after ? next.after : 0) ? used
+                                                                                              : 0;
 }
 
 /* Even an answer at once would come too late. */

@@ -15,7 +15,7 @@ void sf_partial_drop(struct sf_session *session)
 }
 
 bool sf_partial_start(struct sf_session *session, uint32_t request_id, uint32_t count,
-                      uint64_t at_least)
+                      uint64_t after)
 {
     struct sf_partial *partial = &session->partial;
     partial->frame = sf_pool_take(&session->shard->pool, SF_POOL_SMALL, &partial->capacity);
@@ -24,7 +24,7 @@ bool sf_partial_start(struct sf_session *session, uint32_t request_id, uint32_t 
     partial->size = SF_WIRE_HEADER_SIZE;
     partial->request_id = request_id;
     partial->remaining = count;
-    partial->at_least = at_least;
+    partial->after = after;
     return true;
 }
 

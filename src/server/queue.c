@@ -5,6 +5,7 @@
 #include "base/bytes.h"
 #include "base/ticks.h"
 #include "server/internal.h"
+#include "server/mint.h"
 #include "server/plain_next.h"
 #include "server/wheel.h"
 
@@ -65,8 +66,11 @@ static bool waits_for_after(const struct sf_session *session)
 {
     struct sf_shard *shard = session->shard;
     const struct sf_partial *partial = &session->partial;
-    const uint64_t ms = partial->at_least >> shard->server->sequence_bits;
-    if (partial->frame == NULL || ms <= shard->mint_ms + shard->server->max_ahead_ms)
+    if (partial->frame == NULL || partial->after == 0)
+        return false;
+    const uint64_t ms = sf_generator_above(sf_mint_generator(session), partial->after) >>
+                        shard->server->sequence_bits;
+    if (ms <= shard->mint_ms + shard->server->max_ahead_ms)
         return false;
     if (ms < shard->after_ms)
         shard->after_ms = ms;

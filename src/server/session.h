@@ -42,7 +42,7 @@ struct sf_partial {
     uint32_t capacity, size;
     uint32_t request_id;
     uint32_t remaining;
-    uint64_t at_least; /* for AFTER */
+    uint64_t after;         /* every ID is greater; 0: AFTER was not asked for */
     bool sending;           /* HTTP: all IDs are there and the head is written; */
     struct sf_http_ids ids; /* how far the body is */
 };

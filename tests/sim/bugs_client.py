@@ -37,10 +37,16 @@ BUGS = {
         (INNER, 'request->count >= 1 && request->count <= SF_CLIENT_COUNT_MAX &&', 'request->count >= 1 &&'),
     ], LIES),
     'repeats-unnoticed': ('client', 'what a connection gave before is not looked at', [
-        (ANSWER, 'bool fine = conn->last_id == 0 || first > conn->last_id;', 'bool fine = true;'),
+        (ANSWER, 'bool fine = (conn->last_id == 0 || first > conn->last_id)', 'bool fine = true'),
     ], LIES),
     'repeat-of-the-last': ('client', 'the very last ID may come again', [
-        (ANSWER, 'first > conn->last_id;', 'first >= conn->last_id;'),
+        (ANSWER, 'first > conn->last_id)', 'first >= conn->last_id)'),
+    ], LIES),
+    'after-unchecked': ('client', 'an answer that does not follow what it was asked to is taken', [
+        (ANSWER, '(pending->after == 0 || first > pending->after)', 'true'),
+    ], LIES),
+    'after-itself': ('client', 'the ID that is to be followed may come again', [
+        (ANSWER, 'first > pending->after)', 'first >= pending->after)'),
     ], LIES),
     'first-remembered': ('client', 'the first ID of an answer is remembered, not the last', [
         (ANSWER, '    conn->last_id = last;', '    conn->last_id = first;'),

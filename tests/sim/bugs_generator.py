@@ -85,4 +85,11 @@ BUGS = {
         (GEN, CLOSE, CLOSE.replace('atomic_fetch_or(gen->word, SF_GENERATOR_CLOSED)',
                                    'atomic_store(gen->word, atomic_load(gen->word) | SF_GENERATOR_CLOSED)')),
     ], FINDS),
+    'after-by-sequence': ('AFTER', 'the sequence of another slot is passed, not its number', [
+        (GEN, '    return least + mask > id ?', '    return true ? millisecond + (id & mask) + 1 : least + mask > id ?'),
+        (GEN, '    if (least > id)\n        return millisecond;\n', ''),
+    ], 'unit.test_generator'),
+    'after-a-millisecond': ('AFTER', 'every AFTER takes the next millisecond, whatever the slots', [
+        (GEN, '    if (least > id)\n        return millisecond;\n    return least + mask > id ?', '    return false ?'),
+    ], 'unit.test_generator'),
 }

@@ -33,6 +33,7 @@ enum fake_mode {
     FAKE_REPEAT,   /* gives the same IDs each time */
     FAKE_OVERLAP,  /* half of the IDs are those of the answer before */
     FAKE_POISON,   /* answers with another request_id, and then as it should */
+    FAKE_DEAF,     /* does not look at AFTER */
     FAKE_DYING     /* closes the connection on a NEXT, and answers nothing on later ones */
 };
 
@@ -52,7 +53,8 @@ struct fake_server {
     uint64_t worker;
     uint32_t max_batch;
     _Atomic(const char *) fleet_id;
-    _Atomic(const char *) named_by_next; /* what fleet_id is from the next NEXT on; NULL: as it is */
+    _Atomic(const char *)
+        named_by_next;             /* what fleet_id is from the next NEXT on; NULL: as it is */
     _Atomic(const char *) workers; /* the list in INFO (JSON); NULL: none */
     _Atomic uint32_t auth; /* 0: no AUTH is needed; else NEXT and INFO need one since it changed */
     _Atomic int mode;
@@ -98,11 +100,13 @@ static inline void fake_ids(struct fake_server *server, int fd, const struct sf_
     const int mode = server->mode;
     uint32_t left = next->count + (mode == FAKE_LONG) - (mode == FAKE_SHORT);
     size_t runs = 0;
-    if (next->has_after) {
+    if (next->has_after && mode != FAKE_DEAF) {
         server->after_seen = next->after;
-        const uint64_t word = (next->after >> 22) << 12 | (next->after & 4095);
-        if (server->word <= word)
-            server->word = word + 1;
+        const uint64_t millisecond = (next->after >> 22) << 12;
+        if (server->word < millisecond)
+            server->word = millisecond;
+        while (fake_id(server, server->word) <= next->after)
+            server->word++;
     }
     if (mode == FAKE_BACKWARD)
         server->word -= 5000;

@@ -276,7 +276,7 @@ static void test_causal_hands_the_last_id_on(void **state)
     for (int i = 0; i < 200; i++) {
         uint64_t id;
         assert_int_equal(sf_client_next(client, &id), SF_CLIENT_OK);
-        assert_true(i == 0 || sf_id_is_later(&SF_DEFAULT_LAYOUT, id, last));
+        assert_true(id > last); /* as a number */
         last = id;
     }
     sf_client_destroy(client);

@@ -120,6 +120,26 @@ static void test_repeats_on_one_connection(void **state)
     }
 }
 
+/* What was to be followed is compared as a number, from the first ID of the first connection on. */
+static void test_an_answer_that_does_not_follow(void **state)
+{
+    (void)state;
+    servers[0].mode = FAKE_DEAF;
+    struct sf_client *client = client_of(1, patient);
+    struct sf_client_request request = {.count = 1, .has_after = true};
+    struct sf_client_reply reply;
+    const uint64_t next = fake_id(&servers[0], servers[0].word);
+    request.after = next; /* itself is not greater */
+    assert_int_equal(sf_client_ask(client, &request, &reply), SF_CLIENT_ORDER);
+    assert_int_equal(reply.count, 0);
+    sf_client_reply_free(&reply);
+    assert_int_equal(stats_of(client).order_errors, 1);
+    request.after = fake_id(&servers[0], servers[0].word) - 1;
+    assert_int_equal(sf_client_ask(client, &request, &reply), SF_CLIENT_OK);
+    sf_client_reply_free(&reply);
+    sf_client_destroy(client);
+}
+
 /* Over a new connection, and through another engine: the server's last ID is remembered. */
 static void test_repeats_on_another_connection(void **state)
 {
@@ -343,6 +363,7 @@ int main(void)
         TEST(test_an_answer_has_as_many_ids_as_were_asked_for),
         TEST(test_counts_at_their_edges),
         TEST(test_repeats_on_one_connection),
+        TEST(test_an_answer_that_does_not_follow),
         TEST(test_repeats_on_another_connection),
         TEST(test_repeats_of_requests_under_way_together),
         TEST(test_an_answer_to_another_request_is_not_taken),

@@ -49,7 +49,31 @@ static void first_id_is_at_start(void **state)
     assert_int_equal(parts.datacenter, 3);
     assert_int_equal(parts.worker, 7);
     assert_int_equal(parts.sequence, 0);
-    assert_int_equal(sf_generator_word_of(&f.gen, id), mint.first_word);
+    assert_int_equal(sf_generator_above(&f.gen, id - 1), mint.first_word);
+    assert_int_equal(sf_generator_above(&f.gen, id), mint.first_word + 1);
+}
+
+/* Slots count between timestamp and sequence. */
+static void above_is_above_as_a_number(void **state)
+{
+    (void)state;
+    struct fixture f;
+    set_up(&f, &SF_DEFAULT_LAYOUT, 10);
+    assert_int_equal(sf_generator_open(&f.gen, 3, 7, 1000, 2000), 0);
+    static const struct {
+        struct sf_id_parts id;
+        uint64_t ms, sequence;
+    } table[] = {{{1500, 3, 6, 4095}, 1500, 0}, {{1500, 2, 31, 0}, 1500, 0},
+                 {{1500, 3, 7, 0}, 1500, 1},    {{1500, 3, 7, 4094}, 1500, 4095},
+                 {{1500, 3, 7, 4095}, 1501, 0}, {{1500, 3, 8, 0}, 1501, 0},
+                 {{1500, 4, 0, 9}, 1501, 0},    {{1500, 31, 31, 4095}, 1501, 0},
+                 {{0, 0, 0, 0}, 0, 0}};
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        uint64_t id;
+        assert_int_equal(sf_id_encode(&SF_DEFAULT_LAYOUT, &table[i].id, &id), 0);
+        const uint64_t word = sf_generator_above(&f.gen, id);
+        assert_int_equal(word, (table[i].ms << 12) + table[i].sequence);
+    }
 }
 
 static void overflow_carries_into_the_timestamp(void **state)
@@ -539,6 +563,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(starts_closed),
         cmocka_unit_test(first_id_is_at_start),
+        cmocka_unit_test(above_is_above_as_a_number),
         cmocka_unit_test(overflow_carries_into_the_timestamp),
         cmocka_unit_test(limit_is_exclusive),
         cmocka_unit_test(lowering_moves_the_word),

@@ -1,5 +1,6 @@
 /* Who gets IDs when there are not enough, and who is told what: minting time stands still until the
  * test moves it, so what is counted are its milliseconds, not those of the machine. */
+#include "base/random.h"
 #include "unit/server_fixture.h"
 
 static const struct sf_layout tiny = {41, 5, 11, 6}; /* 64 IDs a millisecond */
@@ -409,6 +410,54 @@ static void test_after_without_right(void **state)
     fixture_stop(&f);
 }
 
+/* Greater as a number than what it was asked to follow, whichever slot and sequence that had, and not a
+ * millisecond later than that takes. A worker with several slots goes on so when it loses one. */
+static void test_after_as_a_number(void **state)
+{
+    (void)state;
+    struct fixture f;
+    const struct sf_layout layout = SF_DEFAULT_LAYOUT;
+    fixture_prepare(&f, layout, 10, 0);
+    f.options.threads = 1;
+    f.options.limits.sequence_jitter = 0;
+    f.options.limits.max_wait_ms = 600000;
+    for (unsigned i = 0; i < 2; i++) { /* slots 1/10 and 1/20 */
+        sf_generator_init(&f.generators[i], &layout, 10, &f.words[i]);
+        assert_int_equal(
+            sf_generator_open(&f.generators[i], 1, 10 * (i + 1), f.start_ms, UINT64_MAX >> 22), 0);
+        f.options.generators[f.options.generator_count++] = &f.generators[i];
+    }
+    fixture_start(&f);
+    atomic_store(&f.fixed_ms, f.start_ms);
+    const int fd = client_connect(&f);
+    struct sf_prng prng = {.state = 4711};
+    uint64_t ms = f.start_ms;
+    for (uint32_t i = 0; i < 3000; i++) {
+        struct sf_id_parts seen = {.timestamp_ms = ms,
+                                   .datacenter = sf_prng_below(&prng, 3),
+                                   .worker = sf_prng_below(&prng, 32),
+                                   .sequence = sf_prng_below(&prng, 4096)};
+        if (i % 7 == 0) /* the edges of the two slots, and of their milliseconds */
+            seen = (struct sf_id_parts){ms, 1, 10 * (1 + sf_prng_below(&prng, 2)),
+                                        sf_prng_below(&prng, 2) * 4095};
+        if (i == 1500)
+            sf_generator_close(&f.generators[0]);
+        uint64_t after, id;
+        struct sf_id_parts got;
+        assert_int_equal(sf_id_encode(&layout, &seen, &after), 0);
+        atomic_store(&f.fixed_ms, ms);
+        client_next_after(fd, i, after);
+        assert_int_equal(expect_ids(fd, i, &id), 1);
+        assert_int_equal(sf_id_decode(&layout, id, &got), 0);
+        if (id <= after)
+            fail_msg("%u: %" PRIu64 " does not follow %" PRIu64, i, id, after);
+        assert_in_range(got.timestamp_ms, ms, ms + 2);
+        ms = got.timestamp_ms > ms ? got.timestamp_ms : ms;
+    }
+    close(fd);
+    fixture_stop(&f);
+}
+
 /* OVERLOADED names the time that the queue needs: then there is room. */
 static void test_retry_after_is_honest(void **state)
 {
@@ -514,6 +563,7 @@ int main(void)
         cmocka_unit_test(test_after_blocks_nobody),
         cmocka_unit_test(test_after_in_order_of_time),
         cmocka_unit_test(test_after_without_right),
+        cmocka_unit_test(test_after_as_a_number),
         cmocka_unit_test(test_retry_after_is_honest),
         cmocka_unit_test(test_waits_are_measured),
         cmocka_unit_test(test_reload_before_the_layout),
