@@ -127,6 +127,13 @@ struct sf_client_options {
     bool discover;
     uint32_t discover_ms; /* 30000 */
 
+    /* Of all servers known, calls go to so many: the first in an order of this client's own, made of
+     * their addresses (rendezvous hashing), that are well at the time. One that fails is replaced by
+     * the next, and has its place back when it is well again. So a worker is connected to by a few
+     * clients and not by all, and each worker by about as many. 1 to SF_CLIENT_SERVERS_MAX (all of
+     * them): 8 */
+    uint32_t subset;
+
     /* Retries on another worker. A retry at once costs one token; each call brings
      * retry_budget_percent of one, so that a fleet in trouble is not asked many times over. Without
      * a token a retry waits backoff_max_ms at most (full jitter). */

@@ -15,6 +15,7 @@ int sf_cli_servers_open(struct sf_cli_servers *servers, const char *only,
             return sf_cli_fail(SF_CLI_CONFIG, "%s", err.text);
     }
     struct sf_client_options options = SF_CLIENT_OPTIONS;
+    options.subset = SF_CLIENT_SERVERS_MAX; /* who names servers to the tool means all of them */
     options.servers = only != NULL ? only : servers->joined;
     options.timeout_ms = (uint32_t)servers->timeout_ms;
     options.discover = servers->discover;

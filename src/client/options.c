@@ -29,6 +29,7 @@ static const struct number numbers[] = {
     NUMBER(pool, 16, 1, SF_CLIENT_POOL_MAX),
     NUMBER(resolve_ms, 30000, 1000, 86400000),
     NUMBER(discover_ms, 30000, 1000, 86400000),
+    NUMBER(subset, 8, 1, SF_CLIENT_SERVERS_MAX),
     NUMBER(retry_budget_percent, 20, 1, 1000),
     NUMBER(retry_budget_max, 100, 1, 1000000),
     NUMBER(backoff_min_ms, 2, 1, 60000),

@@ -64,6 +64,24 @@ int sf_client_policy_add(struct sf_client_policy *policy)
     return (int)place;
 }
 
+void sf_client_policy_rank(struct sf_client_policy *policy, int server, uint64_t rank)
+{
+    SF_ASSERT(server >= 0 && (uint32_t)server < policy->places);
+    policy->servers[server].rank = rank;
+}
+
+/* FNV-1a of the address, stirred together with the seed as splitmix64 does it. */
+uint64_t sf_client_policy_rank_of(uint64_t seed, const char *address)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (const char *at = address; *at != '\0'; at++)
+        hash = (hash ^ (unsigned char)*at) * UINT64_C(0x100000001b3);
+    hash ^= seed;
+    hash = (hash ^ hash >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    hash = (hash ^ hash >> 27) * UINT64_C(0x94d049bb133111eb);
+    return hash ^ hash >> 31;
+}
+
 void sf_client_policy_remove(struct sf_client_policy *policy, int server)
 {
     SF_ASSERT(server >= 0 && (uint32_t)server < policy->places);
@@ -87,22 +105,72 @@ void sf_client_policy_call(struct sf_client_policy *policy)
         policy->budget_milli = max;
 }
 
+/* Which servers count for a subset. */
+typedef bool is_candidate(const struct sf_client_policy_server *server, int index, int64_t now_ns,
+                          const struct sf_client_policy_tried *tried);
+
+static bool is_untried(const struct sf_client_policy_server *server, int index, int64_t now_ns,
+                       const struct sf_client_policy_tried *tried)
+{
+    return usable(server, now_ns) && !sf_client_policy_tried_has(tried, index);
+}
+
+static bool is_usable(const struct sf_client_policy_server *server, int index, int64_t now_ns,
+                      const struct sf_client_policy_tried *tried)
+{
+    (void)index;
+    (void)tried;
+    return usable(server, now_ns);
+}
+
+static bool is_closed(const struct sf_client_policy_server *server, int index, int64_t now_ns,
+                      const struct sf_client_policy_tried *tried)
+{
+    (void)index;
+    (void)now_ns;
+    (void)tried;
+    return server->in_use && server->state == SF_BREAKER_CLOSED;
+}
+
+/* The rank of the last one of a subset of these; 0: all of them are in it. */
+static uint64_t least_rank(const struct sf_client_policy *policy, int64_t now_ns,
+                           const struct sf_client_policy_tried *tried, is_candidate *counts)
+{
+    const uint32_t most = policy->options.subset;
+    uint64_t best[SF_CLIENT_POLICY_SERVERS_MAX]; /* the highest, in descending order */
+    uint32_t count = 0;
+    if (most == 0 || policy->places <= most)
+        return 0;
+    for (uint32_t i = 0; i < policy->places; i++) {
+        const struct sf_client_policy_server *server = &policy->servers[i];
+        if (!counts(server, (int)i, now_ns, tried) ||
+            (count == most && server->rank <= best[count - 1]))
+            continue;
+        uint32_t at = count < most ? count++ : most - 1;
+        for (; at > 0 && best[at - 1] < server->rank; at--)
+            best[at] = best[at - 1];
+        best[at] = server->rank;
+    }
+    return count < most ? 0 : best[most - 1];
+}
+
 static int nth_usable(const struct sf_client_policy *policy, int64_t now_ns,
-                      const struct sf_client_policy_tried *tried, uint32_t nth)
+                      const struct sf_client_policy_tried *tried, uint64_t least, uint32_t nth)
 {
     for (uint32_t i = 0; i < policy->places; i++)
-        if (usable(&policy->servers[i], now_ns) && !sf_client_policy_tried_has(tried, (int)i) &&
-            nth-- == 0)
+        if (is_untried(&policy->servers[i], (int)i, now_ns, tried) &&
+            policy->servers[i].rank >= least && nth-- == 0)
             return (int)i;
     return -1;
 }
 
 static uint32_t count_usable(const struct sf_client_policy *policy, int64_t now_ns,
-                             const struct sf_client_policy_tried *tried)
+                             const struct sf_client_policy_tried *tried, uint64_t least)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < policy->places; i++)
-        count += usable(&policy->servers[i], now_ns) && !sf_client_policy_tried_has(tried, (int)i);
+        count += is_untried(&policy->servers[i], (int)i, now_ns, tried) &&
+                 policy->servers[i].rank >= least;
     return count;
 }
 
@@ -121,14 +189,19 @@ static int start_probe(struct sf_client_policy_server *server, int64_t now_ns, i
 int sf_client_policy_choose(struct sf_client_policy *policy, int64_t now_ns,
                             const struct sf_client_policy_tried *tried, uint64_t random)
 {
-    const uint32_t count = count_usable(policy, now_ns, tried);
+    uint64_t least = least_rank(policy, now_ns, tried, is_usable);
+    uint32_t count = count_usable(policy, now_ns, tried, least);
+    if (count == 0) { /* all of the subset were tried: on to others */
+        least = least_rank(policy, now_ns, tried, is_untried);
+        count = count_usable(policy, now_ns, tried, least);
+    }
     if (count > 0) {
         const uint32_t a = (uint32_t)(random & 0xffffffff) % count;
-        const int first = nth_usable(policy, now_ns, tried, a);
+        const int first = nth_usable(policy, now_ns, tried, least, a);
         if (count == 1)
             return first;
         const uint32_t b = (a + 1 + (uint32_t)(random >> 32) % (count - 1)) % count;
-        const int second = nth_usable(policy, now_ns, tried, b);
+        const int second = nth_usable(policy, now_ns, tried, least, b);
         return policy->servers[second].load < policy->servers[first].load ? second : first;
     }
     const int64_t idle = idle_ns(policy);
@@ -149,10 +222,13 @@ int sf_client_policy_choose(struct sf_client_policy *policy, int64_t now_ns,
 
 int sf_client_policy_probe(struct sf_client_policy *policy, int64_t now_ns)
 {
-    /* The one that is due for longest: where calls are few, the others' turns come too. */
+    /* The one that is due for longest: where calls are few, the others' turns come too. Of a subset the
+     * one of the highest rank, or more would be connected to than are used. */
+    const bool by_rank = policy->options.subset > 0 && policy->places > policy->options.subset;
     int due = -1;
     int64_t due_ns = now_ns;
     bool closed_exists = false;
+    const uint64_t least = least_rank(policy, now_ns, NULL, is_closed);
     for (uint32_t i = 0; i < policy->places; i++) {
         const struct sf_client_policy_server *server = &policy->servers[i];
         if (!server->in_use)
@@ -161,8 +237,13 @@ int sf_client_policy_probe(struct sf_client_policy *policy, int64_t now_ns)
             closed_exists = true;
             continue;
         }
+        if (server->rank < least)
+            continue; /* there are enough before it */
         const int64_t at_ns = probe_due_ns(policy, server, INT64_MAX);
-        if (at_ns > due_ns || (due >= 0 && at_ns == due_ns))
+        const bool sooner = due < 0 ? at_ns <= due_ns : at_ns < due_ns;
+        const bool higher =
+            at_ns <= now_ns && (due < 0 || server->rank > policy->servers[due].rank);
+        if (by_rank ? !higher : !sooner)
             continue;
         due = (int)i;
         due_ns = at_ns;
@@ -280,7 +361,7 @@ int64_t sf_client_policy_retry_wait_ns(struct sf_client_policy *policy, int64_t 
     *ret_no_budget = false;
     if (idle_ns(policy) != INT64_MAX) /* no server works: the next one as soon as it is due */
         return any_due(policy, now_ns) ? 1 : sf_client_policy_wake_ns(policy, now_ns) - now_ns;
-    if (count_usable(policy, now_ns, tried) == 0)
+    if (count_usable(policy, now_ns, tried, 0) == 0)
         return backoff_ns(policy, round, random);
     if (policy->budget_milli >= 1000) {
         policy->budget_milli -= 1000;
@@ -328,5 +409,5 @@ bool sf_client_policy_may_hedge(struct sf_client_policy *policy)
 uint32_t sf_client_policy_usable(const struct sf_client_policy *policy, int64_t now_ns)
 {
     const struct sf_client_policy_tried none = {0};
-    return count_usable(policy, now_ns, &none);
+    return count_usable(policy, now_ns, &none, 0);
 }

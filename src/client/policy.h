@@ -44,11 +44,13 @@ struct sf_client_policy_options {
     uint32_t budget_percent, budget_max;
     uint32_t hedge_percentile; /* 0: no estimate is kept */
     int64_t hedge_ns;          /* never earlier than this; 0 with hedge_percentile 0: never */
+    uint32_t subset;           /* so many are enough, by rank; 0: all are used */
 };
 
 struct sf_client_policy_server {
     bool in_use;
     uint32_t generation; /* grows when the place is given to another server */
+    uint64_t rank;       /* of a subset those with the highest are used */
     enum sf_breaker state;
     uint32_t failures;   /* in a row */
     uint32_t load;       /* requests in flight */
@@ -80,6 +82,11 @@ void sf_client_policy_init(struct sf_client_policy *policy,
 
 /* A place for a server: 0 to SF_CLIENT_POLICY_SERVERS_MAX - 1, or -1 when all are taken. */
 int sf_client_policy_add(struct sf_client_policy *policy);
+/* Its rank for this client, which decides whether it is in the subset. 0 until it is told. */
+void sf_client_policy_rank(struct sf_client_policy *policy, int server, uint64_t rank);
+/* A client's rank of a server: of its seed and the server's address. Of many clients each server has
+ * the highest ranks equally often. */
+uint64_t sf_client_policy_rank_of(uint64_t seed, const char *address);
 void sf_client_policy_remove(struct sf_client_policy *policy, int server);
 /* A server just added that nobody has heard yet: it is probed before calls are sent to it. */
 void sf_client_policy_doubt(struct sf_client_policy *policy, int server, int64_t now_ns);
@@ -87,14 +94,14 @@ void sf_client_policy_doubt(struct sf_client_policy *policy, int server, int64_t
 /* A call begins: its share of a retry token is added. */
 void sf_client_policy_call(struct sf_client_policy *policy);
 
-/* Picks a server that has not been tried: of two random usable ones the less loaded. When no server
- * at all is usable, one that is due for a probe, which then is PROBING. -1: nobody can be asked
+/* Picks a server that has not been tried: of two random usable ones of the subset the less loaded. When
+ * no server at all is usable, one that is due for a probe, which then is PROBING. -1: nobody can be asked
  * now. */
 int sf_client_policy_choose(struct sf_client_policy *policy, int64_t now_ns,
                             const struct sf_client_policy_tried *tried, uint64_t random);
 
 /* A server to be probed beside the calls (it is PROBING from now on), or -1. Only while some server
- * is CLOSED. */
+ * is CLOSED, and of a subset only one that would be in it. */
 int sf_client_policy_probe(struct sf_client_policy *policy, int64_t now_ns);
 
 /* When asking again makes sense if choose found nobody: later than now_ns, at most one idle probe

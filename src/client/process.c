@@ -35,6 +35,7 @@ static struct sf_client_policy_options policy_options(const struct sf_client_opt
         .budget_max = options->retry_budget_max,
         .hedge_percentile = options->hedge_percentile,
         .hedge_ns = options->hedge_ms * SF_NS_PER_MS,
+        .subset = options->subset,
     };
 }
 
@@ -47,6 +48,7 @@ enum sf_client_error sf_client_begin(struct sf_client *client, char *detail, siz
     const struct sf_client_policy_options options = policy_options(&shared->options);
     sf_client_policy_init(&shared->policy, &options);
     shared->prng.state = sf_random_u64();
+    shared->rank_seed = sf_random_u64();
     shared->name_count = shared->seed_count = 0;
     shared->look_at_ns = shared->looked_ns = 0;
     shared->resolve_now = false;

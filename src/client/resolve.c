@@ -64,6 +64,8 @@ static void add_server(struct sf_shared *shared, int name, const struct addrinfo
     (void)snprintf(server->text, sizeof server->text,
                    info->ai_family == AF_INET6 ? "[%s]:%u" : "%s:%u", host,
                    shared->names[name].at.port);
+    sf_client_policy_rank(&shared->policy, place,
+                          sf_client_policy_rank_of(shared->rank_seed, server->text));
 }
 
 int sf_resolve_look_up(const struct sf_host_port *at, int flags, struct addrinfo **ret)

@@ -77,6 +77,7 @@ struct sf_shared {
 
     pthread_mutex_t mutex;
     struct sf_client_policy policy;
+    uint64_t rank_seed; /* whose order of servers this is */
     struct sf_server servers[SF_CLIENT_SERVERS_MAX];
     struct sf_name names[SF_NAMES_MAX]; /* those of options.servers come first */
     uint32_t name_count, seed_count;

@@ -301,6 +301,117 @@ static void test_simulated_fleet(void **state)
     assert_true(wrong < calls / 20);
 }
 
+/* A client that knows `servers` and uses `subset` of them. */
+static void ranked(struct sf_client_policy *policy, int servers, uint32_t subset, uint64_t seed)
+{
+    struct sf_client_policy_options options = standard;
+    char address[32];
+    options.subset = subset;
+    sf_client_policy_init(policy, &options);
+    for (int i = 0; i < servers; i++) {
+        const int place = sf_client_policy_add(policy);
+        snprintf(address, sizeof address, "10.0.%d.%d:7450", i / 250, i % 250);
+        sf_client_policy_rank(policy, place, sf_client_policy_rank_of(seed, address));
+    }
+}
+
+/* Which servers are chosen in many calls; returns how many. */
+static int chosen(struct sf_client_policy *policy, struct sf_prng *prng, int64_t now_ns,
+                  bool ret[SF_CLIENT_POLICY_SERVERS_MAX])
+{
+    int count = 0;
+    memset(ret, 0, SF_CLIENT_POLICY_SERVERS_MAX * sizeof *ret);
+    for (int i = 0; i < 1000; i++) {
+        const int server = sf_client_policy_choose(policy, now_ns, &none, sf_prng_next(prng));
+        assert_true(server >= 0);
+        count += !ret[server];
+        ret[server] = true;
+    }
+    return count;
+}
+
+static void test_a_subset_is_enough(void **state)
+{
+    (void)state;
+    static struct sf_client_policy policy;
+    struct sf_prng prng = {.state = 7};
+    bool at_first[SF_CLIENT_POLICY_SERVERS_MAX], then[SF_CLIENT_POLICY_SERVERS_MAX];
+    ranked(&policy, 100, 8, 1);
+    assert_int_equal(chosen(&policy, &prng, 0, at_first), 8);
+    /* One fails: another takes its place, and gives it back. */
+    int failed = 0;
+    while (!at_first[failed])
+        failed++;
+    sf_client_policy_report(&policy, failed, SF_OUTCOME_UNREACHED, 0, 0, 0);
+    assert_int_equal(chosen(&policy, &prng, 0, then), 8);
+    assert_false(then[failed]);
+    int others = 0;
+    for (int i = 0; i < 100; i++)
+        others += then[i] && !at_first[i];
+    assert_int_equal(others, 1);
+    assert_int_equal(sf_client_policy_probe(&policy, 200 * MS), failed);
+    sf_client_policy_report(&policy, failed, SF_OUTCOME_OK, 0, 200 * MS, 0);
+    assert_int_equal(chosen(&policy, &prng, 200 * MS, then), 8);
+    assert_memory_equal(then, at_first, sizeof then);
+    /* A call that has tried all of them goes on to others. */
+    struct sf_client_policy_tried tried = {0};
+    for (int i = 0; i < 100; i++) {
+        const int server = sf_client_policy_choose(&policy, 200 * MS, &tried, sf_prng_next(&prng));
+        assert_true(server >= 0 && !sf_client_policy_tried_has(&tried, server));
+        assert_true(i >= 8 || at_first[server]);
+        sf_client_policy_tried_add(&tried, server);
+    }
+    ranked(&policy, 100, SF_CLIENT_POLICY_SERVERS_MAX, 1);
+    assert_int_equal(chosen(&policy, &prng, 0, then), 100);
+    ranked(&policy, 8, 8, 1);
+    assert_int_equal(chosen(&policy, &prng, 0, then), 8);
+}
+
+/* Servers that were only told of are not all connected to: those of the subset are probed, and no other. */
+static void test_a_subset_is_probed(void **state)
+{
+    (void)state;
+    static struct sf_client_policy policy;
+    bool probed[SF_CLIENT_POLICY_SERVERS_MAX] = {false};
+    ranked(&policy, 101, 8, 3);
+    for (int i = 1; i <= 100; i++)
+        sf_client_policy_doubt(&policy, i, 0);
+    int count = 0;
+    for (int64_t now = 0; now < 60000 * MS; now += 10 * MS) {
+        const int server = sf_client_policy_probe(&policy, now);
+        if (server < 0)
+            continue;
+        assert_false(probed[server]);
+        probed[server] = true;
+        count++;
+        sf_client_policy_report(&policy, server, SF_OUTCOME_OK, 0, now, 0);
+    }
+    assert_in_range(count, 7, 8);
+}
+
+/* Ten thousand clients of a hundred workers: eight connections each, and each worker has its share. */
+static void test_subsets_spread_evenly(void **state)
+{
+    (void)state;
+    enum { CLIENTS = 10000, WORKERS = 100, SUBSET = 8, CALLS = 60 };
+    static struct sf_client_policy policy;
+    unsigned connections[WORKERS] = {0};
+    const uint64_t seed = sf_random_u64();
+    print_message("seed %" PRIu64 "\n", seed);
+    struct sf_prng prng = {.state = seed};
+    for (int client = 0; client < CLIENTS; client++) {
+        bool used[SF_CLIENT_POLICY_SERVERS_MAX] = {false};
+        ranked(&policy, WORKERS, SUBSET, sf_prng_next(&prng));
+        for (int i = 0; i < CALLS; i++)
+            used[sf_client_policy_choose(&policy, 0, &none, sf_prng_next(&prng))] = true;
+        for (int i = 0; i < WORKERS; i++)
+            connections[i] += used[i];
+    }
+    const unsigned even = CLIENTS * SUBSET / WORKERS; /* all but each thousandth use all eight */
+    for (int i = 0; i < WORKERS; i++)
+        assert_in_range(connections[i], even * 8 / 10, even * 12 / 10);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -318,6 +429,9 @@ int main(void)
         cmocka_unit_test(test_backoff_grows_with_full_jitter),
         cmocka_unit_test(test_places_run_out_and_come_back),
         cmocka_unit_test(test_simulated_fleet),
+        cmocka_unit_test(test_a_subset_is_enough),
+        cmocka_unit_test(test_a_subset_is_probed),
+        cmocka_unit_test(test_subsets_spread_evenly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
