@@ -34,18 +34,19 @@ static json_t *member_json(uint64_t datacenter, const struct sf_expected_member 
     const struct sf_coord_claim *claim = member->claim;
     const struct sf_coord_slot *slot = member->slot;
     SF_ASSERT(claim != NULL || slot != NULL);
-    return json_pack("{s:I,s:o,s:s,s:o,s:o,s:s,s:s,s:I,s:b,s:b,s:b,s:I,s:o,s:o}", "datacenter",
-                     (json_int_t)datacenter, "worker",
-                     slot != NULL ? json_integer((json_int_t)slot->worker) : json_null(), "node",
-                     claim != NULL ? claim->node : slot->node, "address",
-                     text_or_null(claim != NULL ? claim->address : NULL), "admin",
-                     text_or_null(claim != NULL ? claim->admin : NULL), "state", member->state,
-                     "reason", member->reason, "since_ms", (json_int_t)member->since_ms, "expected",
-                     member->expected, "ready", member->ready, "waiting", member->waiting, "fence",
-                     (json_int_t)(claim != NULL ? claim->fence : slot->fence), "version",
-                     text_or_null(claim != NULL ? claim->version : NULL), "reserved_until_ms",
-                     slot != NULL ? json_integer((json_int_t)slot->reserved_until_ms)
-                                  : json_null());
+    /* Asked twice for those who check without knowing the assertion. */
+    const char *node = claim != NULL ? claim->node : slot != NULL ? slot->node : "";
+    const uint64_t fence = claim != NULL ? claim->fence : slot != NULL ? slot->fence : 0;
+    return json_pack(
+        "{s:I,s:o,s:s,s:o,s:o,s:s,s:s,s:I,s:b,s:b,s:b,s:I,s:o,s:o}", "datacenter",
+        (json_int_t)datacenter, "worker",
+        slot != NULL ? json_integer((json_int_t)slot->worker) : json_null(), "node", node,
+        "address", text_or_null(claim != NULL ? claim->address : NULL), "admin",
+        text_or_null(claim != NULL ? claim->admin : NULL), "state", member->state, "reason",
+        member->reason, "since_ms", (json_int_t)member->since_ms, "expected", member->expected,
+        "ready", member->ready, "waiting", member->waiting, "fence", (json_int_t)fence, "version",
+        text_or_null(claim != NULL ? claim->version : NULL), "reserved_until_ms",
+        slot != NULL ? json_integer((json_int_t)slot->reserved_until_ms) : json_null());
 }
 
 json_t *sf_fleet_json(void)
