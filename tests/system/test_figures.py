@@ -41,6 +41,10 @@ class Figures(unittest.TestCase):
             self.assertGreater(latency["served"]["p50"], latency["refused"]["p50"])
             self.assertRegex(row(), r"^0/\d+ +refusing \d+% ")
             self.assertRegex(fleet.tool("status", "--admin", admin).stdout, r"(?m)^last 10 s .* refused/s, overloaded \d+/s; p99 ")
+            # Ready it is, and well it is not: nobody counts heads alone.
+            self.assertRegex(fleet.tool("status", "--coordinator", fleet.coordinator).stdout, r"fleet default: 1 of 1 expected are ready; \S+ 0/\d+ refusing \d+%")
+            health = json.loads(fleet.tool("status", "--coordinator", fleet.coordinator, "--json").stdout)["health"]
+            self.assertEqual(health["level"], "bad", health)
 
             # Ten seconds later nothing of it is left there, while the minute remembers.
             sf.wait_until(lambda: worker.status()["rates"]["10s"]["refused"] == 0, worker.status)
@@ -48,6 +52,8 @@ class Figures(unittest.TestCase):
             self.assertIsNone(worker.status()["latency_us"]["10s"]["served"]["p99"])
             self.assertGreater(worker.status()["rates"]["1m"]["refused"], 0)
             self.assertLess(worker.metric("snowfleet_saturation"), 0.1)
+            health = json.loads(fleet.tool("status", "--coordinator", fleet.coordinator, "--json").stdout)["health"]
+            self.assertEqual(health["level"], "good", health)
             self.check_history(worker)
 
     def check_history(self, worker):

@@ -88,6 +88,7 @@ class Views:
         waiting.wait_ready()  # the slot that was given back
         self.who_is_killed(a, d)
         self.who_leaves(a, b)
+        self.who_wants_one_slot_only(a)
 
     def everybody(self, a):
         page = sf.wait_until(lambda: (page := self.page(a))["ready"] == 4 and page, lambda: self.page(a))
@@ -169,6 +170,17 @@ class Views:
         self.assertEqual((told["left"], told["lost"]), (1, 1), told)
         gone = {m["node"]: m["state"] for m in told["members"] if m["address"] is None}
         self.assertEqual(gone, {"b": "left", "d": "lost"})
+
+    def who_wants_one_slot_only(self, a):
+        """fleet.worker: the fleet is not full because that one is held."""
+        slot, pinned = a.status()["worker"], self.worker("pinned", fleet_worker=a.status()["worker"]).start(ready=False)
+        sf.wait_until(lambda: self.members(a).get("pinned", {}).get("reason"), lambda: self.page(a), step_s=0.5)
+        member = self.members(a)["pinned"]
+        free = sum(s["state"] == "free" for s in self.page(a)["slots"])
+        self.assertGreater(free, 0)
+        self.assertEqual(member["reason"], f"slot 0/{slot} (fleet.worker) is held by a; of the others {free} are free")
+        self.assertTrue(member["waiting"])
+        self.assertEqual(pinned.term(), 0)
 
     def top_agrees(self, a):
         """Whoever is asked, the same members in the same states, and the same slots."""
