@@ -159,8 +159,9 @@ enum sf_coord_op {
     SF_COORD_READ_SLOT, /* one slot record, confirmed; missing or garbage is DONE with that state */
     SF_COORD_CLAIM,     /* basis; make a claim of our session; its name carries the guid */
     SF_COORD_UNCLAIM,   /* delete a claim by name; DONE also when it is already gone */
-    SF_COORD_TELL, /* one step: claim exists, and is ours; its content is set. The basis is not looked
-                      at: it grants nothing. Wakes no more watchers than it must */
+    SF_COORD_TELL, /* one step: claim exists, is ours, and was not written since this was begun; its content
+                      is set. So one that is done late undoes nothing. The basis is not looked at: it
+                      grants nothing. Wakes no more watchers than it must */
     SF_COORD_BIND,    /* basis; one step: claim exists (its content is set to the slot), record at
                          `expected` := record */
     SF_COORD_RENEW,   /* basis; one step: claim exists, record at `expected` := record */

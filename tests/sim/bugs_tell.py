@@ -24,8 +24,11 @@ BUGS = {
     ], UNIT),
     'etcd-tell-of-another': ('claims', 'the claim of another session is told a state', [
         ('src/coord/etcd/write.c',
-         '        .key = key, .target = SF_ETCD_CREATE, .revision = own_fence(etcd, write)};',
-         '        .key = key, .target = SF_ETCD_CREATE, .revision = write->slot.fence};'),
+         'range.kvs[0].create_revision == own_fence(etcd, write);\n    const uint64_t mod_revision',
+         'range.kvs[0].create_revision == write->slot.fence;\n    const uint64_t mod_revision'),
+        ('src/coord/etcd/write.c',
+         '.revision = own_fence(etcd, write)},\n        {.key = key, .target = SF_ETCD_MOD, .revision = mod_revision}};',
+         '.revision = write->slot.fence},\n        {.key = key, .target = SF_ETCD_MOD, .revision = mod_revision}};'),
     ], 'contract.etcd --case tell_needs_claim'),
     'zk-tell-makes-anew': ('claims', 'the state of a claim that is gone is told as done', [
         ('src/coord/zookeeper/claim.c',

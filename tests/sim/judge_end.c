@@ -7,6 +7,7 @@
 #include "worker/reservation_loss.h"
 
 #define SETTLED_NS (60 * S)
+#define TOLD_MS    5000     /* a new state is told by then */
 #define CLOSED_NS  (10 * S) /* a breaker is closed when its server has served for this long */
 
 static void tell_end(struct sim_world *w)
@@ -128,6 +129,39 @@ static void judge_claims(struct sim_world *w)
                      i, count_claims(w, i), w->shape.slots_per_worker, w->options.calm_s);
 }
 
+/* Others see each machine as it is: by its claim, which it has changed when it had to. */
+static const char *told_wrongly(struct sim_world *w, const struct sf_reservation *res)
+{
+    const struct sim_claim *claim =
+        sim_content_claim(&w->store.now, w->store.now.config.token, res->claim.name);
+    if (res->claim_status != SF_CLAIM_HAVE || claim == NULL)
+        return NULL; /* judge_liveness and judge_claims speak of that */
+    if (sim_true_unix_ns(w) / MS - res->since_ms < TOLD_MS)
+        return NULL;
+    const struct sf_coord_claim *says = &claim->claim;
+    const bool ready = res->state == SF_WORKER_READY;
+    if (ready != (strcmp(says->state, sf_worker_state_name(SF_WORKER_READY)) == 0))
+        return says->state;
+    if (ready && says->slot != (int64_t)res->hold.worker)
+        return "another slot";
+    const bool seeks = res->state == SF_WORKER_CLAIMING || res->state == SF_WORKER_QUARANTINED;
+    return says->seeks == seeks ? NULL : seeks ? "seeking nothing" : "seeking a slot";
+}
+
+static void judge_told(struct sim_world *w)
+{
+    for (unsigned i = 0; i < w->shape.hosts; i++) {
+        const struct sim_host *h = &w->hosts[i];
+        for (unsigned k = 0; k < w->shape.slots_per_worker && h->alive && h->session_live; k++) {
+            const struct sf_reservation *res = &h->holds[k].res;
+            const char *wrong = told_wrongly(w, res);
+            if (wrong != NULL && w->store.now.has_config)
+                sim_fail(w, "TOLD: machine %u of h%u is %s, its claim says %s", k, i,
+                         sf_worker_state_name(res->state), wrong);
+        }
+    }
+}
+
 static void judge_breakers(struct sim_world *w)
 {
     for (unsigned c = 0; c < w->shape.clients; c++)
@@ -148,5 +182,6 @@ void sim_judge_end(struct sim_world *w)
     judge_liveness(w);
     judge_versions(w);
     judge_claims(w);
+    judge_told(w);
     judge_breakers(w);
 }

@@ -398,6 +398,7 @@ static void rewrite(struct sim_claim *claim, const struct sf_coord_request *requ
     memcpy(claim->claim.name, before.name, sizeof before.name);
     memcpy(claim->claim.guid, before.guid, sizeof before.guid);
     claim->claim.fence = before.fence;
+    claim->written_by = request->id;
 }
 
 static struct sf_coord_event *apply_tell(struct sim_store *store,
@@ -407,6 +408,8 @@ static struct sf_coord_event *apply_tell(struct sim_store *store,
     struct sim_claim *claim = sim_content_claim(&store->now, request->basis.token, name);
     if (claim == NULL)
         return refused(request, sf_refusal_claim_gone(name));
+    if (request->id < claim->written_by) /* it comes late: the claim is not what it was then */
+        return refused(request, sf_refusal_claim_written(name));
     rewrite(claim, request);
     return done(request);
 }

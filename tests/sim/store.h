@@ -41,6 +41,7 @@ struct sim_claim {
     uint64_t datacenter;
     unsigned making;
     struct sf_coord_claim claim;
+    uint64_t written_by; /* the id of the request that wrote it last: its owner's ids grow */
 };
 
 /* All that the coordinator holds, its counters included. */

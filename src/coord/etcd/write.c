@@ -209,9 +209,7 @@ static char *body_write(const struct sf_etcd *etcd, const struct sf_coord_reques
     return body;
 }
 
-static void send_write(struct sf_etcd *etcd, struct sf_etcd_job *job,
-                       char *(*body)(const struct sf_etcd *, const struct sf_coord_request *,
-                                     uint64_t lease))
+void sf_etcd_write_start(struct sf_etcd *etcd, struct sf_etcd_job *job)
 {
     const uint64_t lease = lease_of(job->request.u.write.slot.claim);
     if (lease == 0) {
@@ -220,13 +218,8 @@ static void send_write(struct sf_etcd *etcd, struct sf_etcd_job *job,
                          job->request.u.write.slot.claim);
         return;
     }
-    sf_etcd_job_send(etcd, job, "/v3/kv/txn", body(etcd, &job->request, lease), true,
+    sf_etcd_job_send(etcd, job, "/v3/kv/txn", body_write(etcd, &job->request, lease), true,
                      SF_ETCD_REQUEST_MS);
-}
-
-void sf_etcd_write_start(struct sf_etcd *etcd, struct sf_etcd_job *job)
-{
-    send_write(etcd, job, body_write);
 }
 
 /* The first condition that did not hold, after those of the basis. */
@@ -284,38 +277,69 @@ void sf_etcd_write_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
     sf_etcd_job_finish(etcd, job, event, result);
 }
 
-/* TELL. */
-
-static char *body_tell(const struct sf_etcd *etcd, const struct sf_coord_request *request,
-                       uint64_t lease)
-{
-    const struct sf_coord_write *write = &request->u.write;
-    const struct sf_coord_claim claim = sf_request_claim(request);
-    char key[SF_ETCD_KEY_MAX];
-    claim_key(etcd, request, write->slot.claim, key);
-    char *value = sf_record_claim_encode(&claim);
-    const struct sf_etcd_compare ours = {
-        .key = key, .target = SF_ETCD_CREATE, .revision = own_fence(etcd, write)};
-    const struct sf_etcd_op put = {.kind = SF_ETCD_PUT, .key = key, .value = value, .lease = lease};
-    char *body = sf_etcd_body_txn(&(struct sf_etcd_txn){
-        .compares = &ours, .compare_count = 1, .success = &put, .success_count = 1});
-    free(value);
-    return body;
-}
+/* TELL: which write of the claim is the last one? Then the next, on condition of that: one that is
+ * applied late must not undo what was told after it. */
 
 void sf_etcd_tell_start(struct sf_etcd *etcd, struct sf_etcd_job *job)
 {
-    send_write(etcd, job, body_tell);
+    char key[SF_ETCD_KEY_MAX];
+    claim_key(etcd, &job->request, job->request.u.write.slot.claim, key);
+    const struct sf_etcd_op get = {.kind = SF_ETCD_GET, .key = key, .keys_only = true};
+    free(job->work);
+    job->work = NULL; /* nothing is written yet */
+    sf_etcd_job_send(etcd, job, "/v3/kv/txn",
+                     sf_etcd_body_txn(&(struct sf_etcd_txn){.success = &get, .success_count = 1}),
+                     false, SF_ETCD_REQUEST_MS);
+}
+
+static void send_tell(struct sf_etcd *etcd, struct sf_etcd_job *job, uint64_t mod_revision)
+{
+    const struct sf_coord_write *write = &job->request.u.write;
+    const struct sf_coord_claim claim = sf_request_claim(&job->request);
+    char key[SF_ETCD_KEY_MAX];
+    claim_key(etcd, &job->request, write->slot.claim, key);
+    char *value = sf_record_claim_encode(&claim);
+    const struct sf_etcd_compare compares[] = {
+        {.key = key, .target = SF_ETCD_CREATE, .revision = own_fence(etcd, write)},
+        {.key = key, .target = SF_ETCD_MOD, .revision = mod_revision}};
+    const struct sf_etcd_op put = {
+        .kind = SF_ETCD_PUT, .key = key, .value = value, .lease = lease_of(write->slot.claim)};
+    const struct sf_etcd_op get = {.kind = SF_ETCD_GET, .key = key, .keys_only = true};
+    job->work = malloc(1); /* the write is out */
+    SF_ASSERT(job->work != NULL);
+    sf_etcd_job_send(etcd, job, "/v3/kv/txn",
+                     sf_etcd_body_txn(&(struct sf_etcd_txn){.compares = compares,
+                                                            .compare_count = 2,
+                                                            .success = &put,
+                                                            .success_count = 1,
+                                                            .failure = &get,
+                                                            .failure_count = 1}),
+                     true, SF_ETCD_REQUEST_MS);
+    free(value);
 }
 
 void sf_etcd_tell_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
                          const struct sf_etcd_result *result)
 {
-    const struct sf_refusal gone = sf_refusal_claim_gone(job->request.u.write.slot.claim);
-    if (sf_etcd_txn_succeeded(result->answer.root))
+    const struct sf_coord_write *write = &job->request.u.write;
+    if (job->work != NULL && sf_etcd_txn_succeeded(result->answer.root)) {
         sf_etcd_job_finish(etcd, job, sf_etcd_job_done(job), result);
+        return;
+    }
+    struct sf_etcd_range range = {0};
+    if (sf_etcd_txn_range(result->answer.root, 0, &range) < 0) {
+        sf_etcd_job_unreadable(etcd, job, result);
+        return;
+    }
+    const bool ours = range.count == 1 && range.kvs[0].create_revision == own_fence(etcd, write);
+    const uint64_t mod_revision = ours ? range.kvs[0].mod_revision : 0;
+    const struct sf_refusal refusal = ours ? sf_refusal_claim_written(write->slot.claim)
+                                           : sf_refusal_claim_gone(write->slot.claim);
+    sf_etcd_range_free(&range);
+    if (ours && job->work == NULL)
+        send_tell(etcd, job, mod_revision);
     else
-        sf_etcd_job_refuse(etcd, job, result, &gone);
+        sf_etcd_job_refuse(etcd, job, result, &refusal);
 }
 
 /* RESET_SLOT: does anybody live in it? Then the record, on condition of what was read. */
