@@ -66,7 +66,7 @@ int sf_cli_id(int argc, char **argv)
         {"format", 0, SF_CLI_TEXT, &format_text, "FORMAT",
          "dec, hex or json (with the decoded parts) [dec]", 0, 0},
         {"after", 0, SF_CLI_ID, &after, "ID",
-         "only IDs with a later (timestamp, sequence) than this one", 0, 0},
+         "only IDs that are greater, as numbers, than this one", 0, 0},
     };
     const struct sf_cli_usage usage = {
         .line = "snowfleet id [-n N] [--server HOST:PORT]... [--format dec|hex|json] [--after ID]",

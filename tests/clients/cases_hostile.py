@@ -497,8 +497,8 @@ def after(new):
         assert told["failed"] == 0 and told["order_errors"] == 0
 
 
-@scenario("after: greater as a number, though a worker goes by (timestamp, sequence)",
-          lacking={"c": "causal and after are orders by (timestamp, sequence) there"})
+@scenario("after: greater as a number, though something goes by (timestamp, sequence)",
+          lacking={"c": "refuses the first such answer (ORDER) where the others ask once more"})
 def after_as_a_number(new):
     with Server(worker=1) as server, new() as driver:
         def by_sequence(request):  # the next sequence of the same millisecond, of a slot with a lower number

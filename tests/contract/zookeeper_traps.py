@@ -683,7 +683,7 @@ class Traps(unittest.TestCase):
         outcome, reason, _, text = driver.call("config")
         self.assertEqual((outcome, reason), ("refused", "missing"))
         self.assertIn("/no/such/snowfleet/", text)
-        self.assertIn("is the path in the coordinator's URL right?", text)
+        self.assertIn("is the URL's path right?", text)
         for command in ("list", "claim", "watch"):
             self.assertEqual(driver.call(command)[:2], ("refused", "missing"), command)
         self.assertEqual(driver.call("slot 0")[2]["state"], "1", "missing")
