@@ -406,12 +406,8 @@ BUGS = {
     ]),
     'tried-again': ('client', 'the server that just failed is asked again', [
         (CALLER,
-         '        if (usable(&policy->servers[i], now_ns) && !sf_client_policy_tried_has(tried, (int)i) &&\n'
-         '            nth-- == 0)',
-         '        if (usable(&policy->servers[i], now_ns) && nth-- == 0)'),
-        (CALLER,
-         '        count += usable(&policy->servers[i], now_ns) && !sf_client_policy_tried_has(tried, (int)i);',
-         '        count += usable(&policy->servers[i], now_ns);'),
+         '    return usable(server, now_ns) && !sf_client_policy_tried_has(tried, index);',
+         '    return usable(server, now_ns);'),
         (CALLER,
          '    if (server->state == SF_BREAKER_PROBING || !counted ||',
          '    if (server->state == SF_BREAKER_PROBING ||'),
@@ -424,8 +420,8 @@ BUGS = {
     ]),
     'probe-the-last': ('client', 'the last server of the list that is due is probed first', [
         (CALLER,
-         '        if (at_ns > due_ns || (due >= 0 && at_ns == due_ns))',
-         '        if (at_ns > now_ns)'),
+         '        const bool sooner = due < 0 ? at_ns <= due_ns : at_ns < due_ns;',
+         '        const bool sooner = at_ns <= now_ns;'),
     ]),
     'backoff-grows': ('client', 'the wait between rounds grows without end', [
         (CALLER,

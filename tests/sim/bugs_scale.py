@@ -1,0 +1,36 @@
+"""Bugs of finding a slot without lists, and of clients that use some of many workers; the test that is named with each must find it
+(mutants.py)."""
+DECIDE = 'src/worker/reservation_decide.c'
+SEEK = 'src/worker/reservation_seek.c'
+RECORDS = 'src/coord/records.c'
+POLICY = 'src/client/policy.c'
+SOUGHT = 'unit.test_reservation_seek'
+CLIENT = 'unit.test_client_policy'
+
+BUGS = {
+    'doubt-lists': ('claims', 'a claim in doubt is looked for in a list of everything', [
+        (DECIDE, '    if (sf_res_probes(s->res))\n        sf_res_ask_find(s);', '    if (false)\n        sf_res_ask_find(s);'),
+    ], SOUGHT),
+    'half-of-the-slots': ('claims', 'a seeker comes to half of the slots only', [
+        (SEEK, '.step = sf_prng_next(&res->prng) | 1', '.step = sf_prng_next(&res->prng) & ~UINT64_C(1)'),
+    ], SOUGHT),
+    'living-robbed': ('claims', 'a slot whose reservation has passed is taken from a holder that lives', [
+        (SEEK, 'sf_slot_state(slot, c->claims, c->claim_count,', 'sf_slot_state(slot, NULL, 0,'),
+    ], SOUGHT),
+    'resting-forgotten': ('claims', 'a reservation that ends is not waited for', [
+        (SEEK, '        seek->out_of_turn = true;\n        seek->earliest_ms = -1;\n'
+               '        probe->workers[probe->count++] = seek->earliest;', '        seek->earliest_ms = -1;'),
+    ], SOUGHT),
+    'crowd-uncounted': ('claims', 'how many claims there are changes nothing', [
+        (SEEK, '    const uint64_t others = c->claim_total - (seeks ? 1 : 0);', '    const uint64_t others = seeks ? 0 : 1;'),
+    ], SOUGHT),
+    'claims-beside': ('claims', 'of many claims the one at the fence is passed over', [
+        (RECORDS, '        if (claims[middle].fence < fence)', '        if (claims[middle].fence <= fence)'),
+    ], 'unit.test_coord_records'),
+    'subset-of-all': ('clients', 'a client uses every worker that it knows', [
+        (POLICY, '    if (most == 0 || policy->places <= most)', '    if (most != 0 || policy->places <= most)'),
+    ], CLIENT),
+    'subset-the-same': ('clients', 'all clients use the same workers', [
+        (POLICY, '    hash ^= seed;\n', '    hash ^= seed & 1;\n'),
+    ], CLIENT),
+}
