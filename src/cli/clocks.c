@@ -1,11 +1,11 @@
 /* cli/clocks.c - see clocks.h. */
 #include "cli/clocks.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/parse.h"
 #include "base/ticks.h"
 #include "clock/clock.h"
 
@@ -77,6 +77,7 @@ static int look(const struct sf_clock_specs *sources, uint32_t wait_ms,
 static void judge(const struct court *court, struct sf_cli_clocks *clocks)
 {
     int64_t ahead_ns = 0;
+    char apart[SF_DURATION_TEXT_MAX];
     for (size_t i = 0; i < court->count; i++) {
         const struct witness *a = &court->list[i];
         if (a->offset_ns + a->error_ns > ahead_ns)
@@ -87,8 +88,8 @@ static void judge(const struct court *court, struct sf_cli_clocks *clocks)
                                                                  : b->offset_ns - a->offset_ns;
             clocks->wrong = clocks->wrong || apart_ns - a->error_ns - b->error_ns > WRONG_NS;
             if (apart_ns - a->error_ns - b->error_ns > DISAGREE_NS)
-                doubt(clocks, "%s and %s disagree by %" PRId64 " ms", b->name, a->name,
-                      apart_ns / SF_NS_PER_MS);
+                doubt(clocks, "%s and %s disagree by %s", b->name, a->name,
+                      sf_format_duration_ms(apart_ns / SF_NS_PER_MS, apart, sizeof apart));
         }
     }
     clocks->latest_ms = (sf_real_ns() + ahead_ns) / SF_NS_PER_MS + 1;

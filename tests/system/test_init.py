@@ -243,7 +243,7 @@ class Inits:
         for offset_s, first in ((5, True), (-5, True), (90, False), (-90, False)):
             with self.subTest(offset_s=offset_s):
                 self.ntp.faults["offset"] = offset_s
-                self.refused(FAILED, "disagree by", *self.clock, *FEW)
+                self.refused(FAILED, "disagree by " if first else "disagree by 1m", *self.clock, *FEW)
                 self.refused(FAILED, "name the floor with --floor-ms", *self.clock, *FEW)
                 if not first:  # over a minute: not even a first fleet is made by them
                     self.refused(FAILED, "disagree by", "--first", *self.clock, *FEW)
