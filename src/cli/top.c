@@ -137,8 +137,10 @@ int sf_cli_top(int argc, char **argv)
     const struct sigaction action = {.sa_handler = on_signal};
     (void)sigaction(SIGINT, &action, NULL);
     (void)sigaction(SIGTERM, &action, NULL);
-    const struct sf_top_source source = {
-        .admin = &admin, .fleet = to.coordinator != NULL ? &fleet : NULL, .stop = &stopped};
+    const struct sf_top_source source = {.admin = &admin,
+                                         .fleet = to.coordinator != NULL ? &fleet : NULL,
+                                         .fresh = once,
+                                         .stop = &stopped};
     if (code < 0)
         code = look(&source, to.coordinator != NULL ? fleet.url : admin.url, interval_ms, once);
     sf_cli_fleet_close(&fleet);

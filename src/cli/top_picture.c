@@ -85,7 +85,8 @@ static int take_worker(const struct taking *taking)
     json_t *fleet = NULL, *item;
     size_t i;
     struct sf_error err = {0};
-    const int rc = sf_cli_view_ask(admin, ASK_MS, &fleet, &err);
+    const int rc = taking->source->fresh ? sf_cli_view_ask(admin, ASK_MS, &fleet, &err)
+                                         : sf_cli_get_json(admin, "/fleet", ASK_MS, &fleet, &err);
     if (rc != 0)
         return sf_cli_admin_failed(admin, rc, &err);
     json_array_foreach(json_object_get(fleet, "slots"), i,

@@ -16,7 +16,9 @@
 struct sf_top_source {
     const struct sf_cli_admin *admin; /* a worker, and how the others are reached */
     struct sf_cli_fleet *fleet;       /* NULL: who there is, that worker says */
-    atomic_bool *stop;                /* true: nobody else is asked */
+    bool fresh; /* one look only: the worker is to read the coordinator first, which may take two seconds;
+                   who looks again each second sees what is no older anyway */
+    atomic_bool *stop; /* true: nobody else is asked */
 };
 
 struct sf_top_member {

@@ -33,7 +33,7 @@ def main():
             for w in workers:
                 threading.Thread(target=ask, args=(w, stop), daemon=True).start()
             here = os.path.dirname(os.path.abspath(__file__))
-            bench = [str(snowfleet.BIN / "snowfleet"), "bench", "--server", f"127.0.0.1:{workers[1].port}", "-c", "16", "-d", "16", "-b", "20000", "-t", "8"]
+            bench = [str(snowfleet.BIN / "snowfleet"), "bench", "--server", f"127.0.0.1:{workers[1].port}", "-c", "16", "-d", "16", "-b", "20000", "-t", "5"]
             return subprocess.run([node, f"{here}/console_live.mjs", f"http://127.0.0.1:{workers[0].admin}/", str(workers[2].process.pid), modules, shots, *bench],
                                   timeout=150, check=False).returncode
         finally:

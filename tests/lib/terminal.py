@@ -26,7 +26,7 @@ class Screen:
         self.attributes, self.row, self.column, self.pending, self.last = PLAIN, 0, 0, "", " "
         self.cells = []
         self.resize(rows, columns)
-        self.top, self.alternate = 0, False
+        self.top, self.alternate, self.inserting = 0, False, False
 
     def resize(self, rows, columns):
         self.rows, self.columns = rows, columns
@@ -80,6 +80,9 @@ class Screen:
             if self.column >= self.columns:
                 self.column = 0
                 self.down()
+            if self.inserting:
+                self.cells[self.row].insert(self.column, None)
+                self.cells[self.row].pop()
             self.cells[self.row][self.column] = (char, self.attributes)
             self.last = char
             self.column += 1
@@ -161,6 +164,10 @@ class Screen:
         elif kind == "r":
             self.top, self.bottom = n - 1, ((numbers + [0])[1] or self.rows) - 1
             self.row = self.column = 0
+        elif kind == "Z":
+            self.column = max(0, (self.column - 1) // 8 * 8)
+        elif kind in "hl" and numbers == [4]:
+            self.inserting = kind == "h"
         elif kind not in "lhtnc":
             raise AssertionError(f"unknown to this terminal: CSI {numbers} {kind}")
 
