@@ -146,7 +146,7 @@ static void on_slot(struct sf_res_step *s, const struct sf_coord_completion *c)
         res->stats.renewals_ok += !on_bid;
         res->claim_bound = strcmp(tenure->claim, res->claim.name) == 0;
         if (res->claim_bound)
-            sf_res_told(res, true); /* the last write that it speaks of is this one */
+            sf_res_told(res, res->telling_by_bind); /* was it set in this very step? */
         if (on_bid)
             sf_res_bid_won(s);
         else if (sf_generator_is_closed(res->gen) && sf_res_may_open(res))

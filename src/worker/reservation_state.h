@@ -253,6 +253,7 @@ struct sf_reservation {
     bool unclaim_sent; /* its deletion was asked for */
     struct sf_coord_claim telling; /* what was last written into it, or is being written: state, reason,
                                       since_ms, made_ms, slot, seeks (reservation_tell.h) */
+    bool telling_by_bind; /* by a write to the slot's record: what becomes of that one is the other's fate */
     int64_t told_mono_ms;
     /* The first half of the guid of every claim that this machine asked for in this session: what
      * bears it and is not `claim` was given up, or made twice, and is deleted. "": none was asked for. */

@@ -43,6 +43,7 @@ static void keep(struct sf_reservation *res, enum sf_coord_op op,
     telling->since_ms = body->since_ms;
     telling->made_ms = body->made_ms;
     telling->seeks = body->seeks;
+    res->telling_by_bind = op == SF_COORD_BIND;
     telling->slot = -1;
     if (op == SF_COORD_BIND)
         telling->slot = (int64_t)(res->busy_on_bid ? res->bid.worker : res->hold.worker);
