@@ -90,6 +90,36 @@ class LostAnswers(Case):
             self.assertEqual(self.gateway.count("request_put"), 1)
             self.gateway.rule = passing
 
+    def test_an_answer_to_another_request_is_no_acknowledgement(self):
+        """A hop that delivers a request twice may hand the second answer on as that of the next one on the connection, whose own is lost."""
+        answers = []
+
+        def keep(data):
+            answers.append(data.decode())
+            return data
+        self.gateway.rule = lambda path, body: ("edit", keep) if path == "/v3/kv/txn" else None
+        for command in ("list", "slot 0", "config", "renew", "slot 0"):
+            self.worker.until(command)
+        other = self.driver(self.etcd.url())  # somebody else writes: what is read now is of a later revision than the slot
+        other.prepare_in("config", "claim")
+        for command in ("list", "slot 0", "config"):
+            self.worker.until(command)
+        self.gateway.rule = passing
+        self.assertGreaterEqual(len(answers), 8)
+        before = self.nonce()
+        for command in ("renew", "release", "claim", "halt"):
+            for answer in answers:
+                self.rule_writes((200, answer))
+                self.worker.until("slot 0")
+                self.worker.send(command)
+                outcome = self.worker.expect(r"^done ").split()[3]
+                self.assertGreaterEqual(self.gateway.count("request_put"), 1, "the write was sent")
+                self.assertIn(outcome, ("unknown", "refused"), f"{command} is answered with {answer}")
+        self.gateway.rule = passing
+        self.assertEqual(self.nonce(), before)
+        self.worker.until("slot 0")
+        self.worker.until("renew")
+
     def test_late_answer_is_unknown_within_the_deadline(self):
         self.rule_writes(("late", 1.5))
         line = self.worker.call("renew 0 400", "unknown", "unreachable")

@@ -55,6 +55,13 @@ BUGS = {
     'etcd-unanswered-is-not-done': ('rule 1', 'a write whose connection was lost is told as surely not done', [
         (ETCD + 'job.c', '    unanswered(etcd, job, result->fate == SF_ETCD_NO_ANSWER, result->reason', '    unanswered(etcd, job, false, result->reason'),
     ], FAULTS + 'test_dropped_answer_is_unknown'),
+    'etcd-any-success': ('rule 7', 'the answer of another request that succeeded is taken for the acknowledgement of a write', [
+        (ETCD + 'answer.c', '    if (!sf_etcd_txn_succeeded(answer->root) || sf_etcd_txn_range(answer->root, index, &range) < 0)\n        return -EBADMSG;\n',
+         '    if (!sf_etcd_txn_succeeded(answer->root))\n        return -EBADMSG;\n    *ret = (struct sf_coord_version){answer->header.revision, answer->header.revision};\n    return 0;\n'),
+    ], FAULTS + 'acknowledgement'),
+    'etcd-read-for-write': ('rule 7', 'a record of the slot that somebody read is taken for the one that was written', [
+        (ETCD + 'answer.c', ' &&\n                       kv->value_size == strlen(value) && strcmp(kv->value, value) == 0 &&', ' &&'),
+    ], 'unit.test_etcd_answer'),
     'etcd-lease-gone-is-refused': ('rule 7', 'a claim that met the end of its lease is told as refused', [
         (ETCD + 'job.c',
          '        sf_etcd_job_fail(etcd, job, result, SF_COORD_UNKNOWN, SF_COORD_SESSION, "%s",',

@@ -2,6 +2,8 @@
  * and 3.6, and what they mean. */
 #include "unit/cmocka_all.h"
 
+#include <errno.h>
+
 #include "coord/etcd/answer.h"
 
 static void test_classify(void **state)
@@ -170,6 +172,47 @@ static void test_txn_ranges(void **state)
     sf_etcd_answer_free(&won);
 }
 
+/* Only what was written by this very transaction is believed. Key "a" is YQ==, "b" Yg==; value "v" dg==, "w" dw==. */
+static void test_what_was_written(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *revision, *succeeded, *responses;
+        int rc;
+    } table[] = {
+#define KV(key, value, mod)                                                                        \
+    "{\"key\":\"" key "\",\"create_revision\":\"3\",\"mod_revision\":\"" mod                       \
+    "\",\"value\":\"" value "\"}"
+#define RANGE(kvs) "{\"response_put\":{}},{\"response_range\":{\"kvs\":[" kvs "],\"count\":\"1\"}}"
+        {"9", "true", RANGE(KV("YQ==", "dg==", "9")), 0},
+        {"9", "false", RANGE(KV("YQ==", "dg==", "9")), -EBADMSG},
+        {"10", "true", RANGE(KV("YQ==", "dg==", "9")), -EBADMSG}, /* it was there already */
+        {"9", "true", RANGE(KV("YQ==", "dw==", "9")), -EBADMSG},
+        {"9", "true", RANGE(KV("YQ==", "", "9")), -EBADMSG},
+        {"9", "true", RANGE(KV("Yg==", "dg==", "9")), -EBADMSG},
+        {"9", "true", RANGE(KV("YQ==", "dg==", "9") "," KV("YQ==", "dg==", "9")), -EBADMSG},
+        {"9", "true", RANGE(""), -EBADMSG},
+        {"0", "true", RANGE(KV("YQ==", "dg==", "0")), -EBADMSG},
+        {"9", "true", "{\"response_range\":{\"kvs\":[" KV("YQ==", "dg==", "9") "]}}", -EBADMSG},
+        {"9", "true", "{\"response_put\":{}},{\"response_put\":{}}", -EBADMSG},
+        {"9", "true", "", -EBADMSG},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        char text[1000];
+        struct sf_etcd_answer answer;
+        struct sf_coord_version version = {77, 77};
+        snprintf(text, sizeof text,
+                 "{\"header\":{\"revision\":\"%s\"},\"succeeded\":%s,\"responses\":[%s]}",
+                 table[i].revision, table[i].succeeded, table[i].responses);
+        sf_etcd_answer_parse(200, text, strlen(text), &answer);
+        if (sf_etcd_txn_wrote(&answer, 1, "a", "v", &version) != table[i].rc)
+            fail_msg("%s", text);
+        assert_int_equal(version.incarnation, table[i].rc == 0 ? 3 : 77);
+        assert_int_equal(version.version, table[i].rc == 0 ? 9 : 77);
+        sf_etcd_answer_free(&answer);
+    }
+}
+
 static void test_bad_ranges(void **state)
 {
     (void)state;
@@ -280,10 +323,10 @@ static void test_damage(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_classify),   cmocka_unit_test(test_errors_of_versions),
-        cmocka_unit_test(test_txn_ranges), cmocka_unit_test(test_bad_ranges),
-        cmocka_unit_test(test_leases),     cmocka_unit_test(test_watch_lines),
-        cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_classify),         cmocka_unit_test(test_errors_of_versions),
+        cmocka_unit_test(test_txn_ranges),       cmocka_unit_test(test_bad_ranges),
+        cmocka_unit_test(test_what_was_written), cmocka_unit_test(test_leases),
+        cmocka_unit_test(test_watch_lines),      cmocka_unit_test(test_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -259,6 +259,22 @@ int sf_etcd_txn_range(const json_t *root, size_t index, struct sf_etcd_range *re
     return sf_etcd_range_parse(json_object_get(one, "response_range"), ret);
 }
 
+int sf_etcd_txn_wrote(const struct sf_etcd_answer *answer, size_t index, const char *key,
+                      const char *value, struct sf_coord_version *ret)
+{
+    struct sf_etcd_range range = {0};
+    if (!sf_etcd_txn_succeeded(answer->root) || sf_etcd_txn_range(answer->root, index, &range) < 0)
+        return -EBADMSG;
+    const struct sf_etcd_kv *kv = range.kvs;
+    const bool wrote = range.count == 1 && strcmp(kv->key, key) == 0 &&
+                       kv->value_size == strlen(value) && strcmp(kv->value, value) == 0 &&
+                       kv->mod_revision != 0 && kv->mod_revision == answer->header.revision;
+    if (wrote)
+        *ret = (struct sf_coord_version){kv->create_revision, kv->mod_revision};
+    sf_etcd_range_free(&range);
+    return wrote ? 0 : -EBADMSG;
+}
+
 int sf_etcd_watch_parse(const json_t *root, struct sf_etcd_watch_line *ret)
 {
     struct sf_etcd_watch_line line = {.created = json_is_true(json_object_get(root, "created")),

@@ -71,6 +71,12 @@ void sf_etcd_range_free(struct sf_etcd_range *range);
 bool sf_etcd_txn_succeeded(const json_t *root);
 int sf_etcd_txn_range(const json_t *root, size_t index, struct sf_etcd_range *ret);
 
+/* Does the index-th answer of the branch taken show this key with this value, written by this very transaction?
+ * The answer of another request, which a hop held back or gave twice, does not, whatever it says succeeded.
+ * Every write reads back what it wrote, and is believed by that alone. ret: of the key. Returns 0 or -EBADMSG. */
+int sf_etcd_txn_wrote(const struct sf_etcd_answer *answer, size_t index, const char *key,
+                      const char *value, struct sf_coord_version *ret);
+
 /* One line of a watch stream. */
 struct sf_etcd_watch_line {
     bool created, canceled;

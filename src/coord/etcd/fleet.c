@@ -210,19 +210,18 @@ static void send_halt(struct sf_etcd *etcd, struct sf_etcd_job *job,
     struct sf_etcd_basis basis;
     sf_etcd_basis_of(etcd, &job->request.basis, &basis);
     char *value = sf_record_state_encode(state);
-    const struct sf_etcd_op put = {.kind = SF_ETCD_PUT, .key = basis.state, .value = value};
-    job->work = malloc(1); /* the write is out */
-    SF_ASSERT(job->work != NULL);
+    const struct sf_etcd_op success[] = {{.kind = SF_ETCD_PUT, .key = basis.state, .value = value},
+                                         {.kind = SF_ETCD_GET, .key = basis.state}};
+    job->work = value; /* the write is out */
     sf_etcd_job_send(
         etcd, job, "/v3/kv/txn",
         sf_etcd_body_txn(&(struct sf_etcd_txn){.compares = basis.compares,
                                                .compare_count = SF_ETCD_BASIS_COMPARES - 1,
-                                               .success = &put,
-                                               .success_count = 1,
+                                               .success = success,
+                                               .success_count = 2,
                                                .failure = basis.gets,
                                                .failure_count = SF_ETCD_BASIS_GETS}),
         true, SF_ETCD_REQUEST_MS);
-    free(value);
 }
 
 static void halt_read(struct sf_etcd *etcd, struct sf_etcd_job *job,
@@ -255,11 +254,15 @@ void sf_etcd_halt_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
         return;
     }
     struct sf_refusal refusal = {0};
-    if (sf_etcd_txn_succeeded(result->answer.root)) {
+    struct sf_etcd_basis basis;
+    struct sf_coord_version version;
+    sf_etcd_basis_of(etcd, &job->request.basis, &basis);
+    if (sf_etcd_txn_wrote(&result->answer, 1, basis.state, job->work, &version) == 0) {
         struct sf_coord_event *event = sf_etcd_job_done(job);
-        event->completion.version = (struct sf_coord_version){job->request.basis.state.incarnation,
-                                                              result->answer.header.revision};
+        event->completion.version = version;
         sf_etcd_job_finish(etcd, job, event, result);
+    } else if (sf_etcd_txn_succeeded(result->answer.root)) {
+        sf_etcd_job_unreadable(etcd, job, result);
     } else if (sf_etcd_basis_refusal(etcd, &job->request.basis, false, result, &refusal) == 1) {
         sf_etcd_job_refuse(etcd, job, result, &refusal);
     } else {

@@ -29,6 +29,7 @@ struct work {
     struct sf_etcd_surveying surveying;
     size_t next; /* records made so far; the state is the last one */
     size_t sent;
+    size_t written; /* operations before the one that reads back what was written */
 };
 
 void sf_etcd_init_free(void *work)
@@ -83,7 +84,7 @@ static void send_unname(struct sf_etcd *etcd, struct sf_etcd_job *job)
 {
     char root[SF_ETCD_KEY_MAX], config[SF_ETCD_KEY_MAX], count[24];
     struct sf_etcd_compare compares[4];
-    struct sf_etcd_op ops[NAMES_MAX + 1];
+    struct sf_etcd_op ops[NAMES_MAX + 2];
     struct work *work = job->work;
     sf_etcd_key(etcd, root, "%s", "");
     sf_etcd_key(etcd, config, "/config");
@@ -91,6 +92,8 @@ static void send_unname(struct sf_etcd *etcd, struct sf_etcd_job *job)
     const size_t compare_count = conditions(work, root, config, compares);
     size_t op_count = deletions(work, ops);
     ops[op_count++] = (struct sf_etcd_op){.kind = SF_ETCD_PUT, .key = root, .value = count};
+    work->written = op_count;
+    ops[op_count++] = (struct sf_etcd_op){.kind = SF_ETCD_GET, .key = root};
     work->step = UNNAME;
     sf_etcd_job_send(etcd, job, "/v3/kv/txn",
                      sf_etcd_body_txn(&(struct sf_etcd_txn){.compares = compares,
@@ -167,7 +170,7 @@ static void send_name(struct sf_etcd *etcd, struct sf_etcd_job *job)
     char root[SF_ETCD_KEY_MAX], config[SF_ETCD_KEY_MAX], current[SF_ETCD_KEY_MAX],
         state[SF_ETCD_KEY_MAX], count[24];
     struct sf_etcd_compare compares[5];
-    struct sf_etcd_op ops[NAMES_MAX + 3];
+    struct sf_etcd_op ops[NAMES_MAX + 4];
     struct work *work = job->work;
     sf_etcd_key(etcd, root, "%s", "");
     sf_etcd_key(etcd, config, "/config");
@@ -182,6 +185,8 @@ static void send_name(struct sf_etcd *etcd, struct sf_etcd_job *job)
     ops[op_count++] = (struct sf_etcd_op){.kind = SF_ETCD_PUT, .key = root, .value = count};
     ops[op_count++] = (struct sf_etcd_op){.kind = SF_ETCD_PUT, .key = current, .value = ""};
     ops[op_count++] = (struct sf_etcd_op){.kind = SF_ETCD_PUT, .key = config, .value = value};
+    work->written = op_count;
+    ops[op_count++] = (struct sf_etcd_op){.kind = SF_ETCD_GET, .key = config};
     work->step = NAME;
     sf_etcd_job_send(etcd, job, "/v3/kv/txn",
                      sf_etcd_body_txn(&(struct sf_etcd_txn){.compares = compares,
@@ -271,10 +276,14 @@ static void unnamed(struct sf_etcd *etcd, struct sf_etcd_job *job,
         sf_etcd_job_refuse(etcd, job, result, &refusal);
         return;
     }
+    char root[SF_ETCD_KEY_MAX], count[24];
+    sf_etcd_key(etcd, root, "%s", "");
+    snprintf(count, sizeof count, "%" PRIu64, work->makings + 1);
     job->touched = true;
-    const uint64_t revision = result->answer.header.revision;
-    work->root = (struct sf_coord_version){
-        work->root.incarnation != 0 ? work->root.incarnation : revision, revision};
+    if (sf_etcd_txn_wrote(&result->answer, work->written, root, count, &work->root) < 0) {
+        sf_etcd_job_unreadable(etcd, job, result);
+        return;
+    }
     work->makings++;
     work->name_count = 0;
     sf_etcd_survey_begin(&work->surveying, "");
@@ -322,9 +331,17 @@ static void named(struct sf_etcd *etcd, struct sf_etcd_job *job,
         send_look(etcd, job, LOOK_AGAIN);
         return;
     }
-    const uint64_t revision = result->answer.header.revision;
-    work->config.version = (struct sf_coord_version){
-        work->before.incarnation != 0 ? work->before.incarnation : revision, revision};
+    char key[SF_ETCD_KEY_MAX];
+    struct sf_coord_version version;
+    sf_etcd_key(etcd, key, "/config");
+    char *value = sf_record_config_encode(&work->config);
+    const int rc = sf_etcd_txn_wrote(&result->answer, work->written, key, value, &version);
+    free(value);
+    if (rc < 0) {
+        sf_etcd_job_unreadable(etcd, job, result);
+        return;
+    }
+    work->config.version = version;
     finish(etcd, job, result, &work->config);
 }
 

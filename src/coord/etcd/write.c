@@ -25,6 +25,16 @@ static void slot_key(const struct sf_etcd *etcd, const struct sf_coord_request *
                 request->datacenter, request->u.write.slot.worker);
 }
 
+/* Operations of a write's transaction, before the one that reads back what it wrote. */
+static size_t writes_of(const struct sf_coord_request *request)
+{
+    const enum sf_coord_op op = request->op;
+    const bool two = op == SF_COORD_BIND || op == SF_COORD_RELEASE;
+    const bool counts =
+        request->count_claims && op != SF_COORD_RELEASE && op != SF_COORD_RESET_SLOT;
+    return 1 + two + counts;
+}
+
 /* CLAIM: the lease stands in the name, so that the claim can be written again (BIND) with the lease
  * that it lives on, and be found in etcd by its owner's lease. */
 
@@ -48,20 +58,21 @@ void sf_etcd_claim_start(struct sf_etcd *etcd, struct sf_etcd_job *job)
         (struct sf_etcd_compare){.key = key, .target = SF_ETCD_CREATE, .revision = 0};
     char all[SF_ETCD_KEY_MAX];
     claim_key(etcd, request, "", all);
-    const struct sf_etcd_op ops[] = {
+    struct sf_etcd_op ops[3] = {
         {.kind = SF_ETCD_PUT, .key = key, .value = value, .lease = etcd->session->lease},
         {.kind = SF_ETCD_GET_PREFIX, .key = all, .count_only = true}};
+    const size_t written = writes_of(request);
+    ops[written] = (struct sf_etcd_op){.kind = SF_ETCD_GET, .key = key};
     struct sf_etcd_op gets[SF_ETCD_BASIS_GETS + 1];
     memcpy(gets, basis.gets, sizeof basis.gets);
     gets[SF_ETCD_BASIS_GETS] =
         (struct sf_etcd_op){.kind = SF_ETCD_GET, .key = key, .keys_only = true};
-    char *body =
-        sf_etcd_body_txn(&(struct sf_etcd_txn){.compares = compares,
-                                               .compare_count = SF_ETCD_BASIS_COMPARES + 1,
-                                               .success = ops,
-                                               .success_count = request->count_claims ? 2 : 1,
-                                               .failure = gets,
-                                               .failure_count = SF_ETCD_BASIS_GETS + 1});
+    char *body = sf_etcd_body_txn(&(struct sf_etcd_txn){.compares = compares,
+                                                        .compare_count = SF_ETCD_BASIS_COMPARES + 1,
+                                                        .success = ops,
+                                                        .success_count = written + 1,
+                                                        .failure = gets,
+                                                        .failure_count = SF_ETCD_BASIS_GETS + 1});
     free(value);
     sf_etcd_job_send(etcd, job, "/v3/kv/txn", body, true, SF_ETCD_REQUEST_MS);
 }
@@ -103,13 +114,20 @@ void sf_etcd_claim_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
         claim_refused(etcd, job, result);
         return;
     }
-    if (result->answer.header.revision == 0) {
+    char key[SF_ETCD_KEY_MAX];
+    struct sf_coord_version version;
+    claim_key(etcd, &job->request, claim->name, key);
+    char *value = sf_record_claim_encode(claim);
+    const int rc =
+        sf_etcd_txn_wrote(&result->answer, writes_of(&job->request), key, value, &version);
+    free(value);
+    if (rc < 0) {
         sf_etcd_job_unreadable(etcd, job, result);
         return;
     }
     struct sf_coord_event *event = sf_etcd_job_done(job);
     job->work = NULL;
-    claim->fence = result->answer.header.revision;
+    claim->fence = version.incarnation;
     take_count(job, result, &event->completion);
     event->completion.place = event->completion.claim_total; /* of the very step that made it */
     event->completion.claims = claim;
@@ -181,7 +199,7 @@ static char *body_write(const struct sf_etcd *etcd, const struct sf_coord_reques
             (struct sf_etcd_compare){.key = slot_at, .target = SF_ETCD_VALUE, .value = before};
     for (size_t i = 0; !release && i < SF_ETCD_BASIS_COMPARES; i++)
         compares[compare_count++] = basis.compares[i];
-    struct sf_etcd_op success[3] = {{.kind = SF_ETCD_PUT, .key = slot_at, .value = slot_value}};
+    struct sf_etcd_op success[4] = {{.kind = SF_ETCD_PUT, .key = slot_at, .value = slot_value}};
     size_t count = 1;
     if (request->op == SF_COORD_BIND)
         success[count++] = (struct sf_etcd_op){
@@ -191,6 +209,8 @@ static char *body_write(const struct sf_etcd *etcd, const struct sf_coord_reques
     if (request->count_claims && !release)
         success[count++] =
             (struct sf_etcd_op){.kind = SF_ETCD_GET_PREFIX, .key = all, .count_only = true};
+    SF_ASSERT(count == writes_of(request));
+    success[count++] = (struct sf_etcd_op){.kind = SF_ETCD_GET, .key = slot_at};
     struct sf_etcd_op failure[SF_ETCD_BASIS_GETS + 2];
     memcpy(failure, basis.gets, sizeof basis.gets);
     failure[SF_ETCD_BASIS_GETS] =
@@ -264,15 +284,20 @@ void sf_etcd_write_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
         write_refused(etcd, job, result);
         return;
     }
-    const struct sf_coord_version *expected = &job->request.u.write.expected.version;
-    const uint64_t revision = result->answer.header.revision;
-    if (revision <= expected->version) {
+    const struct sf_coord_write *write = &job->request.u.write;
+    char key[SF_ETCD_KEY_MAX];
+    struct sf_coord_version version;
+    slot_key(etcd, &job->request, key);
+    char *value = sf_record_slot_encode(&write->slot);
+    const int rc =
+        sf_etcd_txn_wrote(&result->answer, writes_of(&job->request), key, value, &version);
+    free(value);
+    if (rc < 0 || version.version <= write->expected.version.version) {
         sf_etcd_job_unreadable(etcd, job, result);
         return;
     }
     struct sf_coord_event *event = sf_etcd_job_done(job);
-    event->completion.version = (struct sf_coord_version){
-        expected->incarnation != 0 ? expected->incarnation : revision, revision};
+    event->completion.version = version;
     take_count(job, result, &event->completion);
     sf_etcd_job_finish(etcd, job, event, result);
 }
@@ -302,20 +327,19 @@ static void send_tell(struct sf_etcd *etcd, struct sf_etcd_job *job, uint64_t mo
     const struct sf_etcd_compare compares[] = {
         {.key = key, .target = SF_ETCD_CREATE, .revision = own_fence(etcd, write)},
         {.key = key, .target = SF_ETCD_MOD, .revision = mod_revision}};
-    const struct sf_etcd_op put = {
-        .kind = SF_ETCD_PUT, .key = key, .value = value, .lease = lease_of(write->slot.claim)};
+    const struct sf_etcd_op success[] = {
+        {.kind = SF_ETCD_PUT, .key = key, .value = value, .lease = lease_of(write->slot.claim)},
+        {.kind = SF_ETCD_GET, .key = key}};
     const struct sf_etcd_op get = {.kind = SF_ETCD_GET, .key = key, .keys_only = true};
-    job->work = malloc(1); /* the write is out */
-    SF_ASSERT(job->work != NULL);
+    job->work = value; /* the write is out */
     sf_etcd_job_send(etcd, job, "/v3/kv/txn",
                      sf_etcd_body_txn(&(struct sf_etcd_txn){.compares = compares,
                                                             .compare_count = 2,
-                                                            .success = &put,
-                                                            .success_count = 1,
+                                                            .success = success,
+                                                            .success_count = 2,
                                                             .failure = &get,
                                                             .failure_count = 1}),
                      true, SF_ETCD_REQUEST_MS);
-    free(value);
 }
 
 void sf_etcd_tell_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
@@ -323,7 +347,13 @@ void sf_etcd_tell_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
 {
     const struct sf_coord_write *write = &job->request.u.write;
     if (job->work != NULL && sf_etcd_txn_succeeded(result->answer.root)) {
-        sf_etcd_job_finish(etcd, job, sf_etcd_job_done(job), result);
+        char key[SF_ETCD_KEY_MAX];
+        struct sf_coord_version version;
+        claim_key(etcd, &job->request, write->slot.claim, key);
+        if (sf_etcd_txn_wrote(&result->answer, 1, key, job->work, &version) == 0)
+            sf_etcd_job_finish(etcd, job, sf_etcd_job_done(job), result);
+        else
+            sf_etcd_job_unreadable(etcd, job, result);
         return;
     }
     struct sf_etcd_range range = {0};
@@ -368,15 +398,16 @@ static void send_reset(struct sf_etcd *etcd, struct sf_etcd_job *job)
         {.key = key, .target = SF_ETCD_MOD, .revision = write->expected.version.version}};
     memcpy(compares + 2, basis.compares, sizeof basis.compares);
     char *value = sf_record_slot_encode(&write->slot);
-    const struct sf_etcd_op put = {.kind = SF_ETCD_PUT, .key = key, .value = value};
+    const struct sf_etcd_op success[] = {{.kind = SF_ETCD_PUT, .key = key, .value = value},
+                                         {.kind = SF_ETCD_GET, .key = key}};
     job->work = malloc(1); /* the write is out */
     SF_ASSERT(job->work != NULL);
     sf_etcd_job_send(
         etcd, job, "/v3/kv/txn",
         sf_etcd_body_txn(&(struct sf_etcd_txn){.compares = compares,
                                                .compare_count = 2 + SF_ETCD_BASIS_COMPARES,
-                                               .success = &put,
-                                               .success_count = 1,
+                                               .success = success,
+                                               .success_count = 2,
                                                .failure = basis.gets,
                                                .failure_count = SF_ETCD_BASIS_GETS}),
         true, SF_ETCD_REQUEST_MS);
