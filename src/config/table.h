@@ -59,8 +59,8 @@
       .help = "Create the fleet's config if there is none.")                                                          \
     X(BOOL, fleet, auto_init_first, .fallback_help = "`true` for `local:`, else `false`",                             \
       .help = "A fleet that `auto_init` creates begins at once where no trace of an older one is found. Say `true` only "  \
-        "for a coordinator whose data cannot have been wiped. `false`: it begins when what an older one may have "    \
-        "reserved has passed.")                                                                                       \
+        "for a coordinator whose data cannot have been wiped. `false`: on `local:` it begins when what an older one " \
+        "may have reserved has passed, elsewhere `snowfleet init` has to make it.")                                                                                       \
     X(TEXT, fleet, node, .check = is_node, .allowed = "1 to 127 visible ASCII characters",                            \
       .fallback_help = "the host's name", .help = "The name shown for this process.")                                 \
     X(FILE, fleet, expect_id, .check = sf_uuid_is_valid, .allowed = "a fleet id as `snowfleet init` prints it, or empty",      \

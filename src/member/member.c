@@ -11,6 +11,7 @@
 #include <snowfleet/id.h>
 
 #include "base/assert.h"
+#include "base/coordinator.h"
 #include "base/inbox.h"
 #include "base/random.h"
 #include "base/thread.h"
@@ -55,6 +56,10 @@ static void fill_params(const struct sf_member_options *options,
     params->max_silence_ms = options->max_silence_ms;
     params->max_behind_ms = options->clock.max_offset_ms;
     params->auto_init = options->auto_init;
+    /* Where several machines meet, a worker hears neither all clocks nor whoever lives: `snowfleet init`
+     * does. */
+    const struct sf_coordinator_scheme *scheme = sf_coordinator_scheme(options->coord.url, NULL);
+    params->first_only = scheme == NULL || scheme->kind != SF_COORDINATOR_LOCAL;
     params->fleet_known =
         !options->auto_init_first ||
         sf_state_known(state_dir(options), options->coord.fleet, options->coord.url);

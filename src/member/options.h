@@ -37,8 +37,9 @@ struct sf_member_options {
     const char *expect_id; /* NULL: any */
     const int64_t *expect_epoch_ms;
     const struct sf_layout *expect_layout;
-    bool auto_init;       /* make the fleet's config where there is none, */
-    bool auto_init_first; /* and where nothing tells of an older one, begin at once */
+    /* Make the fleet's config where there is none; and where nothing tells of an older one, begin at once.
+     * Elsewhere than on a local coordinator nothing but such a first one is made. */
+    bool auto_init, auto_init_first;
     const char *node;     /* the name shown for this process */
 
     int64_t window_ms, min_window_ms;

@@ -226,10 +226,9 @@ static int64_t latest_ms(const struct sf_res_step *s)
 }
 
 /* Where nothing of this fleet ever was, it may start now; elsewhere somebody may still be minting. */
-static void make_fleet(struct sf_res_step *s, const struct sf_coord_version *root)
+static void make_fleet(struct sf_res_step *s, const struct sf_coord_version *root, bool known)
 {
     struct sf_reservation *res = s->res;
-    const bool known = root->incarnation != 0 || res->params.fleet_known;
     struct sf_coord_init *init = &sf_res_request(s, SF_COORD_INIT)->u.init;
     init->config = res->params.init_config;
     init->config.floor_ms = latest_ms(s);
@@ -263,8 +262,9 @@ static void config_missing(struct sf_res_step *s, const struct sf_coord_completi
         res->retry_at_mono_ms = s->now->mono_ms + SF_RES_FLEET_MS;
         return;
     }
-    if (res->params.auto_init) {
-        make_fleet(s, &c->version);
+    const bool known = c->version.incarnation != 0 || res->params.fleet_known;
+    if (res->params.auto_init && !(known && res->params.first_only)) {
+        make_fleet(s, &c->version, known);
         return;
     }
     sf_res_why(res, "%s", c->text[0] != '\0' ? c->text : "the fleet has no config");

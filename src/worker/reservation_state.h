@@ -101,6 +101,8 @@ struct sf_reservation_params {
     bool auto_init;
     bool fleet_known; /* with auto_init: a fleet of this name may have minted: what is made is not a
                          first one */
+    bool first_only;  /* with auto_init: nothing but a first one is made: when another may begin this
+                         machine alone cannot tell */
     struct sf_coord_config init_config; /* with auto_init: what to make (fleet_id fresh) */
     /* Expectations, for a worker that was told what its fleet looks like; empty or zero: take what
      * the coordinator says. */

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """A coordinator that was wiped and made anew while a worker lives that cannot hear of it: the old making grants nothing any more."""
 import sys
+import time
 import unittest
 
 import stage as st
@@ -128,7 +129,7 @@ class Wiped(Stops):
 
     @st.on(*st.SERVERS)
     def auto_init_by_one_that_knows_nothing(self, kind, members):
-        """Nothing tells a worker with a state directory of its own that somebody minted here: what it makes begins above that all the same."""
+        """Nothing tells a worker with a state directory of its own that somebody minted here, and it cannot tell when to begin: it leaves that to init."""
         with st.Stage(self, kind, members, WINDOW_MS) as stage:
             old, _ = self.cut_off(stage)
             limit_ms = stage.record(0)["reserved_until_ms"]
@@ -136,6 +137,10 @@ class Wiped(Stops):
                                                          "reservation-state-dir": str(stage.fleet.directory / "elsewhere")})
             stage.coordinator.wipe()
             stranger.start(ready=False)
+            sf.wait_until(lambda: "snowfleet init" in stranger.readyz()[1], lambda: f"{stranger.readyz()}\n{stranger.log()}")
+            time.sleep(2)
+            self.assertNotIn("fleet.created", stranger.log())
+            stage.init("--if-missing")
             sf.wait_until(lambda: words.READYZ_FLOOR in stranger.readyz()[1], lambda: f"{stranger.readyz()}\n{stranger.log()}")
             self.assertGreater(stage.config()["floor_ms"], limit_ms)
             old.mend()

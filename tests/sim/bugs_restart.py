@@ -120,6 +120,9 @@ BUGS = {
     'auto-init-is-first': ('rule 10', 'a fleet that a worker makes begins at once wherever it knows of none', [
         ('src/member/member.c', '!options->auto_init_first ||', 'false ||'),
     ], MEMBER),
+    'init-by-one-machine': ('rule 10', 'a worker makes a fleet anew where several machines meet', [
+        ('src/worker/reservation_config.c', '!(known && res->params.first_only)', 'true'),
+    ], 'unit.test_reservation_config'),
     'known-as-spelled': ('rule 10', 'a directory that is spelled otherwise is another one', [
         (NAME, 'real = hash_of(directory);', 'real = hash_of(url);'),
     ], NAMES),

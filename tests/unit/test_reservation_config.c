@@ -102,6 +102,31 @@ static void it_makes_its_fleet_when_told_to(void **state)
     }
 }
 
+/* Where several machines meet only a first one is made by a worker, and none where the state directory tells of
+ * another. */
+static void it_makes_no_other_fleet_than_the_first(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 4; i++) {
+        const bool known = i % 2 == 1, first_only = i >= 2;
+        struct machine *m = new_machine(0);
+        m->params.auto_init = true;
+        m->params.fleet_known = known;
+        m->params.first_only = first_only;
+        m->params.init_config = fleet_config();
+        start_machine(m, NULL);
+        run(3000);
+        if (known && first_only) {
+            assert_silent(m, "fleet.created");
+            assert_said(m, "fleet.missing");
+        } else {
+            assert_said(m, "fleet.created: made the fleet's config");
+        }
+        teardown(state);
+        setup_empty(state);
+    }
+}
+
 static void it_refuses_a_fleet_that_does_not_fit(void **state)
 {
     (void)state;
@@ -184,6 +209,8 @@ int main(void)
         scenario_empty(a_config_without_its_version_is_read_again),
         scenario_empty(writes_that_cannot_succeed_are_few),
         scenario_empty(it_makes_its_fleet_when_told_to),
+        cmocka_unit_test_setup_teardown(it_makes_no_other_fleet_than_the_first, setup_empty,
+                                        teardown),
         scenario(it_refuses_a_fleet_that_does_not_fit),
         scenario(what_it_was_told_may_be_right),
         scenario_empty(any_datacenter_will_do_when_none_is_listed),
