@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -10,6 +9,7 @@ from .calls import Call
 from .conn import Conn
 from .engine import Engine
 from .errors import BY_CODE, CancelledError, InvalidError
+from .fork import cancelled, mark
 from .ids import Layout, Parts
 from .options import COUNT_MAX, Options
 from .prefetch import Prefetch
@@ -29,11 +29,11 @@ class AsyncClient:
             self.options = Options(servers=servers, **options)
         except TypeError as error:
             raise InvalidError(str(error)) from error
+        self._mine = mark()
         self._engine = Engine(self.options, self)
         self._prefetch = Prefetch(self.options.prefetch_max_age_ms)
         self._filling: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._pid = os.getpid()
         self._pump_due = False
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
@@ -42,6 +42,8 @@ class AsyncClient:
 
     def watch(self, conn: Conn, fd: int, read: bool, write: bool) -> None:
         loop = self._loop
+        if not self._mine[0]:  # the loop's epoll is the parent's
+            return
         assert loop is not None
         if read:
             loop.add_reader(fd, self._ready, conn, True, False)
@@ -54,7 +56,7 @@ class AsyncClient:
 
     def unwatch(self, conn: Conn, fd: int) -> None:
         loop = self._loop
-        if loop is not None and not loop.is_closed():
+        if self._mine[0] and loop is not None and not loop.is_closed():
             loop.remove_reader(fd)
             loop.remove_writer(fd)
 
@@ -69,12 +71,18 @@ class AsyncClient:
             loop.call_soon_threadsafe(run)
 
     def _ready(self, conn: Conn, readable: bool, writable: bool) -> None:
+        if not self._mine[0]:
+            self._abandon()
+            return
         conn.on_ready(readable, writable, self._engine.clock())
         self._pump()
 
     def _pump(self) -> None:
         self._pump_due = False
         engine = self._engine
+        if not self._mine[0]:
+            self._abandon()
+            return
         engine.pump()
         when = engine.next_timer()
         if when == float("inf"):
@@ -88,28 +96,51 @@ class AsyncClient:
 
     def _tick(self) -> None:
         self._timer = None
+        if not self._mine[0]:
+            self._abandon()
+            return
         self._engine.run_timers(self._engine.clock())
         self._pump()
+
+    def _abandon(self) -> None:
+        """In a child that runs a copy of the loop: whoever waits is told."""
+        self._engine.abandon()
 
     # --- calls ---
 
     async def next(self) -> int:
         """One ID, within timeout_ms."""
-        if self.options.prefetch:
-            return await self._prefetched()
-        return (await self._ask(1, None, None))[0][0]
+        if not self._mine[0]:
+            raise cancelled(asyncio=True)
+        try:
+            identifier = await self._prefetched() if self.options.prefetch else (await self._ask(1, None, None))[0][0]
+        except Exception as error:
+            if self._mine[0]:
+                raise
+            raise cancelled(asyncio=True) from error
+        if self._mine[0]:  # nothing may come between this and the caller
+            return identifier
+        raise cancelled(asyncio=True)
 
     async def next_many(self, count: int, *, after: int | None = None, timeout_ms: int | None = None) -> list[int]:
         """`count` IDs, all of them or none. With `after` each is later than it."""
-        return [identifier for first, n in await self._ask(count, after, timeout_ms) for identifier in range(first, first + n)]
+        try:
+            ids = [identifier for first, n in await self._ask(count, after, timeout_ms) for identifier in range(first, first + n)]
+        except Exception as error:
+            if self._mine[0]:
+                raise
+            raise cancelled(asyncio=True) from error
+        if self._mine[0]:
+            return ids
+        raise cancelled(asyncio=True)
 
     async def _ask(self, count: int, after: int | None, timeout_ms: int | None) -> list[tuple[int, int]]:
         engine = self._engine
         if not engine.valid(count, after, timeout_ms):
             engine.count_call("INVALID")
             raise InvalidError(f"the request is not allowed: count 1 to {COUNT_MAX}, timeout_ms up to 3600000, after 0 to 2^63-1")
-        if self._closed or os.getpid() != self._pid:
-            raise CancelledError("the client is closed" if self._closed else "the process forked: make a client of your own")
+        if self._closed or not self._mine[0]:
+            raise CancelledError("the client is closed") if self._closed else cancelled(asyncio=True)
         loop = asyncio.get_running_loop()
         if self._loop is None:
             self._loop = loop
@@ -186,6 +217,9 @@ class AsyncClient:
         if self._closed:
             return
         self._closed = True
+        if not self._mine[0]:
+            self._abandon()
+            return
         if self._timer is not None:
             self._timer.cancel()
         self._engine.close()

@@ -7,16 +7,18 @@ import select
 import threading
 import weakref
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from .calls import Call
 from .conn import Conn
 from .engine import Engine
 from .errors import BY_CODE, CancelledError, InvalidError
+from .fork import cancelled, mark
 from .ids import Layout, Parts
 from .options import COUNT_MAX, Options
 from .prefetch import Prefetch
 
+_Result = TypeVar("_Result")
 _clients: weakref.WeakSet[Client] = weakref.WeakSet()
 
 
@@ -54,6 +56,7 @@ class Client:
             self.options = Options(servers=servers, **options)
         except TypeError as error:
             raise InvalidError(str(error)) from error
+        self._mine = mark()
         self._engine = Engine(self.options, self)
         self._reset()
         self._closed = False
@@ -93,13 +96,35 @@ class Client:
 
     def next(self) -> int:
         """One ID, within timeout_ms."""
-        if self.options.prefetch:
-            return self._prefetched()
-        return self._ask(1, None, None)[0][0]
+        return self._run(self._prefetched if self.options.prefetch else self._one)
 
     def next_many(self, count: int, *, after: int | None = None, timeout_ms: int | None = None) -> list[int]:
         """`count` IDs, all of them or none. Up to the worker's max_batch they come from one worker and ascend. With `after` each is later than it."""
-        return [identifier for first, n in self._ask(count, after, timeout_ms) for identifier in range(first, first + n)]
+        return self._run(lambda: [identifier for first, n in self._ask(count, after, timeout_ms) for identifier in range(first, first + n)])
+
+    def _own(self) -> None:
+        """In a child, where no hook of ours has run: makes the client the child's."""
+        if not self._mine[0]:
+            self._forked()
+
+    def _run(self, what: Callable[[], _Result]) -> _Result:
+        """A call. If the process forks in the midst of it (a signal handler, a callback), what it comes to is the parent's."""
+        mine = self._mine
+        if not mine[0]:
+            self._own()
+            mine = self._mine
+        try:
+            result = what()
+        except Exception as error:
+            if mine[0]:
+                raise
+            raise cancelled() from error
+        if mine[0]:  # nothing may come between this and the caller
+            return result
+        raise cancelled()
+
+    def _one(self) -> int:
+        return self._ask(1, None, None)[0][0]
 
     def _ask(self, count: int, after: int | None, timeout_ms: int | None) -> list[tuple[int, int]]:
         engine = self._engine
@@ -131,7 +156,10 @@ class Client:
     def _wait(self, waiter: _Waiter, call: Call) -> None:
         lock, engine = self._lock, self._engine
         try:
+            mine = self._mine
             while not call.done:
+                if not mine[0]:
+                    raise cancelled()
                 with lock:
                     leads = self._leader is None or self._leader is waiter
                     if leads:
@@ -178,9 +206,9 @@ class Client:
     # --- prefetch ---
 
     def _prefetched(self) -> int:
-        engine = self._engine
+        engine, prefetch = self._engine, self._prefetch  # of the process in which the call began
         with self._lock:
-            identifier = self._prefetch.take(engine.clock())
+            identifier = prefetch.take(engine.clock())
             if identifier is not None:
                 engine.stats["prefetch_hits"] += 1
                 engine.stats["calls"] += 1
@@ -193,7 +221,7 @@ class Client:
             raise BY_CODE["TIMEOUT"]("others were still fetching at the deadline")
         try:
             with self._lock:
-                identifier = self._prefetch.take(engine.clock())  # somebody else has fetched meanwhile
+                identifier = prefetch.take(engine.clock())  # somebody else has fetched meanwhile
                 if identifier is not None:
                     engine.stats["prefetch_hits"] += 1
                     engine.count_call("OK")
@@ -202,8 +230,8 @@ class Client:
             runs = self._ask(self.options.prefetch, None, None)
             with self._lock:
                 engine.stats["prefetch_fills"] += 1
-                self._prefetch.put(runs, asked)
-                identifier = self._prefetch.take(asked)
+                prefetch.put(runs, asked)
+                identifier = prefetch.take(asked)
                 assert identifier is not None
                 return identifier
         finally:
@@ -218,7 +246,7 @@ class Client:
     def decode(self, identifier: int) -> Parts:
         """Takes an ID of the fleet apart. Where no worker has answered yet, one is asked."""
         if self._engine.layout is None:
-            self._ask(1, None, None)
+            self._run(self._one)
         layout = self._engine.layout
         if layout is None:
             raise BY_CODE["NOT_READY"]("no worker has told the fleet's layout")
@@ -229,6 +257,7 @@ class Client:
 
     def stats(self) -> dict[str, Any]:
         """What happened so far, by the names of the C library's struct sf_client_stats."""
+        self._own()
         with self._lock:
             return {**self._engine.snapshot(), "prefetch_expired": self._prefetch.expired}
 
@@ -236,6 +265,7 @@ class Client:
 
     def close(self) -> None:
         """Ends everything; calls under way in other threads get CancelledError."""
+        self._own()
         with self._lock:
             if not self._closed:
                 self._closed = True
@@ -256,15 +286,16 @@ class Client:
 
     def _forked(self) -> None:
         """In the child: the sockets are the parent's, and so is what was fetched or asked for."""
-        epoll = self._epoll
+        mine, epoll = mark(), self._epoll
         self._reset()
         epoll.close()
         self._engine.abandon()
+        self._mine = mine  # last: who sees it finds nothing of the parent's any more
 
 
 def _after_fork() -> None:
     for client in list(_clients):
-        client._forked()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        client._own()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -312,4 +312,6 @@ class Conn:
     def abandon(self) -> None:
         """In a forked child: the socket is the parent's. No farewell, no judgement."""
         self.state = ENDED
-        os.close(self.socket.detach())
+        fd = self.socket.detach()
+        if fd >= 0:
+            os.close(fd)
