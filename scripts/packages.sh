@@ -12,6 +12,7 @@ PACKAGES_CHECK="$PACKAGES_RUN $PACKAGES_ZOOKEEPER $PACKAGES_ETCD $PACKAGES_BALAN
 
 # The languages of clients/, where the machine has none from elsewhere.
 command -v go >/dev/null || PACKAGES_CHECK="$PACKAGES_CHECK golang-go"
+command -v mvn >/dev/null || PACKAGES_CHECK="$PACKAGES_CHECK default-jdk-headless maven"
 
 # Node.js comes with npm from some sources and without from Debian's; either will do.
 command -v npm >/dev/null || PACKAGES_CHECK="$PACKAGES_CHECK nodejs npm"

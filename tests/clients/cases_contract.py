@@ -94,7 +94,7 @@ def answers(new):
             count = sum(int.from_bytes(body[i + 8:i + 12], "big") for i in range(0, len(body), 12))
             count = count if 1 <= count <= 65536 else 1  # what is wrong is to be all that is wrong
             server.script = lambda request, raw=raw: raw[:8] + request.id.to_bytes(4, "big") + raw[12:] if request.kind == NEXT else None
-            driver.open(server.address, timeout_ms=200)
+            driver.open(server.address, timeout_ms=new.ms(1000) if pairs else 200)
             if pairs:
                 ids = driver.next(count)
                 assert ids == [first + k for first, n in pairs for k in range(n)], vector.name

@@ -40,6 +40,14 @@ EDITS = {
         "deadline": ("call.go", "case fired && !time.Now().Before(k.deadline):", "case fired && time.Now().Before(k.deadline.Add(-time.Hour)):"),
         "repeat": ("frame.go", "(i > 0 && first <= last)", "(i < 0 && first <= last)"),
     },
+    "java": {
+        "order": ("client/src/main/java/io/snowfleet/client/Engine.java", "        if (conn.lastId > 0 && first <= conn.lastId) {\n",
+                  "        if (first <= last) {\n            return true;\n        }\n        if (conn.lastId > 0 && first <= conn.lastId) {\n"),
+        "goaway": ("client/src/main/java/io/snowfleet/client/Conn.java", "            leave();\n", ""),
+        "deadline": ("client/src/main/java/io/snowfleet/client/Engine.java", "if (now >= call.deadline) {\n            expire(call);",
+                     "if (now >= call.deadline + 3600000 * Policy.MS) {\n            expire(call);"),
+        "repeat": ("client/src/main/java/io/snowfleet/client/Frames.java", "n == 0 || first <= last || ", "n == 0 || "),
+    },
     "python": {
         "order": ("src/snowfleet/engine.py", "if not self._in_order(conn, request, first, last):", "if self._in_order(conn, request, first, last) is None:"),
         "goaway": ("src/snowfleet/conn.py", "            self._leave()\n", ""),
