@@ -59,7 +59,8 @@ static void fill_params(const struct sf_member_options *options,
     /* Where several machines meet, a worker hears neither all clocks nor whoever lives: `snowfleet init`
      * does. */
     const struct sf_coordinator_scheme *scheme = sf_coordinator_scheme(options->coord.url, NULL);
-    params->first_only = scheme == NULL || scheme->kind != SF_COORDINATOR_LOCAL;
+    params->first_only =
+        !options->auto_init_first && (scheme == NULL || scheme->kind != SF_COORDINATOR_LOCAL);
     params->fleet_known =
         !options->auto_init_first ||
         sf_state_known(state_dir(options), options->coord.fleet, options->coord.url);

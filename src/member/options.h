@@ -38,7 +38,7 @@ struct sf_member_options {
     const int64_t *expect_epoch_ms;
     const struct sf_layout *expect_layout;
     /* Make the fleet's config where there is none; and where nothing tells of an older one, begin at once.
-     * Elsewhere than on a local coordinator nothing but such a first one is made. */
+     * Elsewhere than on a local coordinator nothing is made without the latter. */
     bool auto_init, auto_init_first;
     const char *node;     /* the name shown for this process */
 

@@ -60,7 +60,7 @@ BUGS = {
          '    if (!sf_etcd_txn_succeeded(answer->root))\n        return -EBADMSG;\n    *ret = (struct sf_coord_version){answer->header.revision, answer->header.revision};\n    return 0;\n'),
     ], FAULTS + 'acknowledgement'),
     'etcd-read-for-write': ('rule 7', 'a record of the slot that somebody read is taken for the one that was written', [
-        (ETCD + 'answer.c', ' &&\n                       kv->value_size == strlen(value) && strcmp(kv->value, value) == 0 &&', ' &&'),
+        (ETCD + 'answer.c', ' &&\n                kv->value_size == strlen(value) && strcmp(kv->value, value) == 0 &&', ' &&'),
     ], 'unit.test_etcd_answer'),
     'etcd-lease-gone-is-refused': ('rule 7', 'a claim that met the end of its lease is told as refused', [
         (ETCD + 'job.c',

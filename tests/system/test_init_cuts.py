@@ -242,7 +242,7 @@ class Cuts:
         self.assertEqual(self.config(name)["fleet_id"], FLEET_ID)
 
     def test_a_first_worker(self):
-        options = {"fleet-auto-init": "true"}
+        options = {"fleet-auto-init": "true", "fleet-auto-init-first": "true"}
         for most in (0, 5, 40):
             name = f"auto{most}"
             started = threading.Event()

@@ -265,12 +265,15 @@ int sf_etcd_txn_wrote(const struct sf_etcd_answer *answer, size_t index, const c
     struct sf_etcd_range range = {0};
     if (!sf_etcd_txn_succeeded(answer->root) || sf_etcd_txn_range(answer->root, index, &range) < 0)
         return -EBADMSG;
-    const struct sf_etcd_kv *kv = range.kvs;
-    const bool wrote = range.count == 1 && strcmp(kv->key, key) == 0 &&
-                       kv->value_size == strlen(value) && strcmp(kv->value, value) == 0 &&
-                       kv->mod_revision != 0 && kv->mod_revision == answer->header.revision;
-    if (wrote)
-        *ret = (struct sf_coord_version){kv->create_revision, kv->mod_revision};
+    bool wrote = false;
+    if (range.count == 1) {
+        const struct sf_etcd_kv *kv = range.kvs;
+        wrote = kv->key != NULL && kv->value != NULL && strcmp(kv->key, key) == 0 &&
+                kv->value_size == strlen(value) && strcmp(kv->value, value) == 0 &&
+                kv->mod_revision != 0 && kv->mod_revision == answer->header.revision;
+        if (wrote)
+            *ret = (struct sf_coord_version){kv->create_revision, kv->mod_revision};
+    }
     sf_etcd_range_free(&range);
     return wrote ? 0 : -EBADMSG;
 }

@@ -261,9 +261,8 @@ void sf_etcd_halt_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
         struct sf_coord_event *event = sf_etcd_job_done(job);
         event->completion.version = version;
         sf_etcd_job_finish(etcd, job, event, result);
-    } else if (sf_etcd_txn_succeeded(result->answer.root)) {
-        sf_etcd_job_unreadable(etcd, job, result);
-    } else if (sf_etcd_basis_refusal(etcd, &job->request.basis, false, result, &refusal) == 1) {
+    } else if (!sf_etcd_txn_succeeded(result->answer.root) &&
+               sf_etcd_basis_refusal(etcd, &job->request.basis, false, result, &refusal) == 1) {
         sf_etcd_job_refuse(etcd, job, result, &refusal);
     } else {
         sf_etcd_job_unreadable(etcd, job, result);
