@@ -62,17 +62,18 @@ static size_t decode(void *ctx, uint64_t id, char *to, size_t size)
     struct sf_member_snapshot member;
     struct sf_id_parts parts;
     int64_t unix_ms;
-    char time[SF_TIME_TEXT_MAX];
+    char time[SF_TIME_TEXT_MAX], base32[SF_ID_BASE32_MAX];
     sf_member_snapshot(d->member, &member);
     if (!member.config_known || sf_id_decode(&member.config.layout, id, &parts) != 0 ||
         sf_id_unix_ms(&member.config.layout, member.config.epoch_ms, id, &unix_ms) != 0)
         return 0;
-    const int length = snprintf(to, size,
-                                "{\"id\":\"%" PRIu64 "\",\"time\":\"%s\",\"unix_ms\":%" PRId64
-                                ",\"timestamp_ms\":%" PRIu64 ",\"datacenter\":%" PRIu64
-                                ",\"worker\":%" PRIu64 ",\"sequence\":%" PRIu64 "}\n",
-                                id, sf_format_time_ms(unix_ms, time, sizeof time), unix_ms,
-                                parts.timestamp_ms, parts.datacenter, parts.worker, parts.sequence);
+    const int length =
+        snprintf(to, size,
+                 "{\"id\":\"%" PRIu64 "\",\"base32\":\"%s\",\"time\":\"%s\",\"unix_ms\":%" PRId64
+                 ",\"timestamp_ms\":%" PRIu64 ",\"datacenter\":%" PRIu64 ",\"worker\":%" PRIu64
+                 ",\"sequence\":%" PRIu64 "}\n",
+                 id, sf_id_base32(id, base32), sf_format_time_ms(unix_ms, time, sizeof time),
+                 unix_ms, parts.timestamp_ms, parts.datacenter, parts.worker, parts.sequence);
     return length > 0 && (size_t)length < size ? (size_t)length : 0;
 }
 
