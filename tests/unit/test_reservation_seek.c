@@ -248,6 +248,56 @@ static void a_pinned_slot_is_waited_for(void **state)
     assert_int_equal(m->res.hold.worker, 900);
 }
 
+/* Why the one slot cannot be had is said: by whom, or what it is. */
+static void a_pinned_slot_that_cannot_be_had_is_told_apart(void **state)
+{
+    (void)state;
+    char claim[SF_COORD_CLAIM_MAX];
+    struct machine *m = new_machine(0);
+    put_claim(1);
+    snprintf(claim, sizeof claim, "claim-ff%030x-%010u", 1, 1);
+    put_record(900, claim, mint_ms - 1);
+    m->params.pinned_worker = 900;
+    start_machine(m, NULL);
+    run(3000);
+    assert_state(m, SF_WORKER_CLAIMING);
+    assert_non_null(strstr(m->res.why, "slot 0/900 (fleet.worker) is held by somebody else"));
+    spoil_record(900);
+    run(3000);
+    assert_non_null(strstr(m->res.why, "slot 0/900 (fleet.worker) is without a usable record"));
+}
+
+/* What was asked and not answered is asked again, whichever way it failed; what is missing also has the config read. */
+static void a_look_that_fails_is_repeated(void **state)
+{
+    (void)state;
+    static const struct {
+        enum sf_coord_op op;
+        enum sf_coord_outcome outcome;
+        enum sf_coord_reason reason;
+        const char *said;
+    } table[] = {
+        {SF_COORD_PROBE, SF_COORD_LOST, SF_COORD_UNREACHABLE, "coordinator.failed: probe lost"},
+        {SF_COORD_PROBE, SF_COORD_REFUSED, SF_COORD_MISSING, "coordinator.failed: probe refused"},
+        {SF_COORD_PROBE, SF_COORD_REFUSED, SF_COORD_STORAGE, "coordinator.failed: probe refused"},
+        {SF_COORD_FIND, SF_COORD_LOST, SF_COORD_UNREACHABLE, "coordinator.failed: find lost"},
+        {SF_COORD_FIND, SF_COORD_REFUSED, SF_COORD_MISSING, "coordinator.failed: find refused"},
+        {SF_COORD_FIND, SF_COORD_REFUSED, SF_COORD_STORAGE, "coordinator.failed: find refused"}};
+    for (size_t i = 0; i < SF_COUNT(table); i++) {
+        struct machine *m = new_machine(0);
+        forge_next(m, table[i].op, table[i].outcome, table[i].reason);
+        start_machine(m, NULL);
+        run(3 * SF_RES_CENSUS_MS);
+        assert_state(m, SF_WORKER_READY);
+        assert_said(m, table[i].said);
+        assert_true(count_ops(m, table[i].op == SF_COORD_PROBE ? "probe " : "find ") >= 2);
+        const unsigned configs = count_ops(m, "read_config ");
+        assert_true(table[i].reason != SF_COORD_MISSING || configs >= 2);
+        teardown(state);
+        setup_large(state);
+    }
+}
+
 /* With mint.max_silence_ms something has to be heard, also where nothing is listed. */
 static void silence_is_broken_in_time(void **state)
 {
@@ -282,6 +332,8 @@ int main(void)
         in_a_large_one(a_claim_in_doubt_is_found),
         in_a_large_one(claims_that_come_late_all_go),
         in_a_large_one(a_pinned_slot_is_waited_for),
+        in_a_large_one(a_pinned_slot_that_cannot_be_had_is_told_apart),
+        in_a_large_one(a_look_that_fails_is_repeated),
         in_a_large_one(silence_is_broken_in_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
