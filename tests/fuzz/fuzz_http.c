@@ -37,6 +37,12 @@ static void object(void *ctx, struct sf_strbuf *to)
     sf_strbuf_addf(to, "{\"workers\":[{\"admin\":\"127.0.0.1:7451\"}]}");
 }
 
+static void history(void *ctx, uint64_t after, struct sf_strbuf *to)
+{
+    (void)after;
+    object(ctx, to);
+}
+
 /* A data port that has answered already. */
 static int connect_data(void *ctx, const struct sockaddr *peer, int *ret_fd)
 {
@@ -80,8 +86,8 @@ static uint16_t port(void)
     if (admin == NULL) {
         const struct sf_admin_options options = {
             .address = {.host = "127.0.0.1"},
-            .host = {NULL, readiness, live, started, object, object, connect_data, drain, reload,
-                     is_fleet_admin},
+            .host = {NULL, readiness, live, started, object, object, history, connect_data, drain,
+                     reload, is_fleet_admin},
             .metrics = sf_metrics_create(),
             .log = sf_log_create(STDERR_FILENO, SF_LOG_ERROR, SF_LOG_TEXT)};
         struct sf_error err = {0};

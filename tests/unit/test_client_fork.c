@@ -245,6 +245,11 @@ static void *process_on(void *ctx)
 static void test_fork_beside_a_thread_that_processes(void **state)
 {
     (void)state;
+#ifdef __SANITIZE_ADDRESS__
+    /* A child that forks while another thread is in this sanitizer's allocator waits for its lock for ever (seen in
+     * GCC 12's). The C library's allocator sees to it, so do the other builds. */
+    skip();
+#endif
     struct processor processor = {.caller.client = client_of(1, (struct sf_client_options){0})};
     struct sf_client *client = processor.caller.client;
     assert_int_equal(pthread_create(&processor.thread, NULL, process_on, &processor), 0);
