@@ -10,7 +10,6 @@
   latency_objective_s: 0.01,
   clock_warn_s: 0.1,  // clock.warn_offset_ms
   clock_max_s: 1,  // clock.max_offset_ms
-  capacity_per_worker: 4096000,  // 2^sequence bits each millisecond, default layout
   runbook: 'https://github.com/snowfleet/snowfleet/blob/main/RUNBOOK.md',
 
   workers: 'job=~"%s",job!~"%s"' % [self.job, self.verify_job],

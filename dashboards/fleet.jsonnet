@@ -13,7 +13,7 @@ g.dashboard('snowfleet-fleet', 'Snowfleet / Fleet', 'Is the fleet well, and if n
   ['At a glance', 5, [
     g.stat('IDs per second', 'IDs handed out by the workers chosen above; the second value is what their layout allows at most.', 'short', [
       ['sum(rate(snowfleet_ids_minted_total[$__rate_interval]) %s)' % info, 'minted'],
-      ['count(%s) * $capacity' % workers, 'possible'],
+      ['sum(snowfleet_capacity_ids_per_second %s)' % info, 'possible'],
     ]),
     g.stat('Error ratio', 'Part of the requests answered with a failure of ours (%s). %g %% may fail.' % [c.errors, 100 * c.error_objective], 'percentunit', [
       ['(sum(rate(snowfleet_requests_total{status=~"%s"}[$__rate_interval]) %s) or vector(0)) / sum(rate(snowfleet_requests_total[$__rate_interval]) %s)' % [c.errors, info, info], 'failed'],
@@ -44,6 +44,18 @@ g.dashboard('snowfleet-fleet', 'Snowfleet / Fleet', 'Is the fleet well, and if n
       ['sum by (datacenter) (snowfleet:datacenter_workers_ready:sum{%s,fleet=~"$fleet",datacenter=~"$datacenter"})' % scraped, 'datacenter {{datacenter}}'],
       ['sum by (datacenter) (max_over_time(snowfleet:datacenter_workers_ready:sum{%s,fleet=~"$fleet",datacenter=~"$datacenter"}[%s]))' % [scraped, c.remember], 'datacenter {{datacenter}} expected'],
     ]) + g.from_zero,
+  ]],
+  ['Who is to be there', 8, [
+    g.lines('Members by state', 'Everybody who holds a slot or waits for one, or did within the hour, as the coordinator knows them: also those that nobody can scrape. Lost: gone, and the slot was not given back.', 'none', [
+      ['sum by (state) (max by (datacenter, state) (snowfleet_members * on (%s) group_left (fleet, fleet_id) snowfleet_worker_info{%s,fleet=~"$fleet"})) > 0' % [c.target, scraped], '{{state}}'],
+    ]) + g.stacked + g.from_zero,
+    g.lines('Load against what the layout allows', 'IDs of all workers chosen, and what the layout allows their slots at most.', 'short', [
+      ['sum(rate(snowfleet_ids_minted_total[$__rate_interval]) %s)' % info, 'minted'],
+      ['sum(snowfleet_capacity_ids_per_second %s)' % info, 'possible'],
+    ]) + g.from_zero,
+    g.lines('Saturation', 'Share of what its slots can mint that was asked of a worker, waiting and refused included. Over 0.7 requests begin to wait; it is what autoscaling goes by.', 'percentunit', [
+      [max_worker('snowfleet_saturation'), by_worker],
+    ]) + g.limits([['green', null], ['orange', 0.7], ['red', 1]]) + g.from_zero,
   ]],
   ['Seen by the prober', 8, [
     g.lines('Duplicates and order', 'IDs that the prober got twice, and IDs that did not ascend on one connection, a second. Both stay at zero, always.', 'ops', [

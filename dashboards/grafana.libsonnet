@@ -125,7 +125,6 @@ local panel(type, title, description, unit, list) = {
       query_variable('fleet', 'Fleet', 'label_values(snowfleet_worker_info{cluster=~"$cluster",namespace=~"$namespace"}, fleet)', false),
       query_variable('datacenter', 'Datacenter', 'label_values(snowfleet_worker_info{cluster=~"$cluster",namespace=~"$namespace",fleet=~"$fleet"}, datacenter)', true),
       query_variable('worker', 'Worker', 'label_values(snowfleet_worker_info{%s}, worker)' % std.strReplace(picked, ',worker=~"$worker"', ''), !one_worker),
-      { name: 'capacity', label: 'IDs/s of one worker', description: '1000 * 2^(sequence bits of the layout)', type: 'textbox', query: std.toString(c.capacity_per_worker), current: { selected: true, text: std.toString(c.capacity_per_worker), value: std.toString(c.capacity_per_worker) }, hide: 0, skipUrlSync: false, options: [] },
     ] },
     annotations: { list: [
       annotation('Restart', 'orange', '(changes(process_start_time_seconds[1m]) %s) > 0' % c.info(picked), '{{node}} {{instance}} started'),

@@ -38,6 +38,11 @@ local recording = [
     record: 'snowfleet:slots:max',
     expr: 'max by (%s, datacenter, state) (snowfleet_slots %s)' % [c.fleet, c.info('datacenter!=""')],
   },
+  {
+    // Whoever read the datacenter lately says who is in it; who is there without a slot has no datacenter of its own, and says so too.
+    record: 'snowfleet:members:max',
+    expr: 'max by (%s, datacenter, state) (snowfleet_members * on (%s) group_left (fleet, fleet_id) snowfleet_worker_info{fleet_id!=""})' % [c.fleet, c.target],
+  },
 ] + [ratio(w) for w in ['5m', '30m', '1h', '6h']] + [quantile(q) for q in [0.5, 0.95, 0.99]];
 
 local place = '{{ with $labels.namespace }} in namespace {{ . }}{{ end }}{{ with $labels.cluster }} of cluster {{ . }}{{ end }}';
@@ -95,6 +100,15 @@ local alerts = [
         'max_over_time(snowfleet:datacenter_workers_ready:sum[%(remember)s]) > 0 unless snowfleet:datacenter_workers_ready:sum > 0', '2m',
         'No worker of a datacenter is ready any more',
         'Datacenter {{ $labels.datacenter }} of fleet ' + fleet + ' has no ready worker; within the last %(remember)s it had {{ $value }}.'),
+  // What is missing is judged by what serves: who is lost and has been replaced is no trouble.
+  alert('MembersLost', 'warning',
+        'snowfleet:members:max{state="lost"} > 0 unless on (%(fleet)s, datacenter) snowfleet:datacenter_workers_ready:sum >= max_over_time(snowfleet:datacenter_workers_ready:sum[%(remember)s])', '5m',
+        'Workers are gone, and nobody took their place',
+        '{{ $value }} workers of datacenter {{ $labels.datacenter }} in fleet ' + fleet + ' are gone without having given their slots back, and fewer are ready than within the last %(remember)s.'),
+  alert('WorkersWaiting', 'warning',
+        'sum by (%(fleet)s, datacenter) (snowfleet:members:max{state=~"claiming|quarantined"}) > 0', '15m',
+        'Workers wait for a slot',
+        '{{ $value }} workers of datacenter {{ $labels.datacenter }} in fleet ' + fleet + ' hold no slot and wait for one.'),
   alert('WorkerSuspended', 'warning', '(sum by (%(target)s) (snowfleet_state{state=~"suspended|resyncing|exhausted"}) %(info)s) > 0', '2m',
         'A worker has stopped minting',
         'Worker ' + who + ' is suspended, resyncing or exhausted ({{ $value }}): its clock, its reservation or the end of its timestamps does not allow IDs.'),

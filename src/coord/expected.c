@@ -26,13 +26,45 @@ static bool is_released(const struct sf_coord_slot *slot)
            slot->reserved_until_ms <= slot->updated_ms;
 }
 
-static const struct sf_coord_slot *slot_of(const struct sf_coord_slot *slots, size_t slot_count,
+/* Records that can be read, to be found by the claim that they name. */
+struct holders {
+    const struct sf_coord_slot **slots; /* by claim */
+    size_t count;
+};
+
+static int by_claim(const void *left, const void *right)
+{
+    const struct sf_coord_slot *a = *(const struct sf_coord_slot *const *)left,
+                               *b = *(const struct sf_coord_slot *const *)right;
+    const int order = strcmp(a->claim, b->claim);
+    return order != 0 ? order : (a > b) - (a < b); /* in their own order */
+}
+
+static struct holders sort_holders(const struct sf_coord_slot *slots, size_t slot_count)
+{
+    struct holders ret = {.slots = some(slot_count, sizeof(const struct sf_coord_slot *))};
+    for (size_t i = 0; i < slot_count; i++)
+        if (slots[i].state == SF_COORD_RECORD_OK)
+            ret.slots[ret.count++] = &slots[i];
+    if (ret.count > 1)
+        qsort(ret.slots, ret.count, sizeof *ret.slots, by_claim);
+    return ret;
+}
+
+/* The first that names this claim; NULL: none does. */
+static const struct sf_coord_slot *slot_of(const struct holders *among,
                                            const struct sf_coord_claim *claim)
 {
-    for (size_t i = 0; i < slot_count; i++)
-        if (slots[i].state == SF_COORD_RECORD_OK && strcmp(slots[i].claim, claim->name) == 0)
-            return &slots[i];
-    return NULL;
+    size_t low = 0, high = among->count;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (strcmp(among->slots[middle]->claim, claim->name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    const bool found = low < among->count && strcmp(among->slots[low]->claim, claim->name) == 0;
+    return found ? among->slots[low] : NULL;
 }
 
 /* What an older worker's claim does not say. */
@@ -174,10 +206,10 @@ void sf_expected_take(const struct sf_coord_slot *slots, size_t slot_count,
     struct successors among = {.claims = some(claim_count, sizeof(const struct sf_coord_claim *)),
                                .count = claim_count};
     const struct sf_coord_slot **left = some(slot_count, sizeof(const struct sf_coord_slot *));
+    const struct holders holders = sort_holders(slots, slot_count);
     for (size_t i = 0; i < claim_count; i++) {
         among.claims[i] = &claims[i];
-        take_living(&claims[i], slot_of(slots, slot_count, &claims[i]), now_ms,
-                    &all.members[all.count++]);
+        take_living(&claims[i], slot_of(&holders, &claims[i]), now_ms, &all.members[all.count++]);
     }
     if (claim_count > 1)
         qsort(among.claims, claim_count, sizeof *among.claims, by_node);
@@ -185,6 +217,7 @@ void sf_expected_take(const struct sf_coord_slot *slots, size_t slot_count,
     for (size_t i = 0; i < left_count; i++)
         if (!take_successor(&among, left[i]))
             take_gone(left[i], now_ms, &all.members[all.count++]);
+    free(holders.slots);
     free(among.claims);
     free(left);
     count_all(&all);

@@ -8,6 +8,7 @@
 #include "build_info.h"
 #include "coord/records.h"
 #include "daemon/figures.h"
+#include "daemon/fleet.h"
 #include "daemon/health.h"
 #include "daemon/reload.h"
 
@@ -98,15 +99,13 @@ static void collect_worker(struct sf_daemon *d, struct sf_metrics_page *page)
     sf_metrics_emit(page, SF_METRIC_RESERVATION_REMAINING, "", (double)left_ms / 1e3);
     sf_metrics_emit(page, SF_METRIC_COORDINATOR_CONNECTED, "", member.connected);
     sf_metrics_emit(page, SF_METRIC_FLEET_HALTED, "", member.halted);
-    if (member.census.read_mono_ms >= 0) {
-        emit_labelled(page, SF_METRIC_SLOTS, "state", "free", member.census.free);
-        emit_labelled(page, SF_METRIC_SLOTS, "state", "held", member.census.held);
-        emit_labelled(page, SF_METRIC_SLOTS, "state", "quarantined", member.census.quarantined);
-        emit_labelled(page, SF_METRIC_SLOTS, "state", "broken", member.census.broken);
-    }
-    if (member.config_known)
+    sf_fleet_collect(d, &member, page);
+    if (member.config_known) {
+        const double per_ms = (double)sf_layout_max_sequence(&member.config.layout) + 1;
+        sf_metrics_emit(page, SF_METRIC_CAPACITY, "", 1e3 * per_ms * held);
         sf_metrics_emit(page, SF_METRIC_TIMESTAMP_BITS_EXHAUSTED, "",
                         (double)sf_config_last_ms(&member.config) / 1e3);
+    }
 }
 
 static void collect_minting(struct sf_daemon *d, struct sf_metrics_page *page)

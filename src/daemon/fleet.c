@@ -1,12 +1,19 @@
 /* Slots and workers of the datacenter as last listed. */
 #include "daemon/fleet.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/ticks.h"
 #include "config/table.h"
+#include "coord/expected.h"
 #include "coord/fleet_json.h"
 #include "daemon/json.h"
+#include "worker/reservation_choose.h"
+
+#define SCRAPE_LOOK_MS        15000  /* a scrape reads no more often than that */
+#define SCRAPE_LOOK_MEMBER_MS 5000   /* so that all of them together read so often */
+#define SCRAPE_FRESH_MS       150000 /* what was read before that is no news */
 
 _Static_assert(SF_OPTION_REMEMBER_MIN_MS == SF_REMEMBER_MIN_MS &&
                    SF_OPTION_REMEMBER_MAX_MS == SF_REMEMBER_MAX_MS,
@@ -89,6 +96,73 @@ void sf_fleet(struct sf_daemon *d, struct sf_strbuf *to)
     sf_fleet_json_end(fleet, sf_member_now_ms(d->member));
     sf_member_list_release(list);
     sf_json_dump(fleet, to);
+}
+
+static void emit(struct sf_metrics_page *page, enum sf_metric metric, const char *labels,
+                 const char *state, double number)
+{
+    char text[80];
+    snprintf(text, sizeof text, "%sstate=\"%s\"", labels, state);
+    sf_metrics_emit(page, metric, text, number);
+}
+
+static void emit_slots(struct sf_metrics_page *page, const struct sf_census *census)
+{
+    emit(page, SF_METRIC_SLOTS, "", "free", census->free);
+    emit(page, SF_METRIC_SLOTS, "", "held", census->held);
+    emit(page, SF_METRIC_SLOTS, "", "quarantined", census->quarantined);
+    emit(page, SF_METRIC_SLOTS, "", "broken", census->broken);
+}
+
+static void emit_members(struct sf_daemon *d, struct sf_metrics_page *page,
+                         const struct sf_member_list *list)
+{
+    enum { LOST = SF_WORKER_STATES, LEFT, OTHER, ALL };
+    unsigned counts[ALL] = {0};
+    struct sf_expected all;
+    sf_expected_take(list->slots, list->slot_count, list->claims, list->claim_count,
+                     sf_member_now_ms(d->member), d->config->fleet_remember_ms, &all);
+    for (size_t i = 0; i < all.count; i++) {
+        const char *state = all.members[i].state;
+        unsigned at = 0;
+        while (at < SF_WORKER_STATES && strcmp(state, sf_worker_state_name(at)) != 0)
+            at++;
+        if (at == SF_WORKER_STATES) /* what a worker of another version says is its own */
+            at = strcmp(state, SF_EXPECTED_LOST) == 0   ? LOST
+                 : strcmp(state, SF_EXPECTED_LEFT) == 0 ? LEFT
+                                                        : OTHER;
+        counts[at]++;
+    }
+    sf_expected_free(&all);
+    char datacenter[40];
+    snprintf(datacenter, sizeof datacenter, "datacenter=\"%u\",", d->config->fleet_datacenter);
+    for (unsigned s = 0; s < SF_WORKER_STATES; s++)
+        emit(page, SF_METRIC_MEMBERS, datacenter, sf_worker_state_name(s), counts[s]);
+    emit(page, SF_METRIC_MEMBERS, datacenter, SF_EXPECTED_LOST, counts[LOST]);
+    emit(page, SF_METRIC_MEMBERS, datacenter, SF_EXPECTED_LEFT, counts[LEFT]);
+    emit(page, SF_METRIC_MEMBERS, datacenter, "other", counts[OTHER]);
+}
+
+void sf_fleet_collect(struct sf_daemon *d, const struct sf_member_snapshot *member,
+                      struct sf_metrics_page *page)
+{
+    const struct sf_member_list *list = sf_member_list(d->member);
+    const int64_t age_ms =
+        list != NULL ? sf_real_ns() / SF_NS_PER_MS - list->read_at_ms : SCRAPE_FRESH_MS;
+    const int64_t every_ms =
+        list != NULL ? SCRAPE_LOOK_MEMBER_MS * (int64_t)list->claim_count : SCRAPE_LOOK_MS;
+    if (age_ms < 0 || age_ms >= (every_ms > SCRAPE_LOOK_MS ? every_ms : SCRAPE_LOOK_MS))
+        sf_member_look(d->member);
+    if (list != NULL && age_ms < SCRAPE_FRESH_MS) {
+        struct sf_census census;
+        sf_census_take(list->slots, list->slot_count, list->claims, list->claim_count,
+                       sf_member_now_ms(d->member), &census);
+        emit_slots(page, &census);
+        emit_members(d, page, list);
+    } else if (member->census.read_mono_ms >= 0) {
+        emit_slots(page, &member->census);
+    }
+    sf_member_list_release(list);
 }
 
 bool sf_fleet_has_admin(struct sf_daemon *d, const char *address)

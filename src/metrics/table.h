@@ -47,6 +47,7 @@ enum sf_metric_type { SF_METRIC_COUNTER, SF_METRIC_GAUGE, SF_METRIC_HISTOGRAM };
     X(STATE, "snowfleet_state", GAUGE, "", "state", 0, NONE, "1 for the state that the worker is in, 0 for the others.") \
     X(IDS_MINTED, "snowfleet_ids_minted", COUNTER, "", "", 1, NONE, "IDs handed out.") \
     X(IDS_REFUSED, "snowfleet_ids_refused", COUNTER, "", "", 1, NONE, "IDs asked for in vain, because more was asked for than can be minted.") \
+    X(CAPACITY, "snowfleet_capacity_ids_per_second", GAUGE, "", "", 0, NONE, "IDs a second that the layout allows the slots that this worker holds.") \
     X(SATURATION, "snowfleet_saturation", GAUGE, "", "", 0, NONE, "Share of what the worker's slots can mint that was asked for in the last 10 s, with what waits and what was refused for it; over 1: more than they can.") \
     X(REQUESTS, "snowfleet_requests", COUNTER, "", "type,status", SF_REQUESTS * SF_STATUSES, NONE, "Requests answered.") \
     X(REQUEST_DURATION, "snowfleet_request_duration_seconds", HISTOGRAM, "seconds", "type", SF_REQUESTS, FAST, "Time from reading a request off its socket to writing its response, measured once per wake-up of a shard.") \
@@ -62,6 +63,7 @@ enum sf_metric_type { SF_METRIC_COUNTER, SF_METRIC_GAUGE, SF_METRIC_HISTOGRAM };
     X(FLEET_HALTED, "snowfleet_fleet_halted", GAUGE, "", "", 0, NONE, "1 while the fleet grants nothing, because somebody noticed that the coordinator lost data.") \
     X(DATA_LOSSES, "snowfleet_data_losses", COUNTER, "", "", 1, NONE, "Losses of the coordinator's data that this worker noticed.") \
     X(SLOTS, "snowfleet_slots", GAUGE, "", "state", 0, NONE, "Slots of this datacenter by state, as last read.") \
+    X(MEMBERS, "snowfleet_members", GAUGE, "", "datacenter,state", 0, NONE, "Everybody who is to be in this datacenter, by the state that the coordinator knows: a worker's own, or lost, or left. Only while that was read within the last minutes.") \
     X(CLAIMS, "snowfleet_claims", COUNTER, "", "result", SF_CLAIMS, NONE, "Attempts to get a slot.") \
     X(CLOCK_OFFSET, "snowfleet_clock_offset_seconds", GAUGE, "seconds", "source", 0, NONE, "How far a time source says that the clock is off; positive: the clock is behind.") \
     X(CLOCK_ERROR_BOUND, "snowfleet_clock_error_bound_seconds", GAUGE, "seconds", "source", 0, NONE, "How wrong the offset may be at most.") \

@@ -52,6 +52,18 @@ CASES = {
     "WorkerDown": (5, [one("up", "1 0x20"), one("up", "1x20", 1)], 1, [one("up", "1x20"), ('up{job="snowfleet-verify",instance="p"}', "0x20")]),
     "TargetMissing": (10, [('up{job="node"}', "1x20")], 1, [one("up", "0x20")]),
     "FewReady": (5, pair("snowfleet_state", "1x20", "0x20", 'state="ready"'), 1, pair("snowfleet_state", "1x20", "1x20", 'state="ready"')),
+    # The second of three was lost; one who came in its place ends it, whatever the coordinator remembers.
+    "MembersLost": (20, [info(0), (info(1)[0], "1x5 stale"), one("snowfleet_state", "1x30", 0, 'state="ready"'), one("snowfleet_state", "1x5 stale", 1, 'state="ready"'),
+                         one("snowfleet_members", "0x5 1x30", 0, 'datacenter="0",state="lost"')], 1,
+                    [info(0), (info(1)[0], "1x5 stale"), (info(2)[0], "_x6 1x30"), one("snowfleet_state", "1x30", 0, 'state="ready"'),
+                     one("snowfleet_state", "1x5 stale", 1, 'state="ready"'), one("snowfleet_state", "_x6 1x30", 2, 'state="ready"'),
+                     one("snowfleet_members", "0x5 1x30", 0, 'datacenter="0",state="lost"')]),
+    # Who waits has no datacenter of its own, and two say the same of it.
+    "WorkersWaiting": (25, [info(0), (info(1)[0].replace('datacenter="0",worker="1"', 'datacenter="",worker=""'), "1x400"),
+                            *(one("snowfleet_members", "1x40", n, 'datacenter="0",state="claiming"') for n in (0, 1)),
+                            one("snowfleet_members", "0x40", 0, 'datacenter="0",state="quarantined"')], 1,
+                       [info(0), one("snowfleet_members", "1x10 0x30", 0, 'datacenter="0",state="claiming"'),
+                        one("snowfleet_members", "0x10 1x3 0x30", 0, 'datacenter="0",state="quarantined"')]),
     "WorkerSuspended": (6, pair("snowfleet_state", "1x20", "0x20", 'state="resyncing"'), 1, pair("snowfleet_state", "0x20", "0x20", 'state="suspended"')),
     "Restarts": (15, [one("process_start_time_seconds", "1 2 3 4x20")], 1, [one("process_start_time_seconds", "1 2x20")]),
     "ErrorsFastBurn": (70, [info(0), one("snowfleet_requests_total", "0+1000x80", 0, 'type="next",status="ok"'),
@@ -124,7 +136,9 @@ def releases():
             series("process_start_time_seconds", where, n, f"{ord(where) * 10 + n}x60"),
             series("snowfleet_state", where, n, ready if isinstance(ready, str) else ready[n], 'state="ready"'),
             series("snowfleet_slots", where, n, other.get("free", "20x60"), 'state="free"'),
-            series("snowfleet_slots", where, n, "2x60", 'state="held"')] + [series(name, where, n, values) for name, values in rows.items() if name != "free"]]
+            series("snowfleet_members", where, n, other.get("lost", "0x60"), f'datacenter="{n // 2}",state="lost"'),
+            series("snowfleet_members", where, n, other.get("waiting", "0x60"), f'datacenter="{n // 2}",state="claiming"'),
+            series("snowfleet_slots", where, n, "2x60", 'state="held"')] + [series(name, where, n, values) for name, values in rows.items() if name not in ("free", "lost", "waiting")]]
 
     def firing(where, *names):
         cluster, namespace = places[where]
@@ -136,6 +150,8 @@ def releases():
         ("another epoch in another release", release("a") + release("b", snowfleet_timestamp_bits_exhausted_seconds="4100000000x60") + release("c"), []),
         ("c has hardly any free slots", release("a") + release("b") + release("c", free="0x60"), firing("c", "SlotsNearlyExhausted")),
         ("a datacenter of c is gone", release("a") + release("b") + release("c", ["1x60", "1x60", "1x5 0x60"]), firing("c", "DatacenterGone")),
+        ("of c a worker is lost", release("a", lost="1x60") + release("b") + release("c", ["1x5 0x60", "1x60", "1x60"], lost="1x60"), firing("c", "MembersLost")),
+        ("somebody waits in b", release("a") + release("b", waiting="1x60") + release("c"), firing("b", "WorkersWaiting")),
         ("a is halted", release("a", snowfleet_fleet_halted="1x60") + release("b") + release("c"), firing("a", "FleetHalted")),
     ]
     tests = []
@@ -226,7 +242,7 @@ class Dash(unittest.TestCase):
         self.assertEqual([(p["type"], p["title"], p["gridPos"]["y"]) for p in first],
                          [("stat", t, 1) for t in ("IDs per second", "Error ratio", "Latency of NEXT", "Live workers", "Slots free")])
         said = {p["title"]: " ".join(t["expr"] for t in p["targets"]) for p in first}
-        self.assertIn("$capacity", said["IDs per second"])
+        self.assertIn("snowfleet_capacity_ids_per_second", said["IDs per second"])
         for quantile in ("0.5,", "0.95,", "0.99,"):
             self.assertIn("histogram_quantile(" + quantile, said["Latency of NEXT"])
         for title in ("Live workers", "Slots free"):

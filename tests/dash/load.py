@@ -21,7 +21,7 @@ def dashboards():
 
 
 def filled(expr, fleet=".*", worker=".*"):
-    for name, value in {"__rate_interval": "1m", "cluster": ".*", "namespace": ".*", "fleet": fleet, "datacenter": ".*", "worker": worker, "capacity": "4096000"}.items():
+    for name, value in {"__rate_interval": "1m", "cluster": ".*", "namespace": ".*", "fleet": fleet, "datacenter": ".*", "worker": worker}.items():
         expr = re.sub(r"\$\{?%s\b\}?" % name, value, expr)
     assert "$" not in expr, expr
     return expr

@@ -44,6 +44,13 @@ class Views:
     def members(self, worker):
         return {member["node"]: member for member in self.page(worker)["members"]}
 
+    def metrics(self, worker):
+        """snowfleet_members: {state: how many}, without those that nobody is in."""
+        _, text = sf.http(f"http://127.0.0.1:{worker.admin}/metrics")
+        counts = {state: int(n) for state, n in re.findall(r'^snowfleet_members\{datacenter="0",state="(\w+)"\} (\d+)$', text, re.M)}
+        self.assertLessEqual({"ready", "claiming", "suspended", "lost", "left", "other"}, counts.keys(), text)
+        return {state: n for state, n in counts.items() if n}
+
     def tool(self, *words):
         """What a command says that reads the coordinator, and its exit code."""
         result = self.fleet.tool(*words, "--coordinator", self.coordinator.url(), check=False)
@@ -96,6 +103,8 @@ class Views:
         self.assertEqual(page["health"], {"level": "good", "text": "4 of 4 expected are ready"})
         self.assertEqual([m["node"] for m in page["members"] if m["self"]], ["a"])
         self.assertEqual(page["remember_ms"], 3600000)
+        self.assertEqual(self.metrics(a), {"ready": 4})
+        self.assertEqual([w.metric("snowfleet_capacity_ids_per_second") for w in self.fleet.workers], [32768000] * 4)
         told = self.check_tool(0)
         self.assertEqual({m["node"] for m in told["members"]}, set("abcd"))
         self.assertEqual([(m["node"], m["state"], m["worker"]) for m in told["members"]], [(m["node"], m["state"], m["worker"]) for m in page["members"]])
@@ -128,6 +137,8 @@ class Views:
         self.assertIn("slot.waiting", e.log())
         told = self.check_tool(1, "e claiming since .*: the fleet is full")
         self.assertEqual((told["expected"], told["ready"], told["waiting"]), (5, 4, 1))
+        self.assertEqual(self.metrics(a), {"ready": 4, "claiming": 1})
+        self.assertEqual(e.metric("snowfleet_capacity_ids_per_second"), 0)
         self.assertEqual(self.fleet.tool("status", "--admin", f"http://127.0.0.1:{e.admin}", check=False).returncode, 1)
         return e
 
@@ -138,6 +149,7 @@ class Views:
         member, took = self.wait_for(a, "c", "resyncing", began)
         self.assertLess(took, SEEN_S)
         self.check_tool(1, "c resyncing since .*: .*offset")
+        self.assertEqual(self.metrics(a)["resyncing"], 1)
         self.assertIn("offset", member["reason"])
         self.assertFalse(member["waiting"])
         self.assertIn("c resyncing since", self.page(a)["health"]["text"])
@@ -152,6 +164,7 @@ class Views:
         member, took = self.wait_for(a, "d", "lost", began)
         self.assertLess(took, SEEN_S)
         self.assertEqual(member["worker"], slot)
+        self.assertEqual(self.metrics(a)["lost"], 1)
         self.assertIn("its slot was not given back", member["reason"])
         late = self.worker("late").start(ready=False)  # a page of somebody who was not there when it happened
         sf.wait_until(lambda: late.readyz()[0] != 0, late.log)
@@ -165,6 +178,7 @@ class Views:
         member, took = self.wait_for(a, "b", "left", time.monotonic())
         self.assertLess(took, SEEN_S)
         self.assertFalse(member["expected"])
+        self.assertEqual(self.metrics(a)["left"], 1)
         told = self.check_tool(1)  # d is still lost
         self.top_agrees(a)
         self.assertEqual((told["left"], told["lost"]), (1, 1), told)
@@ -181,6 +195,13 @@ class Views:
         self.assertEqual(member["reason"], f"slot 0/{slot} (fleet.worker) is held by a; of the others {free} are free")
         self.assertTrue(member["waiting"])
         self.assertEqual(pinned.term(), 0)
+
+    def test_a_scrape_is_a_look(self):
+        """Nobody looks at the fleet but Prometheus, of another worker: who is killed is counted as lost all the same."""
+        a, b = (self.worker(name).start() for name in "ab")
+        sf.wait_until(lambda: self.metrics(a) == {"ready": 2}, lambda: self.metrics(a), step_s=0.5)
+        b.kill()
+        sf.wait_until(lambda: self.metrics(a) == {"ready": 1, "lost": 1}, lambda: self.metrics(a), step_s=1)
 
     def top_agrees(self, a):
         """Whoever is asked, the same members in the same states, and the same slots."""

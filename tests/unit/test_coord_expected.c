@@ -95,6 +95,25 @@ static void everybody_is_there(void **state)
     expect(all, "a ready, b ready");
 }
 
+/* A record that names a claim twice over is the coordinator's trouble; the living is shown with the first. */
+static void one_claim_in_two_records(void **state)
+{
+    (void)state;
+    struct datacenter dc = {0};
+    hold(&dc, 1, "c-b", "b", 50 * SECOND);
+    hold(&dc, 2, "c-a", "a", SECOND);
+    hold(&dc, 4, "c-a", "a", SECOND);
+    hold(&dc, 5, "c-c", "c", SECOND)->state = SF_COORD_RECORD_GARBAGE;
+    claim(&dc, "c-a", "a", "ready", HOUR);
+    claim(&dc, "c-bb", "b", "ready", HOUR);
+    claim(&dc, "c-c", "c", "ready", HOUR);
+    struct sf_expected all = take(&dc);
+    assert_ptr_equal(all.members[0].slot, &dc.slots[2]);
+    assert_null(all.members[1].slot);
+    assert_null(all.members[2].slot);
+    expect(all, "a ready, b ready, c ready, a lost, b lost");
+}
+
 static void nobody_ever_was(void **state)
 {
     (void)state;
@@ -250,6 +269,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(everybody_is_there),
+        cmocka_unit_test(one_claim_in_two_records),
         cmocka_unit_test(nobody_ever_was),
         cmocka_unit_test(who_was_killed_is_lost),
         cmocka_unit_test(who_gave_its_slot_back_has_left),
