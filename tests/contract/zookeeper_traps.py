@@ -5,6 +5,7 @@
 """
 import os
 import queue
+import shutil
 import struct
 import subprocess
 import sys
@@ -729,6 +730,61 @@ class Traps(unittest.TestCase):
         for path in (good, bad):
             os.unlink(path)
         os.rmdir(directory)
+
+    def test_a_password_that_changes(self):
+        """Read again when it is refused, on the connection that stands, and for every new one."""
+        directory = tempfile.mkdtemp(prefix="snowfleet-auth-")
+        self.addCleanup(shutil.rmtree, directory)
+        path = os.path.join(directory, "password")
+
+        def write(password, mode=0o600):
+            with open(path + ".new", "w") as f:
+                f.write(password + "\n")
+            os.chmod(path + ".new", mode)
+            os.replace(path + ".new", path)
+
+        def change(before, after):
+            self.probe(auth=f"ann:{before}").give(self.root, "ann", after)
+
+        def done(driver, command):
+            """Within some tries."""
+            end = time.monotonic() + PATIENCE
+            while (answer := driver.call(command))[0] != "done":
+                self.assertEqual(answer[1], "auth", answer)
+                self.assertLess(time.monotonic(), end, answer)
+                time.sleep(0.1)
+
+        write("secret")
+        proxy = self.proxy()
+        driver = self.bound(f"zk://127.0.0.1:{proxy.port}", auth=("ann", path), timeout_ms=10000)
+        change("secret", "second")
+        for _ in range(5):
+            self.assertEqual(driver.call("config")[:2], ("refused", "auth"))
+        write("second", 0o644)
+        time.sleep(1.1)  # it is looked at once a second
+        self.assertEqual(driver.call("config")[:2], ("refused", "auth"), "a file that others may read is not taken")
+        self.assertIn("chmod 600", "".join(driver.log))
+        write("second")
+        done(driver, "config")
+        done(driver, "slot 0")
+        self.assertEqual(driver.call("renew 0")[0], "done")
+        self.assertEqual(len([event for event in driver.events if event.startswith("connected")]), 1, "on the same connection")
+        write("third")
+        change("second", "third")
+        driver.drain()
+        seen = len(driver.events)
+        proxy.mode = "reset"
+        proxy.mode = "pass"
+        driver.expect("connected", after=seen)
+        self.assertEqual(driver.call("config")[0], "done", "a new connection begins with what is in the file")
+        os.unlink(path)
+        driver.drain()
+        seen = len(driver.events)
+        proxy.mode = "reset"
+        proxy.mode = "pass"
+        driver.expect("connected", after=seen)
+        self.assertEqual(driver.call("config")[0], "done", "what was read before is used where there is no file")
+        driver.quit()
 
     def test_tls_is_refused_with_the_way_out(self):
         first = self.open("zks://127.0.0.1:2181").first

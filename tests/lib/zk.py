@@ -14,7 +14,9 @@ Every server is ended by its own process object when the block ends, whatever ha
 packages (zookeeper, a Java runtime) are there. `Client` speaks enough of the wire protocol to look at, change and delete nodes and to
 close somebody's session from outside (which expires it at once).
 """
+import base64
 import glob
+import hashlib
 import os
 import shutil
 import signal
@@ -308,6 +310,13 @@ class Client:
     def set_acl(self, path, perms, scheme="world", who="anyone"):
         acl = struct.pack(">ii", 1, perms) + _text(scheme.encode()) + _text(who.encode())
         self._call(7, _text(path.encode()) + acl + struct.pack(">i", -1), f"ACL of {path}")
+
+    def give(self, path, user, password):
+        """Path and all below it to this user alone, as an administrator does who changes a password."""
+        who = f"{user}:" + base64.b64encode(hashlib.sha1(f"{user}:{password}".encode()).digest()).decode()
+        for name in self.children(path):
+            self.give(f"{path}/{name}", user, password)
+        self.set_acl(path, 31, "digest", who)
 
     def delete(self, path):
         self._call(2, _text(path.encode()) + struct.pack(">i", -1), f"delete {path}")

@@ -19,6 +19,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import etcd  # noqa: E402
 import snowfleet as sf  # noqa: E402
+import zk  # noqa: E402
 from test_security import Certificates, context, next_over_tls  # noqa: E402
 
 EXPIRY = re.compile(r'^snowfleet_certificate_expiry_seconds\{use="([^"]+)",file="([^"]+)"\} (\S+)$', re.M)
@@ -193,6 +194,34 @@ class Coordinator(unittest.TestCase):
         path = pathlib.Path(cluster.directory)
         subprocess.run(["openssl", "x509", "-req", "-in", path / "server.csr", "-CA", cluster.certificates.other_ca, "-CAkey", path / "other.key",
                         "-CAcreateserial", "-days", "2", "-extfile", path / "server.ext", "-out", cert], check=True, capture_output=True)
+
+
+@unittest.skipUnless(zk.available(), "no ZooKeeper here")
+class Password(unittest.TestCase):
+    def test_a_new_password_of_the_coordinator(self):
+        """ZooKeeper's nodes are given to another password, and the worker's file has that one: it goes on, beyond its window."""
+        with zk.Ensemble() as ensemble, sf.Fleet(ensemble.url()) as fleet:
+            file = fleet.directory / "password"
+            file.write_text("first\n")
+            file.chmod(0o600)
+            user = ["--username", "worker", "--password-file", file]
+            fleet.tool("init", "--coordinator", fleet.coordinator, "--first", *user)
+            w = fleet.worker(options={"coordinator-username": "worker", "coordinator-password-file": file, "reservation-window-ms": 4000,
+                                      "reservation-min-window-ms": 4000}).start()
+            admin = zk.Client(ensemble.servers[0].port, auth="worker:first")
+            self.addCleanup(admin.close)
+            fresh = fleet.directory / "new"
+            fresh.write_text("second\n")
+            fresh.chmod(0o600)
+            fresh.rename(file)
+            admin.give("/snowfleet/default", "worker", "second")
+            until = time.monotonic() + 6
+            while time.monotonic() < until:
+                self.assertEqual(w.readyz()[0], 200, w.log())
+                time.sleep(0.1)
+            sf.wait_until(lambda: re.search(r"files.changed .*coordinator.password_file", w.log()), w.log)
+            self.assertNotIn("second", w.log())
+            self.assertEqual(w.term(), 0)
 
 
 class Options(Case):

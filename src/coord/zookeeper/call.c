@@ -123,6 +123,8 @@ int sf_zk_multi_ask(struct sf_zk *z, struct sf_zk_job *job, size_t index, struct
 void sf_zk_call_answered(struct sf_zk *z, struct sf_zk_call *call)
 {
     struct sf_zk_job *job = call->job;
+    if (call->rc == SF_ZK_NO_AUTH)
+        sf_zk_link_login_again(z);
     if (job != NULL && !job->finished) {
         SF_ASSERT(job->in_flight > 0);
         job->in_flight--;

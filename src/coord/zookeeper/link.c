@@ -17,6 +17,7 @@
 #define CONNECT_MS     1500
 #define GREET_LEAST_MS 1000
 #define READ_SIZE      65536
+#define LOGIN_AGAIN_MS 1000 /* between looks whether the password has changed, once it is refused */
 #define LARGE_REQUEST  1024 /* bytes: what a small jute.maxbuffer may refuse */
 
 /* The connection's end. */
@@ -34,7 +35,7 @@ static void close_connection(struct sf_zk_link *link)
         close(link->fd);
     link->fd = -1;
     link->in.size = link->out.size = link->waiting.size = 0;
-    link->pings = 0;
+    link->pings = link->logins = 0;
 }
 
 /* After the stage has been set: whoever is told may look. */
@@ -164,6 +165,29 @@ static void put_login(struct sf_zk *z, struct sf_zk_link *link)
     sf_zk_put_text(&link->out, "digest");
     sf_zk_put_text(&link->out, z->options.auth);
     sf_zk_frame_end(&link->out, place);
+    link->logins++;
+}
+
+/* Returns whether the password has changed. */
+static bool read_password(struct sf_zk *z, struct sf_zk_link *link)
+{
+    struct sf_error err = {0};
+    bool changed;
+    link->password_ns = sf_zk_now_ns(z);
+    if (sf_zk_options_login(&z->options, &changed, &err) < 0)
+        sf_log_limited(z->log, &z->password_limiter, 10000, SF_LOG_WARN, "coordinator.password",
+                       "%s; the one read before is used", err.text);
+    return changed;
+}
+
+void sf_zk_link_login_again(struct sf_zk *z)
+{
+    struct sf_zk_link *link = z->link;
+    if (link == NULL || link->stage != SF_ZK_UP || z->options.auth == NULL ||
+        sf_zk_now_ns(z) - link->password_ns < LOGIN_AGAIN_MS * SF_NS_PER_MS)
+        return;
+    if (read_password(z, link))
+        put_login(z, link);
 }
 
 static void be_up(struct sf_zk *z, struct sf_zk_link *link)
@@ -211,6 +235,7 @@ static void take_greeting(struct sf_zk *z, struct sf_zk_link *link, struct sf_zk
         return;
     }
     enter(link, SF_ZK_LOGGING_IN, sf_zk_now_ns(z));
+    (void)read_password(z, link);
     put_login(z, link);
 }
 
@@ -225,13 +250,15 @@ static void be_refused(struct sf_zk *z, struct sf_zk_link *link, int code)
 
 static void take_login(struct sf_zk *z, struct sf_zk_link *link, int code, bool empty)
 {
-    if (link->stage != SF_ZK_LOGGING_IN || code > 0 || !empty) {
+    if (link->logins == 0 || code > 0 || !empty) {
         fail_by_garbage(z, link, "an answer to no login");
-    } else if (code != SF_ZK_OK) {
-        be_refused(z, link, code);
-    } else {
-        be_up(z, link);
+        return;
     }
+    link->logins--;
+    if (code != SF_ZK_OK)
+        be_refused(z, link, code);
+    else if (link->stage == SF_ZK_LOGGING_IN)
+        be_up(z, link);
 }
 
 /* Of a node that nobody watches: nothing. */

@@ -64,7 +64,8 @@ struct sf_zk_link {
     int64_t patience_ns; /* how long a server may be silent: the session's timeout, or ours */
     int64_t heard_ns, sent_ns;
     int64_t answered_ns; /* the last answer to a call */
-    int pings;           /* unanswered */
+    int64_t password_ns; /* the password was last looked at */
+    int pings, logins;   /* unanswered */
     int32_t next_xid;
     struct sf_zk_call *oldest, *newest; /* unanswered */
 };
@@ -82,6 +83,9 @@ int64_t sf_zk_link_due_ns(const struct sf_zk_link *link);
  * poll. */
 void sf_zk_link_turn(struct sf_zk *z, short revents);
 
+/* For call.c: something was forbidden. Whoever changed the password in its file is let in with it on the
+ * connection that stands. */
+void sf_zk_link_login_again(struct sf_zk *z);
 /* For call.c: a request stands in `out`. */
 void sf_zk_link_expect(struct sf_zk_link *link, struct sf_zk_call *call);
 /* Answers to this job are of no use any more. */

@@ -10,6 +10,45 @@
 #include "base/secret.h"
 #include "coord/zookeeper/zookeeper.h"
 
+static void free_secret(char *secret)
+{
+    if (secret != NULL)
+        explicit_bzero(secret, strlen(secret));
+    free(secret);
+}
+
+int sf_zk_options_login(struct sf_zk_options *options, bool *ret_changed, struct sf_error *err)
+{
+    char password[SF_SECRET_LINE_MAX];
+    char *auth = NULL;
+    *ret_changed = false;
+    if (options->username == NULL)
+        return 0;
+    const int rc =
+        sf_secret_read_line(options->password_file, SF_COORD_PASSWORD_FILE, password, err);
+    if (rc < 0)
+        return rc;
+    if (asprintf(&auth, "%s:%s", options->username, password) < 0)
+        auth = NULL;
+    explicit_bzero(password, sizeof password);
+    SF_ASSERT(auth != NULL);
+    if (options->auth == NULL || strcmp(options->auth, auth) != 0) {
+        char *before = options->auth;
+        options->auth = auth;
+        auth = before;
+        *ret_changed = true;
+    }
+    free_secret(auth);
+    return 0;
+}
+
+static char *copy(const char *text)
+{
+    char *result = strdup(text);
+    SF_ASSERT(result != NULL);
+    return result;
+}
+
 static int set_auth(struct sf_zk_options *to, const struct sf_coord_options *options,
                     struct sf_error *err)
 {
@@ -20,13 +59,10 @@ static int set_auth(struct sf_zk_options *to, const struct sf_coord_options *opt
                             "coordinator.username \"%s\" has a colon, which ends the name in "
                             "ZooKeeper's digest login",
                             options->username);
-    char password[SF_SECRET_LINE_MAX];
-    const int rc =
-        sf_secret_read_line(options->password_file, SF_COORD_PASSWORD_FILE, password, err);
-    if (rc == 0 && asprintf(&to->auth, "%s:%s", options->username, password) < 0)
-        SF_ASSERT(!"memory");
-    explicit_bzero(password, sizeof password);
-    return rc;
+    bool changed;
+    to->username = copy(options->username);
+    to->password_file = copy(options->password_file);
+    return sf_zk_options_login(to, &changed, err);
 }
 
 static int set_tls(struct sf_zk_options *to, const struct sf_coord_options *options,
@@ -89,9 +125,9 @@ int sf_coord_zookeeper_check(const struct sf_coord_options *options, struct sf_e
 
 void sf_zk_options_free(struct sf_zk_options *options)
 {
-    if (options->auth != NULL)
-        explicit_bzero(options->auth, strlen(options->auth));
-    free(options->auth);
+    free_secret(options->auth);
+    free(options->username);
+    free(options->password_file);
     free(options->tls);
-    options->auth = options->tls = NULL;
+    options->auth = options->username = options->password_file = options->tls = NULL;
 }

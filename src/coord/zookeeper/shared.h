@@ -17,7 +17,7 @@ struct sf_zk_watches;
 
 struct sf_zk {
     struct sf_coord coord; /* first */
-    /* Fixed at open. */
+    /* Fixed at open, but for the password. */
     struct sf_zk_options options;
     struct sf_log *log;
     struct sf_ticks ticks;
@@ -27,7 +27,7 @@ struct sf_zk {
     struct sf_zk_link *link; /* NULL: none */
     struct sf_zk_session *session;
     struct sf_zk_watches *watches;
-    struct sf_log_limiter auth_limiter, garbage_limiter, protocol_limiter;
+    struct sf_log_limiter auth_limiter, password_limiter, garbage_limiter, protocol_limiter;
 };
 
 static inline int64_t sf_zk_now_ns(const struct sf_zk *z)
