@@ -3,6 +3,7 @@
 Run by run.sh with the Python of build/tools/venv (PyYAML, kubernetes-validate). SF_BIN has the programs, SF_TOOLS the tools.
 `--golden` writes the golden files anew.
 """
+import copy
 import json
 import os
 import pathlib
@@ -12,6 +13,7 @@ import sys
 import tempfile
 import unittest
 
+import jsonschema
 import kubernetes_validate
 import yaml
 
@@ -23,7 +25,7 @@ BIN = pathlib.Path(os.environ["SF_BIN"])
 CASES = sorted((HERE / "values").glob("*.yaml"))
 OLDEST = 28
 NEWEST = max(int(path.name.split(".")[1]) for path in pathlib.Path(kubernetes_validate.__file__).parent.glob("kubernetes-json-schema/v1.*-strict"))
-CUSTOM = {"ServiceMonitor", "PodMonitor", "PrometheusRule", "Certificate", "TCPRoute"}
+CUSTOM = {"ServiceMonitor", "PodMonitor", "PrometheusRule", "Certificate", "TCPRoute", "ScaledObject"}
 # kube-score's opinions that we do not share.
 IGNORED_SCORE = {"container-image-pull-policy": "tags name versions and digests can be given; Always would stop pods while the registry is away"}
 # kube-linter's, likewise.
@@ -120,40 +122,94 @@ class Renders(unittest.TestCase):
         walk(yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8")), schema, "")
 
 
-class Custom(unittest.TestCase):
-    """Custom resources: the fields that prometheus-operator, cert-manager and the Gateway API have (their API references), and that their
-    contents make sense."""
-    FIELDS = {
-        "Certificate": {"secretName", "duration", "renewBefore", "privateKey", "usages", "dnsNames", "issuerRef"},
-        "TCPRoute": {"parentRefs", "rules"},
-        "ServiceMonitor": {"jobLabel", "selector", "namespaceSelector", "endpoints"},
-        "PodMonitor": {"jobLabel", "selector", "namespaceSelector", "podMetricsEndpoints"},
-        "PrometheusRule": {"groups"},
-    }
-    ENDPOINT = {"port", "path", "interval", "scrapeTimeout", "relabelings", "metricRelabelings"}
-    VERSIONS = {"Certificate": "cert-manager.io/v1", "TCPRoute": "gateway.networking.k8s.io/v1alpha2"}
-    RULE = {"alert", "record", "expr", "for", "labels", "annotations", "keep_firing_for"}
+def closed(schema):
+    """A schema of a custom resource that knows no field but its own, as a server with strict validation."""
+    if isinstance(schema, list):
+        return [closed(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {key: closed(value) for key, value in schema.items()}
+    if "properties" in made and isinstance(made["properties"], dict) and not made.get("x-kubernetes-preserve-unknown-fields"):
+        made.setdefault("additionalProperties", False)
+    return made
 
-    def test_fields(self):
-        seen = set()
+
+def definitions():
+    """{(apiVersion, kind): schema}, of what the operators serve."""
+    found = {}
+    for path in sorted((TOOLS / "crds").glob("*.yaml")):
+        spec = yaml.safe_load(path.read_text(encoding="utf-8"))["spec"]
+        for version in spec["versions"]:
+            if version["served"]:
+                schema = version["schema"]["openAPIV3Schema"]
+                schema["properties"]["metadata"] = {"type": "object"}
+                found.setdefault((f'{spec["group"]}/{version["name"]}', spec["names"]["kind"]), closed(schema))
+    return found
+
+
+class Custom(unittest.TestCase):
+    """Custom resources: as the operators' own definitions want them, and that their contents make sense."""
+
+    def check(self, known, document):
+        schema = known[document["apiVersion"], document["kind"]]
+        errors = [f"{list(error.absolute_path)}: {error.message[:300]}" for error in jsonschema.Draft202012Validator(schema).iter_errors(document)]
+        self.assertEqual(errors, [], f'{document["kind"]} {document["metadata"]["name"]}')
+
+    def test_as_defined(self):
+        known, seen = definitions(), set()
         for case in CASES:
             for document in documents(render(case)):
-                if document["kind"] not in CUSTOM:
-                    continue
-                seen.add(document["kind"])
-                self.assertEqual(document["apiVersion"], self.VERSIONS.get(document["kind"], "monitoring.coreos.com/v1"))
-                self.assertLessEqual(set(document["spec"]), self.FIELDS[document["kind"]])
-                for endpoint in document["spec"].get("endpoints", []) + document["spec"].get("podMetricsEndpoints", []):
-                    self.assertLessEqual(set(endpoint), self.ENDPOINT)
+                if document["kind"] in CUSTOM:
+                    seen.add(document["kind"])
+                    self.check(known, document)
                 if document["kind"] == "Certificate":
                     self.assertEqual(document["spec"]["secretName"], "ids-snowfleet-tls")
                     self.assertLessEqual({"ids-snowfleet", "ids-snowfleet-headless.apps.svc", "ids.example.org"}, set(document["spec"]["dnsNames"]))
-                for group in document["spec"].get("groups", []):
-                    self.assertLessEqual(set(group), {"name", "interval", "rules"})
-                    for rule in group["rules"]:
-                        self.assertLessEqual(set(rule), self.RULE)
-                        self.assertEqual(("alert" in rule) + ("record" in rule), 1)
         self.assertEqual(seen, CUSTOM)
+
+    def test_what_is_wrong_is_not_accepted(self):
+        known = definitions()
+        everything = documents(render(HERE / "values/reach.yaml"))
+        for kind, spoil in (("ScaledObject", lambda spec: spec.update(maxReplicas=3)), ("ScaledObject", lambda spec: spec["triggers"][0].pop("type")),
+                            ("TCPRoute", lambda spec: spec["rules"][0].update(matches=[])), ("Certificate", lambda spec: spec.pop("issuerRef")),
+                            ("PodMonitor", lambda spec: spec["podMetricsEndpoints"][0].update(interval="often"))):
+            document = copy.deepcopy(find(everything, kind, "ids-snowfleet"))
+            spoil(document["spec"])
+            with self.assertRaises(AssertionError, msg=kind):
+                self.check(known, document)
+
+    def test_the_route_is_of_the_version_that_is_served(self):
+        """v1 where the cluster says that it has it, or where the value does."""
+        known = definitions()
+        for more, version in (((), "v1alpha2"), (("--api-versions", "gateway.networking.k8s.io/v1/TCPRoute"), "v1"), (("--set", "gateway.apiVersion=v1"), "v1")):
+            route = find(documents(render(HERE / "values/reach.yaml", NEWEST, *more)), "TCPRoute", "ids-snowfleet")
+            self.assertEqual(route["apiVersion"], f"gateway.networking.k8s.io/{version}")
+            self.check(known, route)
+
+    def test_the_autoscaler_sees(self):
+        """Saturation decides, with CPU as a floor beside it; by the HorizontalPodAutoscaler itself or by KEDA, never by both."""
+        full, reach = documents(render(HERE / "values/full.yaml")), documents(render(HERE / "values/reach.yaml"))
+        scaler = find(full, "HorizontalPodAutoscaler", "ids-snowfleet")["spec"]
+        self.assertEqual(scaler["metrics"], [
+            {"type": "Pods", "pods": {"metric": {"name": "snowfleet_saturation"}, "target": {"type": "AverageValue", "averageValue": "500m"}}},
+            {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}}])
+        self.assertEqual([d for d in full if d["kind"] == "ScaledObject"] + [d for d in reach if d["kind"] == "HorizontalPodAutoscaler"], [])
+        scaled = find(reach, "ScaledObject", "ids-snowfleet")["spec"]
+        self.assertEqual(scaled["scaleTargetRef"]["name"], find(reach, "Deployment", "ids-snowfleet")["metadata"]["name"])
+        self.assertEqual((scaled["minReplicaCount"], scaled["maxReplicaCount"]), (3, 12))
+        self.assertEqual(scaled["advanced"]["horizontalPodAutoscalerConfig"]["behavior"], scaler["behavior"])
+        saturation, cpu = scaled["triggers"]
+        self.assertEqual(saturation["metadata"], {"authModes": "bearer", "serverAddress": "http://prometheus.monitoring:9090", "threshold": "0.60",
+                                                  "query": 'sum(snowfleet_saturation{namespace="apps",pod=~"ids-snowfleet-[a-z0-9]+-[a-z0-9]+"})'})
+        self.assertEqual((saturation["metricType"], cpu["metricType"], cpu["metadata"]), ("AverageValue", "Utilization", {"value": "90"}))
+        pods_of = re.compile(re.search(r'pod=~"(.*)"', saturation["metadata"]["query"]).group(1))
+        self.assertTrue(pods_of.fullmatch("ids-snowfleet-6d5f9c7b8-x2v4q"))
+        self.assertFalse(pods_of.fullmatch("ids-snowfleet-verify-6d5f9c7b8-x2v4q"), "the prober is no worker")
+
+    def test_connections_move_after_a_scale_out(self):
+        for case in CASES:
+            config = json.loads(find(documents(render(case)), "ConfigMap", "ids-snowfleet")["data"]["snowfleetd.json"])
+            self.assertEqual(config["listen"]["max_connection_age_ms"], 300000, case.name)
 
     def test_what_is_scraped_exists(self):
         everything = documents(render(HERE / "values/full.yaml"))
@@ -271,7 +327,9 @@ class Linters(unittest.TestCase):
                 file.write("---\n".join(yaml.safe_dump(d) for d in documents(render(case, 34))
                                         if d["metadata"].get("labels", {}).get("app.kubernetes.io/component") != "dev-coordinator"))
                 file.flush()
-                ignore = [word for name in IGNORED_SCORE for word in ("--ignore-test", name)]
+                # It knows no other autoscaler than Kubernetes' own.
+                by_keda = {"deployment-replicas"} if "ScaledObject" in pathlib.Path(file.name).read_text(encoding="utf-8") else set()
+                ignore = [word for name in IGNORED_SCORE.keys() | by_keda for word in ("--ignore-test", name)]
                 result = subprocess.run([tool, "score", "--output-format", "ci", *ignore, file.name], capture_output=True, text=True, check=False)
                 bad = [line for line in result.stdout.splitlines() if line.startswith(("[CRITICAL]", "[WARNING]"))]
                 self.assertEqual(bad, [])
@@ -610,7 +668,11 @@ REFUSED = [
     ("datacenter", ["@", "fleet.datacenter=32"], "datacenters 0 to 31"),
     ("datacenter not listed", ["@", "fleet.datacenter=2", "fleet.datacenters={0,1}"], "not one of fleet.datacenters"),
     ("min over max", ["@", "autoscaling.enabled=true", "autoscaling.minReplicas=13"], "minReplicas 13 is over"),
-    ("no target", ["@", "autoscaling.enabled=true", "autoscaling.targetCPU=0"], "nothing to go by"),
+    ("no target", ["@", "autoscaling.enabled=true", "autoscaling.metric=cpu", "autoscaling.targetCPU=0"], "nothing to go by"),
+    ("no saturation", ["@", "autoscaling.enabled=true", "autoscaling.targetSaturation=0"], "targetSaturation"),
+    ("another metric", ["@", "autoscaling.enabled=true", "autoscaling.metric=ids"], "metric"),
+    ("KEDA alone", ["@", "autoscaling.keda.enabled=true"], "autoscaling.enabled whether: set both"),
+    ("KEDA without Prometheus", ["@", "autoscaling.enabled=true", "autoscaling.keda.enabled=true"], "needs autoscaling.keda.serverAddress"),
     ("grace", ["@", "terminationGracePeriodSeconds=24"], "terminationGracePeriodSeconds 24 is too short"),
     ("grace with sleep", ["@", "drain.preStopSleepSeconds=6"], "is too short"),
     ("stuck update", ["@", "updateStrategy.maxSurge=0"], "both 0"),
@@ -623,6 +685,9 @@ REFUSED = [
 ALLOWED = [
     ("as many as fit", ["@", "replicaCount=22"]),
     ("as many as fit, autoscaled", ["@", "autoscaling.enabled=true", "autoscaling.maxReplicas=22"]),
+    ("autoscaled by CPU alone", ["@", "autoscaling.enabled=true", "autoscaling.metric=cpu"]),
+    ("autoscaled by saturation alone", ["@", "autoscaling.enabled=true", "autoscaling.targetCPU=0"]),
+    ("KEDA by CPU", ["@", "autoscaling.enabled=true", "autoscaling.keda.enabled=true", "autoscaling.metric=cpu"]),
     ("exact grace", ["@", "terminationGracePeriodSeconds=25"]),
     ("surge as a number", ["@", "replicaCount=27", "updateStrategy.maxSurge=1"]),
     ("none at all", ["@", "replicaCount=0"]),

