@@ -13,12 +13,14 @@
 """
 import base64
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
 import re
 import shutil
 import signal
+import struct
 import tempfile
 import time
 
@@ -67,6 +69,11 @@ def crc64(data):
     return crc ^ ((1 << 64) - 1)
 
 
+# <fcntl.h> of Linux on 64 bits; Python has a name for neither.
+F_OFD_GETLK = 36
+WHOLE_FILE = struct.Struct("hhqqi4x")
+
+
 class Kept:
     """What every coordinator keeps of a fleet."""
 
@@ -75,6 +82,18 @@ class Kept:
 
     def slot_path(self, fleet, datacenter, worker):
         return f"/snowfleet/{fleet}/{self.token(fleet)}/dc/{datacenter}/slots/{worker}"
+
+    def locked(self):
+        """The locks that somebody holds at this moment."""
+        return []
+
+    def stop_outside_locks(self, worker):
+        """Stops it (SIGSTOP) where it holds no lock: otherwise all others wait for it, which is another story."""
+        worker.pause()
+        while self.locked():
+            worker.resume()
+            time.sleep(0.05)
+            worker.pause()
 
 
 class ZooKeeper(Kept, contextlib.AbstractContextManager):
@@ -380,6 +399,14 @@ class Local(Kept, contextlib.AbstractContextManager):
     def paths(self, below):
         root = self._file(below)
         return sorted(f"{below}/{path.relative_to(root)}" for path in root.rglob("*"))
+
+    def locked(self):
+        def held(file):
+            with file.open("rb") as lock:
+                asked = fcntl.fcntl(lock, F_OFD_GETLK, WHOLE_FILE.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+            return WHOLE_FILE.unpack(asked)[0] != fcntl.F_UNLCK
+
+        return [file for file in self.directory.rglob("lock") if held(file)]
 
 
 KINDS = {"zookeeper": ZooKeeper, "etcd": Etcd, "local": Local}

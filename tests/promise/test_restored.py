@@ -16,7 +16,7 @@ class Restored(unittest.TestCase):
     def leave(self, stage, worker):
         """Cut off from the coordinator; from a directory nobody can be, so there it stands still."""
         if stage.kind == "local":
-            worker.pause()
+            stage.coordinator.stop_outside_locks(worker)
         else:
             worker.cut()
 

@@ -90,11 +90,11 @@ class Inits:
 
     def hold_still(self, worker):
         """Stops it between two of its writes: what it writes is no doing of ours."""
-        worker.pause()
+        self.coordinator.stop_outside_locks(worker)
         while "/.tmp-" in str(self.everything()):
             worker.resume()
             time.sleep(0.05)
-            worker.pause()
+            self.coordinator.stop_outside_locks(worker)
 
     def version(self, path):
         try:

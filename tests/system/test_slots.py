@@ -58,7 +58,7 @@ class Repairs:
             last = connection.ids(1)[0]
         self.refused(FAILED, "which is alive", "release", name)
         self.refused(FAILED, "which is alive", "release", name, "--force")
-        worker.pause()
+        self.coordinator.stop_outside_locks(worker)
         self.refused(FAILED, "it may be alive; if it is not: --force", "release", name)
         before = self.record(slot)
         forced = self.slots("release", name, "--force")
