@@ -103,7 +103,8 @@ SF_API const char *sf_client_error_text(enum sf_client_error error);
 struct sf_client_options {
     /* "host:port,host:port": addresses, or names, which are resolved again every resolve_ms (+-20
      * %) and after a connection was lost; every address of a name is a server (headless Service).
-     * Without a port: 7450. */
+     * Without a port: 7450. "unix:/path" and "unix:@name": a worker's UNIX socket (its
+     * listen.unix_path), never inside TLS, and always one of the subset. */
     const char *servers;
 
     uint32_t timeout_ms;         /* deadline of a call that names none: 2000 */

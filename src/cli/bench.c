@@ -11,6 +11,7 @@
 #include "base/parse.h"
 #include "base/thread.h"
 #include "base/ticks.h"
+#include "base/unix_address.h"
 #include "cli/cli.h"
 #include "cli/load.h"
 
@@ -40,27 +41,37 @@ static void on_signal(int number)
     interrupted = 1;
 }
 
+static int resolve_one(const char *server, struct sockaddr_storage *ret, socklen_t *ret_size)
+{
+    struct sf_host_port at;
+    char port[8];
+    struct addrinfo *list = NULL;
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+    if (sf_unix_server(server, (struct sockaddr_un *)(void *)ret, ret_size) == 0)
+        return -1;
+    if (sf_unix_server_meant(server) ||
+        sf_parse_host_port(server, SF_WIRE_DEFAULT_PORT, false, &at) != 0)
+        return sf_cli_fail(SF_CLI_USAGE,
+                           "--server: \"%s\" is not allowed; HOST, HOST:PORT, [IPV6]:PORT, "
+                           "unix:/PATH and unix:@NAME are",
+                           server);
+    (void)snprintf(port, sizeof port, "%u", at.port);
+    const int answer = getaddrinfo(at.host, port, &hints, &list);
+    if (answer != 0)
+        return sf_cli_fail(SF_CLI_UNREACHABLE, "--server: %s: %s", at.host, gai_strerror(answer));
+    memcpy(ret, list->ai_addr, list->ai_addrlen);
+    *ret_size = list->ai_addrlen;
+    freeaddrinfo(list);
+    return -1;
+}
+
 static int resolve(struct bench *bench)
 {
     const struct sf_cli_list *servers = &bench->servers.list;
     for (size_t i = 0; i < servers->count; i++) {
-        struct sf_host_port at;
-        char port[8];
-        struct addrinfo *list = NULL;
-        const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
-        if (sf_parse_host_port(servers->items[i], SF_WIRE_DEFAULT_PORT, false, &at) != 0)
-            return sf_cli_fail(
-                SF_CLI_USAGE,
-                "--server: \"%s\" is not allowed; HOST, HOST:PORT and [IPV6]:PORT are",
-                servers->items[i]);
-        (void)snprintf(port, sizeof port, "%u", at.port);
-        const int answer = getaddrinfo(at.host, port, &hints, &list);
-        if (answer != 0)
-            return sf_cli_fail(SF_CLI_UNREACHABLE, "--server: %s: %s", at.host,
-                               gai_strerror(answer));
-        memcpy(&bench->addresses[i], list->ai_addr, list->ai_addrlen);
-        bench->sizes[i] = list->ai_addrlen;
-        freeaddrinfo(list);
+        const int code = resolve_one(servers->items[i], &bench->addresses[i], &bench->sizes[i]);
+        if (code >= 0)
+            return code;
     }
     return -1;
 }

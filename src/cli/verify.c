@@ -13,6 +13,7 @@
 #include "base/parse.h"
 #include "base/thread.h"
 #include "base/ticks.h"
+#include "base/unix_address.h"
 #include "cli/fleet.h"
 #include "cli/histogram.h"
 #include "cli/probe.h"
@@ -226,6 +227,12 @@ static int expand(struct verify *verify)
         const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
         struct addrinfo *found = NULL;
         struct sf_host_port to;
+        if (sf_unix_server_meant(server)) {        /* one worker's, whoever it is */
+            all.items[all.count] = strdup(server); /* as many as there were fit */
+            if (all.items[all.count++] == NULL)
+                abort();
+            continue;
+        }
         if (sf_parse_host_port(server, -1, false, &to) != 0)
             code = sf_cli_fail(SF_CLI_USAGE, "--server: \"%s\" is not HOST:PORT", server);
         else if (getaddrinfo(to.host, NULL, &hints, &found) != 0 || found == NULL)

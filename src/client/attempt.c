@@ -233,8 +233,9 @@ static struct sf_conn *connect_to(struct sf_engine *engine, int server, uint32_t
     pthread_mutex_unlock(&shared->mutex);
     const char *name =
         shared->options.tls_server_name != NULL ? shared->options.tls_server_name : at.host;
-    conn = sf_conn_create(engine->epoll_fd, (const struct sockaddr *)&at.address, at.address_size,
-                          shared->tls, name, engine->now_ns);
+    conn =
+        sf_conn_create(engine->epoll_fd, (const struct sockaddr *)&at.address, at.address_size,
+                       at.address.ss_family == AF_UNIX ? NULL : shared->tls, name, engine->now_ns);
     if (conn == NULL)
         return NULL;
     conn->server = server;

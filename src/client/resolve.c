@@ -1,6 +1,7 @@
 /* Names to servers: looks every name up again every resolve_ms, and soon after a connection was
  * lost. A thread of its own, because getaddrinfo may take as long as it likes. Addresses that a
  * lookup no longer gives are removed; a lookup that fails changes nothing. */
+#include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 
 #include "base/thread.h"
 #include "base/ticks.h"
+#include "base/unix_address.h"
 #include "client/shared.h"
 
 /* Between two lookups, however many connections are lost. */
@@ -44,6 +46,28 @@ static void set_name(struct sf_shared *shared, int place, int name)
     memcpy(server->host, shared->names[name].at.host, sizeof server->host);
 }
 
+/* The last part of a path says more than the first. */
+static void name_socket(struct sf_server *server)
+{
+    const char *at = server->host;
+    const size_t size = strlen(at), most = sizeof server->text - 1;
+    if (size <= most)
+        (void)snprintf(server->text, sizeof server->text, "%.*s", (int)most, at);
+    else
+        (void)snprintf(server->text, sizeof server->text, SF_UNIX_PREFIX "...%.*s", (int)most,
+                       at + size - most + strlen(SF_UNIX_PREFIX "..."));
+}
+
+static void name_address(struct sf_server *server, const struct addrinfo *info, uint16_t port)
+{
+    char host[INET6_ADDRSTRLEN + 1];
+    if (getnameinfo(info->ai_addr, info->ai_addrlen, host, sizeof host, NULL, 0, NI_NUMERICHOST) !=
+        0)
+        host[0] = '\0';
+    (void)snprintf(server->text, sizeof server->text,
+                   info->ai_family == AF_INET6 ? "[%s]:%u" : "%s:%u", host, port);
+}
+
 static void add_server(struct sf_shared *shared, int name, const struct addrinfo *info,
                        int64_t now_ns)
 {
@@ -57,15 +81,15 @@ static void add_server(struct sf_shared *shared, int name, const struct addrinfo
     memcpy(&server->address, info->ai_addr, info->ai_addrlen);
     server->address_size = info->ai_addrlen;
     set_name(shared, place, name);
-    char host[INET6_ADDRSTRLEN + 1];
-    if (getnameinfo(info->ai_addr, info->ai_addrlen, host, sizeof host, NULL, 0, NI_NUMERICHOST) !=
-        0)
-        host[0] = '\0';
-    (void)snprintf(server->text, sizeof server->text,
-                   info->ai_family == AF_INET6 ? "[%s]:%u" : "%s:%u", host,
-                   shared->names[name].at.port);
+    if (info->ai_family == AF_UNIX)
+        name_socket(server);
+    else
+        name_address(server, info, shared->names[name].at.port);
+    /* Nobody is nearer than who listens on this host: always one of the subset. */
     sf_client_policy_rank(&shared->policy, place,
-                          sf_client_policy_rank_of(shared->rank_seed, server->text));
+                          info->ai_family == AF_UNIX
+                              ? UINT64_MAX
+                              : sf_client_policy_rank_of(shared->rank_seed, server->text));
 }
 
 int sf_resolve_look_up(const struct sf_host_port *at, int flags, struct addrinfo **ret)
@@ -99,6 +123,37 @@ void sf_resolve_take(struct sf_shared *shared, int name, const struct addrinfo *
     shared->names[name].resolved = true;
 }
 
+/* Of one entry of options.servers: 0 or -EINVAL. */
+static int take_socket(struct sf_shared *shared, const char *entry, int at)
+{
+    struct sf_name *name = &shared->names[at];
+    struct sockaddr_un address;
+    struct addrinfo info = {.ai_family = AF_UNIX, .ai_addr = (struct sockaddr *)&address};
+    const int rc = sf_unix_server(entry, &address, &info.ai_addrlen);
+    if (rc != 0)
+        return rc;
+    (void)snprintf(name->at.host, sizeof name->at.host, "%s", entry);
+    name->in_use = name->numeric = true;
+    sf_resolve_take(shared, at, &info, 0);
+    return 0;
+}
+
+static int take_host(struct sf_shared *shared, const char *entry, int at)
+{
+    struct sf_name *name = &shared->names[at];
+    struct addrinfo *list = NULL;
+    if (sf_parse_host_port(entry, SF_CLIENT_DEFAULT_PORT, false, &name->at) != 0 ||
+        name->at.port == 0)
+        return -EINVAL;
+    name->in_use = true;
+    if (sf_resolve_look_up(&name->at, AI_NUMERICHOST, &list) == 0) {
+        name->numeric = true;
+        sf_resolve_take(shared, at, list, 0);
+        freeaddrinfo(list);
+    }
+    return 0;
+}
+
 enum sf_client_error sf_resolve_parse(struct sf_shared *shared, char *detail, size_t detail_size)
 {
     const char *text = shared->options.servers;
@@ -106,27 +161,20 @@ enum sf_client_error sf_resolve_parse(struct sf_shared *shared, char *detail, si
         const size_t size = strcspn(text, ", ");
         if (size > 0) {
             char entry[SF_HOST_MAX + 16];
-            struct sf_name *name = &shared->names[shared->name_count];
+            const int at = (int)shared->name_count;
             if (shared->name_count == SF_CLIENT_NAMES_MAX) {
                 (void)snprintf(detail, detail_size, "servers: more than %d entries",
                                SF_CLIENT_NAMES_MAX);
                 return SF_CLIENT_INVALID;
             }
             (void)snprintf(entry, sizeof entry, "%.*s", (int)(size < 512 ? size : 512), text);
-            if (sf_parse_host_port(entry, SF_CLIENT_DEFAULT_PORT, false, &name->at) != 0 ||
-                name->at.port == 0) {
+            if ((sf_unix_server_meant(entry) ? take_socket(shared, entry, at)
+                                             : take_host(shared, entry, at)) != 0) {
                 (void)snprintf(detail, detail_size,
-                               "servers: \"%s\" is not a server; allowed are HOST, HOST:PORT, "
-                               "ADDRESS:PORT and [IPV6]:PORT",
+                               "servers: \"%.128s\" is not a server; allowed are HOST, HOST:PORT, "
+                               "ADDRESS:PORT, [IPV6]:PORT, unix:/PATH and unix:@NAME",
                                entry);
                 return SF_CLIENT_INVALID;
-            }
-            struct addrinfo *list = NULL;
-            name->in_use = true;
-            if (sf_resolve_look_up(&name->at, AI_NUMERICHOST, &list) == 0) {
-                name->numeric = true;
-                sf_resolve_take(shared, (int)shared->name_count, list, 0);
-                freeaddrinfo(list);
             }
             shared->name_count++;
         }

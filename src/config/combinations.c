@@ -43,6 +43,15 @@
       "they are the same address")                                                                 \
     R("listen.http_address", "admin.address", http_meets(c, &c->admin_address),                    \
       "they are the same address")                                                                 \
+    R("listen.unix_mode", "listen.unix_path", c->listen_unix_mode != NULL && !has_unix_file(c),    \
+      "only a socket that has a file has a mode")                                                  \
+    R("listen.unix_owner", "listen.unix_path", c->listen_unix_owner != NULL && !has_unix_file(c),  \
+      "only a socket that has a file has an owner")                                                \
+    R("listen.unix_group", "listen.unix_path", c->listen_unix_group != NULL && !has_unix_file(c),  \
+      "only a socket that has a file has a group")                                                 \
+    R("listen.unix_path", "listen.tls_client_ca", is_open_to_all(c),                               \
+      "an abstract name is open to every process of this host, and knows no certificates: give "   \
+      "a path, or tokens")                                                                         \
     R("limit.connection_burst", "limit.connection_ids_per_s",                                      \
       c->limit_connection_burst > 0 && c->limit_connection_ids_per_s == 0, "a burst needs a rate") \
     R("limit.address_burst", "limit.address_ids_per_s",                                            \
@@ -86,6 +95,18 @@ static bool http_meets(const struct sf_config *c, const struct sf_host_port *oth
     return c->listen_http_address != NULL &&
            sf_parse_host_port(c->listen_http_address, -1, true, &http) == 0 &&
            same_address(&http, other);
+}
+
+static bool has_unix_file(const struct sf_config *c)
+{
+    return c->listen_unix_path != NULL && c->listen_unix_path[0] == '/';
+}
+
+/* Who has no certificate is kept out on the one door and let in at the other. */
+static bool is_open_to_all(const struct sf_config *c)
+{
+    return c->listen_unix_path != NULL && !has_unix_file(c) && c->listen_tls_client_ca != NULL &&
+           c->listen_token_file == NULL;
 }
 
 static void forbid(struct sf_config_loader *loader, bool holds, const char *first,

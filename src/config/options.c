@@ -50,6 +50,18 @@ static bool is_user_name(const char *text)
     return strlen(text) < 256 && strchr(text, ':') == NULL && strchr(text, '\n') == NULL;
 }
 
+static bool is_mode(const char *text)
+{
+    const size_t size = strlen(text);
+    const bool octal = text[strspn(text, "01234567")] == '\0';
+    return octal && (size == 3 || (size == 4 && text[0] == '0'));
+}
+
+static bool is_account(const char *text)
+{
+    return strlen(text) < 128 && strpbrk(text, " \t\n:/") == NULL;
+}
+
 static bool is_epoch(const char *text)
 {
     int64_t ignored;

@@ -24,6 +24,7 @@
 #include "base/clock_source.h"
 #include "base/log.h"
 #include "base/parse.h"
+#include "base/unix_address.h"
 
 /* TYPE, and the C type of its field. */
 #define SF_OPTION_C_U32     uint32_t
@@ -110,6 +111,14 @@
     X(FILE, listen, http_address, .check = is_listen_address, .allowed = "HOST:PORT, or :PORT for every address",    \
       .fallback = "", .help = "IDs over HTTP for who has no client (docs/http.md), with the limits, the tokens and "  \
         "the TLS of the data port; empty: none.")                                                                     \
+    X(FILE, listen, unix_path, .check = sf_unix_address_ok, .allowed = SF_UNIX_RULE ", or empty",                    \
+      .fallback = "", .help = "The data port as a UNIX socket too, without TLS (docs/operations.md); empty: none.")   \
+    X(FILE, listen, unix_mode, .check = is_mode, .allowed = "three or four octal digits, 0777 at most, or empty",     \
+      .fallback = "", .help = "Mode of that socket's file: who may write to it may connect; empty: 0660.")            \
+    X(FILE, listen, unix_owner, .check = is_account, .allowed = "a user's name or number, or empty",                  \
+      .fallback = "", .help = "Owner of the file; empty: the worker's user.")                                         \
+    X(FILE, listen, unix_group, .check = is_account, .allowed = "a group's name or number, or empty",                 \
+      .fallback = "", .help = "Group of the file; empty: the worker's.")                                              \
     X(U32, listen, threads, .min = 1, .max = 64, .fallback_help = "one per CPU, at most 4",                           \
       .help = "Shards: one event loop each.")                                                                         \
     X(U32, listen, max_connections, .min = 1, .max = 1000000, .fallback = "10000",                                    \
@@ -139,7 +148,7 @@
     X(U64, limit, connection_burst, .max = SF_OPTION_IDS_PER_S_MAX, .fallback = "0", .reloaded = true,                \
       .help = "Size of that bucket; 0: one second's worth.")                                                          \
     X(U64, limit, address_ids_per_s, .max = SF_OPTION_IDS_PER_S_MAX, .fallback = "0", .reloaded = true,               \
-      .help = "Token bucket of each address (IPv6: /64) that clients connect from; 0: none.")                         \
+      .help = "Token bucket of each address (IPv6: /64; UNIX socket: user) that clients connect from; 0: none.")       \
     X(U64, limit, address_burst, .max = SF_OPTION_IDS_PER_S_MAX, .fallback = "0", .reloaded = true,                   \
       .help = "Size of that bucket; 0: one second's worth.")                                                          \
     X(U64, limit, worker_ids_per_s, .max = SF_OPTION_IDS_PER_S_MAX, .fallback = "0", .reloaded = true,                \

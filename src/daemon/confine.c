@@ -10,11 +10,12 @@
 #include <unistd.h>
 
 #include "base/coordinator.h"
+#include "base/unix_address.h"
 #include "daemon/capabilities.h"
 #include "daemon/landlock.h"
 #include "daemon/seccomp.h"
 
-#define RULES_MAX (2 + SF_CLOCK_SOURCES_MAX)
+#define RULES_MAX (3 + SF_CLOCK_SOURCES_MAX)
 
 /* A core file would hold the keys and tokens that were loaded. */
 static void hide_secrets(const struct sf_config *c)
@@ -58,7 +59,7 @@ static int confine_files(const struct sf_config *c, struct sf_error *err)
 {
     struct sf_landlock_rule rules[RULES_MAX];
     char folders[SF_CLOCK_SOURCES_MAX][SF_CLOCK_PATH_MAX];
-    char outer[SF_COORDINATOR_DIR_MAX + 1];
+    char outer[SF_COORDINATOR_DIR_MAX + 1], local_folder[sizeof(struct sockaddr_un)];
     size_t count = 0;
     const char *at = NULL;
     const struct sf_coordinator_scheme *scheme = sf_coordinator_scheme(c->fleet_coordinator, &at);
@@ -69,6 +70,13 @@ static int confine_files(const struct sf_config *c, struct sf_error *err)
     if (c->reservation_state_dir[0] != '\0') {
         (void)mkdir(c->reservation_state_dir, 0700);
         rules[count++] = (struct sf_landlock_rule){c->reservation_state_dir, SF_LANDLOCK_WRITE};
+    }
+    /* The file of our UNIX socket is removed at the end. */
+    const char *local = c->listen_unix_path;
+    if (local != NULL && local[0] == '/') {
+        snprintf(local_folder, sizeof local_folder, "%.*s", (int)(strrchr(local, '/') - local),
+                 local);
+        rules[count++] = (struct sf_landlock_rule){local_folder, SF_LANDLOCK_SOCKET};
     }
     /* chronyd answers to a socket of ours beside its own. */
     for (size_t i = 0; i < c->clock_sources.count; i++) {

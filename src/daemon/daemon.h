@@ -95,6 +95,7 @@ struct sf_daemon {
     /* Main only. */
     struct sf_config *current; /* as last read: config itself, or with what may change while it runs */
     int listener, http_listener, admin_listener; /* until server and admin have taken them; -1 */
+    struct sf_unix_socket unix_socket;           /* likewise; its fd is -1 */
     int64_t phase_mono_ms;        /* when the phase began */
     int exit_code;                /* base/exit_codes.h */
 

@@ -5,6 +5,7 @@
 
 #include "base/exit_codes.h"
 #include "daemon/member_host.h"
+#include "daemon/server_host.h"
 #include "server/server.h"
 
 #include "admin/admin.h"
@@ -49,7 +50,8 @@ int sf_fitness_judge(const struct sf_config *config, struct sf_strbuf *errors)
     const struct sf_server_options server = {.tls_cert = config->listen_tls_cert,
                                              .tls_key = config->listen_tls_key,
                                              .tls_client_ca = config->listen_tls_client_ca,
-                                             .token_file = config->listen_token_file};
+                                             .token_file = config->listen_token_file,
+                                             .unix_wish = sf_server_host_unix(config)};
     take(sf_server_check(&server, &err), &err, &exit_code, errors);
     const struct sf_admin_options admin = {.tls_cert = config->admin_tls_cert,
                                            .tls_key = config->admin_tls_key,

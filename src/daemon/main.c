@@ -10,6 +10,7 @@
 #include "base/exit_codes.h"
 #include "base/parse.h"
 #include "base/ticks.h"
+#include "base/unix_address.h"
 #include "build_info.h"
 #include "daemon/admin_host.h"
 #include "daemon/collect.h"
@@ -77,6 +78,9 @@ static int open_ports(struct sf_daemon *d, struct sf_error *err)
         rc = sf_server_listen(&d->config->listen_address, false, &d->listener, err);
     if (rc == 0 && d->http_listener < 0 && sf_server_host_http(d->config, &http))
         rc = sf_server_listen(&http, true, &d->http_listener, err);
+    const struct sf_unix_wish wish = sf_server_host_unix(d->config);
+    if (rc == 0 && d->unix_socket.fd < 0 && wish.path != NULL)
+        rc = sf_unix_listen(&wish, &d->unix_socket, err);
     return rc != 0 ? rc : sf_admin_listen(&d->config->admin_address, &d->admin_listener, err);
 }
 
@@ -113,6 +117,7 @@ static int start_server(struct sf_daemon *d, struct sf_error *err)
     options.hosts = names.text;
     options.listener = &d->listener;
     options.http_listener = &d->http_listener;
+    options.unix_listener = &d->unix_socket;
     const int rc = sf_server_create(&options, &d->server, err);
     sf_strbuf_free(&names);
     if (rc != 0)
@@ -161,12 +166,14 @@ static int set_up(struct sf_daemon *d, int signal_fd, struct sf_error *err)
         rc = sf_confine_late(d->config, d->log, err);
     if (rc != 0)
         return rc;
+    const char *local = d->config->listen_unix_path;
     char http[24] = "";
     if (sf_server_http_port(d->server) != 0)
         (void)snprintf(http, sizeof http, ", HTTP on port %u", sf_server_http_port(d->server));
     sf_log_write(d->log, SF_LOG_INFO, "worker.started",
-                 "version " SF_BUILD_VERSION ", data on %s%s, admin on %s, coordinator %s",
-                 d->address, http, d->admin_address, d->config->fleet_coordinator);
+                 "version " SF_BUILD_VERSION ", data on %s%s%s%s, admin on %s, coordinator %s",
+                 d->address, local != NULL ? " and " SF_UNIX_PREFIX : "",
+                 local != NULL ? local : "", http, d->admin_address, d->config->fleet_coordinator);
     return sf_member_start(d->member, d->address, d->admin_address, err);
 }
 
@@ -183,6 +190,7 @@ static void tear_down(struct sf_daemon *d)
         (void)close(d->listener);
     if (d->http_listener >= 0)
         (void)close(d->http_listener);
+    sf_unix_close(&d->unix_socket);
     if (d->admin_listener >= 0)
         (void)close(d->admin_listener);
     sf_inbox_destroy(d->inbox, NULL, NULL);
@@ -250,7 +258,7 @@ static int run_worker(int argc, char **argv, struct sf_config *config)
     d->argc = argc;
     d->argv = argv;
     d->environment = environ;
-    d->listener = d->http_listener = d->admin_listener = -1;
+    d->listener = d->http_listener = d->admin_listener = d->unix_socket.fd = -1;
     const int exit_code = run(d, signal_fd);
     free(d);
     return exit_code;

@@ -83,12 +83,21 @@ bool sf_server_host_http(const struct sf_config *config, struct sf_host_port *re
            sf_parse_host_port(config->listen_http_address, -1, true, ret) == 0;
 }
 
+struct sf_unix_wish sf_server_host_unix(const struct sf_config *config)
+{
+    return (struct sf_unix_wish){.path = config->listen_unix_path,
+                                 .mode = config->listen_unix_mode,
+                                 .owner = config->listen_unix_owner,
+                                 .group = config->listen_unix_group};
+}
+
 void sf_server_host_options(struct sf_daemon *d, const struct sf_config *config,
                             struct sf_server_options *ret)
 {
     memset(ret, 0, sizeof *ret);
     ret->address = config->listen_address;
     ret->has_http = sf_server_host_http(config, &ret->http_address);
+    ret->unix_wish = sf_server_host_unix(config);
     ret->threads = config->listen_threads;
     ret->limits = (struct sf_server_limits){
         .max_connections = sf_descriptors_fit(d->log, config->listen_max_connections),

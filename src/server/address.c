@@ -89,11 +89,9 @@ static struct sf_address *add(struct sf_addresses *addresses, struct sf_address 
     return address;
 }
 
-struct sf_address *sf_address_get(struct sf_addresses *addresses, const struct sockaddr *peer,
-                                  int64_t now_ns)
+static struct sf_address *get(struct sf_addresses *addresses, const uint8_t key[SF_ADDRESS_KEY_MAX],
+                              int64_t now_ns)
 {
-    uint8_t key[SF_ADDRESS_KEY_MAX];
-    make_key(peer, key);
     pthread_mutex_lock(&addresses->lock);
     struct sf_address **chain = &addresses->chains[chain_of(addresses, key)];
     struct sf_address *address = find(addresses, chain, key, now_ns);
@@ -102,6 +100,21 @@ struct sf_address *sf_address_get(struct sf_addresses *addresses, const struct s
     address->users++;
     pthread_mutex_unlock(&addresses->lock);
     return address;
+}
+
+struct sf_address *sf_address_get(struct sf_addresses *addresses, const struct sockaddr *peer,
+                                  int64_t now_ns)
+{
+    uint8_t key[SF_ADDRESS_KEY_MAX];
+    make_key(peer, key);
+    return get(addresses, key, now_ns);
+}
+
+struct sf_address *sf_address_get_user(struct sf_addresses *addresses, uid_t user, int64_t now_ns)
+{
+    uint8_t key[SF_ADDRESS_KEY_MAX] = {AF_UNIX};
+    memcpy(key + 1, &user, sizeof user);
+    return get(addresses, key, now_ns);
 }
 
 void sf_address_put(struct sf_addresses *addresses, struct sf_address *address)
@@ -118,11 +131,15 @@ const char *sf_address_text(const struct sf_address *address, char to[SF_ADDRESS
 {
     char text[INET6_ADDRSTRLEN] = "";
     struct in6_addr ipv6 = {0};
+    uid_t user;
     if (address->key[0] == AF_INET) {
         (void)inet_ntop(AF_INET, address->key + 1, text, sizeof text);
     } else if (address->key[0] == AF_INET6) {
         memcpy(&ipv6, address->key + 1, 8);
         (void)inet_ntop(AF_INET6, &ipv6, text, sizeof text);
+    } else if (address->key[0] == AF_UNIX) {
+        memcpy(&user, address->key + 1, sizeof user);
+        snprintf(text, sizeof text, "user %u", (unsigned)user);
     }
     snprintf(to, SF_ADDRESS_TEXT_MAX, "%s%s", text[0] != '\0' ? text : "one of many addresses",
              address->key[0] == AF_INET6 ? "/64" : "");

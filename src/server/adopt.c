@@ -111,7 +111,7 @@ void sf_adopt(struct sf_shard *shard, struct sf_session *session)
     if (age > 0) /* 90 to 110 % */
         session->age_ms = shard->now_ms + age - age / 10 +
                           (int64_t)sf_prng_below(&shard->prng, (uint64_t)(age / 5 + 1));
-    const bool tls = shard->settings.tls != NULL && !session->inside;
+    const bool tls = shard->settings.tls != NULL && !session->inside && !session->local;
     if (tls && !begin_handshake(shard, session)) {
         sf_metrics_add(shard->metrics, SF_METRIC_CONNECTION_REFUSED, SF_CONN_REFUSED_TLS, 1);
         sf_session_close(session, SF_CONN_CLOSED_ERROR);

@@ -8,6 +8,7 @@
  *      turn        one turn of one connection: read, serve, send, settle
  *      request     frames in, answers out          listener    binding, accepting
  *      http        HTTP in, answers out            inside      a connection from within the process
+ *                                                  unix_socket the file of a UNIX socket
  *      next        NEXT for many requests at once  place       choosing a shard   adopt   taking a connection in, or turning it away
  *      answer      answers and their counting      goaway      telling a peer to go         auth        tokens
  *      output      sending, and what the socket did not take
@@ -31,19 +32,20 @@
 #include "server/session.h"
 #include "server/shard.h"
 
-/* A socket that is listened on: the data port, and the one for HTTP. */
+/* A socket that is listened on: the data port, the one for HTTP, and the data port as a UNIX socket. */
 struct sf_listener {
     int fd;
-    uint16_t port;
-    bool http;
+    uint16_t port; /* 0: a UNIX socket */
+    bool http, local;
 };
-#define SF_LISTENERS_MAX 2
+#define SF_LISTENERS_MAX 3
 
 struct sf_server {
     struct sf_server_options options; /* strings are not kept: see hosts, settings, tls */
     char *hosts;
     struct sf_listener listeners[SF_LISTENERS_MAX]; /* the data port is the first */
     unsigned listener_count;
+    struct sf_unix_socket unix_socket; /* its descriptor is the listener's */
     unsigned shard_count;
     struct sf_shard *shards[SF_SERVER_THREADS_MAX];
     bool started;

@@ -111,8 +111,27 @@ static struct sf_shard *oldest_idle(const struct sf_shard *shard)
     return target;
 }
 
-static void place(struct sf_shard *shard, int fd, const struct sockaddr *peer, bool http)
+/* What is counted for who connected. The kernel tells who is at the other end of a UNIX socket. */
+static struct sf_address *address_of(struct sf_shard *shard, int fd, const struct sockaddr *peer,
+                                     const struct sf_listener *listener)
 {
+    struct sf_server *server = shard->server;
+    if (!listener->local)
+        return sf_address_get(&server->addresses, peer, shard->now_ns);
+    struct ucred who = {.uid = (uid_t)-1, .gid = (gid_t)-1};
+    socklen_t size = sizeof who;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) != 0)
+        who = (struct ucred){.uid = (uid_t)-1, .gid = (gid_t)-1};
+    sf_log_write(server->options.log, SF_LOG_DEBUG, "server.local_peer",
+                 "process %d of user %u and group %u connected over the UNIX socket", (int)who.pid,
+                 (unsigned)who.uid, (unsigned)who.gid);
+    return sf_address_get_user(&server->addresses, who.uid, shard->now_ns);
+}
+
+static void place(struct sf_shard *shard, int fd, const struct sockaddr *peer,
+                  const struct sf_listener *listener)
+{
+    const bool http = listener->http;
     struct sf_server *server = shard->server;
     const uint32_t before =
         atomic_fetch_add_explicit(&server->connections, 1, memory_order_relaxed);
@@ -123,7 +142,7 @@ static void place(struct sf_shard *shard, int fd, const struct sockaddr *peer, b
         sf_adopt_refuse(shard, fd, http);
         close(fd);
     } else {
-        struct sf_address *address = sf_address_get(&server->addresses, peer, shard->now_ns);
+        struct sf_address *address = address_of(shard, fd, peer, listener);
         session = sf_session_create(server, fd, address);
         if (session == NULL) {
             sf_address_put(&server->addresses, address);
@@ -137,6 +156,7 @@ static void place(struct sf_shard *shard, int fd, const struct sockaddr *peer, b
     }
     session->needs_room = needs_room;
     session->http = http;
+    session->local = listener->local;
     atomic_fetch_add_explicit(&target->connections, 1, memory_order_relaxed);
     sf_metrics_add(shard->metrics, SF_METRIC_CONNECTIONS_TOTAL, 0, 1);
     if (target == shard)
@@ -195,7 +215,7 @@ void sf_listener_accept(struct sf_shard *shard, const struct sf_listener *listen
         socklen_t size = sizeof peer;
         const int fd = accept4(listener->fd, &peer.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
-            place(shard, fd, &peer.any, listener->http);
+            place(shard, fd, &peer.any, listener);
             if (!is_scarce(fd))
                 continue;
             shard->few_descriptors = true;

@@ -100,11 +100,11 @@ int sf_server_check(const struct sf_server_options *options, struct sf_error *er
 {
     struct sf_settings settings = {.limits = options->limits};
     const int rc = read_files(options, &settings, err);
-    if (rc == 0) {
-        sf_tokens_unref(settings.tokens);
-        sf_tls_unref(settings.tls);
-    }
-    return rc;
+    if (rc != 0)
+        return rc;
+    sf_tokens_unref(settings.tokens);
+    sf_tls_unref(settings.tls);
+    return sf_unix_check(&options->unix_wish, err);
 }
 
 static int create_shards(struct sf_server *server, struct sf_error *err)
@@ -165,6 +165,24 @@ static int take_listener(struct sf_server *server, const struct sf_host_port *ad
     return 0;
 }
 
+static int take_unix_listener(struct sf_server *server, const struct sf_server_options *options,
+                              struct sf_error *err)
+{
+    if (options->unix_wish.path == NULL)
+        return 0;
+    if (options->unix_listener == NULL) {
+        const int rc = sf_unix_listen(&options->unix_wish, &server->unix_socket, err);
+        if (rc != 0)
+            return rc;
+    } else {
+        server->unix_socket = *options->unix_listener;
+        options->unix_listener->fd = -1;
+    }
+    server->listeners[server->listener_count++] =
+        (struct sf_listener){.fd = server->unix_socket.fd, .local = true};
+    return 0;
+}
+
 int sf_server_create(const struct sf_server_options *options, struct sf_server **ret_server,
                      struct sf_error *err)
 {
@@ -178,6 +196,9 @@ int sf_server_create(const struct sf_server_options *options, struct sf_server *
     server->options.tls_cert = server->options.tls_key = server->options.tls_client_ca = NULL;
     server->options.token_file = server->options.hosts = NULL;
     server->options.listener = server->options.http_listener = NULL;
+    server->options.unix_wish = (struct sf_unix_wish){0};
+    server->options.unix_listener = NULL;
+    server->unix_socket.fd = -1;
     take_layout(server);
     pthread_mutex_init(&server->lock, NULL);
     pthread_mutex_init(&server->info_lock, NULL);
@@ -191,6 +212,8 @@ int sf_server_create(const struct sf_server_options *options, struct sf_server *
         rc = take_listener(server, &options->address, false, options->listener, err);
     if (rc == 0 && options->has_http)
         rc = take_listener(server, &options->http_address, true, options->http_listener, err);
+    if (rc == 0)
+        rc = take_unix_listener(server, options, err);
     if (rc == 0)
         rc = create_shards(server, err);
     if (rc != 0) {
@@ -241,7 +264,7 @@ uint16_t sf_server_port(const struct sf_server *server)
 
 uint16_t sf_server_http_port(const struct sf_server *server)
 {
-    return server->listener_count > 1 ? server->listeners[1].port : 0;
+    return server->options.has_http ? server->listeners[1].port : 0;
 }
 
 uint32_t sf_server_max_batch(const struct sf_server *server)
@@ -251,6 +274,7 @@ uint32_t sf_server_max_batch(const struct sf_server *server)
 
 void sf_server_drain(struct sf_server *server, uint32_t deadline_ms, const char *reason)
 {
+    sf_unix_remove(&server->unix_socket);
     pthread_mutex_lock(&server->lock);
     if (!atomic_load(&server->draining)) {
         server->goaway_end_ms = sf_mono_ns() / SF_NS_PER_MS + deadline_ms;
@@ -324,7 +348,9 @@ void sf_server_destroy(struct sf_server *server)
     for (unsigned i = 0; i < server->shard_count; i++)
         sf_shard_destroy(server->shards[i]);
     for (unsigned i = 0; i < server->listener_count; i++)
-        close(server->listeners[i].fd);
+        if (!server->listeners[i].local)
+            close(server->listeners[i].fd);
+    sf_unix_close(&server->unix_socket);
     sf_tokens_unref(server->settings.tokens);
     sf_tls_unref(server->settings.tls);
     sf_addresses_free(&server->addresses);

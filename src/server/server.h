@@ -23,6 +23,7 @@
 #include "base/parse.h"
 #include "id/generator.h"
 #include "metrics/metrics.h"
+#include "server/unix_socket.h"
 #include "wire/frame.h"
 
 #define SF_SERVER_THREADS_MAX    64
@@ -75,6 +76,8 @@ struct sf_server_options {
     struct sf_host_port http_address; /* where has_http; likewise */
     bool has_http;
     int *http_listener; /* as listener */
+    struct sf_unix_wish unix_wish; /* the data port as a UNIX socket too; path NULL: none. Without TLS: the file's mode says who may */
+    struct sf_unix_socket *unix_listener; /* as listener, of sf_unix_listen */
     const char *hosts; /* names that requests over HTTP may come under where nobody proves who he is (http/hosts.h); NULL: no further ones */
     uint32_t threads;
     struct sf_server_limits limits;

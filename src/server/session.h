@@ -58,6 +58,7 @@ struct sf_session {
     uint8_t state; /* moved by sf_session_move alone */
     bool queued_ready, readable, eof;
     bool http;    /* it speaks HTTP (http.h), not frames */
+    bool local;   /* over the UNIX socket: never inside TLS */
     bool inside;  /* from within the process (inside.h): its peer is the one that somebody else speaks for */
     bool is_1_0, closes; /* of the HTTP request that is being answered */
     bool hung_up; /* the peer has said that it ends, or the connection is broken */

@@ -150,10 +150,15 @@ static void begin_draining(struct sf_shard *shard)
     for (unsigned i = 0; i < shard->server->listener_count; i++)
         sf_listener_accept(shard, &shard->server->listeners[i]);
     sf_listener_watch(shard, false);
-    shard->accept_again_ms = 0;
-    if (atomic_fetch_add(&shard->server->shards_draining, 1) + 1 == shard->server->shard_count)
-        for (unsigned i = 0; i < shard->server->listener_count; i++)
+    if (atomic_fetch_add(&shard->server->shards_draining, 1) + 1 == shard->server->shard_count) {
+        for (unsigned i = 0; i < shard->server->listener_count; i++) {
             shutdown(shard->server->listeners[i].fd, SHUT_RDWR);
+            /* Those of a UNIX socket that were not accepted are not reset by that: they would wait. */
+            if (shard->server->listeners[i].local)
+                sf_listener_accept(shard, &shard->server->listeners[i]);
+        }
+    }
+    shard->accept_again_ms = 0;
     sf_wheel_each(shard, sf_goaway_begin);
 }
 

@@ -83,11 +83,17 @@ class Answer:
 
 
 class Connection:
-    """One TCP connection; send frames, read answers in order. Pushes are kept in `pushes`."""
+    """One connection, by TCP or to a UNIX socket (path; "@name" is an abstract one); send frames, read answers in order. Pushes are kept in
+    `pushes`."""
 
-    def __init__(self, port, host="127.0.0.1", timeout=DEADLINE_S):
-        self.socket = socket.create_connection((host, port), timeout)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def __init__(self, port=None, host="127.0.0.1", timeout=DEADLINE_S, path=None):
+        if path is None:
+            self.socket = socket.create_connection((host, port), timeout)
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        else:
+            self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self.socket.settimeout(timeout)
+            self.socket.connect("\0" + path[1:] if path.startswith("@") else path)
         self.buffer = b""
         self.pushes = []
         self.next_id = 0

@@ -103,6 +103,18 @@ def bad(f):
         ({"listen-token-file": f.tokens_bad}, "line 1"),
         ({"listen-token-file": f.fifo}, "no regular file"),
         ({"listen-token-file": f.empty}, "holds no token"),
+        ({"listen-unix-path": "data.sock"}, "an absolute path"),
+        ({"listen-unix-path": "/data.sock"}, "below a directory"),
+        ({"listen-unix-path": f.missing / "x"}, "missing"),
+        ({"listen-unix-path": f.text}, "is no socket"),
+        ({"listen-unix-path": f.directory / "s", "listen-unix-mode": "0888"}, "listen.unix_mode"),
+        ({"listen-unix-path": f.directory / "s", "listen-unix-mode": "4755"}, "listen.unix_mode"),
+        ({"listen-unix-path": f.directory / "s", "listen-unix-owner": "no-such-user"}, "no-such-user"),
+        ({"listen-unix-path": f.directory / "s", "listen-unix-group": "no-such-group"}, "no-such-group"),
+        ({"listen-unix-path": "@x", "listen-unix-mode": "0600"}, "listen.unix_mode and listen.unix_path"),
+        ({"listen-unix-owner": "root"}, "listen.unix_owner and listen.unix_path"),
+        ({"listen-unix-group": "root"}, "listen.unix_group and listen.unix_path"),
+        ({**tls, "listen-tls-client-ca": f.cert, "listen-unix-path": "@x"}, "an abstract name is open"),
         ({"listen-address": "127.0.0.1:99999"}, "listen.address"),
         ({"listen-address": "127.0.0.1:7999", "listen-http-address": "127.0.0.1:7999"}, "listen.http_address and listen.address"),
         ({"listen-address": "127.0.0.1:7999", "listen-http-address": ":7999"}, "listen.http_address and listen.address"),
@@ -157,7 +169,8 @@ class CheckConfig(unittest.TestCase):
 
     def test_what_it_takes_is_started(self):
         f = self.files
-        good = {"listen-tls-cert": f.cert, "listen-tls-key": f.key, "listen-tls-client-ca": f.cert, "listen-token-file": f.tokens,
+        good = {"listen-unix-path": f.directory / "data.sock", "listen-unix-mode": "0600", "listen-unix-owner": os.getuid(),
+                "listen-unix-group": os.getgid(), "listen-tls-cert": f.cert, "listen-tls-key": f.key, "listen-tls-client-ca": f.cert, "listen-token-file": f.tokens,
                 "admin-tls-cert": f.cert, "admin-tls-key": f.key, "admin-token-file": f.tokens}
         arguments = self.arguments(good)
         self.assertEqual(run("--check-config", *arguments), (0, ""))
