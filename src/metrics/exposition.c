@@ -65,8 +65,8 @@ static void write_histogram(struct sf_metrics *metrics, enum sf_metric metric, u
                             struct sf_strbuf *to)
 {
     const struct sf_metric_info *info = sf_metric_info(metric);
-    unsigned count;
-    const int64_t *bounds = sf_metric_bounds(info->buckets, &count);
+    const unsigned count = info->bound_count;
+    const int64_t *bounds = info->bounds;
     const unsigned cell = info->cell + series * info->series_size;
     uint64_t counts[SF_BUCKETS_FAST_COUNT + 1];
     uint64_t total = 0;

@@ -68,8 +68,8 @@ void sf_metrics_observe(struct sf_metrics_block *block, enum sf_metric metric, u
 {
     const struct sf_metric_info *info = sf_metric_info(metric);
     SF_ASSERT(info->type == SF_METRIC_HISTOGRAM && series < info->series);
-    unsigned count;
-    const int64_t *bounds = sf_metric_bounds(info->buckets, &count);
+    const unsigned count = info->bound_count;
+    const int64_t *bounds = info->bounds;
     if (duration_ns < 0)
         duration_ns = 0;
     unsigned bucket = 0;
@@ -144,8 +144,8 @@ int64_t sf_metrics_quantile_ns(struct sf_metrics *metrics, enum sf_metric metric
 {
     const struct sf_metric_info *info = sf_metric_info(metric);
     SF_ASSERT(info->type == SF_METRIC_HISTOGRAM && series < info->series);
-    unsigned count;
-    const int64_t *bounds = sf_metric_bounds(info->buckets, &count);
+    const unsigned count = info->bound_count;
+    const int64_t *bounds = info->bounds;
     uint64_t counts[SF_BUCKETS_FAST_COUNT + 1] = {0};
     uint64_t total = 0;
     pthread_mutex_lock(&metrics->lock);

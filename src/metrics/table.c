@@ -18,6 +18,10 @@ static const int64_t bounds_slow[SF_BUCKETS_SLOW_COUNT] = {
     MS(200), MS(500), MS(1000), MS(2000), MS(5000), MS(10000), MS(30000),
 };
 
+#define BOUNDS_NONE NULL
+#define BOUNDS_FAST bounds_fast
+#define BOUNDS_SLOW bounds_slow
+
 /* A counter's series is one cell; a histogram's is its buckets, the one above them all, and the sum
  * in nanoseconds. */
 #define SIZE_COUNTER(buckets)   1
@@ -32,7 +36,7 @@ enum cell_place {
         CELLS
 };
 
-static const struct sf_metric_info table[SF_METRIC_COUNT] = {
+const struct sf_metric_info sf_metric_table[SF_METRIC_COUNT] = {
 #define SF_X(name_, text, type_, unit_, labels_, series_, buckets_, help_)                         \
     [SF_METRIC_##name_] = {.name = text,                                                           \
                            .type = SF_METRIC_##type_,                                              \
@@ -40,7 +44,8 @@ static const struct sf_metric_info table[SF_METRIC_COUNT] = {
                            .labels = labels_,                                                      \
                            .help = help_,                                                          \
                            .series = series_,                                                      \
-                           .buckets = SF_BUCKETS_##buckets_,                                       \
+                           .bounds = BOUNDS_##buckets_,                                            \
+                           .bound_count = SF_BUCKETS_##buckets_##_COUNT,                           \
                            .cell = CELL_##name_,                                                   \
                            .series_size = SIZE_##type_(buckets_)},
     SF_METRICS(SF_X)
@@ -94,31 +99,9 @@ static const char *const *single_values(enum sf_metric metric)
     }
 }
 
-const struct sf_metric_info *sf_metric_info(enum sf_metric metric)
-{
-    SF_ASSERT((unsigned)metric < SF_METRIC_COUNT);
-    return &table[metric];
-}
-
 unsigned sf_metrics_cells(void)
 {
     return CELLS;
-}
-
-const int64_t *sf_metric_bounds(enum sf_metric_buckets buckets, unsigned *ret_count)
-{
-    switch (buckets) {
-    case SF_BUCKETS_FAST:
-        *ret_count = SF_BUCKETS_FAST_COUNT;
-        return bounds_fast;
-    case SF_BUCKETS_SLOW:
-        *ret_count = SF_BUCKETS_SLOW_COUNT;
-        return bounds_slow;
-    case SF_BUCKETS_NONE:
-        break;
-    }
-    *ret_count = 0;
-    return NULL;
 }
 
 const char *sf_metrics_series_labels(enum sf_metric metric, unsigned series, char *buffer,

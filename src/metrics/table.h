@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/assert.h"
+
 #define SF_METRICS_SHARDS_MAX 64
 
 enum sf_metric_type { SF_METRIC_COUNTER, SF_METRIC_GAUGE, SF_METRIC_HISTOGRAM };
@@ -148,7 +150,6 @@ enum sf_metric { SF_METRICS(SF_X) SF_METRIC_COUNT };
 #undef SF_X
 
 /* Which upper bounds a histogram has; the bounds themselves are in table.c. */
-enum sf_metric_buckets { SF_BUCKETS_NONE, SF_BUCKETS_FAST, SF_BUCKETS_SLOW };
 #define SF_BUCKETS_FAST_COUNT 16 /* 10 us to 1 s */
 #define SF_BUCKETS_SLOW_COUNT 15 /* 500 us to 30 s */
 #define SF_BUCKETS_NONE_COUNT 0
@@ -159,20 +160,25 @@ struct sf_metric_info {
     const char *unit;   /* "seconds", "bytes" or "" */
     const char *labels; /* keys, separated by commas */
     const char *help;
-    unsigned series; /* counted in cells; 0: collected */
-    enum sf_metric_buckets buckets;
+    unsigned series;       /* counted in cells; 0: collected */
+    const int64_t *bounds; /* of a histogram: upper, in nanoseconds, ascending, without +Inf */
+    unsigned bound_count;
     unsigned cell;        /* place of its first cell in a block */
     unsigned series_size; /* cells of one series */
 };
 
-/* NULL never: metric is below SF_METRIC_COUNT (asserted). */
-const struct sf_metric_info *sf_metric_info(enum sf_metric metric);
+extern const struct sf_metric_info sf_metric_table[SF_METRIC_COUNT];
+
+/* NULL never: metric is below SF_METRIC_COUNT (asserted). Inline, as each turn of a shard counts
+ * through it several times. */
+static inline const struct sf_metric_info *sf_metric_info(enum sf_metric metric)
+{
+    SF_ASSERT((unsigned)metric < SF_METRIC_COUNT);
+    return &sf_metric_table[metric];
+}
 
 /* Cells of a whole block. */
 unsigned sf_metrics_cells(void);
-
-/* Upper bounds in nanoseconds, ascending, without +Inf. */
-const int64_t *sf_metric_bounds(enum sf_metric_buckets buckets, unsigned *ret_count);
 
 /* Writes `key="value",...` of a cell-counted series; returns buffer. */
 const char *sf_metrics_series_labels(enum sf_metric metric, unsigned series, char *buffer,
