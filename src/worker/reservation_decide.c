@@ -96,7 +96,7 @@ static void ask_slot(struct sf_res_step *s, struct sf_tenure *tenure)
  * ours to spend. */
 static bool room_for_write(struct sf_res_step *s, struct sf_tenure *tenure)
 {
-    if (tenure->outstanding_count < SF_RES_OUTSTANDING_MAX)
+    if (sf_tenure_has_room(tenure))
         return true;
     if (tenure == &s->res->bid)
         sf_res_bid_dropped(s, "too many writes without an answer");
@@ -361,7 +361,7 @@ static void decide_leave(struct sf_res_step *s)
         decide_idle(s);
         return;
     }
-    if (have_claim(s) && res->hold.outstanding_count < SF_RES_OUTSTANDING_MAX)
+    if (have_claim(s) && sf_tenure_has_room(&res->hold))
         sf_tenure_write(s, SF_COORD_RELEASE, &res->hold, 0);
 }
 

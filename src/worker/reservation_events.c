@@ -139,7 +139,7 @@ static void on_slot(struct sf_res_step *s, const struct sf_coord_completion *c)
     const enum sf_tenure_view view = sf_tenure_look(s, tenure, &c->slots[0]);
     switch (view) {
     case SF_VIEW_UNCHANGED:
-        if (on_bid && tenure->outstanding_count == 0)
+        if (on_bid && !sf_tenure_in_doubt(tenure))
             sf_res_bid_dropped(s, "its write was refused, and the record is as it was");
         return;
     case SF_VIEW_APPLIED:

@@ -110,9 +110,12 @@ static void make_way(struct sf_res_step *s, int64_t until_ms)
 {
     struct sf_reservation *res = s->res;
     struct sf_tenure *hold = &res->hold;
-    if (!hold->active || hold->floor_ms >= until_ms || sf_generator_is_closed(res->gen) ||
-        sf_res_last_ms(res) >= until_ms)
+    if (!hold->active || hold->floor_ms >= until_ms || sf_res_last_ms(res) >= until_ms)
         return;
+    if (sf_generator_is_closed(res->gen)) {
+        hold->floor_ms = until_ms; /* where it begins if it is opened again */
+        return;
+    }
     char until[SF_TIME_TEXT_MAX];
     sf_res_close(s, "another worker reported slot %" PRIu64 "/%" PRIu64 " up to %s",
                  res->params.datacenter, hold->worker,

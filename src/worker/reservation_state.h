@@ -180,8 +180,10 @@ struct sf_tenure {
     int64_t floor_ms;    /* this owner started here: a release never writes less */
     int64_t acked_ms;    /* last reserved_until_ms acknowledged; 0: none yet */
     int64_t acked_at_ms; /* minting time of that */
-    /* Not settled: not answered, or refused, which is believed only after a look (a hop may have
-     * delivered the write twice and handed on the second answer). */
+    /* Not settled: not answered, or refused, which is no proof (a hop may have delivered the write
+     * twice and handed on the second answer). A look that shows the record as it was is none either,
+     * since a hop may answer it with what it read before: only what is acknowledged later settles
+     * them. */
     struct {
         char nonce[SF_HEX128_SIZE];
         int64_t reserved_until_ms;

@@ -156,14 +156,31 @@ static void acknowledge(struct sf_res_step *s, struct sf_tenure *tenure,
     s->out->save = true;
 }
 
-/* What was refused is settled by a read that came after it: it was not done. */
-static void drop_refused(struct sf_tenure *tenure)
+/* Where the list is full, the oldest write that was refused goes off it; what it would have given back is
+ * never minted in again. */
+bool sf_tenure_has_room(struct sf_tenure *tenure)
 {
-    unsigned kept = 0;
+    unsigned at = 0;
+    if (tenure->outstanding_count < SF_RES_OUTSTANDING_MAX)
+        return true;
+    while (at < tenure->outstanding_count && !tenure->outstanding[at].refused)
+        at++;
+    if (at == tenure->outstanding_count)
+        return false;
+    if (tenure->outstanding[at].reserved_until_ms < tenure->acked_ms)
+        tenure->acked_ms = tenure->outstanding[at].reserved_until_ms;
+    tenure->outstanding_count--;
+    memmove(&tenure->outstanding[at], &tenure->outstanding[at + 1],
+            (tenure->outstanding_count - at) * sizeof tenure->outstanding[0]);
+    return true;
+}
+
+bool sf_tenure_in_doubt(const struct sf_tenure *tenure)
+{
     for (unsigned i = 0; i < tenure->outstanding_count; i++)
         if (!tenure->outstanding[i].refused)
-            tenure->outstanding[kept++] = tenure->outstanding[i];
-    tenure->outstanding_count = kept;
+            return true;
+    return false;
 }
 
 bool sf_tenure_release_sent(const struct sf_tenure *tenure)
@@ -234,7 +251,6 @@ enum sf_tenure_view sf_tenure_look(struct sf_res_step *s, struct sf_tenure *tenu
         tenure->record.version = slot->version; /* of this very read */
         tenure->record.canonical = slot->canonical;
         tenure->must_read = false;
-        drop_refused(tenure);
         return SF_VIEW_UNCHANGED;
     }
     if (tenure->acked_ms == 0)

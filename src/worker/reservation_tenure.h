@@ -32,8 +32,15 @@ enum sf_tenure_view {
 enum sf_tenure_view sf_tenure_look(struct sf_res_step *s, struct sf_tenure *tenure,
                                    const struct sf_coord_slot *slot);
 
-/* Is a release under way, or was one refused that has not been looked up? Nothing may be minted then
- * before a write is acknowledged. */
+/* Is there room to remember one more write? A refused one makes room where there is none. */
+bool sf_tenure_has_room(struct sf_tenure *tenure);
+
+/* Is a write under way that nobody has answered? Those that were refused count no more once the record
+ * was read: as far as that read can be believed they were not done. */
+bool sf_tenure_in_doubt(const struct sf_tenure *tenure);
+
+/* Was a release sent, be it refused, that no write was acknowledged after? Nothing may be minted then
+ * before one is. */
 bool sf_tenure_release_sent(const struct sf_tenure *tenure);
 
 /* What to write next (Unix ms), or -1 where the clock forbids it. */

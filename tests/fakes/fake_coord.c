@@ -162,7 +162,7 @@ static void watch(void *ctx, const struct sf_coord_request *request)
         handle->watching[request->datacenter] = true;
 }
 
-static struct sf_coord_event *execute(struct waiting *waiting)
+static struct sf_coord_event *execute_on(struct waiting *waiting, struct sf_fake_tree *tree)
 {
     struct fake *handle = waiting->handle;
     struct sf_fake_store *store = handle->store;
@@ -172,7 +172,7 @@ static struct sf_coord_event *execute(struct waiting *waiting)
                                     .session = handle->session,
                                     .now_ms = store->now_ms,
                                     .request = &waiting->request,
-                                    .tree = &store->tree,
+                                    .tree = tree,
                                     .reads = handle->frozen != NULL ? handle->frozen : &store->tree,
                                     .changed = changed,
                                     .changed_ctx = store,
@@ -184,6 +184,11 @@ static struct sf_coord_event *execute(struct waiting *waiting)
     event->completion.server_error_ms = 2;
     event->completion.duration_ns = (store->now_ms - waiting->submitted_ms) * SF_NS_PER_MS;
     return event;
+}
+
+static struct sf_coord_event *execute(struct waiting *waiting)
+{
+    return execute_on(waiting, &waiting->handle->store->tree);
 }
 
 /* Pumping. */
@@ -240,6 +245,10 @@ static void serve(struct waiting *waiting)
     case SF_FAKE_DONE_TWICE:
         sf_coord_event_free(execute(waiting));
         complete(waiting, execute(waiting));
+        return;
+    case SF_FAKE_ANSWERED_OLD:
+        SF_ASSERT(handle->frozen != NULL && !sf_request_writes(waiting->request.op));
+        complete(waiting, execute_on(waiting, handle->frozen));
         return;
     case SF_FAKE_EXPIRE_AFTER:
         sf_coord_event_free(execute(waiting));

@@ -47,6 +47,7 @@ enum sf_fake_fault {
                             */
     SF_FAKE_EXPIRE_AFTER,  /* done, the session ends, UNKNOWN; then SESSION_LOST, CONNECTED */
     SF_FAKE_DONE_TWICE,    /* a hop delivers it twice and hands on the second answer */
+    SF_FAKE_ANSWERED_OLD, /* a read: what a hop answers was so when the handle's reads were frozen */
 };
 /* The fault befalls the next request of this handle with this op that is submitted from now on;
  * faults of one op queue up. */

@@ -6,7 +6,10 @@ that repeats what it had delivered. Everything that faultproxy.FaultProxy can do
     proxy.repeated = lambda: ...                                      # called when a second answer was handed on; until it returns,
                                                                       # no further request passes (it may set proxy.mode)
 
-The operations of a write are words: create, set, delete, check. Reads, sessions, leases and watches pass as they are.
+    proxy.stale = True                                                # etcd: reads are answered as the last ones of the same keys were
+    proxy.answered_stale = lambda: ...                                # called when one was; as `repeated`
+
+The operations of a write are words: create, set, delete, check. Sessions, leases and watches pass as they are, and so do reads but for that.
 Python standard library only.
 """
 import json
@@ -205,8 +208,30 @@ class _Stream:
         return raw + b"\r\n", headers
 
 
+def etcd_read_keys(path, body):
+    """What a transaction that writes nothing reads; None: it is none, or it writes."""
+    if path != "/v3/kv/txn" or etcd_operations(path, body):
+        return None
+    ranges = [operation["request_range"] for operation in json.loads(body).get("success", []) if "request_range" in operation]
+    return tuple((one["key"], one.get("range_end")) for one in ranges) or None
+
+
 class Etcd(_Repeats):
-    """The gateway gets the same POST a second time, when its first answer has been read to the end and thrown away."""
+    """The gateway gets the same POST a second time, when its first answer has been read to the end and thrown away. With `stale`, reads do
+    not get there at all: what they are answered was read before, as by a cache, or over a connection that has an answer too many."""
+
+    def __init__(self, behind, **more):
+        self.stale, self.answered_stale, self._read = False, lambda: None, {}
+        super().__init__(behind, **more)
+
+    def _answer_read(self, answers, client, server, keys, request):
+        if self.stale and keys in self._read:
+            self._pass_on(client, self._read[keys], True)
+            self.answered_stale()
+            return
+        self._pass_on(server, request, False)
+        self._read[keys] = b"".join(self._answer(answers, client))
+        self._pass_on(client, self._read[keys], True)
 
     def _begin(self, client, server):
         threading.Thread(target=self._talk, args=(client, server), daemon=True).start()
@@ -217,6 +242,10 @@ class Etcd(_Repeats):
             while True:
                 head, headers = requests.head()
                 body = requests.take(int(headers.get("content-length", 0)))
+                keys = etcd_read_keys(head.split()[1].decode(), body)
+                if keys:
+                    self._answer_read(answers, client, server, keys, head + body)
+                    continue
                 repeat = self._wanted(etcd_operations(head.split()[1].decode(), body))
                 if repeat:
                     # Not its last request on this connection, whatever the client says.

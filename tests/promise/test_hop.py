@@ -59,6 +59,47 @@ class Hop(unittest.TestCase):
             self.assertNotEqual(old.slot(), 0)
             self.assertGreater(stage.count(verdict, old, released_ms), 0)
 
+    @st.on(("etcd", 1))
+    def release_refused_and_an_old_read(self, kind, members):
+        """The same, and the read that is to settle it is answered as one before it was. etcd's answers carry no number."""
+        with st.Stage(self, kind, members, WINDOW_MS) as stage:
+            stage.first_init()
+            old = stage.worker("old", proxy=stage.repeater, options=self.clock(), clock=True)
+            new = stage.worker("new", options={"fleet-worker": 0})
+            old.start()
+            self.assertEqual(old.slot(), 0)
+            old.cut()
+            old.mend()  # whoever comes back reads its record
+            sf.wait_until(old.connected, old.log)
+            stage.collect()
+            self.assertTrue(old.mints())
+            proxy = old.proxies[0]
+            proxy.which = repeats.is_release
+
+            def repeated():
+                proxy.stale = True
+                proxy.twice = False
+            proxy.repeated = repeated
+            proxy.answered_stale = lambda: old.mode("hole")
+            proxy.twice = True
+            old.clock(5)
+            sf.wait_until(lambda: proxy.mode == "hole", lambda: f"a release, twice, and a read:\n{old.log()}")
+            old.clock(0)
+            new.start()
+            self.assertEqual(new.slot(), 0)
+            sf.wait_until(lambda: old.status()["clock"]["verdict"] != "bad", lambda: f"{old.status()['clock']}")
+            released_ms = st.now_ms()
+            time.sleep(4)
+            minted_without_writing = old.mints()
+            proxy.stale = False
+            old.mend()
+            old.wait_ready()
+            sf.wait_until(old.mints, old.log)
+            verdict = stage.finish()
+            stage.assert_unique(verdict)
+            self.assertFalse(minted_without_writing, old.log())
+            self.assertGreater(stage.count(verdict, old, released_ms), 0)
+
     @st.on(*st.SERVERS)
     def every_write_twice(self, kind, members):
         """A whole life through such a hop: it claims, renews and gives back as if nothing were wrong, and leaves nothing behind."""

@@ -56,10 +56,10 @@ BUGS = {
     'read-settles': ('unknown outcome', 'a read settles that a write was not done', [
         (TENURE,
          '        tenure->must_read = false;\n'
-         '        drop_refused(tenure);',
+         '        return SF_VIEW_UNCHANGED;',
          '        tenure->must_read = false;\n'
-         '        (void)drop_refused;\n'
-         '        tenure->outstanding_count = 0;'),
+         '        tenure->outstanding_count = 0;\n'
+         '        return SF_VIEW_UNCHANGED;'),
     ]),
     'foreign-ignored': (4, 'somebody else\'s record is taken for ours unchanged', [
         (TENURE,

@@ -47,6 +47,15 @@ BUGS = {
          '            sf_res_bid_dropped(s, "refused");\n'
          '        refused(s, c, tenure);\n'),
     ]),
+    'refused-settled-by-reading': ('rule 7', 'a read that shows the record as it was settles that a refused write was not done', [
+        (TENURE,
+         '        tenure->must_read = false;\n'
+         '        return SF_VIEW_UNCHANGED;',
+         '        tenure->must_read = false;\n'
+         '        if (!sf_tenure_in_doubt(tenure))\n'
+         '            tenure->outstanding_count = 0;\n'
+         '        return SF_VIEW_UNCHANGED;'),
+    ], 'unit.test_reservation_reopen'),
     'halt-ignored': ('rule 8', 'who reads that the fleet is halted goes on', [
         (LOSS,
          '    if (state != NULL && state->halted) {',
@@ -72,6 +81,11 @@ BUGS = {
          '    if (!hold->active || hold->floor_ms >= until_ms',
          '    if (true || hold->floor_ms >= until_ms'),
     ]),
+    'report-while-closed': ('rule 8', 'a report that is read while nothing may be minted is forgotten', [
+        (LOSS,
+         '        hold->floor_ms = until_ms; /* where it begins if it is opened again */\n',
+         ''),
+    ], 'unit.test_reservation_reopen'),
     'loss-by-acked': ('rule 8', 'what follows an unanswered release is compared with what was acknowledged', [
         (TENURE,
          '    const int64_t least_ms = sf_tenure_granted_ms(tenure);\n',
