@@ -1,7 +1,7 @@
 /* A load generator for servers of the protocol (and for bench_echo): many connections, many
  * requests on the way on each.
  *
- *   bench_load --port P [--host H] [-c CONNS] [-d DEPTH] [-b BATCH] [-t SECONDS] [-w
+ *   bench_load --port P [--host H | --unix PATH] [-c CONNS] [-d DEPTH] [-b BATCH] [-t SECONDS] [-w
  * WARMUP_SECONDS] [-T THREADS]
  *              [--rate REQUESTS_PER_S] [--redis] [--json]
  *
@@ -38,6 +38,7 @@
 #include "base/bytes.h"
 #include "base/parse.h"
 #include "base/ticks.h"
+#include "base/unix_address.h"
 #include "wire/frame.h"
 
 #define IN_MAX      (1U << 17)
@@ -50,7 +51,7 @@
 #define BUCKETS (STEPS * 40)
 
 struct options {
-    const char *host;
+    const char *host, *path; /* path NULL: TCP */
     uint64_t port, connections, depth, batch, seconds, warmup, threads, rate;
     bool json, redis, tls, reconnect;
 };
@@ -107,18 +108,28 @@ static SSL_CTX *tls; /* NULL: plain */
 /* Blocks until the connection is set up. */
 static void connect_to(const struct options *o, struct connection *c)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)o->port)};
+    union {
+        struct sockaddr any;
+        struct sockaddr_in ip;
+        struct sockaddr_un local;
+    } address = {.ip = {.sin_family = AF_INET, .sin_port = htons((uint16_t)o->port)}};
+    socklen_t size = sizeof address.ip;
     const int on = 1;
-    if (inet_pton(AF_INET, o->host, &address.sin_addr) != 1) {
+    if (o->path != NULL && sf_unix_address(o->path, &address.local, &size) != 0) {
+        fprintf(stderr, "bench_load: --unix must be " SF_UNIX_RULE "\n");
+        exit(64);
+    }
+    if (o->path == NULL && inet_pton(AF_INET, o->host, &address.ip.sin_addr) != 1) {
         fprintf(stderr, "bench_load: --host must be an IPv4 address\n");
         exit(64);
     }
-    c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&address, sizeof address) != 0) {
+    c->fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (c->fd < 0 || connect(c->fd, &address.any, size) != 0) {
         perror("bench_load: connect");
         exit(1);
     }
-    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (o->path == NULL)
+        setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     if (tls == NULL)
         return;
     c->ssl = SSL_new(tls);
@@ -448,6 +459,10 @@ static bool parse(int argc, char **argv, struct options *o)
             o->host = argv[++i];
             continue;
         }
+        if (strcmp(argv[i], "--unix") == 0 && i + 1 < argc) {
+            o->path = argv[++i];
+            continue;
+        }
         size_t n = 0;
         while (n < sizeof numbers / sizeof numbers[0] && strcmp(argv[i], numbers[n].name) != 0)
             n++;
@@ -472,11 +487,13 @@ int main(int argc, char **argv)
                         .warmup = 1,
                         .threads = 1};
     if (!parse(argc, argv, &o)) {
-        fprintf(stderr, "usage: bench_load --port P [--host H] [-c CONNS] [-d DEPTH] [-b BATCH] "
-                        "[-t SECONDS] [-w WARMUP]\n"
-                        "                  [-T THREADS] [--rate REQUESTS_PER_S] [--redis] [--tls] "
-                        "[--json]\n"
-                        "       bench_load --reconnect -d 1 -c N -T N ...\n");
+        fprintf(
+            stderr,
+            "usage: bench_load --port P [--host H | --unix PATH] [-c CONNS] [-d DEPTH] [-b BATCH] "
+            "[-t SECONDS] [-w WARMUP]\n"
+            "                  [-T THREADS] [--rate REQUESTS_PER_S] [--redis] [--tls] "
+            "[--json]\n"
+            "       bench_load --reconnect -d 1 -c N -T N ...\n");
         return 64;
     }
     if (o.tls) {

@@ -98,6 +98,9 @@ def panels_of(name, tables):
             yield lines(f"Open loop, {title}", "% of the server's own peak", "us", series)
     elif name == "tls":
         yield bars("TLS, part of plain requests/s", "", [(row[0], row[3]) for row in tables[0]["rows"]])
+    elif name == "nearer":
+        for table in tables:
+            yield bars(table["title"] + ", median round trip, part of TCP's", "", [(row[0], row[6]) for row in table["rows"]])
     else:
         for table in tables:
             column = table["head"].index("IDs/s")
