@@ -8,8 +8,8 @@
 #define SF_READ_MAX 16384
 /* Where requests cost more than their bytes say, the turn ends when it has lasted for so long, measured whenever this much work
  * was done (1: one answer, or 256 bytes of one). Plain NEXT is bounded by its bytes and by the IDs. */
-#define SF_TURN_NS    20000
-#define SF_TURN_WORK  8
+#define SF_TURN_NS    8000
+#define SF_TURN_WORK  4
 #define SF_WORK_BYTES 256
 /* A frame whose body is longer than any request's may be is answered from its header and skipped, never stored. */
 #define SF_BODY_KEPT_MAX  256

@@ -89,14 +89,14 @@ static void fill(int fd, const uint8_t *frame, size_t size)
 
 /* Every greedy connection has more to be read than a turn takes, then the modest one asks: the CPU
  * time until it is answered. */
-static int64_t round_ns(const struct fixture *f, const uint8_t *frame, size_t size)
+static int64_t round_ns(const struct fixture *f, uint16_t port, const uint8_t *frame, size_t size)
 {
     int fds[GREEDY];
     uint64_t last = 0;
     uint8_t byte;
     atomic_store(&gate.free_run, true);
     for (int i = 0; i < GREEDY; i++)
-        fds[i] = client_connect(f);
+        fds[i] = client_connect_to(port);
     const int modest = client_connect(f);
     client_next(modest, 1, 1); /* all are accepted */
     assert_int_equal(expect_ids(modest, 1, &last), 1);
@@ -127,11 +127,11 @@ static int compare(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static int64_t modest_ns(const struct fixture *f, const uint8_t *frame, size_t size)
+static int64_t modest_ns(const struct fixture *f, uint16_t port, const uint8_t *frame, size_t size)
 {
     int64_t took[ROUNDS];
     for (int i = 0; i < ROUNDS; i++)
-        took[i] = round_ns(f, frame, size);
+        took[i] = round_ns(f, port, frame, size);
     qsort(took, ROUNDS, sizeof *took, compare);
     return took[ROUNDS / 2];
 }
@@ -140,6 +140,7 @@ static void test_no_request_starves_others(void **state)
 {
     struct fixture *f = *state;
     f->options.threads = 1;
+    f->options.has_http = true;
     f->options.host.mint_now_ms = stepped_now;
     f->options.host.info = slow_info;
     f->options.host.time = slow_time;
@@ -147,29 +148,47 @@ static void test_no_request_starves_others(void **state)
     f->options.limits.max_wait_ms = 600000; /* nobody is shed: all that is asked is served */
     fixture_start(f);
     uint8_t frame[512], body[SF_WIRE_PING_MAX] = {0};
-    const struct sf_wire_next one = {.count = 1}, many = {.count = 500};
-    const struct sf_wire_next after = {.count = 1, .has_after = true};
-    const int64_t usual = modest_ns(f, frame, sf_wire_put_next(frame, sizeof frame, 1, &one));
+    const struct sf_wire_next one = {.count = 1}, many = {.count = 500}, most = {.count = 65536};
+    const struct sf_wire_next none = {.count = 0}, after = {.count = 1, .has_after = true};
+    const struct sf_wire_next ahead = {.count = 1, .has_after = true, .after = INT64_MAX / 2};
+    const uint16_t data = sf_server_port(f->server), http = sf_server_http_port(f->server);
+    const int64_t usual = modest_ns(f, data, frame, sf_wire_put_next(frame, sizeof frame, 1, &one));
     print_message("beside NEXT for one ID: %" PRId64 " us\n", usual / 1000);
     const struct {
         const char *name;
         uint8_t type;
         size_t body;
         const struct sf_wire_next *next;
-    } cases[] = {{"PING", SF_WIRE_PING, 0, NULL},    {"long PING", SF_WIRE_PING, 256, NULL},
-                 {"INFO", SF_WIRE_INFO, 0, NULL},    {"TIME", SF_WIRE_TIME, 0, NULL},
-                 {"AUTH", SF_WIRE_AUTH, 200, NULL},  {"large NEXT", SF_WIRE_NEXT, 0, &many},
-                 {"AFTER", SF_WIRE_NEXT, 0, &after}, {"unknown type", 0x3D, 0, NULL}};
+        const char *path;
+    } cases[] = {{"PING", .type = SF_WIRE_PING},
+                 {"long PING", .type = SF_WIRE_PING, .body = 256},
+                 {"INFO", .type = SF_WIRE_INFO},
+                 {"TIME", .type = SF_WIRE_TIME},
+                 {"AUTH", .type = SF_WIRE_AUTH, .body = 200},
+                 {"large NEXT", .next = &many},
+                 {"largest NEXT", .next = &most},
+                 {"NEXT for none", .next = &none},
+                 {"AFTER", .next = &after},
+                 {"AFTER, far ahead", .next = &ahead},
+                 {"unknown type", .type = 0x3D},
+                 {"HTTP", .path = "/v1/ids"},
+                 {"HTTP, large", .path = "/v1/ids?count=500"},
+                 {"HTTP, largest", .path = "/v1/ids?count=65536"},
+                 {"HTTP, decode", .path = "/v1/decode/382138005323788288"},
+                 {"HTTP, nothing there", .path = "/nothing"}};
     bool failed = false;
     for (size_t i = 0; i < SF_COUNT(cases); i++) {
         size_t size = SF_WIRE_HEADER_SIZE + cases[i].body;
-        if (cases[i].next != NULL) {
+        if (cases[i].path != NULL) {
+            size = (size_t)snprintf((char *)frame, sizeof frame,
+                                    "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", cases[i].path);
+        } else if (cases[i].next != NULL) {
             size = sf_wire_put_next(frame, sizeof frame, 1, cases[i].next);
         } else {
             sf_wire_put_header(frame, cases[i].type, 0, 1, cases[i].body);
             memcpy(frame + SF_WIRE_HEADER_SIZE, body, cases[i].body);
         }
-        const int64_t ns = modest_ns(f, frame, size);
+        const int64_t ns = modest_ns(f, cases[i].path != NULL ? http : data, frame, size);
         print_message("beside %s: %" PRId64 " us\n", cases[i].name, ns / 1000);
         failed = failed || ns > RATIO_MAX * usual;
     }
