@@ -120,6 +120,34 @@ class LostAnswers(Case):
         self.worker.until("slot 0")
         self.worker.until("renew")
 
+    def test_records_are_made_once(self):
+        """A hop may deliver what makes a fleet's records a second time, when workers have long reserved in them."""
+        made = [(path, body) for path, body in self.gateway.requests if body.count("request_put") > 8]
+        self.assertGreaterEqual(len(made), 1)
+        before = self.nonce()
+        for path, body in made:
+            etcd.post(self.etcd.ports[0], path, json.loads(body))
+        self.assertEqual(self.nonce(), before)
+        self.worker.until("renew")
+
+    def test_an_answer_to_another_request_makes_no_records(self):
+        answers = []
+
+        def keep(data):
+            answers.append(data.decode())
+            return data
+        self.gateway.rule = lambda path, body: ("edit", keep) if path == "/v3/kv/txn" else None
+        for command in ("list", "renew", "slot 0"):
+            self.worker.until(command)
+        for answer in answers:
+            self.worker.until("survey")
+            self.gateway.rule = lambda path, body, answer=answer: (200, answer) if body.count("request_put") > 8 else None
+            self.worker.call("loss", "unknown", "unreachable")
+            self.gateway.rule = passing
+            self.assertEqual(self.etcd.get_prefix("/snowfleet/f/current-"), {}, "it was named without its records")
+        self.worker.until("survey")
+        self.worker.call("loss")
+
     def test_late_answer_is_unknown_within_the_deadline(self):
         self.rule_writes(("late", 1.5))
         line = self.worker.call("renew 0 400", "unknown", "unreachable")

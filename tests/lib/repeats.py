@@ -8,10 +8,13 @@ that repeats what it had delivered. Everything that faultproxy.FaultProxy can do
 
     proxy.stale = True                                                # etcd: reads are answered as the last ones of the same keys were
     proxy.answered_stale = lambda: ...                                # called when one was; as `repeated`
+    proxy.keep = lambda operations: ...                               # etcd: these writes are remembered, and
+    proxy.deliver_kept()                                              # come a second time now
 
 The operations of a write are words: create, set, delete, check. Sessions, leases and watches pass as they are, and so do reads but for that.
 Python standard library only.
 """
+import http.client
 import json
 import re
 import select
@@ -222,6 +225,7 @@ class Etcd(_Repeats):
 
     def __init__(self, behind, **more):
         self.stale, self.answered_stale, self._read = False, lambda: None, {}
+        self.keep, self._kept = lambda operations: False, []
         super().__init__(behind, **more)
 
     def _answer_read(self, answers, client, server, keys, request):
@@ -232,6 +236,14 @@ class Etcd(_Repeats):
         self._pass_on(server, request, False)
         self._read[keys] = b"".join(self._answer(answers, client))
         self._pass_on(client, self._read[keys], True)
+
+    def deliver_kept(self):
+        for path, body in self._kept:
+            connection = http.client.HTTPConnection(self.host, self.behind, timeout=10)
+            connection.request("POST", path, body, {"Content-Type": "application/json"})
+            connection.getresponse().read()
+            connection.close()
+        return len(self._kept)
 
     def _begin(self, client, server):
         threading.Thread(target=self._talk, args=(client, server), daemon=True).start()
@@ -246,7 +258,10 @@ class Etcd(_Repeats):
                 if keys:
                     self._answer_read(answers, client, server, keys, head + body)
                     continue
-                repeat = self._wanted(etcd_operations(head.split()[1].decode(), body))
+                path = head.split()[1].decode()
+                repeat = self._wanted(etcd_operations(path, body))
+                if self.keep(etcd_operations(path, body)):
+                    self._kept.append((path, body))
                 if repeat:
                     # Not its last request on this connection, whatever the client says.
                     self._pass_on(server, re.sub(rb"(?im)^connection:.*\r\n", b"", head) + body, False)

@@ -4,9 +4,11 @@ import pathlib
 import sys
 import time
 import unittest
+import unittest.mock
 
 import stage as st
 import repeats
+import words
 from stage import sf
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
@@ -99,6 +101,52 @@ class Hop(unittest.TestCase):
             stage.assert_unique(verdict)
             self.assertFalse(minted_without_writing, old.log())
             self.assertGreater(stage.count(verdict, old, released_ms), 0)
+
+    @st.on(("etcd", 1))
+    def records_of_init_come_again(self, kind, members):
+        """What makes the records of a fleet is delivered a second time, when a worker that is cut off has reserved one of them."""
+        with st.Stage(self, kind, members, WINDOW_MS) as stage:
+            hop = repeats.Etcd(stage.coordinator.ports()[0])
+            self.addCleanup(hop.stop)
+            hop.keep = lambda operations: operations.count("set") > 8
+            url = stage.coordinator.url
+            with unittest.mock.patch.object(stage.coordinator, "url", lambda: url([hop.port])):
+                stage.init(first=True)
+            old = stage.worker("old")
+            new = stage.worker("new", options={"fleet-worker": 0})
+            old.start()
+            self.assertEqual(old.slot(), 0)
+            stage.collect()
+            self.assertTrue(old.mints())
+            old.mode("hole")
+            sf.wait_until(lambda: stage.claims() == {}, lambda: f"its claim ends: {stage.claims()}")
+            before = stage.record(0)
+            self.assertEqual(hop.deliver_kept(), 1)
+            new.start(ready=False)
+            new.wait_ready()
+            self.assertGreater(stage.record(0)["reserved_until_ms"], before["reserved_until_ms"])
+            sf.wait_until(new.mints, new.log)
+            stage.assert_unique(stage.finish())
+
+    @st.on(*st.SERVERS)
+    def init_twice(self, kind, members):
+        """The records of a fleet are made twice, and the second answer is handed on: etcd's shows them; ZooKeeper's refuses, and `init` is run again."""
+        with st.Stage(self, kind, members, 5000) as stage:
+            hops = [stage.repeater(port) for port in stage.coordinator.ports()]
+            for hop in hops:
+                self.addCleanup(hop.stop)
+                hop.which = lambda operations: operations.count("set") + operations.count("create") > 8
+                hop.twice = True
+            url = stage.coordinator.url
+            with unittest.mock.patch.object(stage.coordinator, "url", lambda: url([hop.port for hop in hops])):
+                result = stage.init(first=True, check=False)
+            self.assertGreater(sum(hop.count for hop in hops), 0)
+            self.assertEqual(result.returncode, 0 if kind == "etcd" else words.EXIT_UNFIT, result.stderr)
+            if result.returncode != 0:
+                stage.init(first=True)
+            worker = stage.worker("worker")
+            worker.start()
+            self.assertEqual(len(stage.slots()), 32)
 
     @st.on(*st.SERVERS)
     def every_write_twice(self, kind, members):

@@ -62,6 +62,16 @@ BUGS = {
     'etcd-read-for-write': ('rule 7', 'a record of the slot that somebody read is taken for the one that was written', [
         (ETCD + 'answer.c', ' &&\n                kv->value_size == strlen(value) && strcmp(kv->value, value) == 0 &&', ' &&'),
     ], 'unit.test_etcd_answer'),
+    'etcd-records-again': ('rule 2', 'what makes the records of a fleet writes over them when it comes again', [
+        (ETCD + 'init.c',
+         '.compares = &absent,\n'
+         '                                                            .compare_count = 1,',
+         '.compares = &absent,\n'
+         '                                                            .compare_count = 0,'),
+    ], FAULTS + 'test_records_are_made_once'),
+    'etcd-any-records': ('rule 5', 'the answer of another request is taken for that of the records that are made', [
+        (ETCD + 'init.c', '    if (!is_planted(work, result->answer.root)) {', '    if (false && !is_planted(work, result->answer.root)) {'),
+    ], FAULTS + 'test_an_answer_to_another_request_makes_no_records'),
     'etcd-lease-gone-is-refused': ('rule 7', 'a claim that met the end of its lease is told as refused', [
         (ETCD + 'job.c',
          '        sf_etcd_job_fail(etcd, job, result, SF_COORD_UNKNOWN, SF_COORD_SESSION, "%s",',

@@ -29,11 +29,15 @@ struct work {
     struct sf_etcd_surveying surveying;
     size_t next; /* records made so far; the state is the last one */
     size_t sent;
-    size_t written; /* operations before the one that reads back what was written */
+    char last_key[SF_ETCD_KEY_MAX]; /* the last of these, */
+    char *last_value;               /* and what it is to be */
+    size_t written;                 /* operations before the one that reads back what was written */
 };
 
-void sf_etcd_init_free(void *work)
+void sf_etcd_init_free(void *ctx)
 {
+    struct work *work = ctx;
+    free(work->last_value);
     free(work);
 }
 
@@ -138,6 +142,8 @@ static char *record_at(const struct sf_etcd *etcd, const struct sf_etcd_job *job
     return sf_record_slot_encode(&slot);
 }
 
+/* Once, and never again: a hop may deliver it a second time, when workers have long written to these
+ * records. They come together, so where the first is there all are. Either answer shows the last one. */
 static void send_tree(struct sf_etcd *etcd, struct sf_etcd_job *job)
 {
     struct work *work = job->work;
@@ -145,22 +151,32 @@ static void send_tree(struct sf_etcd *etcd, struct sf_etcd_job *job)
     work->sent = left < TXN_OPS ? left : TXN_OPS;
     char(*keys)[SF_ETCD_KEY_MAX] = calloc(work->sent, sizeof *keys);
     char **values = calloc(work->sent, sizeof *values);
-    struct sf_etcd_op *puts = calloc(work->sent, sizeof *puts);
-    SF_ASSERT(keys != NULL && values != NULL && puts != NULL);
+    struct sf_etcd_op *ops = calloc(work->sent + 1, sizeof *ops);
+    SF_ASSERT(keys != NULL && values != NULL && ops != NULL);
     for (size_t i = 0; i < work->sent; i++) {
         values[i] = record_at(etcd, job, work->next + i, keys[i]);
-        puts[i] = (struct sf_etcd_op){.kind = SF_ETCD_PUT, .key = keys[i], .value = values[i]};
+        ops[i] = (struct sf_etcd_op){.kind = SF_ETCD_PUT, .key = keys[i], .value = values[i]};
     }
+    memcpy(work->last_key, keys[work->sent - 1], sizeof work->last_key);
+    free(work->last_value);
+    work->last_value = values[work->sent - 1];
+    const struct sf_etcd_op last = {.kind = SF_ETCD_GET, .key = work->last_key};
+    ops[work->sent] = last;
+    const struct sf_etcd_compare absent = {.key = keys[0], .target = SF_ETCD_CREATE, .revision = 0};
     work->step = TREE;
-    sf_etcd_job_send(
-        etcd, job, "/v3/kv/txn",
-        sf_etcd_body_txn(&(struct sf_etcd_txn){.success = puts, .success_count = work->sent}), true,
-        SF_ETCD_INIT_MS);
-    for (size_t i = 0; i < work->sent; i++)
+    sf_etcd_job_send(etcd, job, "/v3/kv/txn",
+                     sf_etcd_body_txn(&(struct sf_etcd_txn){.compares = &absent,
+                                                            .compare_count = 1,
+                                                            .success = ops,
+                                                            .success_count = work->sent + 1,
+                                                            .failure = &last,
+                                                            .failure_count = 1}),
+                     true, SF_ETCD_INIT_MS);
+    for (size_t i = 0; i + 1 < work->sent; i++)
         free(values[i]);
     free(keys);
     free(values);
-    free(puts);
+    free(ops);
 }
 
 /* The name. */
@@ -312,10 +328,28 @@ static void surveyed(struct sf_etcd *etcd, struct sf_etcd_job *job,
         send_tree(etcd, job);
 }
 
-static void planted(struct sf_etcd *etcd, struct sf_etcd_job *job)
+/* Are they there? The second of two deliveries finds what the first one made. */
+static bool is_planted(const struct work *work, const json_t *root)
+{
+    const size_t at = sf_etcd_txn_succeeded(root) ? work->sent : 0;
+    struct sf_etcd_range range = {0};
+    if (sf_etcd_txn_range(root, at, &range) < 0)
+        return false;
+    const bool there = range.count == 1 && strcmp(range.kvs[0].key, work->last_key) == 0 &&
+                       strcmp(range.kvs[0].value, work->last_value) == 0;
+    sf_etcd_range_free(&range);
+    return there;
+}
+
+static void planted(struct sf_etcd *etcd, struct sf_etcd_job *job,
+                    const struct sf_etcd_result *result)
 {
     struct work *work = job->work;
     job->touched = true;
+    if (!is_planted(work, result->answer.root)) {
+        sf_etcd_job_unreadable(etcd, job, result);
+        return;
+    }
     work->next += work->sent;
     if (work->next < record_count(work))
         send_tree(etcd, job);
@@ -373,7 +407,7 @@ void sf_etcd_init_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
         surveyed(etcd, job, result);
         break;
     case TREE:
-        planted(etcd, job);
+        planted(etcd, job, result);
         break;
     case NAME:
         named(etcd, job, result);

@@ -4,8 +4,8 @@
  *   plain:            look -> tree* -> name
  *   after data loss:  look -> unname -> survey* -> tree* -> name
  *
- * look reads root, config and names at once. A tree's keys are new, so that its transactions have no
- * condition. When naming is refused, the config is read: our token there means that an answer before was
+ * look reads root, config and names at once. A tree's keys are new: each of its transactions is done
+ * once, on condition that its first key is not there, and reads back its last. When naming is refused, the config is read: our token there means that an answer before was
  * lost, and the fleet is made.
  */
 #ifndef SF_COORD_ETCD_INIT_H
