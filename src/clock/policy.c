@@ -16,6 +16,7 @@
 #define WARN_HOLD_NS           (3 * SF_NS_PER_S)
 #define RESYNC_PERCENT         75
 #define CALM_PERCENT           80
+#define BACK_PERCENT           101 /* a leap second and what was slewed before it, by the default */
 #define COORDINATOR_MAX_AGE_NS (600 * SF_NS_PER_S)
 #define UNKNOWN_ERROR_NS       (16 * SF_NS_PER_S) /* the kernel's own word for "no idea" */
 
@@ -196,7 +197,7 @@ static void judge_minting(const struct sf_policy *policy, struct look *look)
         found(look, BAD, "the wall clock has gone %s forward, and nothing confirms it",
               duration(ahead_ns, false, text));
     if (minting(policy)) {
-        if (ahead_ns < -max_ns)
+        if (ahead_ns < -(max_ns / 100 * BACK_PERCENT))
             found(look, BAD, "the wall clock has gone %s back, over max_offset_ms %" PRId64,
                   duration(ahead_ns, false, text), max_ns / SF_NS_PER_MS);
         return;

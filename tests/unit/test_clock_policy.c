@@ -238,6 +238,29 @@ static void test_steps(void **state)
     }
 }
 
+/* The wall clock is set back by a second, and minting time was a little ahead of it: with the default of a
+ * second minting goes on. */
+static void test_leap_second(void **state)
+{
+    (void)state;
+    static const int64_t steps[] = {-1000 * MS, -1000 * MS - 400000, -1009 * MS};
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        struct world w;
+        world_start(&w, false);
+        look(&w);
+        const int64_t before = mint(&w);
+        w.wall_error_ns = steps[i];
+        look(&w);
+        expect(&w, SF_CLOCK_OK, "");
+        assert_int_equal(mint(&w), before);
+        for (int k = 0; k < 100; k++) {
+            pass(&w, TICK);
+            look(&w);
+            expect(&w, SF_CLOCK_OK, "");
+        }
+    }
+}
+
 /* Just beyond: the wall clock soon passes what was minted, and minting goes on from there, on the
  * wall clock. */
 static void test_step_back_is_waited_out(void **state)
@@ -516,7 +539,8 @@ static void test_properties(void **state)
                 const int64_t ahead = mint(&w) - w.true_ns - w.wall_error_ns;
                 assert_true(!was_minting || mint(&w) >= last_ns);
                 assert_true(mint(&w) >= w.policy.minted_ns);
-                assert_true(ahead <= 1000 * MS && ahead >= -1000 * MS);
+                /* A hundredth more, so that a leap second is within a second. */
+                assert_true(ahead <= 1010 * MS && ahead >= -1000 * MS);
             }
             assert_true(!w.out.verdict.trusted ||
                         w.out.verdict.trusted_low_ns <= w.out.verdict.trusted_high_ns);
@@ -537,6 +561,7 @@ int main(void)
         cmocka_unit_test(test_worst_kind_wins),
         cmocka_unit_test(test_hysteresis),
         cmocka_unit_test(test_holdover),
+        cmocka_unit_test(test_leap_second),
         cmocka_unit_test(test_steps),
         cmocka_unit_test(test_step_back_is_waited_out),
         cmocka_unit_test(test_forward_step_confirmed),
