@@ -12,14 +12,13 @@ import (
 type resultKind int
 
 const (
-	resultIDs      resultKind = iota
-	resultRefused             // a status
-	resultLost                // the connection ended
-	resultBad                 // nonsense came
-	resultOrder               // IDs repeated or went back
-	resultEarly               // IDs came from a worker whose fleet is not known yet
-	resultTooEarly            // IDs are not later than was asked for
-	resultMoved               // it was never sent: GOAWAY came first
+	resultIDs     resultKind = iota
+	resultRefused            // a status
+	resultLost               // the connection ended
+	resultBad                // nonsense came
+	resultOrder              // IDs repeated or went back
+	resultEarly              // IDs came from a worker whose fleet is not known yet
+	resultMoved              // it was never sent: GOAWAY came first
 )
 
 type result struct {
@@ -125,26 +124,28 @@ func (k *conn) onIDs(r *request, body []byte) error {
 		return nil
 	}
 	first, end := runs[0].First, runs[len(runs)-1]
+	before := maxOf(k.lastID, r.floor)
 	if !k.inOrder(r, uint64(first), uint64(end.First)+uint64(end.Count-1)) {
 		k.client.stats.orderErrors.Add(1)
-		detail := fmt.Sprintf("ID %d came after ID %d", uint64(first), maxOf(k.lastID, r.floor))
+		detail := fmt.Sprintf("ID %d came after ID %d", uint64(first), before)
+		if r.hasAfter && uint64(first) <= r.after {
+			detail = fmt.Sprintf("ID %d is not above ID %d, as was asked for", uint64(first), r.after)
+		}
 		k.client.log(true, k.server.address, "IDs repeated or went back: "+detail)
 		deliverAll(r, result{kind: resultOrder, code: Order, detail: detail})
 		return brokenError("IDs repeated or went back")
-	}
-	if r.hasAfter && uint64(first) <= r.after {
-		// A worker of another slot may give an ID of the same millisecond that is later by sequence and smaller as a number.
-		deliverAll(r, result{kind: resultTooEarly, code: Order, detail: fmt.Sprintf("ID %d is not later than was asked for", uint64(first))})
-		return nil
 	}
 	k.split(r, runs)
 	return nil
 }
 
-// inOrder: do these IDs go on from what the connection and the server gave before?
+// inOrder: do these IDs go on from what the connection and the server gave before, and are they above what was asked for?
 func (k *conn) inOrder(r *request, first, last uint64) bool {
 	c := k.client
 	if k.lastID != 0 && first <= k.lastID {
+		return false
+	}
+	if r.hasAfter && first <= r.after {
 		return false
 	}
 	layout := c.layout.Load()

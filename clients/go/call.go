@@ -23,7 +23,6 @@ type attempt struct {
 	count     uint32
 	hasAfter  bool
 	after     uint64
-	strict    bool // an answer was not later than asked: this one shall be of a later millisecond
 	probe     bool
 	sent      time.Time
 	abandoned atomic.Bool // the call has ended, or has been answered by another server
@@ -66,7 +65,6 @@ type call struct {
 	hasty     bool
 	bereft    bool // a connection broke under it
 	hedged    bool
-	strict    bool // an answer was not later than asked
 	shared    bool // an abandoned attempt may still know it
 	lastError Code
 	detail    string
@@ -309,7 +307,7 @@ func (c *Client) send(k *call, s *server, target *conn, count uint32, after *ID,
 	if count > 65536 {
 		count = 65536
 	}
-	a := &attempt{call: k, server: s, conn: target, count: count, sent: now, strict: k.strict}
+	a := &attempt{call: k, server: s, conn: target, count: count, sent: now}
 	if after != nil {
 		a.hasAfter, a.after = true, uint64(*after)
 	}
@@ -377,16 +375,12 @@ func (c *Client) growImpatient(k *call) (ask bool, wake time.Time) {
 func (c *Client) failed(k *call, what result, wake time.Time) (ask bool, next time.Time, err *Error) {
 	s := what.attempt.server
 	k.server = s.address
-	if what.kind == resultTooEarly && !k.strict {
-		k.strict = true
-		return len(k.inFlight) == 0, wake, nil
-	}
 	if what.kind == resultMoved || what.kind == resultEarly {
 		return len(k.inFlight) == 0, wake, nil
 	}
 	k.lastError, k.detail, k.retry = what.code, what.detail, what.retryAfter
 	switch what.kind {
-	case resultOrder, resultTooEarly:
+	case resultOrder:
 		return false, wake, k.error(Order)
 	case resultLost:
 		k.detail = s.address + ": " + what.detail

@@ -125,7 +125,7 @@ func (c *Client) NextN(ctx context.Context, n int) ([]ID, error) {
 type Request struct {
 	Count   int           // 1 to CountMax
 	Timeout time.Duration // 0: Options.Timeout
-	After   *ID           // every ID shall be later than this one
+	After   *ID           // every ID shall be greater than this one
 }
 
 // Reply is what came.

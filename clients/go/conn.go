@@ -237,9 +237,6 @@ func (k *conn) build() {
 		if causal := k.client.causal.Load(); causal != 0 && !first.probe && (!r.hasAfter || causal > r.after) {
 			r.hasAfter, r.after = true, causal
 		}
-		if layout := k.client.layout.Load(); layout != nil && r.hasAfter && anyStrict(r.attempts) {
-			r.after |= mask(layout.DatacenterBits + layout.WorkerBits + layout.SequenceBits)
-		}
 		k.nextID++
 		r.id = k.nextID
 		k.pending = append(k.pending, r)
@@ -250,15 +247,6 @@ func (k *conn) build() {
 		k.waiting[i] = nil
 	}
 	k.waiting = k.waiting[:left]
-}
-
-func anyStrict(attempts []*attempt) bool {
-	for _, each := range attempts {
-		if each.strict {
-			return true
-		}
-	}
-	return false
 }
 
 // watch has the oldest request looked at when it has had its time. Whoever waits for an answer judges the server himself; this is for the

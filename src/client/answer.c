@@ -51,6 +51,20 @@ static bool in_order(struct sf_engine *engine, struct sf_conn *conn,
     return fine;
 }
 
+/* Says what is wrong with an ID that repeats, goes back, or is not above what was asked for. */
+static void note_order(struct sf_call *call, const struct sf_pending *pending, uint64_t first,
+                       uint64_t before)
+{
+    char *to = call->reply.detail;
+    const size_t size = sizeof call->reply.detail;
+    if (pending->after != 0 && first <= pending->after)
+        (void)snprintf(to, size, "ID %" PRIu64 " is not above ID %" PRIu64 ", as was asked for",
+                       first, pending->after);
+    else
+        (void)snprintf(to, size, "ID %" PRIu64 " came after ID %" PRIu64, first,
+                       before > pending->floor ? before : pending->floor);
+}
+
 /* What came for the call (may be NULL) cannot be used: another server, and `why` for the
  * connection. */
 static const char *nonsense(struct sf_engine *engine, const struct sf_conn *conn,
@@ -95,9 +109,7 @@ static const char *on_ids(struct sf_engine *engine, struct sf_conn *conn,
         sf_count(engine->shared, SF_COUNT_ORDER_ERRORS, 1);
         if (call != NULL) {
             call->in_flight--;
-            (void)snprintf(call->reply.detail, sizeof call->reply.detail,
-                           "ID %" PRIu64 " came after ID %" PRIu64, sf_wire_run_at(body, 0).first,
-                           before > pending->floor ? before : pending->floor);
+            note_order(call, pending, sf_wire_run_at(body, 0).first, before);
             sf_engine_finish(engine, call, SF_CLIENT_ORDER);
         }
         return "IDs repeated or went back";

@@ -37,7 +37,6 @@ export class Call {
   hasty = false;
   bereft = false;
   hedged = false;
-  strict = false; // an answer was not later than asked: the next one shall be of a later millisecond
   lastError: ErrorCode | "" = "";
   detail = "";
   server = "";

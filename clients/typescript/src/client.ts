@@ -8,7 +8,7 @@ import type { Stats } from "./stats.js";
 
 /** What a call may say beside its count. */
 export interface Ask {
-  /** Every ID shall be later than this one. */
+  /** Every ID shall be greater than this one. */
   after?: bigint;
   /** Deadline of this call. */
   timeoutMs?: number;

@@ -160,7 +160,7 @@ export class Conn {
         request.count += other.count;
         request.attempts.push(other);
       }
-      if (first.call) request.after = this.engine.laterThan(first.after, request.attempts);
+      if (first.call) request.after = this.engine.laterThan(first.after);
       this.nextId = (this.nextId + 1) >>> 0;
       request.id = this.nextId;
       this.pending.push(request);

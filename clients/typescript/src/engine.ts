@@ -3,7 +3,7 @@ import { Attempt, type Call } from "./calls.js";
 import { Conn, type Request } from "./conn.js";
 import { SnowfleetError, type ErrorCode } from "./errors.js";
 import * as frames from "./frames.js";
-import { isLayout, sameSlot, slotAndSequence, type Layout } from "./ids.js";
+import { isLayout, sameSlot, type Layout } from "./ids.js";
 import { Names } from "./names.js";
 import { parseServers, type Settings } from "./options.js";
 import { Policy, type Outcome, type Server } from "./policy.js";
@@ -389,43 +389,28 @@ export class Engine {
     const before = conn.lastId > request.floor ? conn.lastId : request.floor;
     if (!this.inOrder(conn, request, first, end.first + BigInt(end.count - 1))) {
       this.stats.order_errors++;
+      const above = request.after !== undefined && first <= request.after;
+      const why = above ? `ID ${first} is not above ID ${request.after}, as was asked for` : `ID ${first} came after ID ${before}`;
       for (const attempt of waiting) {
-        this.note(attempt.call!, "ORDER", `ID ${first} came after ID ${before}`, conn.server);
+        this.note(attempt.call!, "ORDER", why, conn.server);
         this.finish(attempt.call!, "ORDER");
       }
       return "IDs repeated or went back";
     }
-    if (request.after !== undefined && first <= request.after) this.tooEarly(conn, waiting, first);
-    else this.split(request, runs);
+    this.split(request, runs);
     return undefined;
   }
 
   /** What NEXT's AFTER is to say: the call's own, or the largest ID that was handed out. */
-  laterThan(given: bigint | undefined, attempts: Attempt[]): bigint | undefined {
-    const after = this.causalId > (given ?? 0n) ? this.causalId : given;
-    if (after === undefined || this.layout === undefined || !attempts.some((each) => each.call?.strict)) return after;
-    return after | slotAndSequence(this.layout);
+  laterThan(given: bigint | undefined): bigint | undefined {
+    return this.causalId > (given ?? 0n) ? this.causalId : given;
   }
 
-  /** A worker of another slot may give an ID of the same millisecond that is later by sequence and smaller as a number. It is asked again, for one of
-   * a later millisecond. */
-  private tooEarly(conn: Conn, waiting: Attempt[], first: bigint): void {
-    for (const attempt of waiting) {
-      const call = attempt.call!;
-      if (call.strict) {
-        this.note(call, "ORDER", `ID ${first} is not later than was asked for`, conn.server);
-        this.finish(call, "ORDER");
-      } else {
-        call.strict = true;
-        this.again(call);
-      }
-    }
-  }
-
-  /** Do these IDs go on from what the connection and the server gave before? */
+  /** Do these IDs go on from what the connection and the server gave before, and are they above what was asked for? */
   private inOrder(conn: Conn, request: Request, first: bigint, last: bigint): boolean {
     const { server } = conn;
     if (conn.lastId > 0n && first <= conn.lastId) return false;
+    if (request.after !== undefined && first <= request.after) return false;
     if (request.floor > 0n && this.layout !== undefined && first <= request.floor && sameSlot(this.layout, first, request.floor)) return false;
     conn.lastId = last;
     if (server.lastId < last || this.layout === undefined || !sameSlot(this.layout, server.lastId, last)) server.lastId = last;

@@ -91,8 +91,3 @@ export function encode(layout: Layout, parts: Pick<Parts, "unixMs"> & Partial<Pa
 export function sameSlot(layout: Layout, a: bigint, b: bigint): boolean {
   return (((a ^ b) >> BigInt(layout.sequence)) & mask(layout.datacenter + layout.worker)) === 0n;
 }
-
-/** Every bit that is no timestamp. */
-export function slotAndSequence(layout: Layout): bigint {
-  return mask(layout.datacenter + layout.worker + layout.sequence);
-}

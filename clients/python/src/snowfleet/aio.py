@@ -123,7 +123,7 @@ class AsyncClient:
         raise cancelled(asyncio=True)
 
     async def next_many(self, count: int, *, after: int | None = None, timeout_ms: int | None = None) -> list[int]:
-        """`count` IDs, all of them or none. With `after` each is later than it."""
+        """`count` IDs, all of them or none. With `after` each is greater than it."""
         try:
             ids = [identifier for first, n in await self._ask(count, after, timeout_ms) for identifier in range(first, first + n)]
         except Exception as error:

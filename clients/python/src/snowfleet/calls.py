@@ -31,13 +31,12 @@ class Call:
     """One call of the program. `notify` is called when it is done."""
 
     __slots__ = ("count", "left", "after", "deadline", "notify", "done", "runs", "error", "in_flight", "sent", "tried", "round", "silenced", "hasty",
-                 "bereft", "hedged", "strict", "last_error", "detail", "server", "retry_after_ms", "hedge", "wake", "armed")
+                 "bereft", "hedged", "last_error", "detail", "server", "retry_after_ms", "hedge", "wake", "armed")
 
     def __init__(self, count: int, after: int | None, deadline: float, notify: Callable[[], None] | None):
         self.count = self.left = count
         self.after, self.deadline, self.notify = after, deadline, notify
         self.done = self.silenced = self.hasty = self.bereft = self.hedged = False
-        self.strict = False  # an answer was not later than asked: the next one shall be of a later millisecond
         self.runs: list[frames.Run] = []
         self.error: SnowfleetError | None = None
         self.in_flight: list[Attempt] = []

@@ -99,7 +99,7 @@ class Client:
         return self._run(self._prefetched if self.options.prefetch else self._one)
 
     def next_many(self, count: int, *, after: int | None = None, timeout_ms: int | None = None) -> list[int]:
-        """`count` IDs, all of them or none. Up to the worker's max_batch they come from one worker and ascend. With `after` each is later than it."""
+        """`count` IDs, all of them or none. Up to the worker's max_batch they come from one worker and ascend. With `after` each is greater than it."""
         return self._run(lambda: [identifier for first, n in self._ask(count, after, timeout_ms) for identifier in range(first, first + n)])
 
     def _own(self) -> None:

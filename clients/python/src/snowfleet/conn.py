@@ -121,7 +121,7 @@ class Conn:
                         continue
                     request.count += other.count
                     request.attempts.append(other)
-                after = request.after = self.engine.later_than(after, request.attempts)
+                after = request.after = self.engine.later_than(after)
             pending.append(request)
             self._out += frames.put_next(self._next_id, request.count, after)
         if self._out:

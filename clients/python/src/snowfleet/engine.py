@@ -423,15 +423,15 @@ class Engine:
         before = max(conn.last_id, request.floor)
         if not self._in_order(conn, request, first, last):
             self.stats["order_errors"] += 1
+            why = f"ID {first} came after ID {before}"
+            if request.after is not None and first <= request.after:
+                why = f"ID {first} is not above ID {request.after}, as was asked for"
             for attempt in waiting:
                 call = attempt.call
                 assert call is not None
-                self._note(call, "ORDER", f"ID {first} came after ID {before}", conn.server)
+                self._note(call, "ORDER", why, conn.server)
                 self._finish(call, "ORDER")
             return "IDs repeated or went back"
-        if request.after is not None and first <= request.after:
-            self._too_early(conn, waiting, first)
-            return None
         if len(request.attempts) == 1:
             if waiting:
                 self._give(waiting[0], runs)
@@ -451,31 +451,14 @@ class Engine:
                 self._give(attempt, part)
         return None
 
-    def later_than(self, after: int | None, attempts: list[Attempt]) -> int | None:
+    def later_than(self, after: int | None) -> int | None:
         """What NEXT's AFTER is to say: the call's own, or the largest ID that was handed out."""
-        if self.causal_id and (after is None or self.causal_id > after):
-            after = self.causal_id
-        if after is not None and self.layout is not None and any(each.call is not None and each.call.strict for each in attempts):
-            after |= self.layout.slot_and_sequence()
-        return after
-
-    def _too_early(self, conn: Conn, waiting: list[Attempt], first: int) -> None:
-        """A worker of another slot may give an ID of the same millisecond that is later by sequence and smaller as a number. It is asked again, for
-        one of a later millisecond."""
-        for attempt in waiting:
-            call = attempt.call
-            assert call is not None
-            if call.strict:
-                self._note(call, "ORDER", f"ID {first} is not later than was asked for", conn.server)
-                self._finish(call, "ORDER")
-            else:
-                call.strict = True
-                self._again(call)
+        return self.causal_id if self.causal_id and (after is None or self.causal_id > after) else after
 
     def _in_order(self, conn: Conn, request: Request, first: int, last: int) -> bool:
-        """Do these IDs go on from what the connection and the server gave before?"""
+        """Do these IDs go on from what the connection and the server gave before, and are they above what was asked for?"""
         server = conn.server
-        if conn.last_id and first <= conn.last_id:
+        if conn.last_id and first <= conn.last_id or request.after is not None and first <= request.after:
             return False
         if request.floor and self.layout is not None and first <= request.floor and self.layout.same_slot(first, request.floor):
             return False

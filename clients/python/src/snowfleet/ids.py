@@ -83,7 +83,3 @@ class Layout:
     def same_slot(self, a: int, b: int) -> bool:
         """Were they minted by the same slot?"""
         return ((a ^ b) >> self.sequence) & (1 << self.datacenter + self.worker) - 1 == 0
-
-    def slot_and_sequence(self) -> int:
-        """Every bit that is no timestamp."""
-        return (1 << self.datacenter + self.worker + self.sequence) - 1

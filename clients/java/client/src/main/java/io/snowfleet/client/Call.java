@@ -54,7 +54,6 @@ final class Call {
     boolean hasty;
     boolean bereft;
     boolean hedged;
-    boolean strict; // an answer was not later than asked: the next one shall be of a later millisecond
     Code lastError;
     String detail = "";
     String server = "";

@@ -227,7 +227,7 @@ final class Conn {
                 request.attempts.add(other);
             }
             if (first.call != null) {
-                request.after = engine.laterThan(first.after, request.attempts);
+                request.after = engine.laterThan(first.after);
             }
             out.writeBytes(Frames.putNext(request.id, request.count, request.after));
         }

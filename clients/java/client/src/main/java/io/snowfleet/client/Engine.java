@@ -514,24 +514,25 @@ final class Engine {
         long before = Math.max(conn.lastId, request.floor);
         if (!inOrder(conn, request, first, end.first() + end.count() - 1)) {
             count("order_errors");
+            boolean above = request.after >= 0 && first <= request.after;
+            String why = above ? "ID " + first + " is not above ID " + request.after + ", as was asked for" : "ID " + first + " came after ID " + before;
             for (Attempt attempt : waiting) {
-                attempt.call.note(Code.ORDER, "ID " + first + " came after ID " + before, conn.server, 0);
+                attempt.call.note(Code.ORDER, why, conn.server, 0);
                 finish(attempt.call, Code.ORDER);
             }
             return "IDs repeated or went back";
         }
-        if (request.after >= 0 && first <= request.after) {
-            tooEarly(conn, waiting, first);
-        } else {
-            split(request, runs);
-        }
+        split(request, runs);
         return null;
     }
 
-    /** Do these IDs go on from what the connection and the server gave before? */
+    /** Do these IDs go on from what the connection and the server gave before, and are they above what was asked for? */
     private boolean inOrder(Conn conn, Request request, long first, long last) {
         Server server = conn.server;
         if (conn.lastId > 0 && first <= conn.lastId) {
+            return false;
+        }
+        if (request.after >= 0 && first <= request.after) {
             return false;
         }
         if (request.floor > 0 && layout != null && first <= request.floor && layout.sameSlot(first, request.floor)) {
@@ -545,24 +546,8 @@ final class Engine {
     }
 
     /** What NEXT's AFTER is to say: the call's own, or the largest ID that was handed out; -1: nothing. */
-    long laterThan(long given, List<Attempt> attempts) {
-        long after = causalId > 0 ? Math.max(given, causalId) : given;
-        boolean strict = attempts.stream().anyMatch(each -> each.call != null && each.call.strict);
-        return after >= 0 && strict && layout != null ? after | layout.slotAndSequence() : after;
-    }
-
-    /** A worker of another slot may give an ID of the same millisecond that is later by sequence and smaller as a number. It is asked again. */
-    private void tooEarly(Conn conn, List<Attempt> waiting, long first) {
-        for (Attempt attempt : waiting) {
-            Call call = attempt.call;
-            if (call.strict) {
-                call.note(Code.ORDER, "ID " + first + " is not later than was asked for", conn.server, 0);
-                finish(call, Code.ORDER);
-            } else {
-                call.strict = true;
-                again(call);
-            }
-        }
+    long laterThan(long given) {
+        return causalId > 0 ? Math.max(given, causalId) : given;
     }
 
     /** Each of those that shared the request gets its part, in the order in which they came. */

@@ -61,10 +61,6 @@ public final class SnowfleetId {
         boolean sameSlot(long a, long b) {
             return ((a ^ b) >>> sequence & mask(worker + datacenter)) == 0;
         }
-
-        long slotAndSequence() {
-            return mask(datacenter + worker + sequence);
-        }
     }
 
     /** Always 13 digits of Crockford's base 32, which sort as the IDs do. */
