@@ -13,6 +13,8 @@ PACKAGES_CHECK="$PACKAGES_RUN $PACKAGES_ZOOKEEPER $PACKAGES_ETCD $PACKAGES_BALAN
 # The languages of clients/, where the machine has none from elsewhere.
 command -v go >/dev/null || PACKAGES_CHECK="$PACKAGES_CHECK golang-go"
 command -v mvn >/dev/null || PACKAGES_CHECK="$PACKAGES_CHECK default-jdk-headless maven"
+# Rust 1.85: Debian 13's, and what Debian 12 has beside its older one.
+command -v cargo >/dev/null || PACKAGES_CHECK="$PACKAGES_CHECK $(apt-cache show rustc-web >/dev/null 2>&1 && echo cargo-web rustc-web || echo cargo rustc)"
 
 # Node.js comes with npm from some sources and without from Debian's; either will do.
 command -v npm >/dev/null || PACKAGES_CHECK="$PACKAGES_CHECK nodejs npm"

@@ -18,6 +18,7 @@ LANGUAGES = {
     "python": ("python3", ROOT / "clients/python/driver"),
     "typescript": ("node", ROOT / "clients/typescript/driver"),
     "rust": ("cargo", ROOT / "clients/rust/driver"),
+    "tokio": ("cargo", ROOT / "clients/rust/driver-tokio"),
     "java": ("mvn", ROOT / "clients/java/driver"),
 }
 DEADLINE_S = float(os.environ.get("SF_CLIENTS_DEADLINE_S", "60"))  # for an answer; machines differ
