@@ -23,6 +23,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -259,6 +260,31 @@ static long try_remove_elsewhere(void)
 {
     return unlink(in(own, "../doomed"));
 }
+static long try_directory_elsewhere(void)
+{
+    return mkdir(in(own, "../made"), 0700);
+}
+static long try_link_elsewhere(void)
+{
+    return symlink("/etc/passwd", in(own, "../link"));
+}
+static long try_move_out(void)
+{
+    char from[4096];
+    snprintf(from, sizeof from, "%s/leaves", own);
+    return open(from, O_RDWR | O_CREAT, 0600) < 0 ? -1 : rename(from, in(own, "../left"));
+}
+/* Its own directory is for files. */
+static long try_socket_file(void)
+{
+    struct sockaddr_un here = {.sun_family = AF_UNIX};
+    snprintf(here.sun_path, sizeof here.sun_path, "%s/s", own);
+    return bind(socket(AF_UNIX, SOCK_DGRAM, 0), (const struct sockaddr *)&here, sizeof here);
+}
+static long try_fifo(void)
+{
+    return mkfifo(in(own, "fifo"), 0600);
+}
 static long try_read(void)
 {
     return open("/etc/hostname", O_RDONLY);
@@ -357,6 +383,11 @@ static const struct {
     {"write-elsewhere", try_write_elsewhere},
     {"change-elsewhere", try_change_elsewhere},
     {"remove-elsewhere", try_remove_elsewhere},
+    {"directory-elsewhere", try_directory_elsewhere},
+    {"link-elsewhere", try_link_elsewhere},
+    {"move-out", try_move_out},
+    {"socket-file", try_socket_file},
+    {"fifo", try_fifo},
     {"read", try_read},
     {"null", try_null},
     {"create-setuid", try_create_setuid},

@@ -21,7 +21,8 @@ FILTERED = ["mount:root", "kill", "tgkill", "owner", "owner-ex", "signal", "asyn
             "library", "show", "packet:root", "raw:root", "raw6:root", "ping:maybe", "uevent", "listen", "create-setuid", "setuid", "setgid",
             "type:maybe", "namespace:maybe", "capability:maybe"]
 # Refused by Landlock.
-FILES = ["read-memory", "write-memory", "patch", "patch-by-thread", "write-elsewhere", "change-elsewhere", "remove-elsewhere", "null"]
+FILES = ["read-memory", "write-memory", "patch", "patch-by-thread", "write-elsewhere", "change-elsewhere", "remove-elsewhere", "null",
+         "directory-elsewhere", "link-elsewhere", "move-out", "socket-file", "fifo"]
 ALLOWED = ["own-tgkill", "nonblocking", "hide", "tcp", "udp", "route", "write", "read", "mode", "thread", "read-own-memory"]
 # What is said to remain possible where the kernel has no Landlock.
 WITHOUT_LANDLOCK = ["patch", "write-elsewhere"]
@@ -153,6 +154,13 @@ class Worker(unittest.TestCase):
         with w.connect() as connection:
             connection.send(sf.next_frame(1))
             self.assertNotEqual(connection.read().code, 0)
+
+    def test_a_directory_that_is_not_there_yet(self):
+        """Its nearest parent that is there stands for it, so it can be made."""
+        directory = self.fleet.directory / "not" / "there" / "yet"
+        w = self.make("w", fleet_coordinator=f"local://{directory}/coordinator", reservation_state_dir=f"{self.fleet.directory}/run").start()
+        self.assertTrue((directory / "coordinator").is_dir())
+        self.assertEqual(w.term(), 0)
 
     def inject(self, w):
         done = subprocess.run([str(PROBES / "probe_inject"), str(w.process.pid)], capture_output=True, text=True, check=False)
