@@ -78,9 +78,12 @@ bool sf_worker_state_may_move(enum sf_worker_state from, enum sf_worker_state to
     64 /* a datacenter of so many slots is listed as a whole; in a larger one nobody lists to find    \
           a slot or to hold it: what one member costs must not grow with all of them */
 #define SF_RES_PASS_MS 500 /* a seeker that found nothing in any slot looks at the next few so often */
-#define SF_RES_SAMPLE  32  /* claims that a member of a large datacenter knows of */
+#define SF_RES_COUNTS_IN_WINDOW                                                                    \
+    4 /* so often a holder with a long window counts the claims of a large datacenter, along with a      \
+         renewal */
+#define SF_RES_SAMPLE 16 /* claims that a member of a large datacenter knows of */
 #define SF_RES_SAMPLE_MS                                                                           \
-    1800000 /* how long it knows these; then it looks for others */
+    3600000 /* how long it knows these; then it looks for others */
 #define SF_RES_LOST_MAX                                                                            \
     4                        /* makings in which a loss was noticed; more makings than that in a
                                     process's life are told apart by their floors */

@@ -101,6 +101,17 @@ static int64_t released_until_ms(const struct sf_reservation *res, const struct 
     return until;
 }
 
+/* How full the datacenter is tells how long a window may be: where it is short, each time. */
+static bool counts_claims(const struct sf_res_step *s, enum sf_coord_op op)
+{
+    const struct sf_reservation *res = s->res;
+    if (op != SF_COORD_RENEW)
+        return op != SF_COORD_RELEASE;
+    return sf_reservation_window_ms(res) < res->params.window_ms || res->census.read_mono_ms < 0 ||
+           s->now->mono_ms - res->census.read_mono_ms >=
+               res->params.window_ms / SF_RES_COUNTS_IN_WINDOW;
+}
+
 void sf_tenure_write(struct sf_res_step *s, enum sf_coord_op op, struct sf_tenure *tenure,
                      int64_t reserved_until_ms)
 {
@@ -112,7 +123,7 @@ void sf_tenure_write(struct sf_res_step *s, enum sf_coord_op op, struct sf_tenur
         reserved_until_ms = released_until_ms(res, tenure);
     }
     struct sf_coord_request *request = sf_res_request(s, op);
-    request->count_claims = op != SF_COORD_RELEASE && sf_res_probes(res);
+    request->count_claims = sf_res_probes(res) && counts_claims(s, op);
     struct sf_coord_write *write = &request->u.write;
     struct sf_coord_slot *slot = &write->slot;
     slot->worker = tenure->worker;

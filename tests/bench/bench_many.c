@@ -2,9 +2,11 @@
  * (so its own session and connections) and a reservation machine, and one thread moves all machines.
  * What is counted are requests and time, of the start, of holding, and of deaths.
  *
- * usage: bench_many --url URL [--fleet NAME] [--members N] [--hold SECONDS] [--die N] [--limit SECONDS]
+ * usage: bench_many --url URL [--fleet NAME] [--members N] [--fill N] [--window MS] [--settle SECONDS]
+ *                   [--hold SECONDS] [--die N] [--limit SECONDS]
  *
- * Prints one JSON object a line: {"phase":"ready",...}, "held", "died". What the coordinator counts itself,
+ * --fill: so many slots are held before the members start, by claims of one session. Prints one JSON
+ * object a line: {"phase":"filled"}, {"phase":"ready",...}, "settled", "held", "died". What the coordinator counts itself,
  * whoever runs this compares with (tests/bench/many). Descriptors: with ZooKeeper two or three a member,
  * with etcd up to eight; the soft limit is raised to the hard one. Threads: one a member. */
 #include <errno.h>
@@ -45,8 +47,8 @@ struct message {
 
 static struct options {
     const char *url, *fleet;
-    uint64_t members, hold_s, die, limit_s;
-} options = {.fleet = "default", .members = 100, .limit_s = 90};
+    uint64_t members, fill, window_ms, settle_s, hold_s, die, limit_s;
+} options = {.fleet = "default", .members = 100, .window_ms = 600000, .limit_s = 90};
 
 static struct member *members;
 static struct sf_inbox *inbox;
@@ -95,7 +97,7 @@ static void step(struct member *m, const struct sf_reservation_event *event)
 static void take(struct message *message)
 {
     struct member *m = message->member;
-    if (!m->dead) {
+    if (m != NULL && !m->dead) { /* NULL: the filler's session goes on by itself */
         const struct sf_coord_event *event = message->event;
         if (event->kind == SF_COORD_COMPLETION && event->completion.outcome != SF_COORD_DONE) {
             m->failed++;
@@ -137,11 +139,91 @@ static void turn(void)
     poll(&fd, 1, wake > now ? (int)(wake - now) : 0);
 }
 
-static void open_member(struct member *m, unsigned number)
+/* Others hold slots already. */
+
+static struct filler {
+    struct sf_coord *coord;
+    struct sf_coord_basis basis;
+    struct sf_coord_claim claim;
+    struct sf_coord_slot slot;
+    uint64_t slots, done;
+    enum sf_coord_op op;
+    bool connected, ended;
+} filler;
+
+static void filler_ask(enum sf_coord_op op)
+{
+    struct sf_coord_request request = {
+        .id = 1, .op = op, .deadline_ms = 10000, .basis = filler.basis};
+    uint8_t random[16];
+    sf_random_bytes(random, sizeof random);
+    filler.op = op;
+    /* An odd step comes to every slot. */
+    const uint64_t worker = filler.done * 2654435761U % (filler.slots > 0 ? filler.slots : 1);
+    struct sf_coord_claim_request *body = &request.u.claim;
+    if (op == SF_COORD_READ_SLOT) {
+        request.u.worker = worker;
+    } else if (op == SF_COORD_BIND) {
+        struct sf_coord_slot *slot = &request.u.write.slot;
+        request.u.write.expected = filler.slot;
+        *slot = (struct sf_coord_slot){.worker = worker,
+                                       .fence = filler.claim.fence,
+                                       .from_ms = sf_real_ns() / SF_NS_PER_MS,
+                                       .updated_ms = sf_real_ns() / SF_NS_PER_MS};
+        slot->reserved_until_ms = slot->from_ms + 600000;
+        memcpy(slot->claim, filler.claim.name, sizeof slot->claim);
+        snprintf(slot->node, sizeof slot->node, "fill-%" PRIu64, filler.done);
+        sf_hex128(random, slot->nonce);
+        body = &request.u.write.body;
+    }
+    if (op == SF_COORD_CLAIM || op == SF_COORD_BIND) {
+        sf_hex128(random, body->guid);
+        snprintf(body->node, sizeof body->node, "fill-%" PRIu64, filler.done);
+        snprintf(body->address, sizeof body->address, "127.0.0.1:%" PRIu64, 1000 + filler.done);
+        snprintf(body->version, sizeof body->version, "bench");
+    }
+    sf_coord_submit(filler.coord, &request);
+}
+
+static void filler_take(const struct sf_coord_event *event)
+{
+    const struct sf_coord_completion *c = &event->completion;
+    if (event->kind == SF_COORD_CONNECTED && !filler.connected) {
+        filler.connected = true;
+        filler_ask(SF_COORD_READ_CONFIG);
+    }
+    if (event->kind != SF_COORD_COMPLETION)
+        return;
+    if (c->outcome != SF_COORD_DONE) {
+        fprintf(stderr, "filling: %s: %s\n", sf_coord_op_name(filler.op), c->text);
+        exit(1);
+    }
+    switch (filler.op) {
+    case SF_COORD_READ_CONFIG:
+        memcpy(filler.basis.token, c->config->token, sizeof filler.basis.token);
+        filler.basis.config = c->config->version;
+        filler.basis.state = c->state->version;
+        filler.slots = sf_layout_max_worker(&c->config->layout) + 1;
+        filler_ask(SF_COORD_CLAIM);
+        break;
+    case SF_COORD_CLAIM:
+        filler.claim = c->claims[0];
+        filler_ask(SF_COORD_READ_SLOT);
+        break;
+    case SF_COORD_READ_SLOT:
+        filler.slot = c->slots[0];
+        filler_ask(SF_COORD_BIND);
+        break;
+    default:
+        filler.ended = ++filler.done == options.fill;
+        if (!filler.ended)
+            filler_ask(SF_COORD_CLAIM);
+    }
+}
+
+static void open_handle(struct member *m, struct sf_coord **ret_coord)
 {
     struct sf_error err = {0};
-    struct sf_reservation_params params = {
-        .pinned_worker = -1, .window_ms = 600000, .min_window_ms = 30000, .max_behind_ms = 1000};
     const struct sf_coord_options coord = {.url = options.url,
                                            .fleet = options.fleet,
                                            .session_timeout_ms = 10000,
@@ -149,6 +231,40 @@ static void open_member(struct member *m, unsigned number)
                                            .ticks = &sf_ticks_system,
                                            .sink = post,
                                            .sink_ctx = m};
+    if (sf_coord_open(&coord, ret_coord, &err) < 0) {
+        fprintf(stderr, "%s\n", err.text);
+        exit(1);
+    }
+}
+
+/* On the one thread, before there are members: every event is the filler's. */
+static void fill(void)
+{
+    const int64_t since = mono_ms();
+    open_handle(NULL, &filler.coord);
+    while (!filler.ended) {
+        struct pollfd fd = {.fd = sf_inbox_fd(inbox), .events = POLLIN};
+        struct sf_inbox_message *next;
+        poll(&fd, 1, 1000);
+        for (struct sf_inbox_message *m = sf_inbox_take(inbox); m != NULL; m = next) {
+            struct message *message = (struct message *)m;
+            next = m->next;
+            filler_take(message->event);
+            sf_coord_event_free(message->event);
+            free(message);
+        }
+    }
+    printf("{\"phase\":\"filled\",\"slots\":%" PRIu64 ",\"seconds\":%.3f}\n", filler.done,
+           (double)(mono_ms() - since) / 1000);
+    fflush(stdout);
+}
+
+static void open_member(struct member *m, unsigned number)
+{
+    struct sf_reservation_params params = {.pinned_worker = -1,
+                                           .window_ms = (int64_t)options.window_ms,
+                                           .min_window_ms = 30000,
+                                           .max_behind_ms = 1000};
     uint8_t random[16];
     m->number = number;
     snprintf(params.node, sizeof params.node, "many-%u", number);
@@ -157,10 +273,7 @@ static void open_member(struct member *m, unsigned number)
     sf_random_bytes(random, sizeof random);
     atomic_init(&m->word, SF_GENERATOR_CLOSED);
     sf_reservation_init(&m->res, &params, &m->gen, &m->word, 10, NULL, random);
-    if (sf_coord_open(&coord, &m->coord, &err) < 0) {
-        fprintf(stderr, "member %u: %s\n", number, err.text);
-        exit(1);
-    }
+    open_handle(m, &m->coord);
 }
 
 static int by_value(const void *left, const void *right)
@@ -235,23 +348,28 @@ static void die(struct member *m)
 
 static bool parse(int argc, char **argv)
 {
+    const struct {
+        const char *name;
+        uint64_t *to, min, max;
+    } numbers[] = {{"--members", &options.members, 1, 20000},
+                   {"--fill", &options.fill, 0, 16384},
+                   {"--window", &options.window_ms, 30000, 600000},
+                   {"--settle", &options.settle_s, 0, 3600},
+                   {"--hold", &options.hold_s, 0, 3600},
+                   {"--die", &options.die, 0, 20000},
+                   {"--limit", &options.limit_s, 1, 3600}};
     for (int i = 1; i + 1 < argc; i += 2) {
-        const char *name = argv[i], *value = argv[i + 1];
-        if (strcmp(name, "--url") == 0)
-            options.url = value;
-        else if (strcmp(name, "--fleet") == 0)
-            options.fleet = value;
-        else if (strcmp(name, "--members") == 0 &&
-                 sf_parse_u64(value, 1, 20000, &options.members) == 0)
-            continue;
-        else if (strcmp(name, "--hold") == 0 && sf_parse_u64(value, 0, 3600, &options.hold_s) == 0)
-            continue;
-        else if (strcmp(name, "--die") == 0 && sf_parse_u64(value, 0, 20000, &options.die) == 0)
-            continue;
-        else if (strcmp(name, "--limit") == 0 &&
-                 sf_parse_u64(value, 1, 3600, &options.limit_s) == 0)
-            continue;
+        bool known = true;
+        if (strcmp(argv[i], "--url") == 0)
+            options.url = argv[i + 1];
+        else if (strcmp(argv[i], "--fleet") == 0)
+            options.fleet = argv[i + 1];
         else
+            known = false;
+        for (size_t k = 0; k < sizeof numbers / sizeof *numbers && !known; k++)
+            known = strcmp(argv[i], numbers[k].name) == 0 &&
+                    sf_parse_u64(argv[i + 1], numbers[k].min, numbers[k].max, numbers[k].to) == 0;
+        if (!known)
             return false;
     }
     return argc % 2 == 1 && options.url != NULL && options.die <= options.members;
@@ -269,8 +387,9 @@ int main(int argc, char **argv)
 {
     struct rlimit files;
     if (!parse(argc, argv)) {
-        fprintf(stderr, "usage: bench_many --url URL [--fleet NAME] [--members N] [--hold SECONDS] "
-                        "[--die N] [--limit SECONDS]\n");
+        fprintf(stderr,
+                "usage: bench_many --url URL [--fleet NAME] [--members N] [--fill N] "
+                "[--window MS] [--settle SECONDS] [--hold SECONDS] [--die N] [--limit SECONDS]\n");
         return 64;
     }
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
@@ -281,6 +400,10 @@ int main(int argc, char **argv)
     inbox = sf_inbox_create();
     members = calloc(options.members, sizeof *members);
     SF_ASSERT(inbox != NULL && members != NULL && quiet != NULL);
+    if (options.fill > 0) {
+        fill();
+        next_phase();
+    }
     started_mono_ms = mono_ms();
     for (uint64_t i = 0; i < options.members; i++)
         open_member(&members[i], (unsigned)i);
@@ -288,6 +411,12 @@ int main(int argc, char **argv)
         turn();
     report("ready", started_mono_ms);
     int status = all_ready() ? 0 : 1;
+    if (options.settle_s > 0) {
+        next_phase();
+        const int64_t since = mono_ms();
+        pass((int64_t)options.settle_s * 1000);
+        report("settled", since);
+    }
     if (options.hold_s > 0) {
         next_phase();
         const int64_t since = mono_ms();
@@ -304,6 +433,7 @@ int main(int argc, char **argv)
     }
     for (uint64_t i = 0; i < options.members; i++)
         sf_coord_destroy(members[i].coord);
+    sf_coord_destroy(filler.coord);
     sf_inbox_destroy(inbox, drop, NULL);
     free(members);
     sf_log_destroy(quiet);

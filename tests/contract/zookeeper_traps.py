@@ -17,6 +17,7 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import repeats                         # noqa: E402
 import zk                              # noqa: E402
+import zk_count                        # noqa: E402
 from faultproxy import FaultProxy      # noqa: E402
 
 DRIVER = None
@@ -446,6 +447,34 @@ class Traps(unittest.TestCase):
             for command in ("config", "slot 0"):
                 self.assertEqual(driver.call(command)[0], "done")
         driver.quit()
+
+    def test_what_is_watched_is_looked_at_once(self):
+        """A renewal reads config and state for their incarnations. Where they are watched and nothing was told, it does so once on a
+        connection; what was told makes it look again."""
+        with zk_count.Counting(self.server.port) as relay:
+            driver, probe = self.bound(f"zk://127.0.0.1:{relay.port}", timeout_ms=10000), self.probe()
+
+            def reads_of_a_renewal():
+                before = relay.counts()["reads"]
+                self.assertEqual(driver.call("renew 0")[0], "done")
+                return relay.counts()["reads"] - before
+
+            self.assertEqual([reads_of_a_renewal() for _ in range(2)], [3, 3])  # nothing is watched yet
+            self.assertEqual(driver.call("watch")[0], "done")
+            self.assertEqual([reads_of_a_renewal() for _ in range(3)], [3, 1, 1])
+            for path, reason in ((self.tree + "/state", "state_changed"), (self.root + "/config", "config_changed")):
+                seen = len(driver.events)
+                self.remade(probe, path)
+                driver.expect("fleet_changed", after=seen)
+                self.assertEqual(driver.call("renew 0")[:2], ("refused", reason))
+                self.assertEqual(driver.call("config")[0], "done")
+                self.assertEqual([reads_of_a_renewal() for _ in range(2)], [3, 1])
+            seen = len(driver.events)
+            relay.cut()
+            driver.expect("connected", after=driver.events.index(driver.expect("disconnected", after=seen)))
+            self.assertEqual(driver.call("slot 0")[0], "done")  # behind this the watches are set again
+            self.assertEqual([reads_of_a_renewal() for _ in range(2)], [3, 1])
+            driver.quit()
 
     def test_a_record_made_again_in_mid_write(self):
         """Between the look at it and the write: the server compares the version alone, and the answer tells whose record was written."""

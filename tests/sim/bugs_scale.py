@@ -2,6 +2,7 @@
 (mutants.py)."""
 DECIDE = 'src/worker/reservation_decide.c'
 SEEK = 'src/worker/reservation_seek.c'
+ZK = 'src/coord/zookeeper/'
 RECORDS = 'src/coord/records.c'
 POLICY = 'src/client/policy.c'
 SOUGHT = 'unit.test_reservation_seek'
@@ -11,6 +12,12 @@ BUGS = {
     'doubt-lists': ('claims', 'a claim in doubt is looked for in a list of everything', [
         (DECIDE, '    if (sf_res_probes(s->res))\n        sf_res_ask_find(s);', '    if (false)\n        sf_res_ask_find(s);'),
     ], SOUGHT),
+    'looked-for-ever': ('claims', 'a notice does not make a renewal look again at what it had looked at', [
+        (ZK + 'basis.c', ' &&\n           moment->notices == now.notices;', ';'),
+    ], 'contract.zookeeper_traps -k test_what_is_watched_is_looked_at_once'),
+    'looked-on-another-connection': ('claims', 'what was looked at on one connection is believed on the next', [
+        (ZK + 'basis.c', ' && moment->losses == now.losses &&', ' &&'),
+    ], 'contract.zookeeper_traps -k test_what_is_watched_is_looked_at_once'),
     'half-of-the-slots': ('claims', 'a seeker comes to half of the slots only', [
         (SEEK, '.step = sf_prng_next(&res->prng) | 1', '.step = sf_prng_next(&res->prng) & ~UINT64_C(1)'),
     ], SOUGHT),

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/assert.h"
 #include "coord/records.h"
@@ -10,6 +11,7 @@
 #include "coord/zookeeper/answer.h"
 #include "coord/zookeeper/confirm.h"
 #include "coord/zookeeper/link.h"
+#include "coord/zookeeper/watch.h"
 
 /* What does not hold, and how: SF_ZK_NO_NODE, SF_ZK_BAD_VERSION or SF_ZK_NODE_EXISTS. */
 static struct sf_refusal refusal_of(const struct sf_zk *z, const struct sf_coord_request *request,
@@ -203,6 +205,40 @@ static int issue_look(struct sf_zk *z, struct sf_zk_job *job, size_t index)
                                     : sf_zk_exists(z, job, index, path, false, looked);
 }
 
+static struct sf_zk_moment moment_now(const struct sf_zk *z)
+{
+    return (struct sf_zk_moment){.session_id = z->link->session_id,
+                                 .losses = z->link->losses,
+                                 .notices = z->watches->fleet_notices};
+}
+
+static bool is_now(const struct sf_zk *z, const struct sf_zk_moment *moment)
+{
+    const struct sf_zk_moment now = moment_now(z);
+    return moment->session_id == now.session_id && moment->losses == now.losses &&
+           moment->notices == now.notices;
+}
+
+/* What was found so on this very connection, and is watched on it, is so until a notice says otherwise:
+ * a server tells of a change before it answers what it was asked after that. */
+static bool is_looked_at(const struct sf_zk *z, const struct sf_coord_basis *basis)
+{
+    const struct sf_coord_basis *looked = &z->looked.basis;
+    return is_now(z, &z->looked.moment) && strcmp(looked->token, basis->token) == 0 &&
+           sf_version_same(&looked->config, &basis->config) &&
+           sf_version_same(&looked->state, &basis->state) && sf_zk_watch_guards(z, basis);
+}
+
+/* Both of the basis were looked at, and nothing has happened since that began. */
+static void note_looked(struct sf_zk *z, const struct sf_zk_job *job)
+{
+    const struct sf_coord_basis *basis = &job->request.basis;
+    if (job->look_count < 2 || job->looks[0] != SF_ZK_CONFIG || job->looks[1] != SF_ZK_STATE ||
+        !is_now(z, &job->looks_since) || !sf_zk_watch_guards(z, basis))
+        return;
+    z->looked = (struct sf_zk_looked){.moment = job->looks_since, .basis = *basis};
+}
+
 static void look_done(struct sf_zk *z, struct sf_zk_job *job);
 
 /* Behind the looks, where it is wanted: how many claims there are. */
@@ -223,8 +259,10 @@ static void look_done(struct sf_zk *z, struct sf_zk_job *job)
     else if (job->claim_version > SF_ZK_VERSION_MAX)
         sf_zk_finish(z, job, SF_COORD_REFUSED, SF_COORD_INVALID,
                      "%s has been written more than 2^30 times", job->request.u.write.slot.claim);
-    else
+    else {
+        note_looked(z, job);
         job->after_look(z, job);
+    }
 }
 
 void sf_zk_look(struct sf_zk *z, struct sf_zk_job *job, const enum sf_zk_condition *list,
@@ -232,8 +270,19 @@ void sf_zk_look(struct sf_zk *z, struct sf_zk_job *job, const enum sf_zk_conditi
 {
     job->looks = list;
     job->look_count = count;
+    job->looks_since = moment_now(z);
     job->after_look = then;
     sf_zk_phase(z, job, look_calls(job), issue_look, look_done);
+}
+
+void sf_zk_look_anew(struct sf_zk *z, struct sf_zk_job *job, const enum sf_zk_condition *list,
+                     size_t count, void (*then)(struct sf_zk *z, struct sf_zk_job *job))
+{
+    SF_ASSERT(count > 2 && list[0] == SF_ZK_CONFIG && list[1] == SF_ZK_STATE);
+    if (is_looked_at(z, &job->request.basis))
+        sf_zk_look(z, job, list + 2, count - 2, then);
+    else
+        sf_zk_look(z, job, list, count, then);
 }
 
 void sf_zk_add_basis(const struct sf_zk *z, const struct sf_zk_job *job, struct sf_zk_multi *multi)

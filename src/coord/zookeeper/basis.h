@@ -19,6 +19,12 @@
 void sf_zk_look(struct sf_zk *z, struct sf_zk_job *job, const enum sf_zk_condition *list,
                 size_t count, void (*then)(struct sf_zk *z, struct sf_zk_job *job));
 
+/* The same, for a list that begins with CONFIG and STATE: where these two were found so before on this
+ * very connection, and are watched on it, they are not looked at again. Versions are compared by the
+ * write itself, as always; what a look adds is the incarnation. */
+void sf_zk_look_anew(struct sf_zk *z, struct sf_zk_job *job, const enum sf_zk_condition *list,
+                     size_t count, void (*then)(struct sf_zk *z, struct sf_zk_job *job));
+
 /* The ops: config at its version, the making named, its state at its version. */
 #define SF_ZK_BASIS_OPS 3
 void sf_zk_add_basis(const struct sf_zk *z, const struct sf_zk_job *job, struct sf_zk_multi *multi);

@@ -40,6 +40,7 @@ struct sf_zk_job {
     const struct sf_zk_job_ops *op;
     const enum sf_zk_condition *looks; /* what it looks at (basis.h) */
     size_t look_count;
+    struct sf_zk_moment looks_since;
     bool doubted; /* something was not as expected, on a server that may lag */
     void (*after_look)(struct sf_zk *z, struct sf_zk_job *job);
     uint64_t claim_version; /* BIND: of the claim's node, as looked at */

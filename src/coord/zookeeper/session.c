@@ -16,8 +16,8 @@
 #define BACKOFF_DOUBLINGS   4    /* 800 ms, and with jitter up to 1200 */
 #define GOOD_CONNECTION_MS  2000 /* one that lasted so long makes what failed before it forgotten */
 #define POLL_MS             3000 /* looks at watched claims even when no watch fires */
-#define POLL_FLEET_MS       60000 /* where no claims are watched: what is missed, renewals meet */
-#define CHANGED_PAUSE_MS    50    /* between such notices */
+#define POLL_FLEET_MS       900000 /* where no claims are watched: what is missed, renewals meet */
+#define CHANGED_PAUSE_MS    50     /* between such notices */
 #define CLOSE_PATIENCE_MS   1000
 #define WATCHDOG_MS         200 /* the watchdogs need no better */
 

@@ -15,6 +15,18 @@ struct sf_zk_link;
 struct sf_zk_session;
 struct sf_zk_watches;
 
+/* On which connection, and after how many notices of the fleet's watches. */
+struct sf_zk_moment {
+    int64_t session_id;
+    uint64_t losses, notices;
+};
+
+/* A basis whose nodes were found as it says, incarnations too. */
+struct sf_zk_looked {
+    struct sf_zk_moment moment;
+    struct sf_coord_basis basis;
+};
+
 struct sf_zk {
     struct sf_coord coord; /* first */
     /* Fixed at open, but for the password. */
@@ -27,6 +39,7 @@ struct sf_zk {
     struct sf_zk_link *link; /* NULL: none */
     struct sf_zk_session *session;
     struct sf_zk_watches *watches;
+    struct sf_zk_looked looked; /* the last that was */
     struct sf_log_limiter auth_limiter, password_limiter, garbage_limiter, protocol_limiter;
 };
 

@@ -93,8 +93,16 @@ void sf_zk_watch_event(struct sf_zk *z, const char *path)
         if (!z->watches->at[i].armed || strcmp(watched_path, path) != 0)
             continue;
         z->watches->at[i].armed = false;
+        z->watches->fleet_notices += i < DATACENTERS;
         arm(z, i);
     }
+}
+
+bool sf_zk_watch_guards(const struct sf_zk *z, const struct sf_coord_basis *basis)
+{
+    const struct sf_zk_watches *watches = z->watches;
+    return watches->on && watches->at[CONFIG].armed && watches->at[STATE].armed &&
+           strcmp(watches->at[STATE].token, basis->token) == 0;
 }
 
 /* Another making's are others: what was seen of the former says nothing. */
@@ -147,6 +155,7 @@ void sf_zk_watch_start(struct sf_zk *z, struct sf_zk_job *job)
 {
     struct sf_zk_watches *watches = z->watches;
     int number = DATACENTERS;
+    watches->fleet_notices++; /* what was seen before it is watched says nothing */
     if (job->request.u.fleet_only) {
         watches->on = true;
         point(&watches->at[STATE], &job->request);

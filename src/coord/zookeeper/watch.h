@@ -30,6 +30,7 @@ struct sf_zk_watches {
     struct sf_zk_watched at[SF_ZK_WATCHES_MAX];
     bool on; /* somebody watches the fleet */
     int datacenters;
+    uint64_t fleet_notices;      /* of the first three, so far; and how often it began */
     bool changed, fleet_changed; /* something that was not told yet */
 };
 
@@ -37,6 +38,9 @@ void sf_zk_watch_start(struct sf_zk *z, struct sf_zk_job *job);
 /* The server says that the node at path has changed: looks at it. One that is not watched is none of
  * ours. */
 void sf_zk_watch_event(struct sf_zk *z, const char *path);
+/* Would a change to the config or to the state of the basis's making be told before the answer to
+ * whatever is asked for from now on? */
+bool sf_zk_watch_guards(const struct sf_zk *z, const struct sf_coord_basis *basis);
 /* Sets all watches, and compares with what was there. */
 void sf_zk_watch_arm_all(struct sf_zk *z);
 

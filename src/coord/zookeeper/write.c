@@ -95,7 +95,7 @@ void sf_zk_bind(struct sf_zk *z, struct sf_zk_job *job)
 void sf_zk_renew(struct sf_zk *z, struct sf_zk_job *job)
 {
     static const enum sf_zk_condition list[] = {SF_ZK_CONFIG, SF_ZK_STATE, SF_ZK_SLOT};
-    sf_zk_look(z, job, list, sizeof list / sizeof list[0], send_renew);
+    sf_zk_look_anew(z, job, list, sizeof list / sizeof list[0], send_renew);
 }
 
 void sf_zk_release(struct sf_zk *z, struct sf_zk_job *job)
