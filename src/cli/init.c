@@ -42,6 +42,7 @@ struct facts {
 };
 
 #define NOT_GIVEN_MS INT64_MIN
+#define GO_ON_MS     500 /* between two tries to go on */
 
 static int read_datacenters(const struct sf_cli_list *list, struct sf_coord_config *config)
 {
@@ -318,12 +319,57 @@ static void tell_start(const struct sf_coord_config *config)
                       sf_format_time_ms(config->floor_ms, until, sizeof until));
 }
 
-static int make(struct sf_cli_fleet *fleet, const struct wish *wish,
-                const struct sf_coord_init *init)
+/* May the same be asked for again, to go on where it was cut off? What lies there of it bears our token,
+ * which nobody else knows. After a loss of data the name is taken away first, so that begins anew. */
+static bool was_cut_off(const struct sf_coord_init *init, const struct sf_coord_event *event)
 {
-    struct sf_coord_request request = {.op = SF_COORD_INIT};
-    request.u.init = *init;
+    const struct sf_coord_completion *made = &event->completion;
+    return !init->after_data_loss &&
+           (made->outcome == SF_COORD_LOST || made->outcome == SF_COORD_UNKNOWN) &&
+           (made->reason == SF_COORD_UNREACHABLE || made->reason == SF_COORD_SESSION);
+}
+
+/* The root is as it was, or was made by us and never named anything; else somebody else was here. */
+static bool is_ours_still(struct sf_cli_fleet *fleet, struct sf_coord_init *init)
+{
+    struct sf_coord_request request = {.op = SF_COORD_SURVEY};
     struct sf_coord_event *event = sf_cli_fleet_ask(fleet, &request);
+    const struct sf_coord_completion *found = &event->completion;
+    if (found->outcome == SF_COORD_DONE && found->config == NULL && init->root.incarnation == 0 &&
+        found->survey->root.version == 0)
+        init->root = found->survey->root;
+    const bool asks_again = found->outcome != SF_COORD_DONE || found->config != NULL ||
+                            memcmp(&init->root, &found->survey->root, sizeof init->root) == 0;
+    sf_coord_event_free(event);
+    return asks_again;
+}
+
+/* As often as it takes, as long as something is made between two cuts. */
+static struct sf_coord_event *ask_to_make(struct sf_cli_fleet *fleet, struct sf_coord_init *init)
+{
+    int64_t began_ms = sf_mono_ns() / SF_NS_PER_MS, stuck_since_ms = began_ms;
+    for (;;) {
+        struct sf_coord_request request = {.op = SF_COORD_INIT};
+        request.u.init = *init;
+        struct sf_coord_event *event = sf_cli_fleet_ask(fleet, &request);
+        const int64_t now_ms = sf_mono_ns() / SF_NS_PER_MS;
+        if (now_ms - began_ms > fleet->timeout_ms)
+            stuck_since_ms = now_ms;
+        if (!was_cut_off(init, event) || now_ms - stuck_since_ms > 3 * (int64_t)fleet->timeout_ms)
+            return event;
+        (void)fprintf(stderr, "snowfleet: %s; going on from what is made\n",
+                      event->completion.text);
+        (void)usleep(GO_ON_MS * 1000);
+        if (!is_ours_still(fleet, init))
+            return event;
+        sf_coord_event_free(event);
+        began_ms = now_ms;
+    }
+}
+
+static int make(struct sf_cli_fleet *fleet, const struct wish *wish, struct sf_coord_init *init)
+{
+    struct sf_coord_event *event = ask_to_make(fleet, init);
     const struct sf_coord_completion *made = &event->completion;
     int code;
     if (made->outcome == SF_COORD_DONE) {

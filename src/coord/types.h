@@ -22,7 +22,7 @@
 #define SF_COORD_WORKER_BITS_MAX                                                                   \
     14 /* init refuses layouts with more slots per datacenter: it makes a record for each */
 #define SF_COORD_DATACENTER_BITS_MAX 10
-#define SF_COORD_RECORDS_MAX         16384 /* records that init makes in all */
+#define SF_COORD_RECORDS_MAX         1048576 /* records that init makes in all: what one coordinator may hold beside other things */
 #define SF_COORD_RECORD_SIZE_MAX                                                                   \
     8192 /* bytes of one JSON record; a larger one is garbage. A config that lists 1024            \
             datacenters fits */

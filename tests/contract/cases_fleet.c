@@ -136,7 +136,7 @@ static void test_init_limits(void **state)
     ct_expect(a, &init, SF_COORD_REFUSED, SF_COORD_INVALID);
     init.u.init.config.layout = (struct sf_layout){41, SF_COORD_DATACENTER_BITS_MAX + 1, 2, 9};
     ct_expect(a, &init, SF_COORD_REFUSED, SF_COORD_INVALID);
-    init.u.init.config.layout = (struct sf_layout){41, 5, 10, 7}; /* 32 x 1024 = 32768 records */
+    init.u.init.config.layout = (struct sf_layout){40, 10, 11, 2}; /* 1024 x 2048 records */
     init.u.init.config.any_datacenter = true;
     init.u.init.config.datacenter_count = 0;
     ct_expect(a, &init, SF_COORD_REFUSED, SF_COORD_INVALID);

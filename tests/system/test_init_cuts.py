@@ -112,6 +112,7 @@ class Cuts:
 
     backend = cut_class = None
     step = 1  # how many writes one cut lies behind the one before
+    between = (2, 3, 4)  # writes until the next cut of a connection
 
     def setUp(self):
         if not coordinators.available(self.backend):
@@ -170,6 +171,20 @@ class Cuts:
         states = [s["state"] for s in slots if s["state"] not in ("free", "quarantined")]
         self.assertEqual(states, ["held"] * min(waiting, len(states)))
         return slots
+
+    def test_a_connection_that_is_cut(self):
+        """Nobody kills it: it goes on by itself, with what is made."""
+        lefts = [*self.between, TRIES]
+
+        def cut():
+            proxy.left = lefts.pop(0)
+        proxy = self.cut_class(self.coordinator, lefts.pop(0), cut)
+        self.addCleanup(proxy.close)
+        made = self.fleet.tool("init", "--coordinator", proxy.url, "--fleet", "cut", "--first", *SHAPE, check=False)
+        self.assertEqual(made.returncode, 0, made.stderr)
+        self.assertEqual(lefts, [], "it was not cut so often")
+        self.assertEqual(made.stderr.count("going on from what is made"), 3, made.stderr)
+        self.all_good("cut")
 
     def test_a_new_fleet(self):
         named = 0
@@ -265,6 +280,7 @@ class Cuts:
 class OnZooKeeper(Cuts, unittest.TestCase):
     backend, cut_class = "zookeeper", ZooKeeperCut
     step = 3
+    between = (8, 12, 9)
 
 
 class OnEtcd(Cuts, unittest.TestCase):

@@ -133,7 +133,7 @@ class Words(unittest.TestCase):
         self.assertEqual(code, 0, words)
 
     def test_fleets_that_cannot_be_made(self):
-        for layout, more, needle in (("41,4,14,4", [], "262144 slots need as many records, at most 16384 are allowed"),
+        for layout, more, needle in (("38,10,14,1", [], "16777216 slots need as many records, at most 1048576 are allowed"),
                                      ("41,5,15,2", [], "5 datacenter and 15 worker bits; allowed are up to 10 and 14"),
                                      ("40,11,2,10", [], "11 datacenter and 2 worker bits"),
                                      ("41,5,5,12", ["--datacenters", "1,1"], "1 stands there twice")):

@@ -250,16 +250,18 @@ static void test_check(void **state)
         const char *text; /* part of it; NULL: fine */
     } table[] = {
         {{41, 5, 5, 12}, true, 0, 1, NULL},
-        {{41, 0, 14, 8}, true, 0, 1, NULL}, /* 16,384 records */
+        {{41, 0, 14, 8}, true, 0, 1, NULL},
+        {{41, 5, 10, 7}, true, 0, 1, NULL},
+        {{39, 10, 10, 4}, true, 0, 1, NULL}, /* 1,048,576 records */
         {{39, 5, 14, 5}, false, 1, INT64_MAX, NULL},
-        {{41, 10, 4, 8}, true, 0, 1, NULL}, /* 16,384 too */
+        {{41, 10, 4, 8}, true, 0, 1, NULL},
         {{41, 10, 0, 12}, true, 0, 1, NULL},
         {{41, 5, 5, 11}, true, 0, 1, "the layout: "},
         {{38, 5, 15, 5}, false, 1, 1, "15 worker bits; allowed are up to 10 and 14"},
         {{38, 11, 2, 12}, false, 1, 1, "11 datacenter and 2 worker bits"},
-        {{35, 10, 14, 4}, true, 0, 1, "16777216 slots need as many records, at most 16384"},
-        {{39, 5, 14, 5}, false, 2, 1, "32768 slots need as many records"},
-        {{41, 10, 5, 7}, true, 0, 1, "32768 slots need as many records"},
+        {{35, 10, 14, 4}, true, 0, 1, "16777216 slots need as many records, at most 1048576"},
+        {{36, 10, 14, 3}, false, 65, 1, "1064960 slots need as many records"},
+        {{40, 10, 11, 2}, true, 0, 1, "2097152 slots need as many records"},
         {{41, 10, 0, 12}, false, 1025, 1, "1025 datacenters are named, at most 1024"},
         {{41, 5, 5, 12}, false, 0, 1, "the config to write: \"datacenters\" has 0 entries"},
         {{41, 5, 5, 12}, true, 0, UINT64_C(1) << 63, "the incarnation 9223372036854775808 is not"},

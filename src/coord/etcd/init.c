@@ -136,7 +136,7 @@ static char *record_at(const struct sf_etcd *etcd, const struct sf_etcd_job *job
     const uint64_t datacenter = sf_init_datacenter(&work->config, index / workers);
     struct sf_coord_slot slot;
     sf_init_slot(&job->request.u.init, work->config.floor_ms, datacenter, index % workers,
-                 sf_etcd_real_ms(etcd), &slot);
+                 work->config.created_ms, &slot); /* the same however often it is asked for */
     sf_etcd_key(etcd, key, "/%s/dc/%" PRIu64 "/slots/%zu", work->config.token, datacenter,
                 index % workers);
     return sf_record_slot_encode(&slot);

@@ -75,12 +75,8 @@ void sf_zk_make_root(struct sf_zk *z, struct sf_zk_job *job,
 
 static void part_made(struct sf_zk *z, struct sf_zk_job *job, struct sf_zk_call *call)
 {
-    const struct sf_zk_making *making = job->work;
-    if (call->rc == SF_ZK_NODE_EXISTS)
-        sf_zk_finish(z, job, SF_COORD_REFUSED, SF_COORD_EXISTS,
-                     "making %.32s was begun by somebody else; run snowfleet init again",
-                     making->config.token);
-    else if (call->rc != SF_ZK_OK)
+    /* What is there already is of the same token, and so of the same request that is made again. */
+    if (call->rc != SF_ZK_OK && call->rc != SF_ZK_NODE_EXISTS)
         sf_zk_finish_rc(z, job, call->rc, "making the fleet's tree");
 }
 
@@ -114,7 +110,7 @@ static void add_record(const struct sf_zk *z, const struct sf_zk_job *job,
     const uint64_t worker = index % workers;
     struct sf_coord_slot slot;
     char path[SF_ZK_PATH_MAX];
-    sf_init_slot(&job->request.u.init, config->floor_ms, datacenter, worker, sf_zk_real_ms(z),
+    sf_init_slot(&job->request.u.init, config->floor_ms, datacenter, worker, config->created_ms,
                  &slot);
     char *content = sf_record_slot_encode(&slot);
     sf_zk_slot_path(z, path, config->token, datacenter, worker);
