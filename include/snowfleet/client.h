@@ -53,9 +53,10 @@ extern "C" {
 #endif
 
 #define SF_CLIENT_DEFAULT_PORT 7450
-#define SF_CLIENT_SERVERS_MAX  256     /* addresses, all names together */
-#define SF_CLIENT_NAMES_MAX    64      /* entries of options.servers */
-#define SF_CLIENT_DISCOVER_MAX 128     /* workers known from other workers only */
+#define SF_CLIENT_SERVERS_MAX  256     /* addresses known at a time. Of more, those that come first in
+                                          this client's own order: a subset is then of all of them */
+#define SF_CLIENT_NAMES_MAX    1024    /* entries of options.servers */
+#define SF_CLIENT_DISCOVER_MAX 128     /* workers known from other workers only; of more likewise */
 #define SF_CLIENT_POOL_MAX     256     /* options.pool */
 #define SF_CLIENT_COUNT_MAX    1048576 /* IDs of one call */
 #define SF_CLIENT_PREFETCH_MAX 65536
@@ -271,6 +272,8 @@ struct sf_client_stats {
     uint64_t discoveries;             /* lists of workers that were read */
     uint32_t servers, servers_usable; /* now */
     uint32_t servers_discovered;      /* of these, known from other workers only */
+    uint64_t servers_passed_over; /* how often an address was left out, or made room, because more are
+                                     known than SF_CLIENT_SERVERS_MAX or SF_CLIENT_DISCOVER_MAX */
 };
 SF_API void sf_client_stats(struct sf_client *client, struct sf_client_stats *ret_stats);
 

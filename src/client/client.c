@@ -114,6 +114,7 @@ void sf_client_stats(struct sf_client *client, struct sf_client_stats *ret_stats
     stats.resolves = c[SF_COUNT_RESOLVES];
     stats.resolve_failures = c[SF_COUNT_RESOLVE_FAILURES];
     stats.discoveries = c[SF_COUNT_DISCOVERIES];
+    stats.servers_passed_over = c[SF_COUNT_PASSED_OVER];
     pthread_mutex_lock(&shared->mutex);
     memcpy(stats.last_protocol_error, shared->last_protocol_error,
            sizeof stats.last_protocol_error);

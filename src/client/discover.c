@@ -3,6 +3,7 @@
  * whatever the workers say. A list is only one worker's view, of one datacenter, and may be old: it
  * adds servers, which are probed before they are used, and takes away only those that no list has
  * named for a while and that do not answer. All of it under the mutex. */
+#include <stdio.h>
 #include <string.h>
 
 #include "client/shared.h"
@@ -15,7 +16,44 @@ static bool same(const struct sf_host_port *a, const struct sf_host_port *b)
     return a->port == b->port && strcmp(a->host, b->host) == 0;
 }
 
-/* The name with this address; made where there is none. -1 when there is no room. */
+static void drop(struct sf_shared *shared, int name)
+{
+    for (uint32_t i = 0; i < shared->policy.places; i++)
+        if (shared->policy.servers[i].in_use && shared->servers[i].name == name)
+            sf_client_policy_remove(&shared->policy, (int)i);
+    shared->names[name].in_use = false;
+}
+
+/* As of a server whose address is written so. */
+static uint64_t rank_of(const struct sf_shared *shared, const struct sf_host_port *at)
+{
+    char text[SF_HOST_MAX + 16];
+    (void)snprintf(text, sizeof text, strchr(at->host, ':') != NULL ? "[%s]:%u" : "%s:%u", at->host,
+                   at->port);
+    return sf_client_policy_rank_of(shared->rank_seed, text);
+}
+
+/* Room for one more where all places are taken: that of the last in this client's order. SF_NAMES_MAX:
+ * this one is the last itself. */
+static uint32_t make_room(struct sf_shared *shared, const struct sf_host_port *at)
+{
+    uint32_t last = shared->seed_count;
+    uint64_t least = UINT64_MAX;
+    for (uint32_t i = shared->seed_count; i < shared->name_count; i++) {
+        const uint64_t rank = rank_of(shared, &shared->names[i].at);
+        if (rank < least) {
+            last = i;
+            least = rank;
+        }
+    }
+    sf_count(shared, SF_COUNT_PASSED_OVER, 1);
+    if (least >= rank_of(shared, at))
+        return SF_NAMES_MAX;
+    drop(shared, (int)last);
+    return last;
+}
+
+/* The name with this address; made where there is none. -1 when there is no room for it. */
 static int name_of(struct sf_shared *shared, const struct sf_host_port *at)
 {
     uint32_t place = SF_NAMES_MAX;
@@ -27,9 +65,12 @@ static int name_of(struct sf_shared *shared, const struct sf_host_port *at)
     }
     if (place == SF_NAMES_MAX) {
         if (shared->name_count - shared->seed_count == SF_CLIENT_DISCOVER_MAX)
-            return -1;
-        place = shared->name_count++;
+            place = make_room(shared, at);
+        else
+            place = shared->name_count++;
     }
+    if (place == SF_NAMES_MAX)
+        return -1;
     shared->names[place] = (struct sf_name){.in_use = true, .discovered = true, .at = *at};
     return (int)place;
 }
@@ -68,14 +109,6 @@ static bool answers(const struct sf_shared *shared, int name)
     return false;
 }
 
-static void drop(struct sf_shared *shared, int name)
-{
-    for (uint32_t i = 0; i < shared->policy.places; i++)
-        if (shared->policy.servers[i].in_use && shared->servers[i].name == name)
-            sf_client_policy_remove(&shared->policy, (int)i);
-    shared->names[name].in_use = false;
-}
-
 void sf_discover_take(struct sf_shared *shared, struct sf_info *info, int64_t now_ns)
 {
     struct sf_host_port at;
@@ -85,7 +118,7 @@ void sf_discover_take(struct sf_shared *shared, struct sf_info *info, int64_t no
     while (sf_info_next_worker(info, &at)) {
         const int name = name_of(shared, &at);
         if (name < 0)
-            break;
+            continue;
         shared->names[name].listed_ns = now_ns;
         find_servers(shared, name, now_ns);
     }

@@ -82,6 +82,16 @@ uint64_t sf_client_policy_rank_of(uint64_t seed, const char *address)
     return hash ^ hash >> 31;
 }
 
+int sf_client_policy_last(const struct sf_client_policy *policy)
+{
+    int last = -1;
+    for (uint32_t i = 0; i < policy->places; i++)
+        if (policy->servers[i].in_use &&
+            (last < 0 || policy->servers[i].rank < policy->servers[last].rank))
+            last = (int)i;
+    return last;
+}
+
 void sf_client_policy_remove(struct sf_client_policy *policy, int server)
 {
     SF_ASSERT(server >= 0 && (uint32_t)server < policy->places);

@@ -87,6 +87,8 @@ void sf_client_policy_rank(struct sf_client_policy *policy, int server, uint64_t
 /* A client's rank of a server: of its seed and the server's address. Of many clients each server has
  * the highest ranks equally often. */
 uint64_t sf_client_policy_rank_of(uint64_t seed, const char *address);
+/* The server of the lowest rank that is in use; -1: none is. */
+int sf_client_policy_last(const struct sf_client_policy *policy);
 void sf_client_policy_remove(struct sf_client_policy *policy, int server);
 /* A server just added that nobody has heard yet: it is probed before calls are sent to it. */
 void sf_client_policy_doubt(struct sf_client_policy *policy, int server, int64_t now_ns);

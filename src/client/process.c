@@ -49,10 +49,10 @@ enum sf_client_error sf_client_begin(struct sf_client *client, char *detail, siz
     sf_client_policy_init(&shared->policy, &options);
     shared->prng.state = sf_random_u64();
     shared->rank_seed = sf_random_u64();
+    memset(shared->names, 0, shared->name_count * sizeof *shared->names);
     shared->name_count = shared->seed_count = 0;
     shared->look_at_ns = shared->looked_ns = 0;
     shared->resolve_now = false;
-    memset(shared->names, 0, sizeof shared->names);
     memset(shared->servers, 0, sizeof shared->servers);
     for (int i = 0; i < SF_COUNTERS; i++)
         shared->counters[i] = 0;

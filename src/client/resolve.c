@@ -46,50 +46,70 @@ static void set_name(struct sf_shared *shared, int place, int name)
     memcpy(server->host, shared->names[name].at.host, sizeof server->host);
 }
 
+#define TEXT_SIZE sizeof((struct sf_server *)0)->text
+
 /* The last part of a path says more than the first. */
-static void name_socket(struct sf_server *server)
+static void name_socket(const char *at, char to[TEXT_SIZE])
 {
-    const char *at = server->host;
-    const size_t size = strlen(at), most = sizeof server->text - 1;
+    const size_t size = strlen(at), most = TEXT_SIZE - 1;
     if (size <= most)
-        (void)snprintf(server->text, sizeof server->text, "%.*s", (int)most, at);
+        (void)snprintf(to, TEXT_SIZE, "%.*s", (int)most, at);
     else
-        (void)snprintf(server->text, sizeof server->text, SF_UNIX_PREFIX "...%.*s", (int)most,
+        (void)snprintf(to, TEXT_SIZE, SF_UNIX_PREFIX "...%.*s", (int)most,
                        at + size - most + strlen(SF_UNIX_PREFIX "..."));
 }
 
-static void name_address(struct sf_server *server, const struct addrinfo *info, uint16_t port)
+static void name_address(const struct addrinfo *info, uint16_t port, char to[TEXT_SIZE])
 {
     char host[INET6_ADDRSTRLEN + 1];
     if (getnameinfo(info->ai_addr, info->ai_addrlen, host, sizeof host, NULL, 0, NI_NUMERICHOST) !=
         0)
         host[0] = '\0';
-    (void)snprintf(server->text, sizeof server->text,
-                   info->ai_family == AF_INET6 ? "[%s]:%u" : "%s:%u", host, port);
+    (void)snprintf(to, TEXT_SIZE, info->ai_family == AF_INET6 ? "[%s]:%u" : "%s:%u", host, port);
+}
+
+/* A place for a server of that rank. Where all are taken the last in this client's order makes room, so
+ * that those which it uses are the first of all that there are, whoever was known first. -1: it is the
+ * last itself. */
+static int place_for(struct sf_shared *shared, uint64_t rank)
+{
+    struct sf_client_policy *policy = &shared->policy;
+    int place = sf_client_policy_add(policy);
+    if (place < 0) {
+        const int last = sf_client_policy_last(policy);
+        sf_count(shared, SF_COUNT_PASSED_OVER, 1);
+        if (policy->servers[last].rank >= rank)
+            return -1;
+        sf_client_policy_remove(policy, last);
+        place = sf_client_policy_add(policy);
+    }
+    sf_client_policy_rank(policy, place, rank);
+    return place;
 }
 
 static void add_server(struct sf_shared *shared, int name, const struct addrinfo *info,
                        int64_t now_ns)
 {
-    const int place = sf_client_policy_add(&shared->policy);
+    const bool is_socket = info->ai_family == AF_UNIX;
+    const struct sf_name *of = &shared->names[name];
+    char text[TEXT_SIZE];
+    if (is_socket)
+        name_socket(of->at.host, text);
+    else
+        name_address(info, of->at.port, text);
+    /* Nobody is nearer than who listens on this host: always one of the subset. */
+    const int place = place_for(
+        shared, is_socket ? UINT64_MAX : sf_client_policy_rank_of(shared->rank_seed, text));
     if (place < 0)
-        return; /* SF_CLIENT_SERVERS_MAX addresses are plenty to work with */
-    if (shared->names[name].discovered)
+        return;
+    if (of->discovered)
         sf_client_policy_doubt(&shared->policy, place, now_ns);
     struct sf_server *server = &shared->servers[place];
     memset(server, 0, sizeof *server);
     memcpy(&server->address, info->ai_addr, info->ai_addrlen);
     server->address_size = info->ai_addrlen;
+    memcpy(server->text, text, sizeof server->text);
     set_name(shared, place, name);
-    if (info->ai_family == AF_UNIX)
-        name_socket(server);
-    else
-        name_address(server, info, shared->names[name].at.port);
-    /* Nobody is nearer than who listens on this host: always one of the subset. */
-    sf_client_policy_rank(&shared->policy, place,
-                          info->ai_family == AF_UNIX
-                              ? UINT64_MAX
-                              : sf_client_policy_rank_of(shared->rank_seed, server->text));
 }
 
 int sf_resolve_look_up(const struct sf_host_port *at, int flags, struct addrinfo **ret)

@@ -43,6 +43,7 @@ enum sf_client_counter {
     SF_COUNT_RESOLVES,
     SF_COUNT_RESOLVE_FAILURES,
     SF_COUNT_DISCOVERIES,
+    SF_COUNT_PASSED_OVER,
     SF_COUNTERS
 };
 

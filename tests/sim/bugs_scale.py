@@ -37,6 +37,12 @@ BUGS = {
     'subset-of-all': ('clients', 'a client uses every worker that it knows', [
         (POLICY, '    if (most == 0 || policy->places <= most)', '    if (most != 0 || policy->places <= most)'),
     ], CLIENT),
+    'first-come-kept': ('clients', 'of more workers than are kept those that were known first are', [
+        ('src/client/resolve.c', '        if (policy->servers[last].rank >= rank)\n            return -1;', '        if (last >= 0)\n            return -1;'),
+    ], 'unit.test_client_bounds'),
+    'first-told-kept': ('clients', 'of more workers than are kept those that were told of first are', [
+        ('src/client/discover.c', '    if (least >= rank_of(shared, at))\n        return SF_NAMES_MAX;', '    if (least >= 1)\n        return SF_NAMES_MAX;'),
+    ], 'unit.test_client_bounds'),
     'subset-the-same': ('clients', 'all clients use the same workers', [
         (POLICY, '    hash ^= seed;\n', '    hash ^= seed & 1;\n'),
     ], CLIENT),

@@ -12,11 +12,6 @@ int64_t sf_etcd_now_ns(const struct sf_etcd *etcd)
     return etcd->ticks->mono_ns(etcd->ticks->ctx);
 }
 
-int64_t sf_etcd_real_ms(const struct sf_etcd *etcd)
-{
-    return etcd->ticks->real_ns(etcd->ticks->ctx) / SF_NS_PER_MS;
-}
-
 int64_t sf_etcd_after_ms(struct sf_etcd *etcd, int64_t ms)
 {
     return sf_etcd_now_ns(etcd) + ms * SF_NS_PER_MS +

@@ -36,8 +36,6 @@ struct sf_etcd {
 };
 
 int64_t sf_etcd_now_ns(const struct sf_etcd *etcd);
-/* Our own wall clock. */
-int64_t sf_etcd_real_ms(const struct sf_etcd *etcd);
 /* now + ms, with up to half of it more at random. */
 int64_t sf_etcd_after_ms(struct sf_etcd *etcd, int64_t ms);
 /* A key below the fleet's root. */

@@ -48,12 +48,6 @@ static inline int64_t sf_zk_now_ns(const struct sf_zk *z)
     return z->ticks.mono_ns(z->ticks.ctx);
 }
 
-/* Our own wall clock. */
-static inline int64_t sf_zk_real_ms(const struct sf_zk *z)
-{
-    return z->ticks.real_ns(z->ticks.ctx) / SF_NS_PER_MS;
-}
-
 /* A path below the fleet's root. */
 void sf_zk_path(const struct sf_zk *z, char to[SF_ZK_PATH_MAX], const char *format, ...)
     __attribute__((format(printf, 3, 4)));
