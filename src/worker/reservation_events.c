@@ -306,6 +306,8 @@ void sf_res_on_coord(struct sf_res_step *s, const struct sf_coord_event *event)
         if (!res->busy || event->completion.id != res->busy_id)
             return; /* of another machine on the same handle */
         res->busy = false;
+        res->patient =
+            event->completion.duration_ns >= SF_RES_OP_DEADLINE_MS * SF_NS_PER_MS * 9 / 10;
         completed(s, &event->completion);
         return;
     case SF_COORD_CONNECTED:

@@ -155,18 +155,20 @@ static void nothing_free(struct sf_res_step *s)
     pause(s);
 }
 
-/* Counts them, and picks a free one. NULL: none is. */
+/* Counts them, and picks a free one. NULL: none is. They are judged as of the time that was asked with:
+ * of a reservation that has passed only since then nobody has looked whether its holder lives. */
 static const struct sf_coord_slot *look_at(struct sf_res_step *s,
                                            const struct sf_coord_completion *c)
 {
     struct sf_seek *seek = &s->res->seek;
+    const int64_t asked_ms = s->res->busy_submit_mint_ms;
     const struct sf_coord_slot *chosen = NULL;
     uint64_t free_count = 0;
     for (size_t i = 0; i < c->slot_count; i++) {
         const struct sf_coord_slot *slot = &c->slots[i];
         /* Whose reservation has not passed is held by somebody or rests: which, is of no account to
          * who seeks. */
-        switch (sf_slot_state(slot, c->claims, c->claim_count, s->now->mint_ms, NULL)) {
+        switch (sf_slot_state(slot, c->claims, c->claim_count, asked_ms, NULL)) {
         case SF_SLOT_FREE:
             if (sf_prng_below(&s->res->prng, ++free_count) == 0)
                 chosen = slot;

@@ -67,6 +67,9 @@ bool sf_worker_state_may_move(enum sf_worker_state from, enum sf_worker_state to
 #define SF_RES_MARGIN_MS                                                                           \
     1000 /* a reservation may pass trusted time + window by this (clock error) */
 #define SF_RES_OP_DEADLINE_MS 2000 /* longest wait for one coordinator answer */
+#define SF_RES_PATIENT_MS                                                                          \
+    4000 /* instead, for who holds nothing and was not answered in time: what is asked anew is one more    \
+            question for a coordinator that has too many */
 #define SF_RES_RETRY_MIN_MS   50   /* first wait after a failure; doubles */
 #define SF_RES_RETRY_MAX_MS   5000
 #define SF_RES_CENSUS_MS      60000 /* a holder looks at its datacenter at least this often */
@@ -300,6 +303,9 @@ struct sf_reservation {
     uint32_t renew_early; /* of SF_RES_EARLY_OF: how much sooner than late the next renewal is */
     int64_t retry_at_mono_ms;
     int64_t retry_wait_ms;
+    bool patient;     /* the coordinator left the last request unanswered until its deadline */
+    bool why_failed;  /* `why` is that a request was not answered: over with the next answer, and nothing that
+                         could be told before */
     bool writes_fail; /* the last write met what lasts: a full store, a missing right */
 
     bool leaving, suspended, minted_once;

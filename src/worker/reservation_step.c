@@ -34,6 +34,7 @@ void sf_res_why(struct sf_reservation *res, const char *format, ...)
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     memcpy(res->why, text, sizeof text);
+    res->why_failed = false;
 }
 
 bool sf_res_may_open(const struct sf_reservation *res)
@@ -96,6 +97,7 @@ void sf_res_failed(struct sf_res_step *s, const struct sf_coord_completion *c)
 {
     sf_res_why(s->res, "%s: %s%s%s", sf_coord_op_name(c->op), sf_coord_reason_name(c->reason),
                c->text[0] != '\0' ? ": " : "", c->text);
+    s->res->why_failed = c->reason == SF_COORD_UNREACHABLE;
     sf_res_log(s, c->reason == SF_COORD_ENDING ? SF_LOG_DEBUG : SF_LOG_WARN, "coordinator.failed",
                "%s %s: %s", sf_coord_op_name(c->op), sf_coord_outcome_name(c->outcome),
                c->text[0] != '\0' ? c->text : sf_coord_reason_name(c->reason));
@@ -118,8 +120,11 @@ void sf_res_backoff(struct sf_res_step *s)
 void sf_res_progress(struct sf_res_step *s)
 {
     /* That it can be read does not make a full store or a missing right any better. */
-    if (!s->res->writes_fail)
+    if (!s->res->writes_fail) {
         s->res->retry_wait_ms = 0;
+        if (s->res->why_failed)
+            sf_res_why(s->res, "%s", ""); /* it is not so any more */
+    }
     s->res->retry_at_mono_ms = 0;
 }
 
@@ -135,6 +140,12 @@ void sf_res_look_in(struct sf_res_step *s, int64_t wait_ms)
     s->res->census_due_mono_ms = s->now->mono_ms + wait_ms;
 }
 
+static uint32_t deadline_ms(const struct sf_reservation *res)
+{
+    const bool holds = res->hold.active && !res->orphan;
+    return res->patient && !holds ? SF_RES_PATIENT_MS : SF_RES_OP_DEADLINE_MS;
+}
+
 struct sf_coord_request *sf_res_request(struct sf_res_step *s, enum sf_coord_op op)
 {
     struct sf_reservation *res = s->res;
@@ -143,7 +154,7 @@ struct sf_coord_request *sf_res_request(struct sf_res_step *s, enum sf_coord_op 
     memset(request, 0, sizeof *request);
     request->id = ++res->next_id;
     request->op = op;
-    request->deadline_ms = SF_RES_OP_DEADLINE_MS;
+    request->deadline_ms = deadline_ms(res);
     request->datacenter = res->params.datacenter;
     memcpy(request->basis.token, res->config.token, sizeof request->basis.token);
     request->basis.config = res->config.version;

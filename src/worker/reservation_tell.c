@@ -25,7 +25,7 @@ static const char *reason_of(const struct sf_res_step *s, enum sf_worker_state s
         return "";
     if (s->res->suspended)
         return s->now->clock_text != NULL ? s->now->clock_text : "the clock is not safe";
-    return s->res->why;
+    return s->res->why_failed ? "" : s->res->why;
 }
 
 static bool seeks(const struct sf_reservation *res, enum sf_coord_op op)

@@ -200,10 +200,13 @@ static void complete(struct waiting *waiting, struct sf_coord_event *event)
 
 static void complete_without_answer(struct waiting *waiting, enum sf_coord_reason reason)
 {
-    complete(waiting, sf_coord_event_completion(
-                          &waiting->request,
-                          sf_request_writes(waiting->request.op) ? SF_COORD_UNKNOWN : SF_COORD_LOST,
-                          reason, "no answer"));
+    struct sf_coord_event *event = sf_coord_event_completion(
+        &waiting->request,
+        sf_request_writes(waiting->request.op) ? SF_COORD_UNKNOWN : SF_COORD_LOST, reason,
+        "no answer");
+    event->completion.duration_ns =
+        (waiting->handle->store->now_ms - waiting->submitted_ms) * SF_NS_PER_MS;
+    complete(waiting, event);
 }
 
 static void keep_for_later(struct sf_fake_store *store, const struct waiting *waiting)

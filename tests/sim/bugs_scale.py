@@ -24,6 +24,9 @@ BUGS = {
     'living-robbed': ('claims', 'a slot whose reservation has passed is taken from a holder that lives', [
         (SEEK, 'sf_slot_state(slot, c->claims, c->claim_count,', 'sf_slot_state(slot, NULL, 0,'),
     ], SOUGHT),
+    'judged-too-late': ('claims', 'a reservation that ends while its slot is looked at makes the slot free', [
+        (SEEK, 'c->claim_count, asked_ms, NULL)', 'c->claim_count, s->now->mint_ms, NULL)'),
+    ], SOUGHT),
     'resting-forgotten': ('claims', 'a reservation that ends is not waited for', [
         (SEEK, '        seek->out_of_turn = true;\n        seek->earliest_ms = -1;\n'
                '        probe->workers[probe->count++] = seek->earliest;', '        seek->earliest_ms = -1;'),

@@ -190,6 +190,35 @@ static void slots_that_rest_make_it_crowded(void **state)
     assert_in_range(sf_reservation_left_ms(&m->res, mint_ms), 1, MIN_MS);
 }
 
+/* Another question would stand behind all that a busy coordinator has not answered yet; nor is it told
+ * what it could not be asked. Who holds a slot has no time for that. */
+static void who_was_not_answered_in_time_waits_longer(void **state)
+{
+    (void)state;
+    struct machine *m = new_machine(0);
+    open_machine(m, NULL);
+    for (int i = 0; i < 3; i++)
+        sf_fake_fault(m->coord, SF_COORD_PROBE, SF_FAKE_HELD);
+    run(1900);
+    assert_int_equal(count_ops(m, "probe "), 1);
+    run(300);
+    assert_int_equal(count_ops(m, "probe "), 2);
+    assert_non_null(strstr(m->res.why, "no answer"));
+    run(3600);
+    assert_int_equal(count_ops(m, "probe "), 2);
+    run(600);
+    assert_int_equal(count_ops(m, "probe "), 3);
+    run(6000);
+    assert_state(m, SF_WORKER_READY);
+    assert_string_equal(m->res.why, "");
+    assert_in_range(count_ops(m, "tell "), 0, 2);
+    const size_t before = count_ops(m, "renew ");
+    for (int i = 0; i < 2; i++)
+        sf_fake_fault(m->coord, SF_COORD_RENEW, SF_FAKE_HELD);
+    run(WINDOW_MS / 5);
+    assert_in_range(count_ops(m, "renew ") - before, 2, 100);
+}
+
 static void the_double_of_a_claim_goes(void **state)
 {
     (void)state;
@@ -249,6 +278,25 @@ static void a_pinned_slot_is_waited_for(void **state)
 }
 
 /* Why the one slot cannot be had is said: by whom, or what it is. */
+/* Its reservation ends between the question and the answer: nobody has looked whether its holder lives. */
+static void a_reservation_that_ends_meanwhile_is_looked_at_again(void **state)
+{
+    (void)state;
+    char claim[SF_COORD_CLAIM_MAX];
+    put_claim(1);
+    snprintf(claim, sizeof claim, "claim-ff%030x-%010u", 1, 1);
+    put_record(900, claim, mint_ms + 300);
+    struct machine *m = new_machine(0);
+    m->params.pinned_worker = 900;
+    open_machine(m, NULL);
+    sf_fake_fault(m->coord, SF_COORD_PROBE, SF_FAKE_HELD);
+    run(600);
+    sf_fake_release(store);
+    run(5000);
+    assert_state(m, SF_WORKER_CLAIMING);
+    assert_int_equal(count_ops(m, "bind "), 0);
+}
+
 static void a_pinned_slot_that_cannot_be_had_is_told_apart(void **state)
 {
     (void)state;
@@ -328,10 +376,12 @@ int main(void)
         in_a_large_one(who_loses_a_bid_seeks_on),
         in_a_large_one(crowding_is_told_by_the_number_of_claims),
         in_a_large_one(slots_that_rest_make_it_crowded),
+        in_a_large_one(who_was_not_answered_in_time_waits_longer),
         in_a_large_one(the_double_of_a_claim_goes),
         in_a_large_one(a_claim_in_doubt_is_found),
         in_a_large_one(claims_that_come_late_all_go),
         in_a_large_one(a_pinned_slot_is_waited_for),
+        in_a_large_one(a_reservation_that_ends_meanwhile_is_looked_at_again),
         in_a_large_one(a_pinned_slot_that_cannot_be_had_is_told_apart),
         in_a_large_one(a_look_that_fails_is_repeated),
         in_a_large_one(silence_is_broken_in_time),

@@ -184,9 +184,9 @@ static void on_done(struct sf_etcd *etcd, void *ctx, const struct sf_etcd_result
 void sf_etcd_job_send(struct sf_etcd *etcd, struct sf_etcd_job *job, const char *path, char *body,
                       bool write, int64_t most_ms)
 {
-    /* The short time is for turning to another member. Where there is none, a late answer to a
-     * write is worth more than none. */
-    if (write && etcd->options.endpoint_count == 1)
+    /* The short time is for turning to another member. Where there is none, a late answer is worth more
+     * than none: asked again, one more question would stand in the same queue. */
+    if (etcd->options.endpoint_count == 1)
         most_ms = SF_ETCD_INIT_MS;
     most_ms = sf_etcd_patient_ms(etcd, most_ms);
     const int64_t left_ms = (job->deadline_ns - sf_etcd_now_ns(etcd)) / SF_NS_PER_MS;

@@ -93,6 +93,15 @@ static void failed_result(struct sf_etcd *etcd, const struct sf_etcd_result *res
                text);
 }
 
+/* Where there is no other member to turn to, one that is slow is not given up before the lease is in
+ * danger: a fleet that starts at once would take it for gone. */
+static int64_t patience_ms(const struct sf_etcd *etcd, int64_t timeout_ms)
+{
+    const int64_t quarter_ms = (int64_t)etcd->options.ttl_s * 1000 / 4;
+    const int64_t patient_ms = sf_etcd_patient_ms(etcd, timeout_ms);
+    return etcd->options.endpoint_count == 1 && patient_ms < quarter_ms ? quarter_ms : patient_ms;
+}
+
 static void transfer_send(struct sf_etcd *etcd, const char *path, char *body, bool write,
                           int64_t timeout_ms, sf_etcd_done *done)
 {
@@ -100,7 +109,7 @@ static void transfer_send(struct sf_etcd *etcd, const char *path, char *body, bo
                                       .body = body,
                                       .write = write,
                                       .with_token = strcmp(path, "/v3/auth/authenticate") != 0,
-                                      .timeout_ms = sf_etcd_patient_ms(etcd, timeout_ms),
+                                      .timeout_ms = patience_ms(etcd, timeout_ms),
                                       .endpoint = etcd->belief->current,
                                       .done = done};
     SF_ASSERT(etcd->session->transfer == NULL);
