@@ -4,8 +4,8 @@ local by_worker = '{{datacenter}}/{{worker}} {{node}}';
 local info = g.info;
 local workers = 'snowfleet_worker_info{%s}' % g.picked;
 local scraped = 'cluster=~"$cluster",namespace=~"$namespace"';
-local sum_worker(expr) = 'sum by (datacenter, worker, node) (%s %s)' % [expr, info];
-local max_worker(expr) = 'max by (datacenter, worker, node) (%s %s)' % [expr, info];
+local sum_worker(expr) = 'sum by (cluster, namespace, datacenter, worker, node) (%s %s)' % [expr, info];
+local max_worker(expr) = 'max by (cluster, namespace, datacenter, worker, node) (%s %s)' % [expr, info];
 local quantile(q) = 'histogram_quantile(%g, sum by (le) (rate(snowfleet_request_duration_seconds_bucket{type="next"}[$__rate_interval]) %s))' % [q, info];
 local state = std.join(' or ', ['snowfleet_state{state="%s"} * %d' % [c.states[i], i + 1] for i in std.range(0, std.length(c.states) - 1)]);
 
@@ -25,15 +25,15 @@ g.dashboard('snowfleet-fleet', 'Snowfleet / Fleet', 'Is the fleet well, and if n
       ['count by (datacenter) (%s)' % workers, 'datacenter {{datacenter}}'],
     ]),
     g.stat('Slots free', 'Slots that a new worker could take at once, by datacenter.', 'none', [
-      ['max by (datacenter) (snowfleet_slots{state="free"} %s)' % info, 'datacenter {{datacenter}}'],
+      ['sum by (datacenter) (max by (%s, datacenter) (snowfleet_slots{state="free"} %s))' % [c.fleet, info], 'datacenter {{datacenter}}'],
     ], [['red', null], ['orange', 1], ['green', 3]]),
   ]],
   ['Workers over time', 10, [
     g.timeline('State of each worker', 'One row a worker, one colour a state. A gap: the worker did not answer its scrape.', [
-      ['max by (datacenter, worker, node, instance) ((%s) %s)' % [state, info], '{{datacenter}}/{{worker}} {{instance}}'],
+      ['max by (cluster, namespace, datacenter, worker, node, instance) ((%s) %s)' % [state, info], '{{datacenter}}/{{worker}} {{instance}}'],
     ], [['unknown', 'gray']] + c.state_colours),
     g.lines('Slots by state', 'Slots of the datacenters chosen: free, held, quarantined (no live claim, reservation not yet over).', 'none', [
-      ['sum by (state) (max by (datacenter, state) (snowfleet_slots %s))' % info, '{{state}}'],
+      ['sum by (state) (max by (%s, datacenter, state) (snowfleet_slots %s))' % [c.fleet, info], '{{state}}'],
     ]) + g.stacked + g.from_zero,
   ]],
   ['Who is missing', 8, [
@@ -47,7 +47,7 @@ g.dashboard('snowfleet-fleet', 'Snowfleet / Fleet', 'Is the fleet well, and if n
   ]],
   ['Who is to be there', 8, [
     g.lines('Members by state', 'Everybody who holds a slot or waits for one, or did within the hour, as the coordinator knows them: also those that nobody can scrape. Lost: gone, and the slot was not given back.', 'none', [
-      ['sum by (state) (max by (datacenter, state) (snowfleet_members * on (%s) group_left (fleet, fleet_id) snowfleet_worker_info{%s,fleet=~"$fleet"})) > 0' % [c.target, scraped], '{{state}}'],
+      ['sum by (state) (max by (%s, datacenter, state) (snowfleet_members * on (%s) group_left (fleet, fleet_id) snowfleet_worker_info{%s,fleet=~"$fleet"})) > 0' % [c.fleet, c.target, scraped], '{{state}}'],
     ]) + g.stacked + g.from_zero,
     g.lines('Load against what the layout allows', 'IDs of all workers chosen, and what the layout allows their slots at most.', 'short', [
       ['sum(rate(snowfleet_ids_minted_total[$__rate_interval]) %s)' % info, 'minted'],
@@ -95,13 +95,13 @@ g.dashboard('snowfleet-fleet', 'Snowfleet / Fleet', 'Is the fleet well, and if n
   ]],
   ['Clocks', 8, [
     g.lines('Clock offset', 'How far each source says that the clock is off; positive: the clock is behind. Of the coordinator, whose clock tells the time coarsely, what is left beyond its bound. Over %g s (with the error) is an alert, over %g s the worker stops.' % [c.clock_warn_s, c.clock_max_s], 's', [
-      ['max by (datacenter, worker, node, source) (%s %s)' % [c.clock_offset, info], by_worker + ' {{source}}'],
+      ['max by (cluster, namespace, datacenter, worker, node, source) (%s %s)' % [c.clock_offset, info], by_worker + ' {{source}}'],
     ]) + g.limits([['red', null], ['orange', -c.clock_max_s], ['green', -c.clock_warn_s], ['orange', c.clock_warn_s], ['red', c.clock_max_s]]),
     g.lines('Clock error bound', 'How wrong the offset may be at most; it grows while a source does not answer.', 's', [
-      ['max by (datacenter, worker, node, source) (snowfleet_clock_error_bound_seconds %s)' % info, by_worker + ' {{source}}'],
+      ['max by (cluster, namespace, datacenter, worker, node, source) (snowfleet_clock_error_bound_seconds %s)' % info, by_worker + ' {{source}}'],
     ]) + g.limits([['green', null], ['orange', c.clock_warn_s], ['red', c.clock_max_s]]) + g.from_zero,
     g.lines('Sources synchronised', '1 while a source calls the clock synchronised.', 'none', [
-      ['min by (datacenter, worker, node, source) (snowfleet_clock_synchronized %s)' % info, by_worker + ' {{source}}'],
+      ['min by (cluster, namespace, datacenter, worker, node, source) (snowfleet_clock_synchronized %s)' % info, by_worker + ' {{source}}'],
     ]) + g.from_zero,
   ]],
   ['Coordinator', 8, [
@@ -109,7 +109,7 @@ g.dashboard('snowfleet-fleet', 'Snowfleet / Fleet', 'Is the fleet well, and if n
       [max_worker('snowfleet_coordinator_connected'), by_worker],
     ]) + g.from_zero,
     g.lines('Reservation left', 'How long each worker can mint without its coordinator.', 's', [
-      ['min by (datacenter, worker, node) (snowfleet_reservation_remaining_seconds %s)' % info, by_worker],
+      ['min by (cluster, namespace, datacenter, worker, node) (snowfleet_reservation_remaining_seconds %s)' % info, by_worker],
     ]) + g.limits([['red', null], ['green', 120]]) + g.from_zero,
     g.lines('Coordinator operations', 'Operations a second by outcome: lost and unknown mean that no answer came.', 'ops', [
       ['sum by (op, result) (rate(snowfleet_coordinator_operations_total[$__rate_interval]) %s)' % info, '{{op}} {{result}}'],

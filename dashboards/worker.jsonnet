@@ -19,7 +19,7 @@ g.dashboard('snowfleet-worker', 'Snowfleet / Worker', 'One worker in depth.', [
   ]],
   ['State', 6, [
     g.timeline('State', 'What the worker is doing. A gap: it did not answer its scrape.', [
-      ['max by (instance) ((%s) %s)' % [state, info], '{{instance}}'],
+      ['max by (cluster, namespace, instance) ((%s) %s)' % [state, info], '{{instance}}'],
     ], [['unknown', 'gray']] + c.state_colours),
     g.lines('Claims and renewals', 'Attempts to get a slot, renewals of the reservation and sessions that the coordinator ended, a second.', 'ops', [
       ['sum by (result) (%s)' % rate_of('snowfleet_claims_total'), 'claim {{result}}'],

@@ -90,7 +90,10 @@ void *sf_probe_run(void *ctx)
             found(probe, text);
             pthread_mutex_unlock(&shared->mutex);
         } else {
-            probe->failures++;
+            if (probe->from_fleet)
+                probe->unjudged++;
+            else
+                probe->failures++;
             (void)snprintf(probe->last_failure, sizeof probe->last_failure, "%s", reply.detail);
         }
         sf_client_reply_free(&reply);
@@ -101,6 +104,13 @@ void *sf_probe_run(void *ctx)
         }
     }
     return NULL;
+}
+
+void sf_probe_judge(struct sf_probe *probe, bool failed)
+{
+    const uint64_t count = atomic_exchange(&probe->unjudged, 0);
+    if (failed)
+        probe->failures += count;
 }
 
 /* --- metrics --- */

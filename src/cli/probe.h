@@ -42,13 +42,21 @@ struct sf_probe {
     bool running;
     bool from_fleet;   /* comes and goes with its claim */
     bool listed;       /* its claim was there at the last look */
+    bool leaving;      /* and said then that it is about to go */
+    bool lost;         /* it was not, and its slot was not given back */
+    uint64_t fence;    /* of its claim */
     _Atomic bool gone; /* ends the thread */
+    /* Failures of one from the fleet since the last look: it may be about to leave, and then they are none. */
+    _Atomic uint64_t unjudged;
     _Atomic uint64_t ids, requests, failures, duplicates, order_errors, time_errors;
     struct sf_histogram latency;             /* mutex, while it runs */
     char last_failure[SF_CLIENT_DETAIL_MAX]; /* after it ended */
 };
 
 void *sf_probe_run(void *probe);
+
+/* What failed since the last look was a failure; or it was not, for the worker has left as it should. */
+void sf_probe_judge(struct sf_probe *probe, bool failed);
 
 /* Serves /metrics on HOST:PORT from a thread. Returns -1, or the exit code after saying what is
  * wrong. */

@@ -19,6 +19,7 @@
 #include "cli/probe.h"
 #include "cli/seen.h"
 #include "cli/servers.h"
+#include "coord/expected.h"
 
 /* How many workers a prober asks over its life, at most. */
 #define PROBES_MAX 4096
@@ -45,6 +46,12 @@ struct verify {
     struct sf_cli_fleet fleet; /* with --coordinator */
     struct sf_coord_config config;
 };
+
+/* By the last look: whoever gave its slot back, or is about to, need not. */
+static bool must_answer(const struct sf_probe *probe)
+{
+    return (probe->listed && !probe->leaving) || probe->lost;
+}
 
 static void print_text(struct verify *verify)
 {
@@ -88,6 +95,7 @@ static int verdict(struct verify *verify)
 {
     uint64_t ids = 0, failures = 0;
     for (size_t i = 0; i < verify->shared.count; i++) {
+        sf_probe_judge(&verify->probes[i], must_answer(&verify->probes[i]));
         ids += verify->probes[i].ids;
         failures += verify->probes[i].failures;
     }
@@ -136,6 +144,19 @@ static int add_probe(struct verify *verify, const char *server, bool from_fleet)
     return code;
 }
 
+/* Whose claim is gone without that they gave their slots back. */
+static void find_lost(struct verify *verify, const struct sf_coord_completion *found)
+{
+    struct sf_expected all;
+    sf_expected_take(found->slots, found->slot_count, found->claims, found->claim_count,
+                     sf_real_ns() / SF_NS_PER_MS, SF_REMEMBER_DEFAULT_MS, &all);
+    for (size_t i = 0; i < all.count; i++)
+        for (size_t k = 0; k < verify->shared.count && all.members[i].claim == NULL; k++)
+            if (all.members[i].expected && all.members[i].slot->fence == verify->probes[k].fence)
+                verify->probes[k].lost = true;
+    sf_expected_free(&all);
+}
+
 static int find_workers(void *ctx, uint64_t datacenter, const struct sf_coord_completion *found)
 {
     (void)datacenter;
@@ -149,11 +170,17 @@ static int find_workers(void *ctx, uint64_t datacenter, const struct sf_coord_co
         for (size_t k = 0; k < verify->shared.count && probe == NULL; k++)
             if (strcmp(verify->probes[k].server, claim->address) == 0)
                 probe = &verify->probes[k];
-        if (probe != NULL)
-            probe->listed = true;
-        else
+        if (probe == NULL) {
             code = add_probe(verify, claim->address, true);
+            probe = code < 0 ? &verify->probes[verify->shared.count - 1] : NULL;
+        }
+        if (probe == NULL)
+            break;
+        probe->listed = true;
+        probe->leaving = strcmp(claim->state, "draining") == 0;
+        probe->fence = claim->fence;
     }
+    find_lost(verify, found);
     return code;
 }
 
@@ -165,6 +192,7 @@ static int run_probes(struct verify *verify)
         if (probe->running && !probe->listed) {
             probe->gone = true;
             pthread_join(probe->thread, NULL);
+            sf_probe_judge(probe, must_answer(probe));
             probe->running = false;
         } else if (!probe->running && probe->listed) {
             probe->gone = false;
@@ -180,12 +208,16 @@ static int run_probes(struct verify *verify)
  * on. */
 static int look(struct verify *verify)
 {
-    for (size_t i = 0; i < verify->shared.count; i++)
+    for (size_t i = 0; i < verify->shared.count; i++) {
         verify->probes[i].listed = !verify->probes[i].from_fleet;
+        verify->probes[i].leaving = verify->probes[i].lost = false;
+    }
     const int code = sf_cli_fleet_list(&verify->fleet, &verify->config, NULL, find_workers, verify);
     if (code >= 0)
         for (size_t i = 0; i < verify->shared.count; i++)
             verify->probes[i].listed = true;
+    for (size_t i = 0; i < verify->shared.count; i++)
+        sf_probe_judge(&verify->probes[i], must_answer(&verify->probes[i]));
     return code;
 }
 

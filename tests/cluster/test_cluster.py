@@ -328,7 +328,7 @@ class OnACluster(unittest.TestCase):
         scaler = f"/apis/autoscaling/v2/namespaces/{NAMESPACE}/horizontalpodautoscalers/ids-snowfleet"
         metrics.millicores = 150  # of 250 asked for: 60 %
         with Sampler(self.api) as sampler:
-            self.upgrade("autoscaling.enabled=true", "autoscaling.maxReplicas=8")
+            self.upgrade("autoscaling.enabled=true", "autoscaling.metric=cpu", "autoscaling.targetCPU=60", "autoscaling.maxReplicas=8")
         self.assertIsNone(sampler.problem)
         self.assertEqual(sampler.fewest, 3, "switching it on takes nothing away")
         self.until(lambda: self.condition(scaler, "ScalingActive").get("status") == "True", lambda: self.api.get(scaler)["status"])
@@ -338,7 +338,7 @@ class OnACluster(unittest.TestCase):
         self.assertIn(self.condition(scaler, "ScalingLimited").get("reason"), ("TooManyReplicas", "ScaleUpLimit"))
         metrics.millicores = 5
         self.serving(3, 120)
-        self.upgrade("autoscaling.enabled=true", "autoscaling.maxReplicas=8", "config.mint.sequence_jitter=4")
+        self.upgrade("autoscaling.enabled=true", "autoscaling.metric=cpu", "autoscaling.targetCPU=60", "autoscaling.maxReplicas=8", "config.mint.sequence_jitter=4")
         self.assertEqual(self.api.get(DEPLOYMENT)["spec"]["replicas"], 3, "an upgrade leaves the number to the autoscaler")
 
     def test_11_nothing_was_noticed_and_nothing_is_left(self):

@@ -247,6 +247,11 @@ class Dash(unittest.TestCase):
             self.assertIn("histogram_quantile(" + quantile, said["Latency of NEXT"])
         for title in ("Live workers", "Slots free"):
             self.assertIn("by (datacenter)", said[title])
+        # What all workers of a datacenter say alike is taken once for each fleet, and added up over them.
+        for panel in board["panels"]:
+            for target in panel.get("targets", []):
+                if "snowfleet_slots" in target["expr"] or "snowfleet_members" in target["expr"]:
+                    self.assertIn("max by (cluster, namespace, fleet, fleet_id, datacenter", target["expr"], panel["title"])
         below = {p["title"]: p for p in board["panels"][rows[1]:]}
         self.assertEqual(below["State of each worker"]["type"], "state-timeline")
         for title in ("Clock offset", "Clock error bound", "Reservation left"):

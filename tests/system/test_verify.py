@@ -81,11 +81,27 @@ class Verify(unittest.TestCase):
             return prober.series("failures_total")[address] == before
 
         sf.wait_until(is_left_alone, "a worker that left is not asked any more")
+        self.assertEqual(prober.series("failures_total")[address], 0, "it left as it should: that is no failure of anybody")
         second.start()
         self.wait_for_ids(prober, [first, second, third])
         code, out, err = prober.end()
         self.assertEqual((code, err), (0, ""))
         self.assertIn("0 duplicates", out)
+
+    @unittest.skipUnless(coordinators.available("etcd"), "etcd is not there")
+    def test_who_is_killed_has_failed(self):
+        """Whether the look comes before its session ends or after."""
+        with coordinators.start("etcd") as etcd:
+            self.fleet.tool("init", "--coordinator", etcd.url(), "--first")
+            for timeout_ms in (1000, 8000):
+                worker, other = (self.fleet.worker(coordinator=etcd.url(), options={"coordinator-session-timeout-ms": timeout_ms}).start() for _ in range(2))
+                prober = self.prober("--coordinator", etcd.url())
+                self.wait_for_ids(prober, [worker, other])
+                address = f"127.0.0.1:{worker.port}"
+                worker.kill()
+                sf.wait_until(lambda: prober.series("failures_total")[address] > 0, lambda: prober.series("failures_total"))
+                self.assertEqual(prober.series("failures_total")[f"127.0.0.1:{other.port}"], 0)
+                self.assertEqual(prober.end()[0], 0)
 
     @unittest.skipUnless(coordinators.available("etcd"), "etcd is not there")
     def test_without_the_coordinator_it_asks_on(self):
