@@ -1,5 +1,5 @@
-// --- asking: every second /fleet and /status of this worker, /status of every other live one; what is new of their hours each ten seconds ---
-const POLL_MS = 1000, ASK_MS = 2500, LOST_MS = 500, REMEMBER_MS = 3600000, STEP_MS = 10000, HISTORIES_AT_ONCE = 4;
+// --- asking: every second /fleet and /status of this worker, /status of every other live one (of more than a hundred, of a hundred in turn); what is new of their hours each ten seconds ---
+const POLL_MS = 1000, ASK_MS = 2500, LOST_MS = 500, REMEMBER_MS = 3600000, STEP_MS = 10000, HISTORIES_AT_ONCE = 4, ASKS_A_SECOND = 100;
 const workers = new Map();   // "self", or an admin address, or where somebody was -> {key, address, entry, status, answered_ms, lost, hour}
 const seen_events = [];
 let token = "", denied = false; // shown to every worker; nowhere but here
@@ -53,12 +53,12 @@ function key_of(entry) {
 // Who came back under its name at another address: came after the other was last heard, since several may share a name.
 function heir_of(w, live) {
   const heir = [...workers.values()].find(o => o !== w && live.has(o.key) && !is_gone(o.entry) && node_of(o) === node_of(w) && o.born_ms > w.answered_ms);
-  if (heir && w.hour && !(heir.hour && heir.hour.points.length)) heir.hour = { ...w.hour, last: 0, started_ms: 0, due_ms: 0, asking: false };
+  if (heir && w.hour && !(heir.hour && heir.hour.points.length)) heir.hour = { ...w.hour, last: 0, started_ms: 0, due_ms: 0, asking: false }, hours_taken++;
   return heir;
 }
 
 function take_fleet(self, asks) {
-  const live = new Set(["self"]);
+  const live = new Set(["self"]), every_ms = POLL_MS * Math.ceil(workers.size / ASKS_A_SECOND);
   for (const entry of (fleet && (fleet.members || fleet.workers)) || []) {
     if (entry.self || (entry.admin && self.status && entry.admin === self.status.admin)) { self.entry = entry; continue; }
     const key = key_of(entry), w = workers.get(key) || { key, address: entry.admin, born_ms: performance.now() };
@@ -66,8 +66,9 @@ function take_fleet(self, asks) {
     live.add(key);
     w.entry = entry;
     if (is_gone(entry)) { if (w.status) w.lost = true; continue; }
-    if (!entry.admin || w.asking) continue;
+    if (!entry.admin || w.asking || performance.now() < w.due_ms) continue;
     w.asking = true;
+    w.due_ms = performance.now() + every_ms - POLL_MS / 2;
     asks.push(ask(location.protocol + "//" + entry.admin + "/status").then(x => take(w, x), () => miss(w)).finally(() => { w.asking = false; }));
   }
   // Those whose claim has gone are asked no more: lost if they answered before, unless they said that they were leaving.
@@ -119,6 +120,7 @@ function add_points(hour, told) {
     for (const name of names) point[name] = told[name][i];
     hour.points.push(point);
   }
+  hours_taken++;
   hour.points.sort((a, b) => a.t - b.t);
   while (hour.points.length && hour.points[0].t < now - REMEMBER_MS - STEP_MS) hour.points.shift();
 }

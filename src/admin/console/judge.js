@@ -43,7 +43,11 @@ function judge_answer(s) {
 }
 
 // Behind a port forward a browser reaches one worker alone; where it reaches several, silence says something.
-const reaches_others = () => [...workers.values()].some(w => w.key !== "self" && w.status);
+let reached = null; // as of this drawing
+function reaches_others() {
+  if (reached === null) reached = [...workers.values()].some(w => w.key !== "self" && w.status);
+  return reached;
+}
 
 // {kind, word, why, since_ms}: since_ms only where something is the matter.
 function judge(w) {

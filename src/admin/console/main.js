@@ -55,6 +55,7 @@ function draw_route(w) {
 }
 
 function draw() {
+  reached = places = null;
   const all = [...workers.values()], self = workers.get("self") || {}, name = route(), one = name === null ? null : find_worker(name), some = name === null ? all : one ? [one] : [];
   document.body.classList.toggle("stale", failures > 0);
   if ($("login").hidden === denied) { $("login").hidden = !denied; if (denied) $("token").focus(); }

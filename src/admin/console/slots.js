@@ -23,12 +23,24 @@ function look_of(mode, slot, w) {
   return known(x) ? [level(x, m.edges), m.text(x, w.status)] : ["idle", "not known"];
 }
 
+// Who is where, by slot and by admin address, as of this drawing: a map of a thousand slots is drawn each second.
+let places = null;
+function places_of() {
+  if (places) return places;
+  places = new Map();
+  const add = (name, w) => { if (places.has(name)) places.get(name).push(w); else places.set(name, [w]); };
+  for (const w of workers.values()) {
+    const at = w.status || w.entry || {};
+    add(at.datacenter + "/" + at.worker, w);
+    if (w.status && w.status.admin) add(w.status.admin, w);
+  }
+  return places;
+}
+
 function worker_of(slot) {
   let lost = null;
-  for (const w of workers.values()) {
-    const s = w.status, e = w.entry;
-    const there = s && (s.datacenter === slot.datacenter && s.worker === slot.worker || slot.state === "held" && slot.admin && slot.admin === s.admin) || !s && e && e.datacenter === slot.datacenter && e.worker === slot.worker;
-    if (!there) continue;
+  const at = places_of(), there = (at.get(slot.datacenter + "/" + slot.worker) || []).concat(slot.state === "held" && slot.admin && at.get(slot.admin) || []);
+  for (const w of there) {
     if (!old(w)) return w;
     lost = w;
   }

@@ -14,7 +14,12 @@ const make = (tag, attributes, ...children) => fill(document.createElement(tag),
 const draw_svg = (tag, attributes, ...children) => fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
 
 const known = x => typeof x === "number" && Number.isFinite(x);
-const number = (x, digits = 0) => known(x) ? x.toLocaleString("en", { maximumFractionDigits: digits }) : "–";
+const formats = new Map(); // to make one costs more than to draw a row
+function number(x, digits = 0) {
+  if (!known(x)) return "–";
+  if (!formats.has(digits)) formats.set(digits, new Intl.NumberFormat("en", { maximumFractionDigits: digits }));
+  return formats.get(digits).format(x);
+}
 const NB = "\u00a0"; // a number and its unit stay on one line
 const percent = x => known(x) ? number(100 * x, x < .01 ? 2 : x < .1 ? 1 : 0) + NB + "%" : "–";
 function rate(x) { return !known(x) ? "–" : x >= 1e6 ? number(x / 1e6, 2) + NB + "M" : x >= 1e4 ? number(x / 1e3, 1) + NB + "k" : number(x, x < 10 ? 1 : 0); }

@@ -23,11 +23,15 @@ const rows = new Map(); // key -> row
 
 const link_of = w => "#worker/" + encodeURIComponent(w.address || w.key);
 
+// Rows that are drawn without being asked for: the browser lays all of them out each second.
+const ROWS = 250;
+let every_row = false;
+
 function compare(a, b) {
-  const of = TABLE.find(c => c.name === sorted.name).of, x = of(a), y = of(b), none = v => typeof v === "number" && !Number.isFinite(v);
-  if (none(x) || none(y)) return none(x) - none(y) || place(a) - place(b); // who has no figure comes last, either way
+  const x = a.value, y = b.value, none = v => typeof v === "number" && !Number.isFinite(v);
+  if (none(x) || none(y)) return none(x) - none(y) || a.place - b.place; // who has no figure comes last, either way
   const order = typeof x === "string" ? x.localeCompare(y) : x - y;
-  return (sorted.up ? order : -order) || place(a) - place(b);
+  return (sorted.up ? order : -order) || a.place - b.place;
 }
 
 function matches(w, words) {
@@ -56,10 +60,13 @@ function draw_row(row, w) {
 
 function draw_workers(all) {
   const there = all.filter(w => w.status || w.entry), words = $("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
-  const wanted = there.filter(w => matches(w, words) && (!$("trouble").checked || !["good", "idle"].includes(judge(w).kind))).sort(compare);
-  put($("filtered"), wanted.length === there.length ? "" : wanted.length + " of " + there.length + " shown");
-  for (const [key, row] of rows) if (!wanted.some(w => w.key === key)) { row.remove(); rows.delete(key); }
-  wanted.forEach((w, i) => {
+  const wanted = there.filter(w => matches(w, words) && (!$("trouble").checked || !["good", "idle"].includes(judge(w).kind)));
+  const of = TABLE.find(c => c.name === sorted.name).of, ordered = wanted.map(w => ({ w, value: of(w), place: place(w) })).sort(compare).map(x => x.w);
+  const drawn = every_row ? ordered : ordered.slice(0, ROWS), keys = new Set(drawn.map(w => w.key));
+  put($("filtered"), drawn.length === there.length ? "" : drawn.length + " of " + there.length + " shown");
+  $("every-row").hidden = drawn.length === ordered.length;
+  for (const [key, row] of rows) if (!keys.has(key)) { row.remove(); rows.delete(key); }
+  drawn.forEach((w, i) => {
     let row = rows.get(w.key);
     if (!row) rows.set(w.key, row = new_row(w));
     draw_row(row, w);
@@ -77,5 +84,6 @@ function start_workers() {
     });
     return th;
   })));
+  $("every-row").addEventListener("click", () => { every_row = true; draw(); $("h-workers").focus(); });
   for (const id of ["filter", "trouble"]) $(id).addEventListener("input", () => draw());
 }
