@@ -1,4 +1,4 @@
-/* Slots and workers of the datacenter as last listed. */
+/* Slots and workers of the datacenters as last listed. */
 #include "daemon/fleet.h"
 
 #include <stdio.h>
@@ -28,35 +28,36 @@ static bool is_self(const struct sf_member_snapshot *member, uint64_t fence)
     return false;
 }
 
-static json_t *worker_json(const struct sf_daemon *d, const struct sf_member_snapshot *member,
-                           const struct sf_coord_claim *claim)
+static json_t *worker_json(uint64_t datacenter, const struct sf_coord_claim *claim, bool self)
 {
-    return json_pack("{s:i,s:o,s:s,s:s,s:s,s:I,s:I,s:s,s:b}", "datacenter",
-                     (int)d->config->fleet_datacenter, "worker",
-                     claim->slot >= 0 ? sf_json_integer(claim->slot) : json_null(), "node",
-                     claim->node, "address", claim->address, "admin", claim->admin, "fence",
+    return json_pack("{s:i,s:o,s:s,s:s,s:s,s:I,s:I,s:s,s:b}", "datacenter", (int)datacenter,
+                     "worker", claim->slot >= 0 ? sf_json_integer(claim->slot) : json_null(),
+                     "node", claim->node, "address", claim->address, "admin", claim->admin, "fence",
                      (json_int_t)claim->fence, "since_ms", (json_int_t)claim->since_ms, "version",
-                     claim->version, "self", is_self(member, claim->fence));
+                     claim->version, "self", self);
 }
 
-/* Which of the living are ourselves: by the numbers of claims, which are never used twice. */
-static void mark_self(json_t *fleet, const struct sf_member_snapshot *member)
+/* Which of the living are ourselves: by the numbers of claims, which no other claim of the datacenter has. */
+static void mark_self(json_t *fleet, uint64_t datacenter, const struct sf_member_snapshot *member)
 {
     size_t i;
     json_t *to;
     json_array_foreach(json_object_get(fleet, "members"), i, to)
     {
         const bool alive = json_is_string(json_object_get(to, "admin"));
+        const bool here =
+            (uint64_t)json_integer_value(json_object_get(to, "datacenter")) == datacenter;
         const uint64_t fence = (uint64_t)json_integer_value(json_object_get(to, "fence"));
-        sf_json_set(to, "self", json_boolean(alive && is_self(member, fence)));
+        sf_json_set(to, "self", json_boolean(alive && here && is_self(member, fence)));
     }
 }
 
+/* own: NULL for a datacenter that is not the worker's. */
 static void add_list(const struct sf_daemon *d, const struct sf_member_list *list,
-                     const struct sf_member_snapshot *member, json_t *fleet)
+                     uint64_t datacenter, const struct sf_member_snapshot *own, json_t *fleet)
 {
-    json_t *workers = json_array();
-    const struct sf_fleet_picture picture = {.datacenter = d->config->fleet_datacenter,
+    json_t *workers = json_object_get(fleet, "workers");
+    const struct sf_fleet_picture picture = {.datacenter = datacenter,
                                              .slots = list->slots,
                                              .slot_count = list->slot_count,
                                              .claims = list->claims,
@@ -64,16 +65,33 @@ static void add_list(const struct sf_daemon *d, const struct sf_member_list *lis
                                              .now_ms = sf_member_now_ms(d->member),
                                              .remember_ms = d->config->fleet_remember_ms};
     sf_fleet_json_add(fleet, &picture);
-    mark_self(fleet, member);
-    for (size_t i = 0; i < list->claim_count; i++)
-        json_array_append_new(workers, worker_json(d, member, &list->claims[i]));
-    sf_json_set(fleet, "workers", workers);
+    for (size_t i = 0; i < list->claim_count; i++) {
+        const struct sf_coord_claim *claim = &list->claims[i];
+        json_array_append_new(
+            workers, worker_json(datacenter, claim, own != NULL && is_self(own, claim->fence)));
+    }
+}
+
+/* Every datacenter in which somebody is, its own first. */
+static void add_lists(struct sf_daemon *d, const struct sf_member_list *list,
+                      const struct sf_member_snapshot *member, json_t *fleet)
+{
+    const struct sf_member_list *far[SF_MEMBER_FAR_MAX];
+    const size_t far_count = sf_member_far(d->member, far);
+    if (list != NULL)
+        add_list(d, list, d->config->fleet_datacenter, member, fleet);
+    for (size_t i = 0; i < far_count; i++) {
+        add_list(d, far[i], far[i]->datacenter, NULL, fleet);
+        sf_member_list_release(far[i]);
+    }
+    mark_self(fleet, d->config->fleet_datacenter, member);
 }
 
 void sf_fleet(struct sf_daemon *d, struct sf_strbuf *to)
 {
     const int64_t real_ms = sf_real_ns() / SF_NS_PER_MS;
     sf_member_look(d->member);
+    sf_member_look_far(d->member);
     const struct sf_member_list *list = sf_member_list(d->member);
     struct sf_member_snapshot member;
     sf_member_snapshot(d->member, &member);
@@ -91,8 +109,7 @@ void sf_fleet(struct sf_daemon *d, struct sf_strbuf *to)
     sf_json_set(fleet, "stale", json_boolean(!member.connected));
     sf_json_set(fleet, "text", json_string(member.connected ? "" : member.why));
     sf_json_set(fleet, "workers", json_array());
-    if (list != NULL)
-        add_list(d, list, &member, fleet);
+    add_lists(d, list, &member, fleet);
     sf_fleet_json_end(fleet, sf_member_now_ms(d->member));
     sf_member_list_release(list);
     sf_json_dump(fleet, to);
@@ -165,12 +182,21 @@ void sf_fleet_collect(struct sf_daemon *d, const struct sf_member_snapshot *memb
     sf_member_list_release(list);
 }
 
-bool sf_fleet_has_admin(struct sf_daemon *d, const char *address)
+static bool has_admin(const struct sf_member_list *list, const char *address)
 {
-    const struct sf_member_list *list = sf_member_some(d->member);
     bool found = false;
     for (size_t i = 0; list != NULL && i < list->claim_count && !found; i++)
         found = strcmp(list->claims[i].admin, address) == 0;
     sf_member_list_release(list);
+    return found;
+}
+
+bool sf_fleet_has_admin(struct sf_daemon *d, const char *address)
+{
+    const struct sf_member_list *far[SF_MEMBER_FAR_MAX];
+    const size_t far_count = sf_member_far(d->member, far);
+    bool found = has_admin(sf_member_some(d->member), address);
+    for (size_t i = 0; i < far_count; i++)
+        found |= has_admin(far[i], address);
     return found;
 }

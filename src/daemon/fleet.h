@@ -1,4 +1,4 @@
-/* daemon/fleet.h - /fleet (docs/http.md): slots and workers of the datacenter as last listed, as
+/* daemon/fleet.h - /fleet (docs/http.md): slots and workers of the fleet's datacenters as last listed, as
  * JSON and as metrics; and who is among them. Any thread. */
 #ifndef SF_DAEMON_FLEET_H
 #define SF_DAEMON_FLEET_H
@@ -14,7 +14,7 @@ void sf_fleet(struct sf_daemon *d, struct sf_strbuf *to);
 void sf_fleet_collect(struct sf_daemon *d, const struct sf_member_snapshot *member,
                       struct sf_metrics_page *page);
 
-/* Is this HOST:PORT the admin address of a live worker, as last listed? */
+/* Is this HOST:PORT the admin address of a live worker of any of them, as last listed? */
 bool sf_fleet_has_admin(struct sf_daemon *d, const char *address);
 
 #endif

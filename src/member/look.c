@@ -18,8 +18,7 @@ void sf_look_want(struct sf_loop *loop)
         sf_inbox_wake(loop->inbox);
 }
 
-/* A fleet that can be asked about: any machine's word will do. */
-static const struct sf_reservation *who_knows(const struct sf_loop *loop)
+const struct sf_reservation *sf_look_who_knows(const struct sf_loop *loop)
 {
     for (unsigned i = 0; i < loop->hold_count; i++) {
         const struct sf_reservation *res = &loop->holds[i].res;
@@ -36,9 +35,21 @@ static uint32_t slots_of(const struct sf_reservation *res)
 
 int64_t sf_look_due_mono_ms(const struct sf_loop *loop)
 {
-    if (!atomic_load(&loop->look_wanted) || loop->look_busy || who_knows(loop) == NULL)
+    if (!atomic_load(&loop->look_wanted) || loop->look_busy || sf_look_who_knows(loop) == NULL)
         return INT64_MAX;
     return loop->looked_mono_ms == 0 ? 0 : loop->looked_mono_ms + SF_LOOK_EVERY_MS;
+}
+
+struct sf_coord_request sf_look_request(struct sf_loop *loop, const struct sf_reservation *res,
+                                        uint64_t datacenter)
+{
+    struct sf_coord_request request = {.id = OURS | ++loop->look_count,
+                                       .op = SF_COORD_LIST,
+                                       .deadline_ms =
+                                           SF_RES_OP_DEADLINE_MS + SF_LOOK_SLOT_MS * slots_of(res),
+                                       .datacenter = datacenter};
+    memcpy(request.basis.token, res->config.token, sizeof request.basis.token);
+    return request;
 }
 
 void sf_look_turn(struct sf_loop *loop)
@@ -46,13 +57,8 @@ void sf_look_turn(struct sf_loop *loop)
     const int64_t now_ms = mono_ms();
     if (now_ms < sf_look_due_mono_ms(loop))
         return;
-    const struct sf_reservation *res = who_knows(loop);
-    struct sf_coord_request request = {.id = OURS | ++loop->look_count,
-                                       .op = SF_COORD_LIST,
-                                       .deadline_ms =
-                                           SF_RES_OP_DEADLINE_MS + SF_LOOK_SLOT_MS * slots_of(res),
-                                       .datacenter = res->params.datacenter};
-    memcpy(request.basis.token, res->config.token, sizeof request.basis.token);
+    const struct sf_reservation *res = sf_look_who_knows(loop);
+    const struct sf_coord_request request = sf_look_request(loop, res, res->params.datacenter);
     atomic_store(&loop->look_wanted, false);
     loop->look_busy = true;
     loop->looked_mono_ms = now_ms;

@@ -19,6 +19,11 @@ void sf_look_turn(struct sf_loop *loop);
 int64_t sf_look_due_mono_ms(const struct sf_loop *loop);
 /* Takes an answer, if it is one to a request of ours. Returns whether it was. */
 bool sf_look_answered(struct sf_loop *loop, struct sf_coord_completion *completion);
+/* A machine's word on the fleet: any will do. NULL: none knows it, or can ask. */
+const struct sf_reservation *sf_look_who_knows(const struct sf_loop *loop);
+/* A LIST of a datacenter with a number that no machine's request has. */
+struct sf_coord_request sf_look_request(struct sf_loop *loop, const struct sf_reservation *res,
+                                        uint64_t datacenter);
 /* A list was read, by whomever: the next look need not be so soon. */
 void sf_look_listed(struct sf_loop *loop, struct sf_coord_completion *completion);
 

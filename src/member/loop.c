@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/exit_codes.h"
 #include "base/ticks.h"
+#include "member/far.h"
 #include "member/look.h"
 #include "member/publish.h"
 #include "member/step.h"
@@ -86,7 +87,7 @@ static void on_completion(struct sf_loop *loop, struct sf_coord_event *event)
     struct sf_coord_completion *completion = &event->completion;
     const unsigned index = sf_hold_of(completion->id);
     sf_step_learn_time(loop, completion);
-    const bool looked = sf_look_answered(loop, completion);
+    const bool looked = sf_far_answered(loop, completion) || sf_look_answered(loop, completion);
     if (loop->host.answered != NULL)
         loop->host.answered(loop->host.ctx, completion->op, completion->outcome,
                             completion->duration_ns);
@@ -171,6 +172,8 @@ static int poll_timeout_ms(const struct sf_loop *loop)
             wake_ms = loop->holds[i].wake_mono_ms;
     if (sf_look_due_mono_ms(loop) < wake_ms)
         wake_ms = sf_look_due_mono_ms(loop);
+    if (sf_far_due_mono_ms(loop) < wake_ms)
+        wake_ms = sf_far_due_mono_ms(loop);
     return wake_ms < now_ms ? 0 : (int)(wake_ms - now_ms);
 }
 
@@ -212,6 +215,7 @@ void *sf_loop_run(void *ctx)
         take_events(loop);
         tick(loop);
         sf_look_turn(loop);
+        sf_far_turn(loop);
         leave_if_due(loop);
         refresh_files(loop);
         tell_clock_what_was_minted(loop);

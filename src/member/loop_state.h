@@ -17,6 +17,17 @@
 #define SF_LOOK_INDEX 255 /* in ids of requests, where those of a machine have its index */
 _Static_assert(SF_LOOK_INDEX >= SF_MEMBER_SLOTS_MAX, "no machine has it");
 
+/* Datacenters other than the member's own (member/far.h), by their place in the fleet's list. */
+struct sf_look_far {
+    _Atomic int64_t wanted_mono_ms; /* any thread: when somebody last looked */
+    bool busy;                      /* one is being listed: the one at `at`, by the request `id` */
+    unsigned at;
+    uint64_t id;
+    int64_t looked_mono_ms[SF_MEMBER_FAR_MAX]; /* 0: not yet */
+    bool empty[SF_MEMBER_FAR_MAX];             /* nobody ever was there */
+    char token[SF_COORD_TOKEN_SIZE];           /* the making of the fleet that all that is of */
+};
+
 struct sf_loop {
     /* Set before the thread runs, constant then. */
     struct sf_log *log;
@@ -40,6 +51,7 @@ struct sf_loop {
     bool look_busy; /* a list that somebody wants to see is under way (member/look.h) */
     uint64_t look_count;
     int64_t looked_mono_ms; /* the last list; 0: none */
+    struct sf_look_far far;
 
     /* Any thread. */
     _Atomic bool clock_changed, stop;

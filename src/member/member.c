@@ -16,6 +16,7 @@
 #include "base/random.h"
 #include "base/thread.h"
 #include "coord/open.h"
+#include "member/far.h"
 #include "member/look.h"
 #include "member/loop.h"
 #include "member/publish.h"
@@ -278,6 +279,16 @@ const char *sf_member_backend(const struct sf_member *member)
 void sf_member_look(struct sf_member *member)
 {
     sf_look_want(&member->loop);
+}
+
+void sf_member_look_far(struct sf_member *member)
+{
+    sf_far_want(&member->loop);
+}
+
+size_t sf_member_far(struct sf_member *member, const struct sf_member_list *ret[SF_MEMBER_FAR_MAX])
+{
+    return sf_shared_far(&member->loop.shared, ret);
 }
 
 const struct sf_member_list *sf_member_list(struct sf_member *member)

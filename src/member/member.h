@@ -89,6 +89,13 @@ const char *sf_member_backend(const struct sf_member *member);
  * shows it. Does not wait. */
 void sf_member_look(struct sf_member *member);
 
+/* Somebody looks at the fleet's other datacenters: while that goes on they are listed, one after the other,
+ * each at most once in two seconds. Does not wait. */
+void sf_member_look_far(struct sf_member *member);
+/* Those of them in which somebody is, or was (and of more than SF_MEMBER_FAR_MAX the first ones), as last
+ * listed. Each to be released like a list. Returns how many. */
+size_t sf_member_far(struct sf_member *member, const struct sf_member_list *ret[SF_MEMBER_FAR_MAX]);
+
 /* The datacenter as last listed, or NULL. Whoever gets it gives it back with release (NULL is
  * fine). A small datacenter is listed now and then by itself, a large one (more than
  * SF_RES_LIST_SLOTS slots) when somebody looks at it. */

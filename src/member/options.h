@@ -40,7 +40,7 @@ struct sf_member_options {
     /* Make the fleet's config where there is none; and where nothing tells of an older one, begin at once.
      * Elsewhere than on a local coordinator nothing is made without the latter. */
     bool auto_init, auto_init_first;
-    const char *node;     /* the name shown for this process */
+    const char *node; /* the name shown for this process */
 
     int64_t window_ms, min_window_ms;
     int64_t max_silence_ms; /* 0: off */

@@ -20,6 +20,8 @@ void sf_shared_destroy(struct sf_shared *shared)
     sf_shared_list_release(shared->list);
     sf_shared_list_release(shared->some);
     shared->list = shared->some = NULL;
+    for (unsigned at = 0; at < SF_MEMBER_FAR_MAX; at++)
+        sf_shared_list_release(shared->far[at]);
     pthread_mutex_destroy(&shared->mutex);
 }
 
@@ -54,7 +56,7 @@ int64_t sf_shared_clock_stalled_ms(struct sf_shared *shared)
     return stalled_ms;
 }
 
-void sf_shared_listed(struct sf_shared *shared, struct sf_coord_completion *completion)
+static struct sf_member_list *take_out(struct sf_coord_completion *completion)
 {
     struct sf_member_list *list = calloc(1, sizeof *list);
     SF_ASSERT(list != NULL);
@@ -67,11 +69,30 @@ void sf_shared_listed(struct sf_shared *shared, struct sf_coord_completion *comp
     completion->slots = NULL;
     completion->claims = NULL;
     completion->slot_count = completion->claim_count = 0;
+    return list;
+}
+
+void sf_shared_listed(struct sf_shared *shared, struct sf_coord_completion *completion)
+{
+    struct sf_member_list *list = take_out(completion);
     pthread_mutex_lock(&shared->mutex);
     struct sf_member_list **at = list->slot_count > 0 ? &shared->list : &shared->some;
     const struct sf_member_list *before = *at;
     list->serial = ++shared->list_count;
     *at = list;
+    pthread_mutex_unlock(&shared->mutex);
+    sf_shared_list_release(before);
+}
+
+void sf_shared_far_listed(struct sf_shared *shared, unsigned at, uint64_t datacenter,
+                          struct sf_coord_completion *completion)
+{
+    struct sf_member_list *list = completion != NULL ? take_out(completion) : NULL;
+    if (list != NULL)
+        list->datacenter = datacenter;
+    pthread_mutex_lock(&shared->mutex);
+    const struct sf_member_list *before = shared->far[at];
+    shared->far[at] = list;
     pthread_mutex_unlock(&shared->mutex);
     sf_shared_list_release(before);
 }
@@ -100,6 +121,17 @@ const struct sf_member_list *sf_shared_some(struct sf_shared *shared)
     (void)take(list);
     pthread_mutex_unlock(&shared->mutex);
     return list;
+}
+
+size_t sf_shared_far(struct sf_shared *shared, const struct sf_member_list *ret[SF_MEMBER_FAR_MAX])
+{
+    size_t count = 0;
+    pthread_mutex_lock(&shared->mutex);
+    for (unsigned at = 0; at < SF_MEMBER_FAR_MAX; at++)
+        if (shared->far[at] != NULL)
+            ret[count++] = take(shared->far[at]);
+    pthread_mutex_unlock(&shared->mutex);
+    return count;
 }
 
 void sf_shared_list_release(const struct sf_member_list *list)

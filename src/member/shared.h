@@ -12,6 +12,7 @@ struct sf_shared {
     struct sf_member_snapshot snapshot;
     struct sf_member_list *list; /* NULL: not listed yet */
     struct sf_member_list *some; /* of a large datacenter: some claims. NULL: none yet */
+    struct sf_member_list *far[SF_MEMBER_FAR_MAX]; /* other datacenters; NULL: nobody is there */
     uint64_t list_count;
     struct sf_member_event events[SF_MEMBER_EVENTS_MAX]; /* ring */
     uint64_t event_count;
@@ -32,6 +33,11 @@ void sf_shared_listed(struct sf_shared *shared, struct sf_coord_completion *comp
 const struct sf_member_list *sf_shared_list(struct sf_shared *shared);
 /* The list or the sample, whichever is later. */
 const struct sf_member_list *sf_shared_some(struct sf_shared *shared);
+/* Takes the lists of another datacenter out of a completion; NULL: nobody is there any more. */
+void sf_shared_far_listed(struct sf_shared *shared, unsigned at, uint64_t datacenter,
+                          struct sf_coord_completion *completion);
+/* Those that were listed, each with a reference for the caller. Returns how many. */
+size_t sf_shared_far(struct sf_shared *shared, const struct sf_member_list *ret[SF_MEMBER_FAR_MAX]);
 void sf_shared_list_release(const struct sf_member_list *list);
 
 void sf_shared_event(struct sf_shared *shared, enum sf_log_level level, const char *event,

@@ -75,11 +75,15 @@ struct sf_member_event {
     char text[SF_MEMBER_EVENT_TEXT_MAX];
 };
 
-/* The datacenter as last listed. Never changed once it is seen; counted references. */
+/* Of the other datacenters of a fleet, so many can be looked at: the first ones of its list. */
+#define SF_MEMBER_FAR_MAX 64
+
+/* A datacenter as last listed. Never changed once it is seen; counted references. */
 struct sf_member_list {
     _Atomic unsigned references; /* sf_member_list_release alone */
     uint64_t serial;             /* a later list has a larger one */
     int64_t read_at_ms;          /* Unix ms of the wall clock */
+    uint64_t datacenter;         /* of one that is not the member's own */
     size_t slot_count, claim_count;
     struct sf_coord_slot *slots;
     struct sf_coord_claim *claims;

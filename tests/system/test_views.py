@@ -7,6 +7,7 @@ import re
 import sys
 import time
 import unittest
+import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "lib"))
@@ -45,9 +46,12 @@ class Views:
         return {member["node"]: member for member in self.page(worker)["members"]}
 
     def metrics(self, worker):
+        return self.metrics_of(worker, 0)
+
+    def metrics_of(self, worker, datacenter):
         """snowfleet_members: {state: how many}, without those that nobody is in."""
         _, text = sf.http(f"http://127.0.0.1:{worker.admin}/metrics")
-        counts = {state: int(n) for state, n in re.findall(r'^snowfleet_members\{datacenter="0",state="(\w+)"\} (\d+)$', text, re.M)}
+        counts = {state: int(n) for state, n in re.findall(rf'^snowfleet_members\{{datacenter="{datacenter}",state="(\w+)"\}} (\d+)$', text, re.M)}
         self.assertLessEqual({"ready", "claiming", "suspended", "lost", "left", "other"}, counts.keys(), text)
         return {state: n for state, n in counts.items() if n}
 
@@ -195,6 +199,31 @@ class Views:
         self.assertEqual(member["reason"], f"slot 0/{slot} (fleet.worker) is held by a; of the others {free} are free")
         self.assertTrue(member["waiting"])
         self.assertEqual(pinned.term(), 0)
+
+    def test_every_datacenter_is_seen(self):
+        """One coordinator may keep several: whoever looks at a worker of one sees those of the others, and what befalls them."""
+        other = self.coordinator.url()
+        self.fleet.tool("init", "--first", "--coordinator", other, "--fleet", "wide", "--layout", "41,3,4,15")
+        a, b, c = (self.worker(name, fleet_name="wide", fleet_datacenter=datacenter).start() for name, datacenter in (("a", 2), ("b", 2), ("c", 5)))
+
+        def seen(at):
+            page = self.page(at)
+            return {(m["node"], m["datacenter"], m["state"], m["self"]) for m in page["members"]}, {s["datacenter"] for s in page["slots"]}, len(page["workers"])
+        everybody = {("a", 2, "ready", True), ("b", 2, "ready", False), ("c", 5, "ready", False)}
+        sf.wait_until(lambda: seen(a) == (everybody, {2, 5}, 3), lambda: seen(a), step_s=0.5)
+        sf.wait_until(lambda: self.page(c)["health"] == {"level": "good", "text": "3 of 3 expected are ready"}, lambda: self.page(c), step_s=0.5)
+        self.assertEqual([m["node"] for m in self.page(c)["members"] if m["self"]], ["c"], "the numbers of claims are those of a datacenter")
+        self.assertEqual(self.metrics_of(a, 2), {"ready": 2}, "each datacenter counts its own")
+        # Its console may ask the others, wherever they are.
+        asked = urllib.request.Request(f"http://127.0.0.1:{a.admin}/status", headers={"Origin": f"http://127.0.0.1:{c.admin}"})
+        with urllib.request.urlopen(asked, timeout=sf.DEADLINE_S) as answer:
+            self.assertEqual(answer.headers["Access-Control-Allow-Origin"], f"http://127.0.0.1:{c.admin}")
+        c.kill()
+        began = time.monotonic()
+        sf.wait_until(lambda: ("c", 5, "lost", False) in seen(a)[0], lambda: seen(a), step_s=0.5)
+        self.assertLess(time.monotonic() - began, SEEN_S)
+        late = self.worker("late", fleet_name="wide", fleet_datacenter=7).start()
+        sf.wait_until(lambda: {("c", 5, "lost", False), ("late", 7, "ready", True)} <= seen(late)[0], lambda: seen(late), step_s=0.5)
 
     def test_a_scrape_is_a_look(self):
         """Nobody looks at the fleet but Prometheus, of another worker: who is killed is counted as lost all the same."""
