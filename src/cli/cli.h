@@ -104,5 +104,6 @@ int sf_cli_verify(int argc, char **argv);
 int sf_cli_drain(int argc, char **argv);
 int sf_cli_reload(int argc, char **argv);
 int sf_cli_doctor(int argc, char **argv);
+int sf_cli_conformance(int argc, char **argv);
 
 #endif

@@ -18,6 +18,7 @@ static const struct sf_cli_command commands[] = {
     {"doctor", "say what is wrong with the fleet, and what to do next", sf_cli_doctor},
     {"bench", "measure throughput and latency", sf_cli_bench},
     {"verify", "probe workers: uniqueness, order, time, latency", sf_cli_verify},
+    {"conformance", "play good and bad workers for authors of clients", sf_cli_conformance},
     {"reload", "have a worker read its options, certificates and tokens again", sf_cli_reload},
     {"drain", "have a worker finish and leave", sf_cli_drain},
 };
@@ -27,7 +28,7 @@ static void help(FILE *to)
     (void)fprintf(to, "usage: snowfleet COMMAND [OPTION]...\n\n"
                       "The tool of a Snowfleet fleet: IDs, state, measurements.\n\ncommands:\n");
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
-        (void)fprintf(to, "  %-8s %s\n", commands[i].name, commands[i].summary);
+        (void)fprintf(to, "  %-11s %s\n", commands[i].name, commands[i].summary);
     (void)fprintf(
         to, "\nsnowfleet COMMAND --help tells the options. snowfleet --version tells the version.\n"
             "Results go to stdout, diagnostics to stderr. Exit codes: 0 done, 1 the answer is no,\n"

@@ -19,7 +19,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from ports import free_ports  # noqa: E402
 
 SNOWFLEET = sys.argv.pop(1)
-COMMANDS = "id decode encode init slots status top bench verify drain".split()
+COMMANDS = "id decode encode init slots status top bench verify drain conformance".split()
 
 
 def run(*args, code=0, **kwargs):
@@ -43,7 +43,7 @@ class Pure(unittest.TestCase):
 
     def test_usage_errors(self):
         for args in [["nonsense"], ["id", "--nonsense"], ["id", "-n"], ["id", "-n", "0"], ["id", "-n", "x"], ["id", "word"],
-                     ["id", "--format", "octal"], ["id", "--server", "a:99999"], ["decode"], ["decode", "-5"], ["decode", "1x"],
+                     ["id", "--format", "octal"], ["id", "--server", "a:99999"], ["conformance", "--listen", "nowhere"], ["conformance", "--listen", "127.0.0.1:65500"], ["decode"], ["decode", "-5"], ["decode", "1x"],
                      ["decode", str(1 << 63)], ["decode", "1", "--layout", "40,5,5,12"], ["encode"],
                      ["encode", "--time", "yesterday"], ["encode", "--time", "2000-01-01T00:00:00Z"],
                      ["encode", "--time", "2026-01-01T00:00:00Z", "--worker", "32"], ["status", "--admin", "ftp://x"],

@@ -2,6 +2,9 @@
  * of a fleet. */
 #include "unit/cmocka_all.h"
 
+#include <jansson.h>
+
+#include "base/parse.h"
 #include "base/random.h"
 #include "client/policy.h"
 
@@ -315,6 +318,29 @@ static void ranked(struct sf_client_policy *policy, int servers, uint32_t subset
     }
 }
 
+static void test_ranks_are_the_vectors(void **state)
+{
+    (void)state;
+    json_error_t error;
+    json_t *all = json_load_file(SF_SOURCE_DIR "/tests/vectors/rendezvous.json", 0, &error);
+    const json_t *rows = json_object_get(all, "scores");
+    assert_true(json_array_size(rows) > 20);
+    size_t i;
+    json_t *row;
+    json_array_foreach(rows, i, row)
+    {
+        uint64_t seed, score;
+        assert_int_equal(
+            sf_parse_u64(json_string_value(json_object_get(row, "seed")), 0, UINT64_MAX, &seed), 0);
+        assert_int_equal(
+            sf_parse_u64(json_string_value(json_object_get(row, "score")), 0, UINT64_MAX, &score),
+            0);
+        const char *address = json_string_value(json_object_get(row, "address"));
+        assert_true(sf_client_policy_rank_of(seed, address) == score);
+    }
+    json_decref(all);
+}
+
 /* Which servers are chosen in many calls; returns how many. */
 static int chosen(struct sf_client_policy *policy, struct sf_prng *prng, int64_t now_ns,
                   bool ret[SF_CLIENT_POLICY_SERVERS_MAX])
@@ -432,6 +458,7 @@ int main(void)
         cmocka_unit_test(test_a_subset_is_enough),
         cmocka_unit_test(test_a_subset_is_probed),
         cmocka_unit_test(test_subsets_spread_evenly),
+        cmocka_unit_test(test_ranks_are_the_vectors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
