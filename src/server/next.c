@@ -322,7 +322,8 @@ static bool refuse_count(struct sf_session *session, uint32_t request_id, uint32
 {
     char text[96];
     const uint32_t max_batch = sf_quota_max_batch(session);
-    snprintf(text, sizeof text, "count is %u; allowed are 1 to %u%s", count, max_batch,
+    snprintf(text, sizeof text, "count is %u%s; allowed are 1 to %u%s", count,
+             count == UINT32_MAX ? " or more" : "", max_batch, /* HTTP's are cut there */
              max_batch < session->shard->settings.limits.max_batch
                  ? ", the burst of this token's name"
                  : "");

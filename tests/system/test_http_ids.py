@@ -127,6 +127,7 @@ class Ids:
                              ("?count=99999999999999999999", 413)):
             with self.subTest(path=path):
                 self.assertEqual(asker.ask("/v1/ids" + path)[0], status)
+        self.assertIn("count is 4294967295 or more; allowed are 1 to 20000", asker.ask("/v1/ids?count=435592021448")[2])
         self.assertEqual(asker.ask("/v1/ids")[1]["cache-control"], "no-store")
 
     def test_nobody_is_overtaken(self):
