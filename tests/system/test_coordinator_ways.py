@@ -149,6 +149,32 @@ class Named(unittest.TestCase):
         self.says(f"etcd://127.0.0.1:{client}", "no JSON gateway.*--enable-grpc-gateway=false")
 
     @unittest.skipUnless(zk.available(), "no ZooKeeper here")
+    def test_zookeeper_with_a_quota(self):
+        """Nothing may be added there: named, with the way out, and not tried again and again; once it is raised the worker is ready."""
+        with zk.Ensemble(java_options=["-Dzookeeper.enforceQuota=true"]) as ensemble, sf.Fleet(ensemble.url()) as fleet:
+            fleet.tool("init", "--coordinator", fleet.coordinator, "--first")
+            admin = zk.Client(ensemble.servers[0].port)
+            self.addCleanup(admin.close)
+            quota = "/zookeeper/quota"
+            for part in ("snowfleet", "default"):
+                quota += "/" + part
+                admin.create(quota)
+            admin.create(quota + "/zookeeper_stats", b"count=0,bytes=0")
+            admin.create(quota + "/zookeeper_limits", b"count=-1,bytes=-1=;byteHardLimit=1;countHardLimit=-1")
+            w = fleet.worker("w").start(ready=False)
+            sf.wait_until(lambda: re.search(r"quota.*setquota", w.readyz()[1]), lambda: f"{w.readyz()}\n{w.log()}")
+            time.sleep(3)  # by then it is tried rarely
+            before = self.operations(w)
+            time.sleep(6)
+            asked = self.operations(w) - before
+            print(f"{asked / 6:.1f} operations a second", file=sys.stderr)
+            self.assertLessEqual(asked, MOST_PER_S * 6)
+            admin.delete(quota + "/zookeeper_limits")
+            admin.ping()
+            w.wait_ready()
+            self.assertEqual(w.term(), 0)
+
+    @unittest.skipUnless(zk.available(), "no ZooKeeper here")
     def test_zookeeper_that_demands_a_login(self):
         directory = pathlib.Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, directory, ignore_errors=True)
