@@ -143,6 +143,53 @@ function(sf_rooms)
   target_link_libraries(sf_all INTERFACE ${targets})
 endfunction()
 
+# libsnowfleet-minter, shared and static, from src/minter and what it uses. Nothing but its functions is seen from outside: the shared one has
+# a list of them, and the static one is linked into one object whose other symbols are made local, so that neither meets a symbol of
+# libsnowfleet.
+function(sf_minter_library)
+  set(map ${CMAKE_SOURCE_DIR}/cmake/minter.map)
+  add_library(snowfleet_minter_shared SHARED $<TARGET_OBJECTS:sf_minter>)
+  set_target_properties(snowfleet_minter_shared PROPERTIES OUTPUT_NAME snowfleet-minter VERSION ${PROJECT_VERSION} SOVERSION 0
+    LINKER_LANGUAGE C LINK_DEPENDS ${map})
+  target_include_directories(snowfleet_minter_shared PUBLIC ${CMAKE_SOURCE_DIR}/include)
+  target_link_libraries(snowfleet_minter_shared PRIVATE sf_minter)
+  target_link_options(snowfleet_minter_shared PRIVATE -Wl,--version-script=${map} -Wl,-z,nodelete)
+
+  set(archives)
+  set(targets)
+  foreach(room member_wish member worker coord_open coord_etcd coord_zookeeper coord_local coord clock config id base)
+    if(TARGET sf_${room})
+      list(APPEND archives $<TARGET_FILE:sf_${room}>)
+      list(APPEND targets sf_${room})
+    endif()
+  endforeach()
+  file(STRINGS ${map} names REGEX "sf_minter_")
+  string(REGEX MATCHALL "sf_minter_[a-z_]+" names "${names}")
+  list(TRANSFORM names PREPEND --keep-global-symbol=)
+  set(object ${CMAKE_BINARY_DIR}/snowfleet-minter.o)
+  set(archive ${CMAKE_BINARY_DIR}/libsnowfleet-minter.a)
+  add_custom_command(OUTPUT ${archive}
+    COMMAND ${CMAKE_LINKER} -r -o ${object} --whole-archive $<TARGET_FILE:sf_minter> --no-whole-archive --start-group ${archives} --end-group
+    COMMAND ${CMAKE_OBJCOPY} ${names} ${object}
+    COMMAND ${CMAKE_COMMAND} -E rm -f ${archive}
+    COMMAND ${CMAKE_AR} qcs ${archive} ${object}
+    DEPENDS sf_minter ${targets} ${map} VERBATIM)
+  add_custom_target(snowfleet_minter_archive ALL DEPENDS ${archive})
+  add_library(snowfleet_minter_static INTERFACE)
+  add_dependencies(snowfleet_minter_static snowfleet_minter_archive)
+  set(outside Threads::Threads m PkgConfig::JANSSON)
+  if(TARGET sf_coord_etcd)
+    list(APPEND outside PkgConfig::CURL)
+  endif()
+  target_include_directories(snowfleet_minter_static INTERFACE ${CMAKE_SOURCE_DIR}/include)
+  target_link_libraries(snowfleet_minter_static INTERFACE ${archive} ${outside})
+
+  install(TARGETS snowfleet_minter_shared LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  install(FILES ${archive} DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  configure_file(${CMAKE_SOURCE_DIR}/cmake/snowfleet-minter.pc.in ${CMAKE_BINARY_DIR}/generated/snowfleet-minter.pc @ONLY)
+  install(FILES ${CMAKE_BINARY_DIR}/generated/snowfleet-minter.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+endfunction()
+
 # libsnowfleet, shared and static, from the rooms that a client needs.
 function(sf_client_library)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/client/*.c ${CMAKE_SOURCE_DIR}/src/wire/*.c

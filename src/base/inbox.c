@@ -10,6 +10,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/wait.h"
+
 struct sf_inbox {
     _Atomic(struct sf_inbox_message *) newest;
     int fd;
@@ -69,7 +71,7 @@ void sf_inbox_wake(struct sf_inbox *inbox)
     uint64_t one = 1;
     /* EAGAIN means that the counter is full, so the descriptor is readable, which is all we
      * want. */
-    while (write(inbox->fd, &one, sizeof one) < 0 && errno == EINTR)
+    while (sf_wait_is_event(inbox->fd) && write(inbox->fd, &one, sizeof one) < 0 && errno == EINTR)
         ;
     errno = saved;
 }

@@ -26,6 +26,8 @@ struct sf_log {
     enum sf_log_format format;
     pthread_mutex_t lock; /* a line is written by who saw that there is room for it */
     uint64_t lost;        /* under lock: lines since the last one that was written */
+    sf_log_line *line;    /* NULL: to fd */
+    void *ctx;
 };
 
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
@@ -42,6 +44,18 @@ struct sf_log *sf_log_create(int fd, enum sf_log_level level, enum sf_log_format
     atomic_init(&log->level, (int)level);
     pthread_mutex_init(&log->lock, NULL);
     log->lost = 0;
+    log->line = NULL;
+    log->ctx = NULL;
+    return log;
+}
+
+struct sf_log *sf_log_create_for(sf_log_line *line, void *ctx, enum sf_log_level level)
+{
+    struct sf_log *log = sf_log_create(-1, level, SF_LOG_TEXT);
+    if (log != NULL) {
+        log->line = line;
+        log->ctx = ctx;
+    }
     return log;
 }
 
@@ -183,6 +197,10 @@ static void write_line(struct sf_log *log, enum sf_log_level level, const char *
 static void emit(struct sf_log *log, enum sf_log_level level, const char *event,
                  const char *sentence)
 {
+    if (log->line != NULL) {
+        log->line(log->ctx, level, event, sentence);
+        return;
+    }
     pthread_mutex_lock(&log->lock);
     bool room = has_room(log);
     if (room && log->lost > 0) {

@@ -20,6 +20,12 @@ struct sf_log;
 
 /* Makes a log that writes to fd (not closed by destroy). Returns NULL only when memory is out. */
 struct sf_log *sf_log_create(int fd, enum sf_log_level level, enum sf_log_format format);
+/* A log whose lines go to a function: event and sentence as they were given, neither escaped nor cut but
+ * at SF_LOG_LINE_MAX. It comes on the thread that writes the line, with no lock held, and must not
+ * write to the log itself. Returns NULL only when memory is out. */
+typedef void sf_log_line(void *ctx, enum sf_log_level level, const char *event,
+                         const char *sentence);
+struct sf_log *sf_log_create_for(sf_log_line *line, void *ctx, enum sf_log_level level);
 void sf_log_destroy(struct sf_log *log);
 void sf_log_set_level(struct sf_log *log, enum sf_log_level level);
 

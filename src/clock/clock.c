@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,7 @@
 
 #include "base/assert.h"
 #include "base/thread.h"
+#include "base/wait.h"
 #include "clock/sources.h"
 
 #define LOOK_NS        (SF_NS_PER_S / 4)
@@ -191,9 +191,10 @@ static void arm_step_timer(struct sf_clock *clock)
 static void drain_wake_ups(struct sf_clock *clock)
 {
     uint64_t count;
-    while (read(clock->wake_fd, &count, sizeof count) > 0)
+    while (sf_wait_is_event(clock->wake_fd) && read(clock->wake_fd, &count, sizeof count) > 0)
         ;
-    if (clock->step_fd >= 0 && read(clock->step_fd, &count, sizeof count) < 0 && errno == ECANCELED)
+    if (sf_wait_is_event(clock->step_fd) && read(clock->step_fd, &count, sizeof count) < 0 &&
+        errno == ECANCELED)
         arm_step_timer(clock);
 }
 
@@ -213,7 +214,7 @@ static void wait_for_something(struct sf_clock *clock)
     fds[0] = (struct pollfd){.fd = clock->wake_fd, .events = POLLIN};
     fds[1] = (struct pollfd){.fd = clock->step_fd, .events = POLLIN};
     const size_t count = 2 + sf_sources_fds(&clock->sources, fds + 2);
-    if (poll(fds, count, wait_ms(clock)) > 0 && (fds[0].revents != 0 || fds[1].revents != 0))
+    if (sf_wait(fds, count, wait_ms(clock)) > 0 && (fds[0].revents != 0 || fds[1].revents != 0))
         drain_wake_ups(clock);
 }
 
@@ -252,7 +253,8 @@ int sf_clock_start(struct sf_clock *clock, struct sf_error *err)
 static void wake(struct sf_clock *clock)
 {
     const uint64_t one = 1;
-    const ssize_t written = write(clock->wake_fd, &one, sizeof one);
+    const ssize_t written =
+        sf_wait_is_event(clock->wake_fd) ? write(clock->wake_fd, &one, sizeof one) : 0;
     (void)written; /* full means readable */
 }
 

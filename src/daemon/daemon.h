@@ -15,11 +15,12 @@
 #include "config/config.h"
 #include "daemon/files.h"
 #include "member/member.h"
+#include "member/wish.h"
 #include "metrics/history.h"
 #include "metrics/window.h"
 #include "server/server.h"
 
-#define SF_DAEMON_STALL_MS 5000 /* a loop that has not turned for this long is dead */
+#define SF_DAEMON_STALL_MS SF_MEMBER_STALL_MS /* as the member judges the clock's */
 
 /* How far the process has come with ending. From the phase at the left to the one above:
  *

@@ -4,8 +4,8 @@
 #include <errno.h>
 
 #include "base/exit_codes.h"
-#include "daemon/member_host.h"
 #include "daemon/server_host.h"
+#include "member/wish.h"
 #include "server/server.h"
 
 #include "admin/admin.h"
@@ -45,7 +45,7 @@ int sf_fitness_judge(const struct sf_config *config, struct sf_strbuf *errors)
     int exit_code = SF_EXIT_OK;
     struct sf_error err = {0};
     struct sf_member_wish wish;
-    sf_member_host_fill(config, &wish);
+    sf_member_wish_fill(config, &wish);
     take(sf_member_check(&wish.options, &err), &err, &exit_code, errors);
     const struct sf_server_options server = {.tls_cert = config->listen_tls_cert,
                                              .tls_key = config->listen_tls_key,

@@ -17,10 +17,10 @@
 #include "daemon/confine.h"
 #include "daemon/daemon.h"
 #include "daemon/fitness.h"
-#include "daemon/member_host.h"
 #include "daemon/reload.h"
 #include "daemon/run.h"
 #include "daemon/server_host.h"
+#include "member/wish.h"
 
 extern char **environ;
 
@@ -39,7 +39,7 @@ static void ending(void *ctx)
 static int create_member(struct sf_daemon *d, struct sf_error *err)
 {
     struct sf_member_wish wish;
-    sf_member_host_fill(d->config, &wish);
+    sf_member_wish_fill(d->config, &wish);
     wish.options.log = d->log;
     wish.options.host = (struct sf_member_host){.ctx = d,
                                                 .layout_known = layout_known,

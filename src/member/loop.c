@@ -3,11 +3,13 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/assert.h"
 #include "base/exit_codes.h"
 #include "base/ticks.h"
+#include "base/wait.h"
 #include "member/far.h"
 #include "member/look.h"
 #include "member/publish.h"
@@ -185,12 +187,11 @@ static void tell_ending(struct sf_loop *loop)
     loop->ending_told = loop->leaving;
 }
 
-/* The kernel no longer lets us wait: the machines end where they stand, their slots are
- * quarantined.
- */
-static void give_up(struct sf_loop *loop)
+/* The kernel no longer lets us wait, or somebody in the process closed what we wait for, and so the
+ * coordinator's connection too: the machines end where they stand, their slots are quarantined. */
+static void give_up(struct sf_loop *loop, const char *why)
 {
-    sf_log_write(loop->log, SF_LOG_ERROR, "control.poll", "poll: %s", strerrordesc_np(errno));
+    sf_log_write(loop->log, SF_LOG_ERROR, "control.poll", "%s", why);
     loop->leaving = true;
     for (unsigned i = 0; i < loop->hold_count; i++) {
         struct sf_hold *hold = &loop->holds[i];
@@ -198,6 +199,7 @@ static void give_up(struct sf_loop *loop)
             sf_generator_close(&hold->right->gen);
         hold->finished = true;
         hold->exit_code = SF_EXIT_INTERNAL;
+        (void)snprintf(hold->res.why, sizeof hold->res.why, "%s", why);
     }
     sf_publish(loop);
     tell_ending(loop);
@@ -209,7 +211,11 @@ void *sf_loop_run(void *ctx)
     while (!atomic_load(&loop->stop) && !sf_publish_ended(loop)) {
         struct pollfd fd = {.fd = sf_inbox_fd(loop->inbox), .events = POLLIN};
         if (poll(&fd, 1, poll_timeout_ms(loop)) < 0 && errno != EINTR) {
-            give_up(loop);
+            give_up(loop, strerrordesc_np(errno));
+            break;
+        }
+        if (!sf_wait_is_event(fd.fd)) {
+            give_up(loop, "its descriptors were closed by somebody in this process");
             break;
         }
         take_events(loop);

@@ -19,6 +19,7 @@
 #include "base/assert.h"
 #include "base/coordinator.h"
 #include "base/thread.h"
+#include "base/wait.h"
 #include "coord/local/claims.h"
 #include "coord/local/fleet.h"
 #include "coord/local/init.h"
@@ -68,15 +69,19 @@ static int64_t now_ns(const struct local *local)
 static void wake(int fd)
 {
     const uint64_t one = 1;
-    const ssize_t put = write(fd, &one, sizeof one);
-    SF_ASSERT(put == (ssize_t)sizeof one || errno == EAGAIN);
+    /* Somebody may have closed it: whoever waits for it looks again soon (base/wait.h). */
+    const ssize_t put = sf_wait_is_event(fd) ? write(fd, &one, sizeof one) : -1;
+    SF_ASSERT(put == (ssize_t)sizeof one || errno == EAGAIN || !sf_wait_is_event(fd));
 }
 
 static void settle(int fd)
 {
     uint64_t count;
+    if (!sf_wait_is_event(fd))
+        return;
     const ssize_t got = read(fd, &count, sizeof count);
-    SF_ASSERT(got == (ssize_t)sizeof count || errno == EAGAIN || errno == EINTR);
+    SF_ASSERT(got == (ssize_t)sizeof count || errno == EAGAIN || errno == EINTR ||
+              !sf_wait_is_event(fd));
 }
 
 /* Answers. Called with the lock held, so that none comes after destroy. */
@@ -168,7 +173,7 @@ static void *watchdog_main(void *ctx)
         const int wait_ms = until_ms(next_deadline_ns(local), now);
         pthread_mutex_unlock(&local->lock);
         struct pollfd fd = {.fd = local->watchdog_wake, .events = POLLIN};
-        if (poll(&fd, 1, wait_ms) > 0)
+        if (sf_wait(&fd, 1, wait_ms) > 0)
             settle(local->watchdog_wake);
     }
     return NULL;
@@ -288,7 +293,7 @@ static void sleep_until_needed(struct local *local)
     int wait_ms = sf_local_watch_wait_ms(local->watch, now_ns(local));
     if (local->changed != 0 && (wait_ms < 0 || wait_ms > CHANGED_PAUSE_MS))
         wait_ms = CHANGED_PAUSE_MS;
-    if (poll(fds, 2, wait_ms) > 0 && (fds[0].revents & POLLIN) != 0)
+    if (sf_wait(fds, 2, wait_ms) > 0 && (fds[0].revents & POLLIN) != 0)
         settle(local->io_wake);
 }
 

@@ -3,13 +3,13 @@
 #include "coord/zookeeper/zookeeper.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "base/assert.h"
 #include "base/thread.h"
+#include "base/wait.h"
 #include "coord/request.h"
 #include "coord/zookeeper/call.h"
 #include "coord/zookeeper/claim.h"
@@ -134,7 +134,7 @@ static void *run(void *ctx)
         struct pollfd fds[2] = {{.fd = sf_inbox_fd(z->inbox), .events = POLLIN}, {.fd = -1}};
         if (z->link != NULL)
             sf_zk_link_poll(z->link, &fds[1]);
-        poll(fds, 2, wait_ms(z));
+        sf_wait(fds, 2, wait_ms(z));
         if (z->link != NULL)
             sf_zk_link_turn(z, fds[1].revents);
         struct sf_inbox_message *message = sf_inbox_take(z->inbox);

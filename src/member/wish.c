@@ -1,9 +1,7 @@
-/* The member's options, out of the worker's. */
-#include "daemon/member_host.h"
+/* The member's options, out of a configuration. */
+#include "member/wish.h"
 
-#include "daemon/daemon.h"
-
-void sf_member_host_fill(const struct sf_config *config, struct sf_member_wish *ret)
+void sf_member_wish_fill(const struct sf_config *config, struct sf_member_wish *ret)
 {
     const struct sf_config *c = config;
     *ret = (struct sf_member_wish){.epoch_ms = 0};
@@ -41,7 +39,7 @@ void sf_member_host_fill(const struct sf_config *config, struct sf_member_wish *
         .max_ahead_ms = c->mint_max_ahead_ms,
         .state_dir = c->reservation_state_dir,
         .state_name = sf_format_host_port(&c->listen_address, ret->state_name),
-        .stall_ms = SF_DAEMON_STALL_MS,
+        .stall_ms = SF_MEMBER_STALL_MS,
         .leave_ms = c->drain_timeout_ms > 0 ? c->drain_timeout_ms : 1,
     };
 }

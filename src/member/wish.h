@@ -1,10 +1,13 @@
-/* daemon/member_host.h - the member's options, out of the worker's. */
-#ifndef SF_DAEMON_MEMBER_HOST_H
-#define SF_DAEMON_MEMBER_HOST_H
+/* member/wish.h - the member's options, out of a configuration (config/config.h): of a worker, or of a
+ * program that mints for itself. */
+#ifndef SF_MEMBER_WISH_H
+#define SF_MEMBER_WISH_H
 
 #include "base/parse.h"
 #include "config/config.h"
 #include "member/member.h"
+
+#define SF_MEMBER_STALL_MS 5000 /* a loop that has not turned for this long is dead */
 
 /* The options with what they point at; not to be copied. */
 struct sf_member_wish {
@@ -15,6 +18,6 @@ struct sf_member_wish {
 };
 
 /* Log and host are left to the caller. Strings stay the config's, which outlives ret. */
-void sf_member_host_fill(const struct sf_config *config, struct sf_member_wish *ret);
+void sf_member_wish_fill(const struct sf_config *config, struct sf_member_wish *ret);
 
 #endif
