@@ -5,13 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.snowfleet.client.SnowfleetException.Code;
-import java.io.DataInputStream;
 import java.io.IOException;
-import java.net.InetAddress;
-import java.net.ServerSocket;
-import java.net.Socket;
-import java.nio.ByteBuffer;
-import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
@@ -24,73 +18,20 @@ import org.junit.jupiter.api.Test;
 
 /** Threads, futures and cancellation: what the common suite (tests/clients) does not play. */
 class ClientTest {
-    private static final byte[] INFO = ("{\"fleet_id\":\"f\",\"epoch_ms\":1704067200000,\"max_batch\":65536,"
-        + "\"layout\":{\"timestamp\":41,\"datacenter\":5,\"worker\":5,\"sequence\":12}}").getBytes(StandardCharsets.UTF_8);
-    private ServerSocket listener;
-    private final AtomicInteger asked = new AtomicInteger();
-    private volatile boolean silent;
-    private volatile long slowMs;
-    private long last = 5L << 40;
+    private TestWorker worker;
 
     @BeforeEach
     void listen() throws IOException {
-        listener = new ServerSocket(0, 50, InetAddress.getLoopbackAddress());
-        daemon(() -> {
-            while (true) {
-                Socket socket = listener.accept();
-                daemon(() -> serve(socket));
-            }
-        });
+        worker = new TestWorker();
     }
 
     @AfterEach
     void stop() throws IOException {
-        listener.close();
-    }
-
-    private interface Work {
-        void run() throws Exception;
-    }
-
-    private static Thread daemon(Work work) {
-        Thread thread = new Thread(() -> {
-            try {
-                work.run();
-            } catch (Exception e) {
-                // the socket was closed
-            }
-        });
-        thread.setDaemon(true);
-        thread.start();
-        return thread;
-    }
-
-    private void serve(Socket socket) throws Exception {
-        DataInputStream in = new DataInputStream(socket.getInputStream());
-        while (true) {
-            byte[] frame = new byte[in.readInt()];
-            in.readFully(frame);
-            ByteBuffer head = ByteBuffer.wrap(frame);
-            int kind = head.get(1);
-            byte[] body = INFO;
-            if (kind == Frames.NEXT) {
-                asked.incrementAndGet();
-                if (silent) {
-                    continue;
-                }
-                Thread.sleep(slowMs);
-                int count = head.getInt(8);
-                synchronized (this) {
-                    body = ByteBuffer.allocate(12).putLong(last + 1).putInt(count).array();
-                    last += count;
-                }
-            }
-            socket.getOutputStream().write(Frames.put(kind | Frames.ANSWER, head.getInt(4), body, 0));
-        }
+        worker.close();
     }
 
     private SnowfleetClient client(int prefetch, int timeoutMs) {
-        Options options = new Options("127.0.0.1:" + listener.getLocalPort());
+        Options options = new Options(worker.address());
         options.prefetch = prefetch;
         options.prefetchMaxAgeMs = 60000;
         options.timeoutMs = timeoutMs;
@@ -107,12 +48,12 @@ class ClientTest {
     void manyCallersShareRequests() throws Exception {
         Set<Long> seen = ConcurrentHashMap.newKeySet();
         AtomicInteger drawn = new AtomicInteger();
-        slowMs = 2;
+        worker.slowMs = 2;
         try (SnowfleetClient client = client(0, 20000)) {
             List<Thread> threads = new ArrayList<>();
             for (int caller = 0; caller < 32; caller++) {
                 int n = 1 + caller % 3;
-                threads.add(daemon(() -> {
+                threads.add(TestWorker.daemon(() -> {
                     for (int i = 0; i < 40; i++) {
                         for (long id : client.next(n)) {
                             seen.add(id);
@@ -123,7 +64,7 @@ class ClientTest {
             }
             join(threads);
             assertEquals(drawn.get(), seen.size());
-            assertTrue(asked.get() * 2 < 32 * 40, asked + " requests");
+            assertTrue(worker.asked.get() * 2 < 32 * 40, worker.asked + " requests");
             assertEquals((long) drawn.get(), client.stats().get("ids"));
         }
     }
@@ -134,7 +75,7 @@ class ClientTest {
         try (SnowfleetClient client = client(100, 20000)) {
             List<Thread> threads = new ArrayList<>();
             for (int caller = 0; caller < 8; caller++) {
-                threads.add(daemon(() -> {
+                threads.add(TestWorker.daemon(() -> {
                     for (int i = 0; i < 250; i++) {
                         seen.add(client.next());
                     }
@@ -143,14 +84,14 @@ class ClientTest {
             join(threads);
         }
         assertEquals(2000, seen.size());
-        assertEquals(20, asked.get());
+        assertEquals(20, worker.asked.get());
     }
 
     @Test
     void futures() throws Exception {
         try (SnowfleetClient client = client(0, 20000)) {
             assertTrue(client.nextAsync().get() > 0);
-            silent = true;
+            worker.silent = true;
             var future = client.nextAsync();
             assertTrue(future.cancel(false));
             assertThrows(CancellationException.class, future::join);
@@ -160,9 +101,9 @@ class ClientTest {
 
     @Test
     void closeAndInterruptEndCalls() throws Exception {
-        silent = true;
+        worker.silent = true;
         SnowfleetClient client = client(0, 20000);
-        daemon(() -> {
+        TestWorker.daemon(() -> {
             Thread.sleep(200);
             client.close();
         });
@@ -170,7 +111,7 @@ class ClientTest {
         assertEquals(Code.CANCELLED, assertThrows(SnowfleetException.class, client::next).code());
         try (SnowfleetClient other = client(0, 20000)) {
             Thread me = Thread.currentThread();
-            daemon(() -> {
+            TestWorker.daemon(() -> {
                 Thread.sleep(200);
                 me.interrupt();
             });
@@ -181,7 +122,7 @@ class ClientTest {
 
     @Test
     void namesAndRefusals() {
-        Options options = new Options("localhost:" + listener.getLocalPort());
+        Options options = new Options(worker.address().replace("127.0.0.1", "localhost"));
         options.timeoutMs = 10000;
         try (SnowfleetClient client = new SnowfleetClient(options)) {
             assertTrue(client.next() > 0);
