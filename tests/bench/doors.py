@@ -20,6 +20,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import benchlib  # noqa: E402
 
 HALF_HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
+shut_out = []  # who was not served
 NEXT = struct.pack(">IBBHII", 12, 1, 1, 0, 1, 1)
 
 
@@ -60,6 +61,7 @@ def percentile(values, part):
 
 def told(what, took, worker, before):
     served = [one for one in took if one is not None]
+    shut_out.extend(one for one in took if one is None)
     print(f"  {what:62} {len(served)} of {len(took)} served, p50 {percentile(served, 0.5) * 1e3:6.2f} ms, p99 {percentile(served, 0.99) * 1e3:7.2f} ms, "
           f"{before / 1048576:.1f} to {worker.rss() / 1048576:.1f} MiB", flush=True)
 
@@ -139,8 +141,9 @@ def main():
             stand_about(worker, tls, options, half, addresses)
         stand_about(plain, None, options, False, 1)
         for half in (False, True):
-            before, end, took = worker.rss(), time.monotonic() + options.seconds, []
+            before, took = worker.rss(), []
             with beside(knock, worker.port, half):
+                end = time.monotonic() + options.seconds
                 while time.monotonic() < end:
                     took.append(comes_in(worker.port, tls))
             told("new connections, as fast as one process makes them, " + ("half of a hello" if half else "silent"), took, worker, before)
@@ -154,8 +157,9 @@ def main():
         with socket.create_connection(("127.0.0.1", guarded.port), 10) as s:
             s.sendall(struct.pack(">IBBHI", 14, 1, 5, 0, 1) + b"secret")
             assert answer(s) == 0
-            took, end = [], time.monotonic() + options.seconds
+            took = []
             with beside(guess, guarded.port, counted):
+                end = time.monotonic() + options.seconds
                 while time.monotonic() < end:
                     began = time.monotonic()
                     s.sendall(NEXT)
@@ -167,7 +171,9 @@ def main():
         log = pathlib.Path(guarded.log.name).read_text().count("server.auth_failed")
         print(f"  {counted.value / options.seconds:,.0f} guesses a second from one address: {failed} compared in all, {log} lines of log; a client that has shown its token waits "
               f"p50 {percentile(took, 0.5) * 1e3:.2f} ms, p99 {percentile(took, 0.99) * 1e3:.2f} ms")
+    print(f"FAIL: {len(shut_out)} were not served" if shut_out else "PASS: all were served")
+    return 1 if shut_out else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

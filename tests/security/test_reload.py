@@ -187,13 +187,48 @@ class Coordinator(unittest.TestCase):
                 time.sleep(0.2)
             sf.wait_until(lambda: re.search(r"files.changed .*coordinator.tls_ca", w.log()), w.log)
 
+    def test_all_that_we_show_is_swapped(self):
+        """Authority, certificate and key towards etcd in one swap of ..data, and etcd takes the old ones no more."""
+        with etcd.Cluster(tls=True) as cluster, sf.Fleet(cluster.url()) as fleet:
+            fleet.tool("init", "--coordinator", fleet.coordinator, "--first", "--coordinator-ca", cluster.ca,
+                       "--coordinator-cert", cluster.cert, "--coordinator-key", cluster.key)
+            mount = Mounted(fleet.directory / "mount")
+            mount.put({name: pathlib.Path(file).read_bytes() for name, file in (("ca", cluster.ca), ("cert", cluster.cert), ("key", cluster.key))})
+            w = fleet.worker(options={"coordinator-tls-ca": mount["ca"], "coordinator-tls-cert": mount["cert"], "coordinator-tls-key": mount["key"],
+                                      "reservation-window-ms": 4000, "reservation-min-window-ms": 4000}).start()
+            self.sign_anew(cluster)
+            cluster.cert, cluster.key = self.client_anew(cluster)
+            other = pathlib.Path(cluster.certificates.other_ca).read_bytes()
+            mount.put({"ca": other, "cert": pathlib.Path(cluster.cert).read_bytes(), "key": pathlib.Path(cluster.key).read_bytes()})
+            cluster.kill(0)
+            pathlib.Path(cluster.ca).write_bytes(other)  # whom etcd trusts, and we who ask whether it is up
+            cluster.start(0)
+            w.wait_ready()
+            until = time.monotonic() + 5
+            while time.monotonic() < until:
+                self.assertEqual(w.readyz()[0], 200, w.log())
+                time.sleep(0.2)
+            sf.wait_until(lambda: re.search(r"files.changed .*coordinator.tls_ca, coordinator.tls_cert, coordinator.tls_key", w.log()), w.log)
+
     @staticmethod
-    def sign_anew(cluster):
-        """etcd's certificate, by the CA that had signed nothing so far."""
-        cert, key = cluster.certificates.server
+    def by_the_other(cluster, request, extensions, to):
         path = pathlib.Path(cluster.directory)
-        subprocess.run(["openssl", "x509", "-req", "-in", path / "server.csr", "-CA", cluster.certificates.other_ca, "-CAkey", path / "other.key",
-                        "-CAcreateserial", "-days", "2", "-extfile", path / "server.ext", "-out", cert], check=True, capture_output=True)
+        subprocess.run(["openssl", "x509", "-req", "-in", path / request, "-CA", cluster.certificates.other_ca, "-CAkey", path / "other.key",
+                        "-CAcreateserial", "-days", "2", "-extfile", path / extensions, "-out", to], check=True, capture_output=True)
+
+    def sign_anew(self, cluster):
+        """etcd's certificate, by the CA that had signed nothing so far."""
+        self.by_the_other(cluster, "server.csr", "server.ext", cluster.certificates.server[0])
+
+    def client_anew(self, cluster):
+        """A certificate for its clients, by the same."""
+        path = pathlib.Path(cluster.directory)
+        (path / "anew.ext").write_text("extendedKeyUsage=clientAuth\n")
+        subprocess.run(["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/O=workers", "-keyout",
+                        path / "anew.key", "-out", path / "anew.csr"], check=True, capture_output=True)
+        (path / "anew.key").chmod(0o600)
+        self.by_the_other(cluster, "anew.csr", "anew.ext", path / "anew.pem")
+        return str(path / "anew.pem"), str(path / "anew.key")
 
 
 @unittest.skipUnless(zk.available(), "no ZooKeeper here")

@@ -58,6 +58,7 @@ PROOFS = {
     "Put every name": ADVICE,
     "After renewing, replace": [f"{RELOAD}::test_a_swapped_secret_is_used_by_itself"],
     "That holds for every file": [f"{RELOAD}::test_a_swapped_secret_is_used_by_itself", f"{RELOAD}::test_a_new_authority_of_the_coordinator",
+                                  f"{RELOAD}::test_all_that_we_show_is_swapped",
                                   f"{RELOAD}::test_a_new_password_of_the_coordinator",
                                   "tests/contract/zookeeper_traps.py::test_a_password_that_changes"],
     "Files that do not fit": [f"{RELOAD}::test_what_cannot_be_used_is_not_used"],
