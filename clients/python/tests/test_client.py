@@ -5,6 +5,7 @@ import logging
 import multiprocessing
 import os
 import pathlib
+import signal
 import sys
 import threading
 import time
@@ -170,6 +171,27 @@ class Asyncio(unittest.IsolatedAsyncioTestCase):
                 self.assertEqual((len(set(ids)), worker.asked), (450, 5))
                 stats = client.stats()
                 self.assertEqual((stats["prefetch_hits"], stats["prefetch_fills"]), (445, 5))
+
+    async def test_prefetch_goes_on_without_who_began_to_fetch(self):
+        """A task that began to fetch for all is cancelled. What comes, or fails to come, is nobody's end."""
+        def too_long(*_):
+            self.fail("no task has had its turn again")
+        signal.signal(signal.SIGALRM, too_long)
+        signal.alarm(20)
+        self.addCleanup(signal.alarm, 0)
+        with Worker() as worker:
+            async with snowfleet.AsyncClient(worker.address, prefetch=10, prefetch_max_age_ms=60000, timeout_ms=1000) as client:
+                for slow_s, silent in ((0.3, False), (0.0, True)):
+                    worker.slow_s, worker.silent = slow_s, silent
+                    with self.assertRaises(TimeoutError):
+                        await asyncio.wait_for(client.next(), 0.1)
+                    await asyncio.sleep(1.2)  # what it asked for has come, or its time is over
+                    worker.slow_s, worker.silent = 0.0, False
+
+                    async def many():
+                        return [await client.next() for _ in range(40)]  # all that is kept
+                    ids = await asyncio.wait_for(many(), 20)
+                    self.assertEqual(len(set(ids)), 40)
 
     async def test_nobody_there(self):
         async with snowfleet.AsyncClient("127.0.0.1:1", timeout_ms=150) as client:

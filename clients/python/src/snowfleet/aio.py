@@ -171,18 +171,22 @@ class AsyncClient:
                 engine.stats["prefetch_hits"] += 1
                 engine.count_call("OK")
                 return identifier
-            if self._filling is not None:
-                await asyncio.shield(self._filling)
+            filling = self._filling
+            if filling is not None:
+                await asyncio.shield(filling)
                 continue
-            self._filling = asyncio.get_running_loop().create_task(self._fill())
-            try:
-                await asyncio.shield(self._filling)
-            finally:
-                if self._filling.done():
-                    self._filling = None
+            filling = self._filling = asyncio.get_running_loop().create_task(self._fill())
+            filling.add_done_callback(self._filled)
+            await asyncio.shield(filling)
             engine.stats["prefetch_hits"] -= 1  # the first of a fill is no hit
             engine.stats["calls"] -= 1
             engine.calls_by_error["OK"] -= 1
+
+    def _filled(self, filling: asyncio.Task[None]) -> None:
+        """Before any task that waits for it goes on, and also where none does: whoever began it may have been cancelled."""
+        self._filling = None
+        if not filling.cancelled():
+            filling.exception()  # those that wait have it
 
     async def _fill(self) -> None:
         asked = self._engine.clock()
