@@ -121,6 +121,23 @@ def parse(event):
     return words[3], words[4], fields, text
 
 
+class CrossingProxy(FaultProxy):
+    """With `crossed`, what is answered on one of its first two connections goes to whoever has the other."""
+
+    def __init__(self, behind):
+        super().__init__(behind)
+        self.crossed, self._clients = False, []
+
+    def _begin(self, client, server):
+        self._clients.append(client)
+        super()._begin(client, server)
+
+    def _pass_on(self, sink, data, answers):
+        if answers and self.crossed and sink in self._clients[:2]:
+            sink = self._clients[1 - self._clients.index(sink)]
+        super()._pass_on(sink, data, answers)
+
+
 class RequestProxy(FaultProxy):
     """Calls on_multi, once, just before the next multi goes on to the server: between what a write looks at and the write itself."""
     MULTI = 14
@@ -416,6 +433,31 @@ class Traps(unittest.TestCase):
             self.assertEqual((outcome, reason), answer, f"{command}: {text}")
         self.assertGreaterEqual(proxy.count, 4)
         driver.quit()
+
+    def test_an_answer_to_somebody_else_is_none(self):
+        """Two workers do the same at the same time, and something between them and the server gives each the other's answers."""
+        proxy = CrossingProxy(self.server.port)
+        self.proxies.append(proxy)
+        maker = self.bound()
+        workers = [self.open(f"zk://127.0.0.1:{proxy.port}", timeout_ms=20000) for _ in range(2)]
+        records = []
+        for slot, worker in enumerate(workers):
+            worker.expect("connected")
+            self.assertEqual(worker.call("config")[0], "done")
+            records.append(worker.call(f"slot {slot}")[2]["nonce"])
+        self.server.pause()  # until both have asked
+        asked = [worker.send(f"slot {slot}") for slot, worker in enumerate(workers)]
+        told = [len(worker.events) for worker in workers]
+        time.sleep(0.3)
+        proxy.crossed = True
+        self.server.go_on()
+        for worker, number in zip(workers, asked):
+            self.assertEqual(parse(worker.expect(f"completion {number} "))[0], "lost")
+        proxy.crossed = False
+        for slot, worker in enumerate(workers):
+            worker.expect("connected", after=told[slot])
+            self.assertEqual(worker.call(f"slot {slot}")[2]["nonce"], records[slot])
+        maker.quit()
 
     # -- identities that no version compares
 

@@ -23,6 +23,9 @@ BUGS = {
          '    if (unanswered)\n        sf_zk_finish_unanswered(z, job, reason, text);',
          '    if (unanswered && rc != SF_ZK_NO_AUTH)\n        sf_zk_finish_unanswered(z, job, reason, text);'),
     ], TRAPS + 'test_no_right_leaves'),
+    'zk-numbers-from-one': (14, 'an answer to another session is taken for ours, if it has the same number', [
+        (ZK + 'link.c', '    link->next_xid = 1 + (int32_t)(sf_random_u64() % INT32_MAX);', '    link->next_xid = 1;'),
+    ], TRAPS + 'test_an_answer_to_somebody_else_is_none'),
     'zk-answer-unchecked': (13, 'the record that was written may be another one than was read', [
         (ZK + 'basis.c', '    if (read->incarnation == 0 || read->incarnation == (uint64_t)stat->czxid) {', '    if (true) {'),
     ], TRAPS + 'test_a_record_made_again_in_mid_write'),

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/random.h"
 
 #define CONNECT_MS     1500
 #define GREET_LEAST_MS 1000
@@ -468,7 +469,8 @@ struct sf_zk_link *sf_zk_link_open(struct sf_zk *z, const struct sf_zk_link_owne
     SF_ASSERT(link != NULL);
     link->owner = owner;
     link->fd = -1;
-    link->next_xid = 1;
+    /* What was answered to somebody else, on another connection, does not fit what was asked here. */
+    link->next_xid = 1 + (int32_t)(sf_random_u64() % INT32_MAX);
     link->since_ns = sf_zk_now_ns(z);
     link->patience_ns = (int64_t)z->options.session_timeout_ms * SF_NS_PER_MS;
     return link;
