@@ -23,6 +23,7 @@ static void read_all(const json_t *root)
         sf_etcd_range_free(&found);
     }
     (void)sf_etcd_txn_succeeded(root);
+    MUST(!sf_etcd_txn_has_tag(root, 1) || !sf_etcd_txn_has_tag(root, 2));
     for (size_t i = 0; i < 3; i++) {
         if (sf_etcd_txn_range(root, i, &found) != 0)
             continue;

@@ -93,7 +93,7 @@ class Hop(unittest.TestCase):
             released_ms = st.now_ms()
             time.sleep(4)
             minted_without_writing = old.mints()
-            proxy.stale = False
+            proxy.stale, proxy.answered_stale = False, lambda: None
             old.mend()
             old.wait_ready()
             sf.wait_until(old.mints, old.log)

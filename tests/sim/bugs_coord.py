@@ -61,6 +61,7 @@ BUGS = {
     'etcd-any-success': ('rule 7', 'the answer of another request that succeeded is taken for the acknowledgement of a write', [
         (ETCD + 'answer.c', '    if (!sf_etcd_txn_succeeded(answer->root) || sf_etcd_txn_range(answer->root, index, &range) < 0)\n        return -EBADMSG;\n',
          '    if (!sf_etcd_txn_succeeded(answer->root))\n        return -EBADMSG;\n    *ret = (struct sf_coord_version){answer->header.revision, answer->header.revision};\n    return 0;\n'),
+        (ETCD + 'job.c', '        if (!job->tagged || sf_etcd_txn_has_tag(', '        if (true || sf_etcd_txn_has_tag('),
     ], FAULTS + 'acknowledgement'),
     'etcd-read-for-write': ('rule 7', 'a record of the slot that somebody read is taken for the one that was written', [
         (ETCD + 'answer.c', ' &&\n                kv->value_size == strlen(value) && strcmp(kv->value, value) == 0 &&', ' &&'),
@@ -68,12 +69,19 @@ BUGS = {
     'etcd-records-again': ('rule 2', 'what makes the records of a fleet writes over them when it comes again', [
         (ETCD + 'init.c',
          '.compares = &absent,\n'
-         '                                                            .compare_count = 1,',
+         '                                                           .compare_count = 1,',
          '.compares = &absent,\n'
-         '                                                            .compare_count = 0,'),
+         '                                                           .compare_count = 0,'),
     ], FAULTS + 'test_records_are_made_once'),
+    'etcd-tag-unchecked': (14, 'a read believes the answer to another request', [
+        (ETCD + 'job.c', '        if (!job->tagged || sf_etcd_txn_has_tag(', '        if (true || sf_etcd_txn_has_tag('),
+    ], FAULTS + 'test_an_answer_to_another_request_tells_nothing'),
+    'etcd-trusts-on': (14, 'a connection that gave the answer to another request is used again', [
+        (ETCD + 'job.c', '    sf_etcd_http_distrust(result);\n', ''),
+    ], FAULTS + 'test_a_connection_with_an_answer_too_many'),
     'etcd-any-records': ('rule 5', 'the answer of another request is taken for that of the records that are made', [
         (ETCD + 'init.c', '    if (!is_planted(work, result->answer.root)) {', '    if (false && !is_planted(work, result->answer.root)) {'),
+        (ETCD + 'job.c', '        if (!job->tagged || sf_etcd_txn_has_tag(', '        if (true || sf_etcd_txn_has_tag('),
     ], FAULTS + 'test_an_answer_to_another_request_makes_no_records'),
     'etcd-lease-gone-is-refused': ('rule 7', 'a claim that met the end of its lease is told as refused', [
         (ETCD + 'job.c',

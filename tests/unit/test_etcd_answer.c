@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "coord/etcd/answer.h"
+#include "coord/etcd/body.h"
 
 static void test_classify(void **state)
 {
@@ -213,6 +214,33 @@ static void test_what_was_written(void **state)
     }
 }
 
+static void test_tags(void **state)
+{
+    (void)state;
+    enum { TAG = 0xa5c3 };
+    for (unsigned changed = 0; changed <= SF_ETCD_TAG_BITS; changed++) {
+        for (unsigned fewer = 0; fewer < 3; fewer++) {
+            char text[2048] = "{\"responses\":[{\"response_range\":{}}";
+            for (unsigned i = 0; i < SF_ETCD_TAG_BITS; i++) {
+                const bool set = ((TAG >> i & 1) != 0) != (i == changed);
+                if (fewer == 1 && i == 3)
+                    continue;
+                strcat(text, fewer == 2 && i == 3 ? ",{\"response_range\":{}}"
+                             : set ? ",{\"response_txn\":{\"header\":{},\"succeeded\":true}}"
+                                   : ",{\"response_txn\":{\"header\":{}}}");
+            }
+            strcat(text, "]}");
+            struct sf_etcd_answer answer = parse(200, text);
+            assert_int_equal(sf_etcd_txn_has_tag(answer.root, TAG),
+                             changed == SF_ETCD_TAG_BITS && fewer == 0);
+            sf_etcd_answer_free(&answer);
+        }
+    }
+    struct sf_etcd_answer none = parse(200, "{\"responses\":[]}");
+    assert_false(sf_etcd_txn_has_tag(none.root, 0));
+    sf_etcd_answer_free(&none);
+}
+
 static void test_bad_ranges(void **state)
 {
     (void)state;
@@ -323,10 +351,11 @@ static void test_damage(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_classify),         cmocka_unit_test(test_errors_of_versions),
-        cmocka_unit_test(test_txn_ranges),       cmocka_unit_test(test_bad_ranges),
-        cmocka_unit_test(test_what_was_written), cmocka_unit_test(test_leases),
-        cmocka_unit_test(test_watch_lines),      cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_classify),   cmocka_unit_test(test_errors_of_versions),
+        cmocka_unit_test(test_txn_ranges), cmocka_unit_test(test_bad_ranges),
+        cmocka_unit_test(test_tags),       cmocka_unit_test(test_what_was_written),
+        cmocka_unit_test(test_leases),     cmocka_unit_test(test_watch_lines),
+        cmocka_unit_test(test_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -124,9 +124,37 @@ static void test_base64(void **state)
     free(back);
 }
 
+/* Bit by bit, the lowest first, in both branches. */
+static void test_tag(void **state)
+{
+    (void)state;
+    static const char set[] = "{\"request_txn\":{\"compare\":[{\"key\":\"" B
+                              "\",\"target\":\"CREATE\",\"result\":\"GREATER\",\"create_revision\":"
+                              "\"-1\"}]}}",
+                      clear[] = "{\"request_txn\":{\"compare\":[{\"key\":\"" B
+                                "\",\"target\":\"CREATE\",\"result\":\"LESS\",\"create_revision\":"
+                                "\"-1\"}]}}";
+    char bits[SF_ETCD_TAG_BITS * sizeof set] = "", wanted[2 * sizeof bits + 256];
+    const uint32_t tag = 0x8005;
+    for (unsigned i = 0; i < SF_ETCD_TAG_BITS; i++) {
+        strcat(bits, i == 0 || i == 2 || i == 15 ? set : clear);
+        if (i + 1 < SF_ETCD_TAG_BITS)
+            strcat(bits, ",");
+    }
+    snprintf(wanted, sizeof wanted,
+             "{\"compare\":[],\"success\":[{\"request_range\":{\"key\":\"" A
+             "\"}},%s],\"failure\":[%s]}",
+             bits, bits);
+    const struct sf_etcd_op get = {.kind = SF_ETCD_GET, .key = "a"};
+    expect(sf_etcd_body_txn(&(struct sf_etcd_txn){
+               .tag_key = "b", .tag = tag, .success = &get, .success_count = 1}),
+           wanted);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_txn), cmocka_unit_test(test_others),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_txn), cmocka_unit_test(test_tag),
+                                       cmocka_unit_test(test_others),
                                        cmocka_unit_test(test_base64)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

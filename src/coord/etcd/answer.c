@@ -259,6 +259,21 @@ int sf_etcd_txn_range(const json_t *root, size_t index, struct sf_etcd_range *re
     return sf_etcd_range_parse(json_object_get(one, "response_range"), ret);
 }
 
+bool sf_etcd_txn_has_tag(const json_t *root, uint32_t tag)
+{
+    const json_t *responses = json_object_get(root, "responses");
+    const size_t count = json_array_size(responses);
+    if (count < SF_ETCD_TAG_BITS)
+        return false;
+    for (unsigned i = 0; i < SF_ETCD_TAG_BITS; i++) {
+        const json_t *bit = json_object_get(json_array_get(responses, count - SF_ETCD_TAG_BITS + i),
+                                            "response_txn");
+        if (!json_is_object(bit) || sf_etcd_txn_succeeded(bit) != ((tag >> i & 1) != 0))
+            return false;
+    }
+    return true;
+}
+
 int sf_etcd_txn_wrote(const struct sf_etcd_answer *answer, size_t index, const char *key,
                       const char *value, struct sf_coord_version *ret)
 {

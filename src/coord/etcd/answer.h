@@ -71,6 +71,10 @@ void sf_etcd_range_free(struct sf_etcd_range *range);
 bool sf_etcd_txn_succeeded(const json_t *root);
 int sf_etcd_txn_range(const json_t *root, size_t index, struct sf_etcd_range *ret);
 
+/* Does it end with this tag (coord/etcd/body.h)? Then it is the answer to the request that had it, and tells what was so
+ * after that was sent. */
+bool sf_etcd_txn_has_tag(const json_t *root, uint32_t tag);
+
 /* Does the index-th answer of the branch taken show this key with this value, written by this very transaction?
  * The answer of another request, which a hop held back or gave twice, does not, whatever it says succeeded.
  * Every write reads back what it wrote, and is believed by that alone. ret: of the key. Returns 0 or -EBADMSG. */

@@ -167,13 +167,27 @@ static void add_op(struct sf_strbuf *buf, const struct sf_etcd_op *op)
     sf_strbuf_addf(buf, "}}");
 }
 
-static void add_ops(struct sf_strbuf *buf, const char *member, const struct sf_etcd_op *ops,
-                    size_t count)
+/* No revision is -1 or less, also that of a key which is not there. */
+static void add_bit(struct sf_strbuf *buf, const char *key, bool set)
 {
+    sf_strbuf_addf(buf, "{\"request_txn\":{\"compare\":[{");
+    add_key(buf, key, false);
+    sf_strbuf_addf(buf, ",\"target\":\"CREATE\",\"result\":\"%s\",\"create_revision\":\"-1\"}]}}",
+                   set ? "GREATER" : "LESS");
+}
+
+static void add_branch(struct sf_strbuf *buf, const char *member, const struct sf_etcd_op *ops,
+                       size_t count, const struct sf_etcd_txn *txn)
+{
+    const char *comma = "";
     sf_strbuf_addf(buf, ",\"%s\":[", member);
-    for (size_t i = 0; i < count; i++) {
-        sf_strbuf_addf(buf, "%s", i == 0 ? "" : ",");
+    for (size_t i = 0; i < count; i++, comma = ",") {
+        sf_strbuf_addf(buf, "%s", comma);
         add_op(buf, &ops[i]);
+    }
+    for (unsigned i = 0; txn->tag_key != NULL && i < SF_ETCD_TAG_BITS; i++, comma = ",") {
+        sf_strbuf_addf(buf, "%s", comma);
+        add_bit(buf, txn->tag_key, (txn->tag >> i & 1) != 0);
     }
     sf_strbuf_addf(buf, "]");
 }
@@ -194,8 +208,8 @@ char *sf_etcd_body_txn(const struct sf_etcd_txn *txn)
         add_compare(&buf, &txn->compares[i]);
     }
     sf_strbuf_addf(&buf, "]");
-    add_ops(&buf, "success", txn->success, txn->success_count);
-    add_ops(&buf, "failure", txn->failure, txn->failure_count);
+    add_branch(&buf, "success", txn->success, txn->success_count, txn);
+    add_branch(&buf, "failure", txn->failure, txn->failure_count, txn);
     sf_strbuf_addf(&buf, "}");
     return finish(&buf);
 }

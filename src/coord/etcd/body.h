@@ -41,7 +41,13 @@ struct sf_etcd_op {
     uint64_t limit;    /* GET_PREFIX: at most so many; 0: all */
 };
 
+/* A number that the answer gives back, whichever branch is taken: behind its operations stand as many
+ * transactions that read nothing, each of which succeeds where its bit is set. */
+#define SF_ETCD_TAG_BITS 16
+
 struct sf_etcd_txn {
+    const char *tag_key; /* a key that may be read, whether it is there or not; NULL: no tag */
+    uint32_t tag;
     const struct sf_etcd_compare *compares;
     size_t compare_count;
     const struct sf_etcd_op *success;

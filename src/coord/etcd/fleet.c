@@ -101,9 +101,10 @@ void sf_etcd_config_start(struct sf_etcd *etcd, struct sf_etcd_job *job)
     const struct sf_etcd_op ops[] = {{.kind = SF_ETCD_GET, .key = root, .keys_only = true},
                                      {.kind = SF_ETCD_GET, .key = config},
                                      {.kind = SF_ETCD_GET_PREFIX, .key = names, .keys_only = true}};
-    sf_etcd_job_send(etcd, job, "/v3/kv/txn",
-                     sf_etcd_body_txn(&(struct sf_etcd_txn){.success = ops, .success_count = 3}),
-                     false, SF_ETCD_REQUEST_MS);
+    sf_etcd_job_send(
+        etcd, job, "/v3/kv/txn",
+        sf_etcd_job_txn(etcd, job, &(struct sf_etcd_txn){.success = ops, .success_count = 3}),
+        false, SF_ETCD_REQUEST_MS);
 }
 
 static bool is_named(const struct sf_etcd *etcd, const struct sf_etcd_range *names,
@@ -147,9 +148,10 @@ static void take_fleet(struct sf_etcd *etcd, struct sf_etcd_job *job,
     job->work = event;
     sf_etcd_key(etcd, key, "/%s/state", config->token);
     const struct sf_etcd_op get = {.kind = SF_ETCD_GET, .key = key};
-    sf_etcd_job_send(etcd, job, "/v3/kv/txn",
-                     sf_etcd_body_txn(&(struct sf_etcd_txn){.success = &get, .success_count = 1}),
-                     false, SF_ETCD_REQUEST_MS);
+    sf_etcd_job_send(
+        etcd, job, "/v3/kv/txn",
+        sf_etcd_job_txn(etcd, job, &(struct sf_etcd_txn){.success = &get, .success_count = 1}),
+        false, SF_ETCD_REQUEST_MS);
 }
 
 /* NULL: not there, or nothing that we can read. */
@@ -199,9 +201,10 @@ void sf_etcd_halt_start(struct sf_etcd *etcd, struct sf_etcd_job *job)
     const struct sf_etcd_op get = {.kind = SF_ETCD_GET, .key = key};
     free(job->work);
     job->work = NULL; /* nothing is written yet */
-    sf_etcd_job_send(etcd, job, "/v3/kv/txn",
-                     sf_etcd_body_txn(&(struct sf_etcd_txn){.success = &get, .success_count = 1}),
-                     false, SF_ETCD_REQUEST_MS);
+    sf_etcd_job_send(
+        etcd, job, "/v3/kv/txn",
+        sf_etcd_job_txn(etcd, job, &(struct sf_etcd_txn){.success = &get, .success_count = 1}),
+        false, SF_ETCD_REQUEST_MS);
 }
 
 static void send_halt(struct sf_etcd *etcd, struct sf_etcd_job *job,
@@ -215,12 +218,13 @@ static void send_halt(struct sf_etcd *etcd, struct sf_etcd_job *job,
     job->work = value; /* the write is out */
     sf_etcd_job_send(
         etcd, job, "/v3/kv/txn",
-        sf_etcd_body_txn(&(struct sf_etcd_txn){.compares = basis.compares,
-                                               .compare_count = SF_ETCD_BASIS_COMPARES - 1,
-                                               .success = success,
-                                               .success_count = 2,
-                                               .failure = basis.gets,
-                                               .failure_count = SF_ETCD_BASIS_GETS}),
+        sf_etcd_job_txn(etcd, job,
+                        &(struct sf_etcd_txn){.compares = basis.compares,
+                                              .compare_count = SF_ETCD_BASIS_COMPARES - 1,
+                                              .success = success,
+                                              .success_count = 2,
+                                              .failure = basis.gets,
+                                              .failure_count = SF_ETCD_BASIS_GETS}),
         true, SF_ETCD_REQUEST_MS);
 }
 

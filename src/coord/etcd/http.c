@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 #include "base/assert.h"
 #include "base/tls_policy.h"
@@ -380,6 +381,10 @@ static void ended(struct sf_etcd *etcd, struct sf_etcd_transfer *transfer, CURLc
 {
     struct sf_etcd_result result = {
         .fate = SF_ETCD_ANSWERED, .server_ms = -1, .endpoint = transfer->endpoint};
+    curl_socket_t socket = CURL_SOCKET_BAD;
+    if (curl_easy_getinfo(transfer->easy, CURLINFO_ACTIVESOCKET, &socket) != CURLE_OK)
+        socket = CURL_SOCKET_BAD;
+    result.socket = socket;
     result.answer.verdict = SF_ETCD_UNAVAILABLE;
     learn_patience(etcd, transfer, code);
     if (code == CURLE_OK && transfer->line == NULL)
@@ -400,6 +405,12 @@ static void ended(struct sf_etcd *etcd, struct sf_etcd_transfer *transfer, CURLc
         transfer->done(etcd, transfer->ctx, &result);
     }
     sf_etcd_answer_free(&result.answer);
+}
+
+void sf_etcd_http_distrust(const struct sf_etcd_result *result)
+{
+    if (result->socket >= 0)
+        (void)shutdown(result->socket, SHUT_RDWR);
 }
 
 bool sf_etcd_http_turn(struct sf_etcd *etcd)

@@ -32,6 +32,7 @@ struct sf_etcd_result {
     char text[SF_COORD_TEXT_MAX]; /* the endpoint is named in it, and in the answer's */
     struct sf_etcd_answer answer;
     unsigned endpoint;
+    int socket;        /* that it came over; -1: none */
     int64_t server_ms; /* -1: not told */
     uint32_t server_error_ms;
 };
@@ -60,6 +61,8 @@ int64_t sf_etcd_patient_ms(const struct sf_etcd *etcd, int64_t ms);
 struct sf_etcd_transfer *sf_etcd_http_send(struct sf_etcd *etcd, const struct sf_etcd_send *send);
 /* Ends it without a call of done. NULL is fine. */
 void sf_etcd_http_cancel(struct sf_etcd *etcd, struct sf_etcd_transfer *transfer);
+/* Ends the connection that this answer came over, so that no other request uses it. Within done. */
+void sf_etcd_http_distrust(const struct sf_etcd_result *result);
 /* Moves bytes, and calls line and done for what has come. Returns whether it called any. */
 bool sf_etcd_http_turn(struct sf_etcd *etcd);
 /* Cancels everything. */

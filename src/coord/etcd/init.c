@@ -14,8 +14,9 @@
 #include "coord/state_record.h"
 #include "coord/version.h"
 
-#define TXN_OPS   100 /* below etcd's --max-txn-ops of 128 */
-#define NAMES_MAX 32  /* makings that are named at once: one, unless somebody's hand was there */
+#define TXN_OPS                                                                                    \
+    80 /* with what is read behind them and the tag: within the --max-txn-ops of 100 that we ask for */
+#define NAMES_MAX 32 /* makings that are named at once: one, unless somebody's hand was there */
 
 enum step { LOOK, UNNAME, SURVEY, TREE, NAME, LOOK_AGAIN };
 
@@ -58,9 +59,10 @@ static void send_look(struct sf_etcd *etcd, struct sf_etcd_job *job, enum step s
                                      {.kind = SF_ETCD_GET, .key = config},
                                      {.kind = SF_ETCD_GET_PREFIX, .key = names, .keys_only = true}};
     work_of(job)->step = step;
-    sf_etcd_job_send(etcd, job, "/v3/kv/txn",
-                     sf_etcd_body_txn(&(struct sf_etcd_txn){.success = ops, .success_count = 3}),
-                     false, SF_ETCD_INIT_MS);
+    sf_etcd_job_send(
+        etcd, job, "/v3/kv/txn",
+        sf_etcd_job_txn(etcd, job, &(struct sf_etcd_txn){.success = ops, .success_count = 3}),
+        false, SF_ETCD_INIT_MS);
 }
 
 /* The compares of root and config as they were read. */
@@ -100,10 +102,11 @@ static void send_unname(struct sf_etcd *etcd, struct sf_etcd_job *job)
     ops[op_count++] = (struct sf_etcd_op){.kind = SF_ETCD_GET, .key = root};
     work->step = UNNAME;
     sf_etcd_job_send(etcd, job, "/v3/kv/txn",
-                     sf_etcd_body_txn(&(struct sf_etcd_txn){.compares = compares,
-                                                            .compare_count = compare_count,
-                                                            .success = ops,
-                                                            .success_count = op_count}),
+                     sf_etcd_job_txn(etcd, job,
+                                     &(struct sf_etcd_txn){.compares = compares,
+                                                           .compare_count = compare_count,
+                                                           .success = ops,
+                                                           .success_count = op_count}),
                      true, SF_ETCD_INIT_MS);
 }
 
@@ -165,12 +168,13 @@ static void send_tree(struct sf_etcd *etcd, struct sf_etcd_job *job)
     const struct sf_etcd_compare absent = {.key = keys[0], .target = SF_ETCD_CREATE, .revision = 0};
     work->step = TREE;
     sf_etcd_job_send(etcd, job, "/v3/kv/txn",
-                     sf_etcd_body_txn(&(struct sf_etcd_txn){.compares = &absent,
-                                                            .compare_count = 1,
-                                                            .success = ops,
-                                                            .success_count = work->sent + 1,
-                                                            .failure = &last,
-                                                            .failure_count = 1}),
+                     sf_etcd_job_txn(etcd, job,
+                                     &(struct sf_etcd_txn){.compares = &absent,
+                                                           .compare_count = 1,
+                                                           .success = ops,
+                                                           .success_count = work->sent + 1,
+                                                           .failure = &last,
+                                                           .failure_count = 1}),
                      true, SF_ETCD_INIT_MS);
     for (size_t i = 0; i + 1 < work->sent; i++)
         free(values[i]);
@@ -205,10 +209,11 @@ static void send_name(struct sf_etcd *etcd, struct sf_etcd_job *job)
     ops[op_count++] = (struct sf_etcd_op){.kind = SF_ETCD_GET, .key = config};
     work->step = NAME;
     sf_etcd_job_send(etcd, job, "/v3/kv/txn",
-                     sf_etcd_body_txn(&(struct sf_etcd_txn){.compares = compares,
-                                                            .compare_count = compare_count,
-                                                            .success = ops,
-                                                            .success_count = op_count}),
+                     sf_etcd_job_txn(etcd, job,
+                                     &(struct sf_etcd_txn){.compares = compares,
+                                                           .compare_count = compare_count,
+                                                           .success = ops,
+                                                           .success_count = op_count}),
                      true, SF_ETCD_INIT_MS);
     free(value);
 }

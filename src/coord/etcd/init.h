@@ -1,5 +1,5 @@
 /* coord/etcd/init.h - INIT (coord/init_plan.h): a fleet's tree under a fresh token, in transactions of at
- * most a hundred records, and its name in one.
+ * most eighty records, and its name in one.
  *
  *   plain:            look -> tree* -> name
  *   after data loss:  look -> unname -> survey* -> tree* -> name

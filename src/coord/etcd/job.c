@@ -106,6 +106,8 @@ void sf_etcd_job_unreadable(struct sf_etcd *etcd, struct sf_etcd_job *job,
     sf_etcd_tell(etcd, result->endpoint, "an answer without its content", text);
     if (!sf_request_writes(job->request.op))
         sf_etcd_suspect(etcd, result->endpoint);
+    /* Where one answer is not ours the next ones will not be either. */
+    sf_etcd_http_distrust(result);
     unanswered(etcd, job, true, SF_COORD_UNREACHABLE, text, result);
 }
 
@@ -136,7 +138,10 @@ static void judge(struct sf_etcd *etcd, struct sf_etcd_job *job,
     const char *text = result->answer.text;
     switch (result->answer.verdict) {
     case SF_ETCD_OK:
-        job->op->answer(etcd, job, result);
+        if (!job->tagged || sf_etcd_txn_has_tag(result->answer.root, job->tag))
+            job->op->answer(etcd, job, result);
+        else
+            sf_etcd_job_unreadable(etcd, job, result);
         break;
     case SF_ETCD_BAD_TOKEN:
         if (etcd->options.username == NULL)
@@ -179,6 +184,28 @@ static void on_done(struct sf_etcd *etcd, void *ctx, const struct sf_etcd_result
     }
     sf_etcd_suspect(etcd, result->endpoint);
     unanswered(etcd, job, result->fate == SF_ETCD_NO_ANSWER, result->reason, result->text, result);
+}
+
+/* What is only looked for is written on condition of what was found: an answer to somebody else costs a write
+ * that is refused. Those are many; a tag makes a read cost as much as a write. */
+static bool decides(enum sf_coord_op op)
+{
+    return op != SF_COORD_LIST && op != SF_COORD_PROBE && op != SF_COORD_FIND &&
+           op != SF_COORD_WATCH;
+}
+
+char *sf_etcd_job_txn(struct sf_etcd *etcd, struct sf_etcd_job *job, const struct sf_etcd_txn *txn)
+{
+    struct sf_etcd_txn tagged = *txn;
+    char root[SF_ETCD_KEY_MAX];
+    sf_etcd_key(etcd, root, "%s", "");
+    job->tagged = decides(job->request.op);
+    job->tag = (uint32_t)sf_prng_below(&etcd->prng, UINT64_C(1) << SF_ETCD_TAG_BITS);
+    if (job->tagged) {
+        tagged.tag_key = root;
+        tagged.tag = job->tag;
+    }
+    return sf_etcd_body_txn(&tagged);
 }
 
 void sf_etcd_job_send(struct sf_etcd *etcd, struct sf_etcd_job *job, const char *path, char *body,

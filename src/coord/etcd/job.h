@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "coord/etcd/body.h"
 #include "coord/etcd/http.h"
 #include "coord/etcd/shared.h"
 #include "coord/refusal.h"
@@ -28,8 +29,10 @@ struct sf_etcd_job {
     struct sf_coord_request request;
     int64_t start_ns, deadline_ns, wake_ns; /* wake_ns: not before this; 0: now */
     bool writing;                           /* the transfer out is a write */
-    bool touched;                           /* INIT: an earlier transaction of it was applied */
-    bool watching;                          /* WATCH: waits for its stream */
+    bool tagged;                            /* its answer must bear this tag */
+    uint32_t tag;
+    bool touched;  /* INIT: an earlier transaction of it was applied */
+    bool watching; /* WATCH: waits for its stream */
     unsigned attempts;
     struct sf_etcd_transfer *transfer;
     char last_text[SF_COORD_TEXT_MAX];
@@ -60,6 +63,9 @@ void sf_etcd_job_refuse(struct sf_etcd *etcd, struct sf_etcd_job *job,
  * again. */
 void sf_etcd_job_unreadable(struct sf_etcd *etcd, struct sf_etcd_job *job,
                             const struct sf_etcd_result *result);
+/* The transaction as it is to be sent for this job, with a tag where the answer decides by itself. Memory that
+ * sf_etcd_job_send takes over. */
+char *sf_etcd_job_txn(struct sf_etcd *etcd, struct sf_etcd_job *job, const struct sf_etcd_txn *txn);
 /* Sends a body (taken over) for it; most_ms: within the deadline, no longer than that. */
 void sf_etcd_job_send(struct sf_etcd *etcd, struct sf_etcd_job *job, const char *path, char *body,
                       bool write, int64_t most_ms);

@@ -21,8 +21,8 @@ static void send_gets(struct sf_etcd *etcd, struct sf_etcd_job *job, const struc
 {
     sf_etcd_job_send(
         etcd, job, "/v3/kv/txn",
-        sf_etcd_body_txn(&(struct sf_etcd_txn){.success = ops, .success_count = count}), false,
-        SF_ETCD_REQUEST_MS);
+        sf_etcd_job_txn(etcd, job, &(struct sf_etcd_txn){.success = ops, .success_count = count}),
+        false, SF_ETCD_REQUEST_MS);
 }
 
 /* PROBE. The work: what the first answer told of the slots, and which of their claims are asked for in

@@ -102,14 +102,15 @@ struct sf_coord_claim *sf_etcd_take_claims(struct sf_etcd *etcd, const struct sf
     return claims;
 }
 
-static char *body_get(const char *key)
+static char *body_get(struct sf_etcd *etcd, struct sf_etcd_job *job, const char *key)
 {
     const struct sf_etcd_op op = {.kind = SF_ETCD_GET, .key = key};
-    return sf_etcd_body_txn(&(struct sf_etcd_txn){.success = &op, .success_count = 1});
+    return sf_etcd_job_txn(etcd, job, &(struct sf_etcd_txn){.success = &op, .success_count = 1});
 }
 
-static char *body_list(const struct sf_etcd *etcd, const struct sf_coord_request *request)
+static char *body_list(struct sf_etcd *etcd, struct sf_etcd_job *job)
 {
+    const struct sf_coord_request *request = &job->request;
     const char *token = request->basis.token;
     const uint64_t datacenter = request->datacenter;
     char config[SF_ETCD_KEY_MAX], slots[SF_ETCD_KEY_MAX], claims[SF_ETCD_KEY_MAX];
@@ -119,7 +120,7 @@ static char *body_list(const struct sf_etcd *etcd, const struct sf_coord_request
     const struct sf_etcd_op ops[] = {{.kind = SF_ETCD_GET, .key = config},
                                      {.kind = SF_ETCD_GET_PREFIX, .key = slots},
                                      {.kind = SF_ETCD_GET_PREFIX, .key = claims}};
-    return sf_etcd_body_txn(&(struct sf_etcd_txn){.success = ops, .success_count = 3});
+    return sf_etcd_job_txn(etcd, job, &(struct sf_etcd_txn){.success = ops, .success_count = 3});
 }
 
 /* WATCH is done when its stream is there; until then the job waits, and every turn looks again. */
@@ -141,15 +142,15 @@ void sf_etcd_read_start(struct sf_etcd *etcd, struct sf_etcd_job *job)
             return;
         }
         sf_etcd_key(etcd, key, "/config");
-        body = body_get(key);
+        body = body_get(etcd, job, key);
         break;
     case SF_COORD_READ_SLOT:
         sf_etcd_key(etcd, key, "/%s/dc/%" PRIu64 "/slots/%" PRIu64, request->basis.token,
                     request->datacenter, request->u.worker);
-        body = body_get(key);
+        body = body_get(etcd, job, key);
         break;
     case SF_COORD_LIST:
-        body = body_list(etcd, request);
+        body = body_list(etcd, job);
         break;
     default:
         SF_ASSERT(!"a read");

@@ -220,9 +220,13 @@ static void keepalive_done(struct sf_etcd *etcd, void *ctx, const struct sf_etcd
     (void)ctx;
     struct sf_etcd_session *session = etcd->session;
     session->transfer = NULL;
-    uint64_t ttl_s = 0;
-    const bool told = result->fate == SF_ETCD_ANSWERED && result->answer.verdict == SF_ETCD_OK &&
+    uint64_t ttl_s = 0, lease = 0;
+    const bool answered = result->fate == SF_ETCD_ANSWERED && result->answer.verdict == SF_ETCD_OK;
+    const bool told = answered && sf_etcd_get_u64(result->answer.root, "ID", &lease) == 0 &&
+                      lease == session->lease &&
                       sf_etcd_get_u64(result->answer.root, "TTL", &ttl_s) == 0;
+    if (answered && !told)
+        sf_etcd_http_distrust(result); /* it is of another request */
     if (told && ttl_s > 0 && ttl_s < 1000000)
         up(etcd, ttl_s);
     else if (told ||

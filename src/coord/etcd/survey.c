@@ -30,9 +30,10 @@ void sf_etcd_survey_page(struct sf_etcd *etcd, struct sf_etcd_job *job,
                                    .key = prefix,
                                    .after = surveying->last[0] != '\0' ? surveying->last : NULL,
                                    .limit = PAGE_KEYS};
-    sf_etcd_job_send(etcd, job, "/v3/kv/txn",
-                     sf_etcd_body_txn(&(struct sf_etcd_txn){.success = &get, .success_count = 1}),
-                     false, SF_ETCD_INIT_MS);
+    sf_etcd_job_send(
+        etcd, job, "/v3/kv/txn",
+        sf_etcd_job_txn(etcd, job, &(struct sf_etcd_txn){.success = &get, .success_count = 1}),
+        false, SF_ETCD_INIT_MS);
 }
 
 static void take_slot(const struct sf_etcd_kv *kv, const char *token, uint64_t datacenter,
@@ -154,9 +155,10 @@ void sf_etcd_survey_start(struct sf_etcd *etcd, struct sf_etcd_job *job)
     const struct sf_etcd_op ops[] = {{.kind = SF_ETCD_GET, .key = root, .keys_only = true},
                                      {.kind = SF_ETCD_GET, .key = config},
                                      {.kind = SF_ETCD_GET_PREFIX, .key = names, .keys_only = true}};
-    sf_etcd_job_send(etcd, job, "/v3/kv/txn",
-                     sf_etcd_body_txn(&(struct sf_etcd_txn){.success = ops, .success_count = 3}),
-                     false, SF_ETCD_REQUEST_MS);
+    sf_etcd_job_send(
+        etcd, job, "/v3/kv/txn",
+        sf_etcd_job_txn(etcd, job, &(struct sf_etcd_txn){.success = ops, .success_count = 3}),
+        false, SF_ETCD_REQUEST_MS);
 }
 
 static void take_config(const struct sf_etcd *etcd, struct sf_etcd_job *job,

@@ -67,12 +67,13 @@ void sf_etcd_claim_start(struct sf_etcd *etcd, struct sf_etcd_job *job)
     memcpy(gets, basis.gets, sizeof basis.gets);
     gets[SF_ETCD_BASIS_GETS] =
         (struct sf_etcd_op){.kind = SF_ETCD_GET, .key = key, .keys_only = true};
-    char *body = sf_etcd_body_txn(&(struct sf_etcd_txn){.compares = compares,
-                                                        .compare_count = SF_ETCD_BASIS_COMPARES + 1,
-                                                        .success = ops,
-                                                        .success_count = written + 1,
-                                                        .failure = gets,
-                                                        .failure_count = SF_ETCD_BASIS_GETS + 1});
+    char *body = sf_etcd_job_txn(etcd, job,
+                                 &(struct sf_etcd_txn){.compares = compares,
+                                                       .compare_count = SF_ETCD_BASIS_COMPARES + 1,
+                                                       .success = ops,
+                                                       .success_count = written + 1,
+                                                       .failure = gets,
+                                                       .failure_count = SF_ETCD_BASIS_GETS + 1});
     free(value);
     sf_etcd_job_send(etcd, job, "/v3/kv/txn", body, true, SF_ETCD_REQUEST_MS);
 }
@@ -140,9 +141,10 @@ void sf_etcd_unclaim_start(struct sf_etcd *etcd, struct sf_etcd_job *job)
     char key[SF_ETCD_KEY_MAX];
     claim_key(etcd, &job->request, job->request.u.claim_name, key);
     const struct sf_etcd_op op = {.kind = SF_ETCD_DELETE, .key = key};
-    sf_etcd_job_send(etcd, job, "/v3/kv/txn",
-                     sf_etcd_body_txn(&(struct sf_etcd_txn){.success = &op, .success_count = 1}),
-                     true, SF_ETCD_REQUEST_MS);
+    sf_etcd_job_send(
+        etcd, job, "/v3/kv/txn",
+        sf_etcd_job_txn(etcd, job, &(struct sf_etcd_txn){.success = &op, .success_count = 1}), true,
+        SF_ETCD_REQUEST_MS);
 }
 
 void sf_etcd_unclaim_answer(struct sf_etcd *etcd, struct sf_etcd_job *job,
@@ -174,9 +176,9 @@ static char *expected_value(const struct sf_coord_write *write)
     return write->expected.canonical ? sf_record_slot_encode(&write->expected) : NULL;
 }
 
-static char *body_write(const struct sf_etcd *etcd, const struct sf_coord_request *request,
-                        uint64_t lease)
+static char *body_write(struct sf_etcd *etcd, struct sf_etcd_job *job, uint64_t lease)
 {
+    const struct sf_coord_request *request = &job->request;
     const struct sf_coord_write *write = &request->u.write;
     const bool release = request->op == SF_COORD_RELEASE;
     char claim_at[SF_ETCD_KEY_MAX], slot_at[SF_ETCD_KEY_MAX], all[SF_ETCD_KEY_MAX];
@@ -217,12 +219,13 @@ static char *body_write(const struct sf_etcd *etcd, const struct sf_coord_reques
         (struct sf_etcd_op){.kind = SF_ETCD_GET, .key = claim_at, .keys_only = true};
     failure[SF_ETCD_BASIS_GETS + 1] =
         (struct sf_etcd_op){.kind = SF_ETCD_GET, .key = slot_at, .keys_only = true};
-    char *body = sf_etcd_body_txn(&(struct sf_etcd_txn){.compares = compares,
-                                                        .compare_count = compare_count,
-                                                        .success = success,
-                                                        .success_count = count,
-                                                        .failure = failure,
-                                                        .failure_count = SF_ETCD_BASIS_GETS + 2});
+    char *body = sf_etcd_job_txn(etcd, job,
+                                 &(struct sf_etcd_txn){.compares = compares,
+                                                       .compare_count = compare_count,
+                                                       .success = success,
+                                                       .success_count = count,
+                                                       .failure = failure,
+                                                       .failure_count = SF_ETCD_BASIS_GETS + 2});
     free(slot_value);
     free(claim_value);
     free(before);
@@ -238,7 +241,7 @@ void sf_etcd_write_start(struct sf_etcd *etcd, struct sf_etcd_job *job)
                          job->request.u.write.slot.claim);
         return;
     }
-    sf_etcd_job_send(etcd, job, "/v3/kv/txn", body_write(etcd, &job->request, lease), true,
+    sf_etcd_job_send(etcd, job, "/v3/kv/txn", body_write(etcd, job, lease), true,
                      SF_ETCD_REQUEST_MS);
 }
 
@@ -312,9 +315,10 @@ void sf_etcd_tell_start(struct sf_etcd *etcd, struct sf_etcd_job *job)
     const struct sf_etcd_op get = {.kind = SF_ETCD_GET, .key = key, .keys_only = true};
     free(job->work);
     job->work = NULL; /* nothing is written yet */
-    sf_etcd_job_send(etcd, job, "/v3/kv/txn",
-                     sf_etcd_body_txn(&(struct sf_etcd_txn){.success = &get, .success_count = 1}),
-                     false, SF_ETCD_REQUEST_MS);
+    sf_etcd_job_send(
+        etcd, job, "/v3/kv/txn",
+        sf_etcd_job_txn(etcd, job, &(struct sf_etcd_txn){.success = &get, .success_count = 1}),
+        false, SF_ETCD_REQUEST_MS);
 }
 
 static void send_tell(struct sf_etcd *etcd, struct sf_etcd_job *job, uint64_t mod_revision)
@@ -333,12 +337,13 @@ static void send_tell(struct sf_etcd *etcd, struct sf_etcd_job *job, uint64_t mo
     const struct sf_etcd_op get = {.kind = SF_ETCD_GET, .key = key, .keys_only = true};
     job->work = value; /* the write is out */
     sf_etcd_job_send(etcd, job, "/v3/kv/txn",
-                     sf_etcd_body_txn(&(struct sf_etcd_txn){.compares = compares,
-                                                            .compare_count = 2,
-                                                            .success = success,
-                                                            .success_count = 2,
-                                                            .failure = &get,
-                                                            .failure_count = 1}),
+                     sf_etcd_job_txn(etcd, job,
+                                     &(struct sf_etcd_txn){.compares = compares,
+                                                           .compare_count = 2,
+                                                           .success = success,
+                                                           .success_count = 2,
+                                                           .failure = &get,
+                                                           .failure_count = 1}),
                      true, SF_ETCD_REQUEST_MS);
 }
 
@@ -381,9 +386,10 @@ void sf_etcd_reset_start(struct sf_etcd *etcd, struct sf_etcd_job *job)
     const struct sf_etcd_op get = {.kind = SF_ETCD_GET_PREFIX, .key = claims};
     free(job->work);
     job->work = NULL; /* nothing is written yet */
-    sf_etcd_job_send(etcd, job, "/v3/kv/txn",
-                     sf_etcd_body_txn(&(struct sf_etcd_txn){.success = &get, .success_count = 1}),
-                     false, SF_ETCD_REQUEST_MS);
+    sf_etcd_job_send(
+        etcd, job, "/v3/kv/txn",
+        sf_etcd_job_txn(etcd, job, &(struct sf_etcd_txn){.success = &get, .success_count = 1}),
+        false, SF_ETCD_REQUEST_MS);
 }
 
 static void send_reset(struct sf_etcd *etcd, struct sf_etcd_job *job)
@@ -404,12 +410,13 @@ static void send_reset(struct sf_etcd *etcd, struct sf_etcd_job *job)
     SF_ASSERT(job->work != NULL);
     sf_etcd_job_send(
         etcd, job, "/v3/kv/txn",
-        sf_etcd_body_txn(&(struct sf_etcd_txn){.compares = compares,
-                                               .compare_count = 2 + SF_ETCD_BASIS_COMPARES,
-                                               .success = success,
-                                               .success_count = 2,
-                                               .failure = basis.gets,
-                                               .failure_count = SF_ETCD_BASIS_GETS}),
+        sf_etcd_job_txn(etcd, job,
+                        &(struct sf_etcd_txn){.compares = compares,
+                                              .compare_count = 2 + SF_ETCD_BASIS_COMPARES,
+                                              .success = success,
+                                              .success_count = 2,
+                                              .failure = basis.gets,
+                                              .failure_count = SF_ETCD_BASIS_GETS}),
         true, SF_ETCD_REQUEST_MS);
     free(value);
 }
