@@ -59,7 +59,7 @@ async function charts() {
   assert.ok((back - (h * 3600 + m * 60 + s) + 86400) % 86400 < 60, "three points back are less than a minute");
   await page.keyboard.press("Escape");
   assert.equal(await text("time-text"), "now");
-  // What stands in the lists is what is drawn: errors came up once, 12 a second of each of five.
+  // What stands in the lists is what is drawn: errors came up once, 12 a second of each of five, for so long that one column has them all.
   await page.click("#numbers summary");
   await until("a table", async () => (await page.$$eval("#numbers-body tr", list => list.length)) >= 60);
   assert.equal(await page.evaluate(() => Math.max(...shown.errors.filter(Number.isFinite))), 60);

@@ -79,7 +79,7 @@ export class Worker {
     const flood = i => i >= size - this.flood, list = of => Array.from({ length: size }, (_, i) => of(i));
     return { ...to, at_ms: list(i => Date.now() - (size - 1 - i) * STEP_MS), age_ms: list(i => (size - 1 - i) * STEP_MS), span_ms: list(() => STEP_MS),
       ids_per_s: list(i => flood(i) ? CEILING * .98 : wave(i, this.number, CEILING * .08)), ceiling_per_s: list(() => CEILING), saturation: list(i => flood(i) ? 3 : .1), served_per_s: list(() => 4000),
-      refused_per_s: list(i => flood(i) ? wave(i, 0, 30000) : 0), errors_per_s: list(i => i === 200 ? 12 : 0), exhausted_per_s: list(i => flood(i) ? 900 : i % 50 === 7 ? 3 : 0),
+      refused_per_s: list(i => flood(i) ? wave(i, 0, 30000) : 0), errors_per_s: list(i => i >= 199 && i <= 201 ? 12 : 0), exhausted_per_s: list(i => flood(i) ? 900 : i % 50 === 7 ? 3 : 0),
       waiting_most: list(i => flood(i) ? 640 : i % 50 === 7 ? 2 : 0), p50_us: list(i => flood(i) ? 900 : wave(i, 1, 20)), p99_us: list(i => flood(i) ? wave(i, 0, 210000) : wave(i, 2, 95)),
       refused_p99_us: list(i => flood(i) ? 18 : null), offset_ns: list(i => 200000 * Math.sin(i / 30 + this.number)), error_ns: list(i => 900000 + 5000 * (i % 40)),
       left_ms: list(i => 600000 - 60000 * (i * STEP_MS % 60000) / 60000), state: list(() => "ready") };
