@@ -11,7 +11,11 @@
 #include "coord/fleet_json.h"
 #include "coord/records.h"
 
-#define ASK_MS 500 /* a worker that is silent for longer holds up the others */
+/* A worker that is silent for longer holds up the others, and a screen that is drawn again soon; who looks once
+ * has the time, and looks perhaps because one is slow. */
+#define ASK_MS        500
+#define ASK_ONCE_MS   1000
+#define FLEET_ONCE_MS 3000
 
 struct taking {
     const struct sf_top_source *source;
@@ -37,7 +41,8 @@ static void add_member(const struct taking *taking, json_t *entry)
     char url[SF_CLI_ADMIN_URL_MAX];
     const struct sf_cli_admin to = sf_cli_admin_of(taking->source->admin, admin, url);
     struct sf_error err = {0};
-    (void)sf_cli_get_json(&to, "/status", ASK_MS, &member->status, &err);
+    (void)sf_cli_get_json(&to, "/status", taking->source->fresh ? ASK_ONCE_MS : ASK_MS,
+                          &member->status, &err);
     (void)snprintf(member->why, sizeof member->why, "%.255s", err.text);
 }
 
@@ -78,6 +83,25 @@ static int take_coordinator(struct taking *taking)
 
 /* --- as one of its workers read it --- */
 
+/* " of datacenter 0", or of how many: the slots come datacenter by datacenter. */
+static void tell_where(const json_t *fleet, char *to, size_t size)
+{
+    double before = -1;
+    unsigned count = 0;
+    size_t i;
+    const json_t *slot;
+    json_array_foreach(json_object_get(fleet, "slots"), i, slot)
+    {
+        const double datacenter = sf_cli_number_at(slot, "datacenter", 0);
+        count += datacenter != before;
+        before = datacenter;
+    }
+    if (count > 1)
+        (void)snprintf(to, size, " of %u datacenters", count);
+    else
+        (void)snprintf(to, size, " of datacenter %.0f", sf_cli_number_at(fleet, "datacenter", 0));
+}
+
 static int take_worker(const struct taking *taking)
 {
     struct sf_top_picture *picture = taking->picture;
@@ -85,7 +109,7 @@ static int take_worker(const struct taking *taking)
     json_t *fleet = NULL, *item;
     size_t i;
     struct sf_error err = {0};
-    const int rc = taking->source->fresh ? sf_cli_view_ask(admin, ASK_MS, &fleet, &err)
+    const int rc = taking->source->fresh ? sf_cli_view_ask(admin, FLEET_ONCE_MS, &fleet, &err)
                                          : sf_cli_get_json(admin, "/fleet", ASK_MS, &fleet, &err);
     if (rc != 0)
         return sf_cli_admin_failed(admin, rc, &err);
@@ -93,8 +117,7 @@ static int take_worker(const struct taking *taking)
                        item) for (int state = 0; state < SF_SLOT_STATES; state++)
         picture->census.states[state] +=
         strcmp(sf_cli_text_at(item, "state", ""), sf_slot_state_name(state)) == 0;
-    (void)snprintf(picture->where, sizeof picture->where, " of datacenter %.0f",
-                   sf_cli_number_at(fleet, "datacenter", 0));
+    tell_where(fleet, picture->where, sizeof picture->where);
     picture->census.waiting = (uint64_t)sf_cli_number_at(fleet, "waiting", 0);
     /* A worker of before knows only those who are there. */
     json_t *members = json_object_get(fleet, "members");

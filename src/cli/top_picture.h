@@ -31,7 +31,7 @@ struct sf_top_picture {
     struct sf_top_member *members;
     size_t count;
     struct sf_cli_census census;
-    char where[32];   /* " of datacenter 0": a worker knows no other */
+    char where[32];   /* " of datacenter 0", or of how many; "": by the coordinator, of all */
     char halted[256]; /* by the coordinator: why the fleet grants nothing; "": it does, or nobody told */
     int64_t at_ms;    /* Unix ms */
 };

@@ -28,7 +28,7 @@ class Admin:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
-                if not admin.fleet.answering:
+                if not admin.fleet.answering and self.path == "/fleet":
                     body = b"busy \x1b[2J\xc2\x9b31mfor now\n"
                     self.send_response(503)
                     self.send_header("Content-Length", str(len(body)))
@@ -62,7 +62,7 @@ class Admin:
 
 class Fleet:
     def __init__(self, size):
-        self.answering, self.gone = True, []
+        self.answering, self.gone = True, []  # answering: /fleet; of the statuses a look that has begun still gets all
         self.workers = [Admin(self, number) for number in range(size)]
 
     def told(self):

@@ -214,6 +214,7 @@ class Views:
         sf.wait_until(lambda: self.page(c)["health"] == {"level": "good", "text": "3 of 3 expected are ready"}, lambda: self.page(c), step_s=0.5)
         self.assertEqual([m["node"] for m in self.page(c)["members"] if m["self"]], ["c"], "the numbers of claims are those of a datacenter")
         self.assertEqual(self.metrics_of(a, 2), {"ready": 2}, "each datacenter counts its own")
+        self.assertRegex(self.fleet.tool("top", "--once", "--admin", f"http://127.0.0.1:{a.admin}").stdout, "; slots of 2 datacenters: 3 held, 29 free, ")
         # Its console may ask the others, wherever they are.
         asked = urllib.request.Request(f"http://127.0.0.1:{a.admin}/status", headers={"Origin": f"http://127.0.0.1:{c.admin}"})
         with urllib.request.urlopen(asked, timeout=sf.DEADLINE_S) as answer:
