@@ -15,9 +15,9 @@
  * was lost are simply never used. The client keeps a warm connection to every worker it uses,
  * learns from every answer which workers to leave alone, and probes those beside the calls.
  *
- * Thread safety: a client may be used by any number of threads at once. Blocking calls take an
- * engine (epoll and connections) from a pool of options.pool; health, load and retry budget are
- * shared by all of them. The asynchronous functions (sf_client_fd, submit, process) have an engine
+ * Thread safety: a client may be used by any number of threads at once. Blocking calls share
+ * options.pool engines (epoll and connections); health, load and retry budget are shared by all of
+ * them. The asynchronous functions (sf_client_fd, submit, process) have an engine
  * of their own and must be called by one thread at a time; blocking calls may go on beside them.
  *
  * fork(): may come at any moment, also inside a completion callback, inside a signal handler that
@@ -117,7 +117,7 @@ struct sf_client_options {
      * one there is none. */
     uint32_t hedge_ms;
     uint32_t hedge_percentile;
-    uint32_t pool;       /* blocking calls at one time; more wait: 16 */
+    uint32_t pool;       /* sets of connections: blocking calls at one time share them: 1 */
     uint32_t resolve_ms; /* 30000 */
 
     /* Learn the fleet from the workers: each tells whom its coordinator has for its datacenter, and

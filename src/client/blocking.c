@@ -1,7 +1,12 @@
-/* Calls that wait for their answer: a pool of engines, and IDs fetched ahead.
+/* Calls that wait for their answer, and IDs fetched ahead.
+ *
+ * A call takes an engine that nobody uses; where all are in use it joins one, so that a program has no more
+ * connections for all its threads. Of the calls in an engine one leads: its thread turns the engine, the
+ * others sleep. When it has its answer it hands the lead on.
  *
  * A call that began in the parent never hands IDs out in a child: a signal handler may have forked
  * at any moment of it, and then both processes are at the same place with the same IDs in hand. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -9,60 +14,160 @@
 #include "base/ticks.h"
 #include "client/client_inner.h"
 
-static struct timespec monotonic_in(int64_t ns)
+/* A sleeper looks so often whether it is in a child, where nobody wakes it. */
+#define LOOK_NS (INT64_C(50) * SF_NS_PER_MS)
+
+/* --- who turns the engine --- */
+
+/* Behind the others that come. Under the mutex. */
+static void come(struct sf_crew *crew, struct sf_joined *joined)
 {
-    struct timespec at;
-    (void)clock_gettime(CLOCK_MONOTONIC, &at);
-    ns += at.tv_nsec;
-    at.tv_sec += ns / SF_NS_PER_S;
-    at.tv_nsec = ns % SF_NS_PER_S;
-    return at;
+    struct sf_joined **at = &crew->coming;
+    while (*at != NULL)
+        at = &(*at)->next;
+    *at = joined;
 }
 
-/* An engine for one call, which is in use from now on; NULL with the error when none comes free in
- * time. */
-static struct sf_engine *take_engine(struct sf_client *client, uint32_t timeout_ms,
-                                     enum sf_client_error *ret_error)
+/* The crew that the call is in from now on, and whether it leads from the start. NULL when memory or
+ * descriptors are out. */
+static struct sf_crew *board(struct sf_client *client, struct sf_joined *joined, bool *ret_leads)
 {
-    const int64_t deadline_ns = sf_mono_ns() + timeout_ms * SF_NS_PER_MS;
-    struct sf_engine *engine = NULL;
+    struct sf_crew *crew = NULL;
+    *ret_leads = true;
+    atomic_init(&joined->state, SF_JOINED_WAITS);
     pthread_mutex_lock(&client->pool_mutex);
-    for (;;) {
-        if (client->idle_count > 0) {
-            engine = client->idle[client->idle_count - 1];
+    if (client->idle_count > 0) {
+        crew = client->idle[client->idle_count - 1];
+        sf_engine_enter(crew->engine);
+        client->idle_count--;
+    } else if (client->engine_count < client->shared.options.pool) {
+        struct sf_engine *const engine = sf_engine_create(&client->shared);
+        if (engine != NULL) {
+            crew = &client->crews[client->engine_count];
             sf_engine_enter(engine);
-            client->idle_count--;
-            break;
-        }
-        if (client->engine_count < client->shared.options.pool) {
-            engine = sf_engine_create(&client->shared);
-            *ret_error = SF_CLIENT_MEMORY;
-            if (engine == NULL)
-                break;
-            sf_engine_enter(engine);
-            client->engines[client->engine_count] = engine;
+            *crew = (struct sf_crew){.engine = engine};
             client->engine_count++;
-            break;
         }
-        const int64_t left_ns = deadline_ns - sf_mono_ns();
-        *ret_error = SF_CLIENT_BUSY;
-        if (left_ns <= 0)
-            break;
-        const struct timespec at = monotonic_in(left_ns);
-        (void)pthread_cond_timedwait(&client->pool_free, &client->pool_mutex, &at);
+    } else {
+        crew = &client->crews[client->joins++ % client->engine_count];
+        *ret_leads = false;
+        if (sf_engine_nudge(crew->engine))
+            come(crew, joined);
+        else
+            crew = NULL;
     }
+    if (*ret_leads)
+        atomic_store(&joined->state, SF_JOINED_LEADS);
     pthread_mutex_unlock(&client->pool_mutex);
-    return engine;
+    return crew;
 }
 
-static void put_engine(struct sf_client *client, struct sf_engine *engine)
+static struct sf_joined *take_coming(struct sf_client *client, struct sf_crew *crew)
 {
     pthread_mutex_lock(&client->pool_mutex);
-    sf_engine_leave(engine);
-    client->idle[client->idle_count++] = engine;
+    struct sf_joined *const coming = crew->coming;
+    crew->coming = NULL;
     pthread_mutex_unlock(&client->pool_mutex);
-    pthread_cond_signal(&client->pool_free);
+    return coming;
 }
+
+static void wake(struct sf_joined *joined, int state)
+{
+    atomic_store(&joined->state, state);
+    (void)sem_post(&joined->woken); /* it may be gone from here on */
+}
+
+/* Starts the calls of those that have come, and wakes those whose calls have ended. The leader's. */
+static void look_after_others(struct sf_client *client, struct sf_crew *crew)
+{
+    struct sf_joined *next;
+    for (struct sf_joined *joined = take_coming(client, crew); joined != NULL; joined = next) {
+        next = joined->next;
+        joined->next = crew->aboard;
+        crew->aboard = joined;
+        sf_engine_start(crew->engine, &joined->call);
+    }
+    for (struct sf_joined **at = &crew->aboard; *at != NULL;) {
+        struct sf_joined *const joined = *at;
+        if (joined->call.state != SF_CALL_DONE) {
+            at = &joined->next;
+            continue;
+        }
+        *at = joined->next;
+        wake(joined, SF_JOINED_ENDED);
+    }
+}
+
+/* The leader's own call has ended: one of those aboard leads, or nobody uses the engine. */
+static void hand_on(struct sf_client *client, struct sf_crew *crew)
+{
+    for (;;) {
+        look_after_others(client, crew);
+        struct sf_joined *const heir = crew->aboard;
+        if (heir != NULL) {
+            crew->aboard = heir->next;
+            wake(heir, SF_JOINED_LEADS);
+            return;
+        }
+        pthread_mutex_lock(&client->pool_mutex);
+        const bool alone = crew->coming == NULL;
+        if (alone) {
+            sf_engine_leave(crew->engine);
+            client->idle[client->idle_count++] = crew;
+        }
+        pthread_mutex_unlock(&client->pool_mutex);
+        if (alone)
+            return;
+    }
+}
+
+/* Returns false in a child that was forked meanwhile. */
+static bool lead(struct sf_client *client, struct sf_crew *crew, const struct sf_call *call)
+{
+    look_after_others(client, crew);
+    while (call->state != SF_CALL_DONE) {
+        if (!sf_engine_turn(crew->engine, true))
+            return false;
+        look_after_others(client, crew);
+    }
+    return true;
+}
+
+/* Sleeps until the call has ended, or leads. Returns false in a child that was forked meanwhile. */
+static bool follow(struct sf_client *client, struct sf_joined *joined, uint64_t process)
+{
+    for (;;) {
+        struct timespec at;
+        (void)clock_gettime(CLOCK_MONOTONIC, &at);
+        const int64_t ns = at.tv_nsec + LOOK_NS;
+        at.tv_sec += ns / SF_NS_PER_S;
+        at.tv_nsec = ns % SF_NS_PER_S;
+        /* Whoever wakes is done with us then, and not before. */
+        if (sem_clockwait(&joined->woken, CLOCK_MONOTONIC, &at) == 0)
+            return sf_client_is_still(client, process);
+        if (!sf_client_is_still(client, process))
+            return false;
+    }
+}
+
+/* Carries the call through. Returns false in a child that was forked meanwhile: what is there of the call
+ * and its engine is the parent's. */
+static bool carry(struct sf_client *client, struct sf_crew *crew, struct sf_joined *joined,
+                  bool leads, uint64_t process)
+{
+    if (leads)
+        sf_engine_start(crew->engine, &joined->call);
+    else if (!follow(client, joined, process))
+        return false;
+    if (atomic_load(&joined->state) == SF_JOINED_ENDED)
+        return true;
+    if (!lead(client, crew, &joined->call) || !sf_client_is_still(client, process))
+        return false;
+    hand_on(client, crew);
+    return true;
+}
+
+/* --- calls --- */
 
 static enum sf_client_error fail(struct sf_client *client, struct sf_client_reply *ret_reply,
                                  enum sf_client_error error, const char *detail)
@@ -92,25 +197,22 @@ enum sf_client_error sf_client_ask(struct sf_client *client,
     const uint64_t process = sf_client_here(client);
     if (!sf_client_request_is_valid(request))
         return fail(client, ret_reply, SF_CLIENT_INVALID, invalid_request);
-    struct sf_call call = {.request = *request};
-    if (call.request.timeout_ms == 0)
-        call.request.timeout_ms = client->shared.options.timeout_ms;
-    enum sf_client_error error = SF_CLIENT_BUSY;
-    struct sf_engine *engine = take_engine(client, call.request.timeout_ms, &error);
-    if (engine == NULL)
-        return fail(client, ret_reply, error, NULL);
-    sf_engine_start(engine, &call);
-    bool ours = true;
-    while (call.state != SF_CALL_DONE && ours)
-        ours = sf_engine_turn(engine, true);
-    if (call.state == SF_CALL_DONE)
-        put_engine(client, engine);
-    if (!sf_client_is_still(client, process)) {
-        free(call.reply.runs);
+    struct sf_joined joined = {.call.request = *request};
+    struct sf_call *const call = &joined.call;
+    if (call->request.timeout_ms == 0)
+        call->request.timeout_ms = client->shared.options.timeout_ms;
+    (void)sem_init(&joined.woken, 0, 0);
+    bool leads = false;
+    struct sf_crew *const crew = board(client, &joined, &leads);
+    if (crew == NULL)
+        return fail(client, ret_reply, SF_CLIENT_MEMORY, NULL);
+    if (!carry(client, crew, &joined, leads, process) || !sf_client_is_still(client, process)) {
+        if (atomic_load(&joined.state) != SF_JOINED_WAITS) /* else another thread may be at it */
+            free(call->reply.runs);
         return disown(client, ret_reply); /* an engine that was not put back is forsaken there */
     }
-    *ret_reply = call.reply;
-    return call.reply.error;
+    *ret_reply = call->reply;
+    return call->reply.error;
 }
 
 void sf_client_reply_free(struct sf_client_reply *reply)

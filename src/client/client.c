@@ -27,7 +27,7 @@ static void end(struct sf_client *client)
     sf_resolver_stop(client->resolver);
     SF_ASSERT(client->idle_count == client->engine_count);
     for (uint32_t i = 0; i < client->engine_count; i++)
-        sf_engine_destroy(client->engines[i]);
+        sf_engine_destroy(client->crews[i].engine);
     sf_client_tls_destroy(client->shared.tls);
     sf_prefetch_destroy(client->prefetch);
     sf_fork_end(&client->shared.fork);

@@ -4,9 +4,28 @@
 #ifndef SF_CLIENT_CLIENT_INNER_H
 #define SF_CLIENT_CLIENT_INNER_H
 
+#include <semaphore.h>
+
 #include "client/engine.h"
 #include "client/prefetch.h"
 #include "client/shared.h"
+
+/* A blocking call that shares the engine of another one. On the stack of its thread. */
+enum sf_joined_state { SF_JOINED_WAITS, SF_JOINED_LEADS, SF_JOINED_ENDED };
+struct sf_joined {
+    struct sf_joined *next;
+    struct sf_call call;
+    sem_t woken; /* the state has changed */
+    _Atomic int state;
+};
+
+/* An engine and the blocking calls in it. One thread leads: it turns the engine until its own call has
+ * ended, and hands the lead on to one of those that wait. */
+struct sf_crew {
+    struct sf_engine *engine;
+    struct sf_joined *coming; /* not seen by the leader yet; under the mutex */
+    struct sf_joined *aboard; /* the leader's */
+};
 
 struct sf_client {
     struct sf_shared shared;
@@ -16,13 +35,13 @@ struct sf_client {
      * they were in the middle of a change, so each is changed in one step: an engine is stored
      * before it is counted. */
     pthread_mutex_t pool_mutex;
-    pthread_cond_t pool_free;
-    struct sf_prefetch *prefetch;                  /* NULL: option not given */
-    struct sf_engine *engines[SF_CLIENT_POOL_MAX]; /* all that were made */
+    struct sf_prefetch *prefetch;             /* NULL: option not given */
+    struct sf_crew crews[SF_CLIENT_POOL_MAX]; /* all that were made */
     _Atomic uint32_t engine_count;
     /* The last one put back is taken first: its sockets are warm. */
-    struct sf_engine *idle[SF_CLIENT_POOL_MAX];
+    struct sf_crew *idle[SF_CLIENT_POOL_MAX];
     uint32_t idle_count;
+    uint32_t joins; /* whose turn it is to be joined */
 
     /* The asynchronous thread's. */
     struct sf_engine *async;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -29,6 +30,7 @@ struct sf_engine *sf_engine_create(struct sf_shared *shared)
     engine->shared = shared;
     engine->process = sf_fork_number(&shared->fork);
     engine->timer_fd = -1;
+    atomic_init(&engine->nudge_fd, -1);
     engine->queue_end = &engine->queue;
     engine->ended_end = &engine->ended;
     engine->timer_ns = INT64_MAX;
@@ -224,8 +226,12 @@ static bool turn(struct sf_engine *engine, bool wait)
         return false;
     engine->now_ns = engine->turned_ns = sf_mono_ns();
     for (int i = 0; i < count; i++) {
+        uint64_t ticks;
+        if (events[i].data.ptr == &engine->nudge_fd) {
+            (void)!read(atomic_load(&engine->nudge_fd), &ticks, sizeof ticks);
+            continue;
+        }
         if (events[i].data.ptr == engine) {
-            uint64_t ticks;
             (void)!read(engine->timer_fd, &ticks, sizeof ticks);
             engine->timer_set_ns = INT64_MAX;
             continue;
@@ -289,6 +295,25 @@ void sf_engine_start(struct sf_engine *engine, struct sf_call *call)
     }
 }
 
+bool sf_engine_nudge(struct sf_engine *engine)
+{
+    int fd = atomic_load(&engine->nudge_fd);
+    if (fd < 0) {
+        struct epoll_event event = {.events = EPOLLIN, .data.ptr = &engine->nudge_fd};
+        fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        if (fd < 0)
+            return false;
+        atomic_store(&engine->nudge_fd, fd);
+        if (epoll_ctl(engine->epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0) {
+            atomic_store(&engine->nudge_fd, -1);
+            (void)close(fd);
+            return false;
+        }
+    }
+    const uint64_t one = 1;
+    return write(fd, &one, sizeof one) == sizeof one || errno == EAGAIN;
+}
+
 int sf_engine_fd(struct sf_engine *engine)
 {
     if (engine->timer_fd >= 0)
@@ -341,10 +366,17 @@ static void close_fd(int *fd)
     *fd = -1;
 }
 
+static void close_nudge(struct sf_engine *engine)
+{
+    int fd = atomic_exchange(&engine->nudge_fd, -1);
+    close_fd(&fd);
+}
+
 void sf_engine_forsake(struct sf_engine *engine)
 {
     for (struct sf_conn *conn = engine->conns; conn != NULL; conn = conn->next)
         close_fd(&conn->fd);
+    close_nudge(engine);
     close_fd(&engine->timer_fd);
     close_fd(&engine->epoll_fd);
 }
@@ -390,6 +422,7 @@ void sf_engine_destroy(struct sf_engine *engine)
         next = conn->next;
         sf_conn_destroy(conn, abandon);
     }
+    close_nudge(engine);
     close_fd(&engine->timer_fd);
     close_fd(&engine->epoll_fd);
     free(engine);

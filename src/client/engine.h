@@ -71,6 +71,10 @@ void sf_engine_start(struct sf_engine *engine, struct sf_call *call);
  * engine's calls is the parent's. */
 bool sf_engine_turn(struct sf_engine *engine, bool wait);
 
+/* From another thread than the one that turns it: its turn ends soon. False when descriptors are out. One
+ * caller at a time until it has returned true once. */
+bool sf_engine_nudge(struct sf_engine *engine);
+
 /* Descriptor that becomes readable when a turn is due; from then on the timer is kept in it too. -1
  * when descriptors are out. */
 int sf_engine_fd(struct sf_engine *engine);

@@ -9,6 +9,7 @@
 struct sf_engine {
     struct sf_shared *shared;
     int epoll_fd, timer_fd;
+    _Atomic int nudge_fd; /* -1: nobody else has had to wake whoever turns it */
     struct sf_conn *conns;                          /* all */
     struct sf_conn *current[SF_CLIENT_SERVERS_MAX]; /* where new requests for a server go */
     struct sf_call *calls;

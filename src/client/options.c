@@ -26,7 +26,7 @@ static const struct number numbers[] = {
     NUMBER(connect_timeout_ms, 1000, 1, SF_CLIENT_TIMEOUT_MAX),
     NUMBER(hedge_ms, 0, 0, SF_CLIENT_TIMEOUT_MAX),
     NUMBER(hedge_percentile, 0, 50, 99),
-    NUMBER(pool, 16, 1, SF_CLIENT_POOL_MAX),
+    NUMBER(pool, 1, 1, SF_CLIENT_POOL_MAX),
     NUMBER(resolve_ms, 30000, 1000, 86400000),
     NUMBER(discover_ms, 30000, 1000, 86400000),
     NUMBER(subset, 8, 1, SF_CLIENT_SERVERS_MAX),

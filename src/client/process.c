@@ -10,7 +10,7 @@
 const char sf_client_forked[] =
     "the process forked while the call was under way: it is the parent's";
 
-static int mutex_init(pthread_mutex_t *mutex, pthread_cond_t *cond)
+static int cond_init(pthread_cond_t *cond)
 {
     pthread_condattr_t attr;
     if (pthread_condattr_init(&attr) != 0)
@@ -19,7 +19,7 @@ static int mutex_init(pthread_mutex_t *mutex, pthread_cond_t *cond)
     if (rc == 0)
         rc = pthread_cond_init(cond, &attr);
     pthread_condattr_destroy(&attr);
-    return rc == 0 ? -pthread_mutex_init(mutex, NULL) : -rc;
+    return -rc;
 }
 
 static struct sf_client_policy_options policy_options(const struct sf_client_options *options)
@@ -42,8 +42,8 @@ static struct sf_client_policy_options policy_options(const struct sf_client_opt
 enum sf_client_error sf_client_begin(struct sf_client *client, char *detail, size_t detail_size)
 {
     struct sf_shared *shared = &client->shared;
-    if (mutex_init(&shared->mutex, &shared->resolve_wake) != 0 ||
-        mutex_init(&client->pool_mutex, &client->pool_free) != 0)
+    if (cond_init(&shared->resolve_wake) != 0 || pthread_mutex_init(&shared->mutex, NULL) != 0 ||
+        pthread_mutex_init(&client->pool_mutex, NULL) != 0)
         return SF_CLIENT_MEMORY;
     const struct sf_client_policy_options options = policy_options(&shared->options);
     sf_client_policy_init(&shared->policy, &options);
@@ -77,10 +77,10 @@ enum sf_client_error sf_client_begin(struct sf_client *client, char *detail, siz
 static void adopt(struct sf_client *client)
 {
     for (uint32_t i = 0; i < client->engine_count; i++) {
-        if (sf_engine_in_use(client->engines[i]))
-            sf_engine_forsake(client->engines[i]);
+        if (sf_engine_in_use(client->crews[i].engine))
+            sf_engine_forsake(client->crews[i].engine);
         else
-            sf_engine_destroy(client->engines[i]);
+            sf_engine_destroy(client->crews[i].engine);
     }
     if (client->async != NULL) {
         /* In use: by another thread, which the child lacks, or by the caller of a callback that

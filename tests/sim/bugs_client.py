@@ -100,7 +100,13 @@ BUGS = {
         (BLOCKING, '*ret_id = reply.runs[0].first++;\n        reply.runs[0].count--;', '*ret_id = reply.runs[0].first;'),
     ], RING),
     'engine-shared': ('client', 'two callers get one engine', [
-        (BLOCKING, '            client->idle_count--;\n', ''),
+        (BLOCKING, '        client->idle_count--;\n', ''),
+    ], CLIENT),
+    'woken-early': ('client', 'who shares an engine is woken before its call has ended', [
+        (BLOCKING, '        if (joined->call.state != SF_CALL_DONE) {', '        if (joined->call.state == SF_CALL_QUEUED) {'),
+    ], CLIENT),
+    'connections-for-each': ('client', 'each of many callers has connections of its own', [
+        (BLOCKING, 'client->engine_count < client->shared.options.pool)', 'client->engine_count < 16)'),
     ], CLIENT),
     'causal-forgotten': ('client', 'what was handed out is not told to the next worker', [
         (ATTEMPT, '        next.after = choice->causal_id;', '        next.after = 0;'),

@@ -452,6 +452,37 @@ static void test_names_are_resolved(void **state)
     sf_client_destroy(client);
 }
 
+/* However many call at one time, there is one connection to each worker: who waits shares. One of the
+ * workers leaves some in the lurch, so that calls end in another order than they began. */
+static void test_threads_share_connections(void **state)
+{
+    (void)state;
+    enum { THREADS = 24 };
+    static struct worker workers[THREADS];
+    static uint64_t all[THREADS * 2000];
+    struct sf_client *client = client_of(SERVERS, (struct sf_client_options){0});
+    for (int i = 0; i < THREADS; i++) {
+        workers[i] = (struct worker){.client = client};
+        assert_int_equal(pthread_create(&workers[i].thread, NULL, worker_main, &workers[i]), 0);
+    }
+    usleep(20000);
+    const struct sf_client_stats early = stats_of(client);
+    servers[1].mode = FAKE_DROP;
+    usleep(20000);
+    servers[1].mode = FAKE_SERVE;
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(workers[i].thread, NULL);
+        assert_int_equal(workers[i].failed, 0);
+        memcpy(all + (size_t)i * 2000, workers[i].ids, sizeof workers[i].ids);
+    }
+    qsort(all, THREADS * 2000, sizeof *all, by_value);
+    for (int i = 1; i < THREADS * 2000; i++)
+        assert_true(all[i] != all[i - 1]);
+    assert_in_range(early.connects, 1, SERVERS);
+    assert_int_equal(stats_of(client).calls_by_error[SF_CLIENT_OK], THREADS * 2000);
+    sf_client_destroy(client);
+}
+
 static void test_options_are_checked(void **state)
 {
     static const struct {
@@ -548,6 +579,7 @@ int main(void)
         TEST(test_prefetch_ages_and_is_not_inherited),
         TEST(test_asynchronous_calls),
         TEST(test_threads_share_a_client),
+        TEST(test_threads_share_connections),
         TEST(test_names_are_resolved),
         TEST(test_reconnects_leak_nothing),
         cmocka_unit_test(test_options_are_checked),
