@@ -193,7 +193,7 @@ def show_ids(options, servers, count, connections):
             ids += run_tool(options, "id", "-n", str(share), "--server", servers).split()
     if len(set(ids)) != count:
         sys.exit(f"quickstart: {count} IDs were asked for and {len(set(ids))} different ones came")
-    parts = json.loads("[" + ",".join(run_tool(options, "decode", "--json", *ids).strip().splitlines()) + "]")
+    parts = json.loads("[" + ",".join(run_tool(options, "decode", "--json", "--server", servers.split(",")[0], *ids).strip().splitlines()) + "]")
     print(f"\n{'ID':>20}  {'time':<24} {'datacenter':>10} {'worker':>6} {'sequence':>8}")
     for id_text, part in zip(ids, parts):
         print(f"{id_text:>20}  {part['time']:<24} {part['datacenter']:>10} {part['worker']:>6} {part['sequence']:>8}")

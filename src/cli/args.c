@@ -68,11 +68,11 @@ static int set(const struct sf_cli_option *option, const char *text)
                                text);
         return 0;
     case SF_CLI_LAYOUT:
-        if (sf_layout_parse(text, option->to) != 0)
+        if (sf_cli_layout_parse(text, option->to) != 0)
             return sf_cli_fail(
                 SF_CLI_USAGE,
                 "--%s: \"%s\" is not a layout; allowed are four widths that add up to 63, like "
-                "41,5,5,12 (timestamp, datacenter, worker, sequence)",
+                "41,5,5,12 (timestamp, datacenter, worker, sequence), and " SF_CLI_PRESETS,
                 option->name, text);
         return 0;
     case SF_CLI_ID: {

@@ -32,7 +32,7 @@ enum sf_cli_kind {
     SF_CLI_TEXT,   /* const char * */
     SF_CLI_LIST,   /* struct sf_cli_list: may be repeated, or hold commas */
     SF_CLI_NUMBER, /* uint64_t, within min and max */
-    SF_CLI_LAYOUT, /* struct sf_layout */
+    SF_CLI_LAYOUT, /* struct sf_cli_given_layout */
     SF_CLI_ID,     /* struct sf_cli_given_id */
     SF_CLI_SIGNED  /* int64_t */
 };
@@ -46,6 +46,16 @@ struct sf_cli_given_id {
     bool given;
     uint64_t value;
 };
+
+/* Widths, or a preset, whose epoch comes with it. */
+#define SF_CLI_PRESETS "twitter, discord, instagram"
+struct sf_cli_given_layout {
+    struct sf_layout layout;
+    int64_t epoch_ms; /* of a preset */
+    bool given, has_epoch;
+};
+
+#define SF_CLI_NOT_GIVEN_MS INT64_MIN
 
 struct sf_cli_option {
     const char *name; /* without "--" */
@@ -75,6 +85,8 @@ struct sf_cli_usage {
  * SF_CLI_DONE after --help, SF_CLI_USAGE after an error, which has been written to stderr. */
 int sf_cli_parse(const struct sf_cli_usage *usage, int argc, char **argv, size_t *ret_words);
 void sf_cli_list_free(struct sf_cli_list *list);
+/* "41,5,5,12" or the name of a preset. Returns 0 or -EINVAL, with ret left alone. */
+int sf_cli_layout_parse(const char *text, struct sf_cli_given_layout *ret);
 /* "a,b,c"; fallback when the list is empty. The caller frees. */
 char *sf_cli_list_join(const struct sf_cli_list *list, const char *fallback);
 

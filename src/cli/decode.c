@@ -1,9 +1,10 @@
-/* cli/decode.c - `snowfleet decode`: takes IDs apart without asking anybody. */
+/* cli/decode.c - `snowfleet decode`: takes IDs apart. */
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "base/parse.h"
 #include "cli/cli.h"
+#include "cli/layout_of.h"
 
 static int print_text(const struct sf_layout *layout, int64_t epoch_ms, uint64_t id, bool first)
 {
@@ -44,30 +45,35 @@ static int read_id(const char *text, bool base32, uint64_t *ret_id)
 int sf_cli_decode(int argc, char **argv)
 {
     bool as_json = false, base32 = false;
-    int64_t epoch_ms = SF_DEFAULT_EPOCH_MS;
-    struct sf_layout layout = SF_DEFAULT_LAYOUT;
+    struct sf_cli_layout_of of = SF_CLI_LAYOUT_OF;
+    int64_t epoch_ms;
+    struct sf_layout layout;
     const struct sf_cli_option options[] = {
         {"json", 0, SF_CLI_FLAG, &as_json, NULL, "one JSON object a line", 0, 0},
         {"base32", 0, SF_CLI_FLAG, &base32, NULL, "the IDs are given in base 32 (13 digits)", 0, 0},
-        {"epoch-ms", 0, SF_CLI_SIGNED, &epoch_ms, "MS",
-         "the fleet's epoch in Unix milliseconds [1704067200000, 2024-01-01]", 0, 0},
-        {"layout", 0, SF_CLI_LAYOUT, &layout, "T,D,W,S", "the fleet's layout [41,5,5,12]", 0, 0},
+        SF_CLI_LAYOUT_OF_OPTIONS(of),
     };
     const struct sf_cli_usage usage = {
-        .line = "snowfleet decode ID... [--json] [--base32] [--epoch-ms E] [--layout T,D,W,S]",
-        .text = "Takes IDs apart, without asking a fleet: time, datacenter, worker, sequence.\n"
+        .line = "snowfleet decode ID... [--server HOST:PORT | --admin URL | --coordinator URL | "
+                "--layout LAYOUT --epoch-ms E] [--json] [--base32]",
+        .text = "Takes IDs apart: time, datacenter, worker, sequence. Layout and epoch are a "
+                "fleet's own: ask it, or\n"
+                "say them; where neither is done, those of a fleet that nobody gave others are "
+                "assumed, and said so.\n"
                 "IDs are decimal, or hexadecimal behind 0x, or in base 32 with --base32.\n\n"
-                "example: snowfleet decode 381741927817609216\n",
+                "example: snowfleet decode 381741927817609216 --server 127.0.0.1:7450\n",
         .options = options,
         .option_count = sizeof options / sizeof *options,
         .max_words = SIZE_MAX,
     };
     size_t words = 0;
-    const int code = sf_cli_parse(&usage, argc, argv, &words);
+    int code = sf_cli_parse(&usage, argc, argv, &words);
+    if (code < 0 && words == 0)
+        code = sf_cli_fail(SF_CLI_USAGE, "no ID given; usage: %s", usage.line);
+    if (code < 0)
+        code = sf_cli_layout_of(&of, &layout, &epoch_ms);
     if (code >= 0)
         return code;
-    if (words == 0)
-        return sf_cli_fail(SF_CLI_USAGE, "no ID given; usage: %s", usage.line);
     for (size_t i = 0; i < words; i++) {
         uint64_t id;
         const int failed = read_id(argv[i], base32, &id);

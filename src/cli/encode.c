@@ -6,13 +6,15 @@
 #include "base/parse.h"
 #include "base/ticks.h"
 #include "cli/cli.h"
+#include "cli/layout_of.h"
 
 int sf_cli_encode(int argc, char **argv)
 {
     bool as_json = false, hex = false, base32 = false;
     const char *time = NULL;
-    int64_t epoch_ms = SF_DEFAULT_EPOCH_MS, unix_ms;
-    struct sf_layout layout = SF_DEFAULT_LAYOUT;
+    struct sf_cli_layout_of of = SF_CLI_LAYOUT_OF;
+    int64_t epoch_ms, unix_ms;
+    struct sf_layout layout;
     struct sf_id_parts parts = {0};
     const struct sf_cli_option options[] = {
         {"time", 0, SF_CLI_TEXT, &time, "TIME",
@@ -24,24 +26,27 @@ int sf_cli_encode(int argc, char **argv)
         {"base32", 0, SF_CLI_FLAG, &base32, NULL, "in base 32: 13 digits that sort as IDs do", 0,
          0},
         {"json", 0, SF_CLI_FLAG, &as_json, NULL, "a JSON object", 0, 0},
-        {"epoch-ms", 0, SF_CLI_SIGNED, &epoch_ms, "MS",
-         "the fleet's epoch in Unix milliseconds [1704067200000, 2024-01-01]", 0, 0},
-        {"layout", 0, SF_CLI_LAYOUT, &layout, "T,D,W,S", "the fleet's layout [41,5,5,12]", 0, 0},
+        SF_CLI_LAYOUT_OF_OPTIONS(of),
     };
     const struct sf_cli_usage usage = {
         .line = "snowfleet encode --time TIME [--datacenter D --worker W --sequence S] [OPTION]...",
         .text = "Makes the ID of a time. With the other fields 0 it is the smallest ID of that "
                 "millisecond:\n"
-                "the lower bound of a query by time.\n\n"
-                "example: SELECT ... WHERE id >= $(snowfleet encode --time 2026-11-20T00:00:00Z)\n",
+                "the lower bound of a query by time. Layout and epoch: as decode has them.\n\n"
+                "example: SELECT ... WHERE id >= $(snowfleet encode --time 2026-11-20T00:00:00Z "
+                "--server "
+                "127.0.0.1:7450)\n",
         .options = options,
         .option_count = sizeof options / sizeof *options,
     };
-    const int code = sf_cli_parse(&usage, argc, argv, NULL);
+    int code = sf_cli_parse(&usage, argc, argv, NULL);
     if (code >= 0)
         return code;
     if (time == NULL)
         return sf_cli_fail(SF_CLI_USAGE, "--time is missing; usage: %s", usage.line);
+    code = sf_cli_layout_of(&of, &layout, &epoch_ms);
+    if (code >= 0)
+        return code;
     if (strcasecmp(time, "now") == 0)
         unix_ms = sf_real_ns() / SF_NS_PER_MS;
     else if (sf_parse_time_ms(time, &unix_ms) != 0)

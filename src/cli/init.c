@@ -22,7 +22,8 @@ struct wish {
     struct sf_cli_admin admin; /* for --ask by the admin port */
     struct sf_cli_list datacenters, ask, clock_sources;
     struct sf_coord_init init;
-    struct sf_layout layout;
+    struct sf_cli_given_layout given_layout;
+    struct sf_layout layout; /* of that; no timestamp bits: not given */
     const char *fleet_id;
     int64_t epoch_ms, floor_ms;
     struct sf_cli_given_id above;
@@ -41,8 +42,7 @@ struct facts {
     struct sf_cli_clocks clocks;
 };
 
-#define NOT_GIVEN_MS INT64_MIN
-#define GO_ON_MS     500 /* between two tries to go on */
+#define GO_ON_MS 500 /* between two tries to go on */
 
 static int read_datacenters(const struct sf_cli_list *list, struct sf_coord_config *config)
 {
@@ -178,7 +178,7 @@ static int keep(const struct sf_cli_fleet *fleet, const struct wish *wish,
                            "%s is of the fleet %s, but %s holds %s; ask the workers of that one",
                            facts->asked.where, facts->asked.fleet_id, fleet->url, id);
     if (id == NULL) {
-        if (wish->fleet_id == NULL || wish->epoch_ms == NOT_GIVEN_MS ||
+        if (wish->fleet_id == NULL || wish->epoch_ms == SF_CLI_NOT_GIVEN_MS ||
             wish->layout.timestamp_bits == 0)
             return sf_cli_fail(
                 SF_CLI_USAGE,
@@ -196,7 +196,7 @@ static int keep(const struct sf_cli_fleet *fleet, const struct wish *wish,
     const int64_t epoch_ms = asked ? facts->asked.epoch_ms : facts->config.epoch_ms;
     if (wish->fleet_id != NULL && strcmp(wish->fleet_id, id) != 0)
         return differs("--fleet-id", where);
-    if (wish->epoch_ms != NOT_GIVEN_MS && wish->epoch_ms != epoch_ms)
+    if (wish->epoch_ms != SF_CLI_NOT_GIVEN_MS && wish->epoch_ms != epoch_ms)
         return differs("--epoch-ms", where);
     if (wish->layout.timestamp_bits != 0 && memcmp(&wish->layout, layout, sizeof *layout) != 0)
         return differs("--layout", where);
@@ -211,7 +211,7 @@ static int make_up(const struct wish *wish, struct sf_coord_config *to)
 {
     const struct sf_layout standard = SF_DEFAULT_LAYOUT;
     struct sf_error err = {0};
-    to->epoch_ms = wish->epoch_ms != NOT_GIVEN_MS ? wish->epoch_ms : SF_DEFAULT_EPOCH_MS;
+    to->epoch_ms = wish->epoch_ms != SF_CLI_NOT_GIVEN_MS ? wish->epoch_ms : SF_DEFAULT_EPOCH_MS;
     to->layout = wish->layout.timestamp_bits != 0 ? wish->layout : standard;
     if (wish->fleet_id != NULL) {
         (void)snprintf(to->fleet_id, sizeof to->fleet_id, "%s", wish->fleet_id);
@@ -260,7 +260,7 @@ static int decide_floor(const struct wish *wish, const struct facts *facts,
     struct sf_floor floor;
     const struct sf_floor_facts known = {
         .first = wish->first,
-        .given = wish->floor_ms != NOT_GIVEN_MS,
+        .given = wish->floor_ms != SF_CLI_NOT_GIVEN_MS,
         .given_ms = wish->floor_ms,
         .above_ms = wish->above.given ? (int64_t)(wish->above.value >>
                                                   (SF_ID_BITS - to->config.layout.timestamp_bits)) +
@@ -450,8 +450,8 @@ int sf_cli_init(int argc, char **argv)
 {
     static struct wish wish; /* large; one run a process */
     wish = (struct wish){.to = SF_CLI_FLEET,
-                         .epoch_ms = NOT_GIVEN_MS,
-                         .floor_ms = NOT_GIVEN_MS,
+                         .epoch_ms = SF_CLI_NOT_GIVEN_MS,
+                         .floor_ms = SF_CLI_NOT_GIVEN_MS,
                          .max_window_ms = SF_COORD_WINDOW_DEFAULT_MS};
     wish.to.must_name = true;
     const struct sf_cli_option options[] = {
@@ -460,8 +460,8 @@ int sf_cli_init(int argc, char **argv)
          "no fleet of this name ever minted: slots start now instead of a window later", 0, 0},
         {"epoch-ms", 0, SF_CLI_SIGNED, &wish.epoch_ms, "MS",
          "time 0 of the IDs, Unix milliseconds [1704067200000, 2024-01-01]", 0, 0},
-        {"layout", 0, SF_CLI_LAYOUT, &wish.layout, "T,D,W,S", "bits of each field [41,5,5,12]", 0,
-         0},
+        {"layout", 0, SF_CLI_LAYOUT, &wish.given_layout, "LAYOUT",
+         "bits of each field, T,D,W,S, or " SF_CLI_PRESETS " with their epochs [41,5,5,12]", 0, 0},
         {"datacenters", 0, SF_CLI_LIST, &wish.datacenters, "D,..",
          "the numbers this coordinator serves [any]", 0, 0},
         {"max-window-ms", 0, SF_CLI_NUMBER, &wish.max_window_ms, "MS",
@@ -515,6 +515,9 @@ int sf_cli_init(int argc, char **argv)
         .option_count = sizeof options / sizeof *options,
     };
     int code = sf_cli_parse(&usage, argc, argv, NULL);
+    wish.layout = wish.given_layout.layout;
+    if (wish.given_layout.has_epoch && wish.epoch_ms == SF_CLI_NOT_GIVEN_MS)
+        wish.epoch_ms = wish.given_layout.epoch_ms;
     if (code < 0)
         code = check_wish(&wish);
     struct sf_cli_fleet fleet = {0};

@@ -128,13 +128,62 @@ class Newcomers(unittest.TestCase):
 
     def test_the_time_now(self):
         for word in ("now", "NOW"):
-            made = json.loads(self.said(0, "encode", "--time", word, "--json"))
+            made = json.loads(self.fleet.tool("encode", "--time", word, "--json").stdout)
             self.assertLess(abs(made["unix_ms"] / 1000 - time.time()), 60)
+
+    def test_an_id_by_its_own_fleet(self):
+        """By another layout and epoch an ID looks sound, and is wrong by years."""
+        self.init("--first", "--layout", "42,4,7,10", "--epoch-ms", "1500000000000", "--datacenters", "3")
+        worker = self.fleet.worker(options={"fleet-datacenter": 3}).start()
+        with worker.connect() as connection:
+            one = str(connection.ids(1)[0])
+        true = {"datacenter": 3, "worker": worker.status()["worker"]}
+        for who in (["--server", f"127.0.0.1:{worker.port}"], ["--admin", f"http://127.0.0.1:{worker.admin}"],
+                    ["--coordinator", self.fleet.coordinator], ["--layout", "42,4,7,10", "--epoch-ms", "1500000000000"]):
+            done = self.fleet.tool("decode", "--json", one, *who)
+            told = json.loads(done.stdout)
+            self.assertEqual({**told, **true}, told, who)
+            self.assertLess(abs(told["unix_ms"] / 1000 - time.time()), 60)
+            self.assertEqual(done.stderr, "")
+            made = self.fleet.tool("encode", "--time", "now", "--json", *who)
+            self.assertGreater(int(json.loads(made.stdout)["id"]), int(one) - (60000 << 21))
+            self.assertEqual(made.stderr, "")
+        done = self.fleet.tool("decode", "--json", one)
+        self.assertGreater(abs(json.loads(done.stdout)["unix_ms"] / 1000 - time.time()), 86400)
+        self.assertIn("layout 41,5,5,12 and epoch 2024-01-01T00:00:00.000Z assumed; --server, --admin or --coordinator asks", done.stderr)
+        self.assertIn("snowfleet: epoch 2024", self.fleet.tool("decode", one, "--layout", "42,4,7,10").stderr)
+        self.assertIn("snowfleet: layout 41", self.fleet.tool("decode", one, "--epoch-ms", "1500000000000").stderr)
+        for both in (["--layout", "42,4,7,10"], ["--epoch-ms", "1"], ["--coordinator", self.fleet.coordinator]):
+            self.assertIn("asks the fleet", self.said(64, "decode", one, "--server", f"127.0.0.1:{worker.port}", *both))
+        self.assertIn("is not allowed here", self.said(64, "decode", one, "--server", "unix:/tmp/x"))
+        worker.kill()
+        self.said(69, "decode", one, "--server", f"127.0.0.1:{worker.port}")
+        self.said(69, "decode", one, "--admin", f"http://127.0.0.1:{worker.admin}")
+
+    def test_an_id_of_a_worker_that_knows_no_fleet(self):
+        worker = self.fleet.worker().start(ready=False)
+        sf.wait_until(lambda: self.fleet.tool("decode", "1", "--server", f"127.0.0.1:{worker.port}", check=False).stderr.count("REFUSED") == 0, worker.log)
+        for who in (["--server", f"127.0.0.1:{worker.port}"], ["--admin", f"http://127.0.0.1:{worker.admin}"]):
+            self.assertIn("does not know its fleet's layout yet", self.said(69, "decode", "1", *who))
+
+    def test_presets(self):
+        """IDs that their makers' pages show, with the times that stand there."""
+        for name, one, when, more in (("twitter", "1541815603606036480", "2022-06-28T16:07:40.105Z", {"datacenter": 11, "worker": 26, "sequence": 0}),
+                                      ("discord", "175928847299117063", "2016-04-30T11:18:25.796Z", {"datacenter": 1, "worker": 0, "sequence": 7}),
+                                      ("instagram", str(1387263000000 - 1314220021721 << 23 | 1341 << 10 | 5), "2013-12-17T06:50:00.000Z",
+                                       {"datacenter": 1, "worker": 317, "sequence": 5})):
+            done = self.fleet.tool("decode", "--json", one, "--layout", name)
+            told = json.loads(done.stdout)
+            self.assertEqual((told["time"], done.stderr), (when, ""))
+            self.assertEqual({**told, **more}, told)
+        made = json.loads(self.init("--first", "--layout", "twitter", "--json").stdout)
+        self.assertEqual(made["epoch_ms"], 1288834974657)
+        self.assertIn("and twitter, discord, instagram", self.said(64, "decode", "1", "--layout", "myspace"))
 
     def test_examples_are_right(self):
         page = (ROOT / "docs/http.md").read_text()
         example = json.loads(re.search(r'`(\{"id":[^`]*)`', page).group(1))
-        decoded = json.loads(self.said(0, "decode", "--json", example["id"]))
+        decoded = json.loads(self.fleet.tool("decode", "--json", example["id"]).stdout)
         self.assertEqual({**decoded, **example}, decoded)
         self.assertIn(f'"ids":["{example["id"]}"', page)
 
