@@ -10,6 +10,16 @@
   latency_objective_s: 0.01,
   clock_warn_s: 0.1,  // clock.warn_offset_ms
   clock_max_s: 1,  // clock.max_offset_ms
+  burn: 14.4,  // times the objective: errors so many eat a month's budget in two days
+  reservation_low_s: 120,  // a worker without its coordinator that can mint for less
+  certificate_days: 7,  // a certificate that ends within
+  timestamp_years: 5,  // a layout whose timestamps end within
+  restarts: 2,  // more starts of a worker in 15 minutes
+  exhaustions_per_s: 1,  // times a second that a worker waits for the next millisecond
+  imbalance: 2,  // times the average that the busiest worker mints
+  imbalance_ids_per_s: 100,  // where the average is under this, it does not matter
+  overloaded_per_s: 1,
+  bad_frames_per_s: 1,
   runbook: 'https://github.com/snowfleet/snowfleet/blob/main/RUNBOOK.md',
 
   workers: 'job=~"%s",job!~"%s"' % [self.job, self.verify_job],
@@ -24,6 +34,16 @@
     latency_objective_s: 'latencyObjectiveSeconds',
     clock_warn_s: 'clockWarnSeconds',
     clock_max_s: 'clockMaxSeconds',
+    burn: 'burn',
+    reservation_low_s: 'reservationLowSeconds',
+    certificate_days: 'certificateDays',
+    timestamp_years: 'timestampYears',
+    restarts: 'restarts',
+    exhaustions_per_s: 'exhaustionsPerSecond',
+    imbalance: 'imbalance',
+    imbalance_ids_per_s: 'imbalanceIdsPerSecond',
+    overloaded_per_s: 'overloadedPerSecond',
+    bad_frames_per_s: 'badFramesPerSecond',
     runbook: 'runbookUrl',
   },
   // How far each source says that the clock is off. The coordinator's own clock is known to half a second in etcd: only what lies beyond its bound says

@@ -233,11 +233,19 @@ class Custom(unittest.TestCase):
         with open(ROOT / "dashboards/alerts.yaml", encoding="utf-8") as file:
             self.assertEqual(self.rules(), yaml.safe_load(file)["groups"])
 
+    def test_every_threshold_is_a_setting(self):
+        """What an alert compares with is 0, 1 for what is true or false, or a place that a value fills."""
+        text = (CHART / "files/alerts.yaml").read_text(encoding="utf-8")
+        for group in yaml.safe_load(text)["groups"]:
+            for rule in group["rules"]:
+                for number in re.findall(r"(?:[<>]=?|==) *([\d.]+)", rule["expr"]) if "alert" in rule else ():
+                    self.assertIn(number, ("0", "1"), f'{rule["alert"]}: {rule["expr"]}')
+
     def test_rules_with_settings(self):
         where = "metrics.prometheusRule"
         groups = self.rules("--set", f"{where}.settings.minReady=5,{where}.settings.runbookUrl=https://wiki.example/ids,{where}.alertLabels.team=ids",
                             "--set", f"{where}.disabled={{SnowfleetBadFrames}},{where}.severity.SnowfleetFewReady=warning",
-                            "--set", f"{where}.settings.remember=2h")
+                            "--set", f"{where}.settings.remember=2h,{where}.settings.certificateDays=14,{where}.for.SnowfleetWorkerDown=5m")
         text = yaml.safe_dump(groups)
         self.assertNotRegex(text, r"@\w+@", "a place that nobody filled")
         rules = {r["alert"]: r for g in groups for r in g["rules"] if "alert" in r}
@@ -246,8 +254,11 @@ class Custom(unittest.TestCase):
         self.assertEqual(rules["SnowfleetFewReady"]["labels"], {"severity": "warning", "team": "ids"})
         self.assertEqual(rules["SnowfleetDuplicate"]["labels"], {"severity": "critical", "team": "ids"})
         self.assertIn("[2h]", rules["SnowfleetDatacenterGone"]["expr"])
+        self.assertIn("< 14 * 86400", rules["SnowfleetCertificateExpires"]["expr"])
+        self.assertEqual(rules["SnowfleetCertificateExpires"]["annotations"]["summary"], "A certificate ends within 14 days")
+        self.assertEqual((rules["SnowfleetWorkerDown"]["for"], rules["SnowfleetFewReady"]["for"]), ("5m", "1m"))
         self.assertTrue(all(r["annotations"]["runbook_url"].startswith("https://wiki.example/ids#snowfleet") for r in rules.values()))
-        for bad in ("disabled={SnowfleetNone}", "severity.SnowfleetNone=info"):
+        for bad in ("disabled={SnowfleetNone}", "severity.SnowfleetNone=info", "for.SnowfleetNone=5m"):
             refused = helm("template", "ids", CHART, "--kube-version", f"1.{NEWEST}.0", "-f", HERE / "values/full.yaml", "--set", f"{where}.{bad}", check=False)
             self.assertIn('there is no alert "SnowfleetNone"', refused.stderr)
 

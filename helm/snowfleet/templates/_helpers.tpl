@@ -449,7 +449,8 @@ volumes:
 {{- $known = append $known .alert -}}
 {{- $labels := merge (dict) (dict "severity" (get $rule.severity .alert | default .labels.severity)) $rule.alertLabels -}}
 {{- if not (has .alert $rule.disabled) -}}
-{{- $rules = append $rules (merge (dict "labels" $labels) (omit . "labels")) -}}
+{{- $for := get $rule.for .alert | default (get . "for") -}}
+{{- $rules = append $rules (merge (dict "labels" $labels "for" $for) (omit . "labels" "for")) -}}
 {{- end -}}
 {{- else -}}
 {{- $rules = append $rules . -}}
@@ -457,7 +458,7 @@ volumes:
 {{- end -}}
 {{- $groups = append $groups (merge (dict "rules" $rules) (omit . "rules")) -}}
 {{- end -}}
-{{- range concat $rule.disabled (keys $rule.severity) -}}
+{{- range concat $rule.disabled (keys $rule.severity) (keys $rule.for) -}}
 {{- if not (has . $known) -}}
 {{- fail (printf "metrics.prometheusRule: there is no alert %q; there are %s" . (join ", " $known)) -}}
 {{- end -}}
