@@ -30,7 +30,7 @@ void sim_clients_start(struct sim_world *w)
     for (unsigned i = 0; i < w->shape.clients; i++) {
         struct sim_client *client = &w->clients[i];
         sf_client_policy_init(&client->policy, &standard);
-        for (unsigned k = 0; k < w->shape.hosts; k++)
+        for (unsigned k = 0; k < w->shape.hosts && k < SIM_SERVERS_MAX; k++)
             SF_ASSERT(sf_client_policy_add(&client->policy) == (int)k);
         sim_push(w, (int64_t)sim_below(w, 1000) * MS,
                  (struct sim_event){.kind = EV_CALL, .host = i});

@@ -388,7 +388,7 @@ bool sim_judge_within_reach(struct sim_world *w, const struct sim_client *client
 void sim_judge_call_failed(struct sim_world *w, unsigned index)
 {
     const struct sim_client *client = &w->clients[index];
-    for (unsigned i = 0; i < w->shape.hosts; i++)
+    for (unsigned i = 0; i < client->policy.places; i++)
         if (sim_judge_within_reach(w, client, i, client->call.started_ns))
             sim_fail(w, "CALL: caller %u got no ID, though worker h%u could have given one", index,
                      i);

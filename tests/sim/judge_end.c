@@ -165,7 +165,7 @@ static void judge_told(struct sim_world *w)
 static void judge_breakers(struct sim_world *w)
 {
     for (unsigned c = 0; c < w->shape.clients; c++)
-        for (unsigned i = 0; i < w->shape.hosts; i++)
+        for (unsigned i = 0; i < w->clients[c].policy.places; i++)
             if (sim_judge_within_reach(w, &w->clients[c], i, w->now_ns - CLOSED_NS) &&
                 w->clients[c].policy.servers[i].state != SF_BREAKER_CLOSED)
                 sim_fail(w,

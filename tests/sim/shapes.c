@@ -10,6 +10,20 @@ static const struct {
     struct sim_shape shape;
     unsigned weight;
 } shapes[] = {
+#ifdef SIM_THOUSAND
+    /* A datacenter that nobody lists, nearly full. */
+    {{.name = "thousand",
+      .layout = {41, 5, 10, 7},
+      .datacenters = 1,
+      .hosts = 1000,
+      .at_first = 1000,
+      .slots_per_worker = 1,
+      .window_ms = 60000,
+      .min_window_ms = 6000,
+      .clients = 2,
+      .mint_gap_ms = 8000},
+     1},
+#else
     /* More workers than slots: two always wait. The shape that speed is measured with. */
     {{.name = "six",
       .layout = {45, 10, 2, 6},
@@ -131,6 +145,7 @@ static const struct {
       .clients = 1,
       .mint_gap_ms = 160},
      1},
+#endif
 };
 #define SHAPES (sizeof shapes / sizeof shapes[0])
 

@@ -10,11 +10,21 @@
 
 #include "base/random.h"
 
+/* sim_thousand is the same program with room for a large datacenter; it has that shape alone. */
+#ifdef SIM_THOUSAND
+#define SIM_HOSTS_MAX       1000
+#define SIM_SLOTS_MAX       1024
+#define SIM_DATACENTERS_MAX 1
+#define SIM_CLAIMS_MAX      4096
+#else
 #define SIM_HOSTS_MAX       12
-#define SIM_HOLDS_MAX       2
-#define SIM_CLIENTS_MAX     3
-#define SIM_DATACENTERS_MAX 2
 #define SIM_SLOTS_MAX       32
+#define SIM_DATACENTERS_MAX 2
+#define SIM_CLAIMS_MAX      256
+#endif
+#define SIM_HOLDS_MAX   2
+#define SIM_CLIENTS_MAX 3
+#define SIM_SERVERS_MAX 12 /* the first machines: those that a caller knows */
 
 struct sim_shape {
     const char *name;

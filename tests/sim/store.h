@@ -17,7 +17,6 @@
 #include "shapes.h"
 
 #define SIM_ROOT       "sim" /* the path that refusals name */
-#define SIM_CLAIMS_MAX 256
 
 struct sim_record {
     struct sf_coord_slot slot;
