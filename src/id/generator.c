@@ -70,8 +70,9 @@ void sf_generator_raise_copy(struct sf_generator *gen, uint64_t last)
 {
     const uint64_t span = (uint64_t)SF_GENERATOR_COPY_SPAN_MS << gen->layout.sequence_bits;
     const uint64_t to = (last | (span - 1)) & ~SF_GENERATOR_CLOSED;
-    uint64_t there = atomic_load(gen->copy);
-    while (there < to && !atomic_compare_exchange_weak(gen->copy, &there, to))
+    _Atomic uint64_t *const copy = gen->copy;
+    uint64_t there = copy != NULL ? atomic_load(copy) : to;
+    while (there < to && !atomic_compare_exchange_weak(copy, &there, to))
         ;
 }
 
@@ -82,7 +83,8 @@ void sf_generator_close(struct sf_generator *gen)
 
 bool sf_generator_is_closed(const struct sf_generator *gen)
 {
-    return (atomic_load(gen->word) & SF_GENERATOR_CLOSED) != 0;
+    const _Atomic uint64_t *const at = gen->word;
+    return at == NULL || (atomic_load(at) & SF_GENERATOR_CLOSED) != 0;
 }
 
 void sf_generator_raise(struct sf_generator *gen, uint64_t limit_ms)
@@ -110,7 +112,8 @@ uint64_t sf_generator_limit_ms(const struct sf_generator *gen)
 
 uint64_t sf_generator_last_ms(const struct sf_generator *gen)
 {
-    return (atomic_load(gen->word) & ~SF_GENERATOR_CLOSED) >> gen->layout.sequence_bits;
+    const _Atomic uint64_t *const at = gen->word;
+    return at == NULL ? 0 : (atomic_load(at) & ~SF_GENERATOR_CLOSED) >> gen->layout.sequence_bits;
 }
 
 uint64_t sf_generator_above(const struct sf_generator *gen, uint64_t id)

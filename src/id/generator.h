@@ -140,9 +140,8 @@ struct sf_mint_try {
 /* The first step of a mint: loads word, limit and slot, in this order, and decides what is to be
  * taken. Anything but OK is the mint's result, and ret is left alone. Nothing is taken yet, and any
  * time may pass before the second step. */
-static inline enum sf_mint_result sf_mint_look(const struct sf_generator *gen,
-                                               const struct sf_mint_ask *ask,
-                                               struct sf_mint_try *ret)
+static inline enum sf_mint_result
+sf_mint_look(const struct sf_generator *gen, const struct sf_mint_ask *ask, struct sf_mint_try *ret)
 {
     const unsigned sequence_bits = gen->layout.sequence_bits;
     /* At the end of the timestamps: a time beyond it would lose bits in the shift, and come back
@@ -152,7 +151,10 @@ static inline enum sf_mint_result sf_mint_look(const struct sf_generator *gen,
         gen->end_ms - now_ms > gen->max_ahead_ms ? now_ms + gen->max_ahead_ms + 1 : gen->end_ms;
     const uint64_t fresh = (now_ms << sequence_bits) + ask->jitter;
     const uint64_t horizon = until_ms << sequence_bits;
-    const uint64_t word = atomic_load_explicit(gen->word, memory_order_acquire);
+    _Atomic uint64_t *const at = gen->word;
+    if (at == NULL)
+        return SF_MINT_CLOSED; /* a forked child finds all of it empty, also in the middle of a mint */
+    const uint64_t word = atomic_load_explicit(at, memory_order_acquire);
     if (word & SF_GENERATOR_CLOSED)
         return SF_MINT_CLOSED;
     const uint64_t limit = atomic_load_explicit(&gen->limit_word, memory_order_acquire);
@@ -177,11 +179,14 @@ static inline enum sf_mint_result sf_mint_look(const struct sf_generator *gen,
  * nothing is taken, and the first step is due again. */
 static inline bool sf_mint_swap(struct sf_generator *gen, const struct sf_mint_try *attempt)
 {
+    _Atomic uint64_t *const at = gen->word, *const copy = gen->copy;
+    if (at == NULL)
+        return false; /* a forked child's, as above */
     uint64_t word = attempt->word;
     const uint64_t last = attempt->mint.first_word + attempt->mint.count - 1;
-    const bool taken = atomic_compare_exchange_weak_explicit(
-        gen->word, &word, last, memory_order_acq_rel, memory_order_acquire);
-    if (taken && gen->copy != NULL && atomic_load_explicit(gen->copy, memory_order_relaxed) < last)
+    const bool taken = atomic_compare_exchange_weak_explicit(at, &word, last, memory_order_acq_rel,
+                                                             memory_order_acquire);
+    if (taken && copy != NULL && atomic_load_explicit(copy, memory_order_relaxed) < last)
         sf_generator_raise_copy(gen, last);
     return taken;
 }
