@@ -181,17 +181,20 @@ static enum sf_minter_error obtain(struct sf_minter *minter, struct sf_seat *sea
     }
 }
 
-/* What was minted may leave? Not in a child that was forked meanwhile. */
-static inline enum sf_minter_error let_go(const struct sf_minter *minter, struct sf_seat *seat,
-                                          uint64_t serial, uint32_t count,
+static inline void count(struct sf_seat *seat, uint32_t n, enum sf_minter_error error)
+{
+    const bool ok = error == SF_MINTER_OK;
+    sf_seat_count(ok ? &seat->ids : &seat->refusals, ok ? n : 1);
+}
+
+/* What was minted may leave? Not in a child that was forked meanwhile. The last thing that a call does: a
+ * handler that forks after it forks a program that has its ID. */
+static inline enum sf_minter_error let_go(const struct sf_minter *minter, uint64_t serial,
                                           enum sf_minter_error error)
 {
     atomic_signal_fence(memory_order_seq_cst);
-    if (__builtin_expect(sf_minter_serial(minter) != serial, 0))
-        return sf_minter_gone(minter);
-    sf_seat_count(error == SF_MINTER_OK ? &seat->ids : &seat->refusals,
-                  error == SF_MINTER_OK ? count : 1);
-    return error;
+    const bool same = sf_minter_serial(minter) == serial || atomic_load(&minter->life->ours);
+    return __builtin_expect(same, 1) ? error : SF_MINTER_NOT_READY;
 }
 
 static HOT enum sf_minter_error next_one(struct sf_minter *minter, uint64_t after, uint64_t *ret_id)
@@ -207,10 +210,14 @@ static HOT enum sf_minter_error next_one(struct sf_minter *minter, uint64_t afte
     enum sf_minter_error error = SF_MINTER_OK;
     if (__builtin_expect(mint(minter, seat, after, 1, &got) != SF_MINT_OK, 0))
         error = obtain(minter, seat, after, 1, &deadline_ns, &got);
-    error = let_go(minter, seat, serial, 1, error);
+    uint64_t id = 0;
     if (__builtin_expect(error == SF_MINTER_OK, 1))
-        *ret_id = sf_generator_id(got.gen, got.mint.first_word, got.mint.slot_bits);
+        id = sf_generator_id(got.gen, got.mint.first_word, got.mint.slot_bits);
+    count(seat, 1, error);
     sf_seat_leave(&minter->seats, seat);
+    error = let_go(minter, serial, error);
+    if (__builtin_expect(error == SF_MINTER_OK, 1))
+        *ret_id = id;
     return error;
 }
 
@@ -244,20 +251,21 @@ static enum sf_minter_error fill(struct sf_minter *minter, struct sf_seat *seat,
     return SF_MINTER_OK;
 }
 
-enum sf_minter_error sf_minter_next_n(struct sf_minter *minter, uint32_t count, uint64_t *ret_ids)
+enum sf_minter_error sf_minter_next_n(struct sf_minter *minter, uint32_t n, uint64_t *ret_ids)
 {
     const uint64_t serial = sf_minter_serial(minter);
-    if (count < 1 || count > SF_MINTER_COUNT_MAX)
+    if (n < 1 || n > SF_MINTER_COUNT_MAX)
         return SF_MINTER_INVALID;
     if (serial == 0)
         return sf_minter_gone(minter);
     struct sf_seat *seat = sf_seat_take(&minter->seats, serial);
     if (seat == NULL)
         return SF_MINTER_DRAINING;
-    enum sf_minter_error error = fill(minter, seat, count, ret_ids);
-    error = let_go(minter, seat, serial, count, error);
-    if (error != SF_MINTER_OK)
-        memset(ret_ids, 0, count * sizeof *ret_ids);
+    enum sf_minter_error error = fill(minter, seat, n, ret_ids);
+    count(seat, n, error);
     sf_seat_leave(&minter->seats, seat);
+    error = let_go(minter, serial, error);
+    if (error != SF_MINTER_OK)
+        memset(ret_ids, 0, n * sizeof *ret_ids);
     return error;
 }

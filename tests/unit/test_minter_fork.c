@@ -1,6 +1,8 @@
 /* unit/test_minter_fork.c - children of a process that mints. */
 #include "unit/minter_fixture.h"
 
+#include <ucontext.h>
+
 #define BOOK_MAX 4096
 struct book {
     _Atomic uint32_t used;
@@ -147,12 +149,98 @@ static void a_signal_handler_may_fork(void **state)
     assert_int_equal(sf_minter_close(interrupted), SF_MINTER_OK);
 }
 
+#ifdef __x86_64__
+#define TRAP_FLAG  0x100
+#define STEPS_MOST 2000
+#define HAS_IT     33 /* what a child says that has an ID */
+#define LAST_STEPS 80
+
+static struct {
+    uint64_t steps, fork_at, forks, faults, done;
+    bool child;
+} walk;
+
+static void on_step(int number, siginfo_t *info, void *ctx)
+{
+    ucontext_t *const context = ctx;
+    (void)number;
+    (void)info;
+    if (walk.steps++ != walk.fork_at)
+        return;
+    int status = -1;
+    const pid_t child = fork();
+    if (child == 0) { /* goes on in the middle of the call */
+        walk.child = true;
+        (void)signal(SIGSEGV, SIG_DFL);
+        (void)alarm(30);
+        context->uc_mcontext.gregs[REG_EFL] &= ~(greg_t)TRAP_FLAG;
+        return;
+    }
+    must(child > 0 && waitpid(child, &status, 0) == child);
+    walk.forks++;
+    walk.faults += WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV;
+    walk.done += WIFEXITED(status) && WEXITSTATUS(status) == HAS_IT;
+    must(status == 0 || (WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV) ||
+         (WIFEXITED(status) && WEXITSTATUS(status) == HAS_IT));
+}
+
+static void step(bool on)
+{
+    if (on)
+        __asm__ volatile(
+            "lea -128(%%rsp), %%rsp; pushfq; orq $0x100, (%%rsp); popfq; lea 128(%%rsp), %%rsp" ::
+                : "memory", "cc");
+    else
+        __asm__ volatile(
+            "lea -128(%%rsp), %%rsp; pushfq; andq $~0x100, (%%rsp); popfq; lea 128(%%rsp), %%rsp" ::
+                : "memory", "cc");
+}
+
+/* A signal handler forks at each instruction of a call in turn, and the child goes on from there: it may be
+ * refused, or fault, but has no ID: but for the last instructions, when the call is done and its ID is the
+ * program's, as it is when it forks afterwards. */
+static void a_fork_at_every_instruction_gives_nothing(void **state)
+{
+    (void)state;
+    if (SANITIZED)
+        skip();
+    struct sf_minter *minter = open_ready("steps");
+    struct sigaction action = {.sa_sigaction = on_step, .sa_flags = SA_SIGINFO}, before;
+    uint64_t id = 0, last = 0;
+    assert_int_equal(sf_minter_next(minter, &last), SF_MINTER_OK);
+    assert_int_equal(sigaction(SIGTRAP, &action, &before), 0);
+    for (walk.fork_at = 0;; walk.fork_at++) {
+        walk.steps = 0;
+        id = 7;
+        step(true);
+        const enum sf_minter_error error = sf_minter_next(minter, &id);
+        step(false);
+        if (walk.child)
+            _exit(error == SF_MINTER_OK ? HAS_IT : error == SF_MINTER_NOT_READY && id == 7 ? 0 : 1);
+        assert_int_equal(error, SF_MINTER_OK);
+        assert_true(id > last);
+        last = id;
+        if (walk.steps <= walk.fork_at || walk.fork_at > STEPS_MOST)
+            break;
+    }
+    sigaction(SIGTRAP, &before, NULL);
+    assert_in_range(walk.forks, 100, STEPS_MOST);
+    assert_in_range(walk.done, 1, LAST_STEPS);
+    print_message("%" PRIu64 " places, %" PRIu64 " faults, %" PRIu64 " too late\n", walk.forks,
+                  walk.faults, walk.done);
+    assert_int_equal(sf_minter_close(minter), SF_MINTER_OK);
+}
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_child_gets_nothing_wherever_it_was_made),
         cmocka_unit_test(children_are_made_while_others_mint),
         cmocka_unit_test(a_signal_handler_may_fork),
+#ifdef __x86_64__
+        cmocka_unit_test(a_fork_at_every_instruction_gives_nothing),
+#endif
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
