@@ -79,7 +79,6 @@ func (k *conn) answer(r *request, status uint16, body []byte) error {
 		return k.onInfo(status, body)
 	}
 	c := k.client
-	now := time.Now()
 	late := true
 	for _, each := range r.attempts {
 		late = late && each.abandoned.Load()
@@ -89,11 +88,11 @@ func (k *conn) answer(r *request, status uint16, body []byte) error {
 	}
 	c.mu.Lock()
 	if status == statusOK {
-		if r.kind == kindCall {
-			c.policy.answered(now.Sub(r.sent))
+		if r.kind == kindCall && c.options.HedgePercentile > 0 {
+			c.policy.answered(time.Since(r.sent))
 		}
 		if k.server.state != closed || k.server.failures != 0 {
-			c.policy.report(k.server, outcomeOK, 0, now)
+			c.policy.report(k.server, outcomeOK, 0, time.Now())
 		}
 	}
 	c.mu.Unlock()

@@ -91,16 +91,19 @@ func (c *Client) ask(ctx context.Context, request Request) (Reply, error) {
 	if timeout == 0 {
 		timeout = c.options.Timeout
 	}
-	deadline := time.Now().Add(timeout)
+	now := time.Now()
+	deadline := now.Add(timeout)
 	if at, ok := ctx.Deadline(); ok && at.Before(deadline) {
 		deadline = at
 	}
 	c.mu.Lock()
 	c.policy.callBegins()
 	c.mu.Unlock()
+	c.active.Add(1)
+	defer c.active.Add(-1)
 	k := c.calls.Get().(*call)
 	var reply Reply
-	err := c.parts(ctx, k, request, deadline, &reply)
+	err := c.parts(ctx, k, request, now, deadline, &reply)
 	reply.Attempts, reply.Server = k.sent, k.server
 	code := OK
 	if err != nil {
@@ -121,11 +124,11 @@ func (c *Client) ask(ctx context.Context, request Request) (Reply, error) {
 }
 
 // parts asks until the request's count is there: what is more than a worker gives at a time in several requests.
-func (c *Client) parts(ctx context.Context, k *call, request Request, deadline time.Time, reply *Reply) *Error {
+func (c *Client) parts(ctx context.Context, k *call, request Request, now, deadline time.Time, reply *Reply) *Error {
 	k.reset()
 	k.deadline = deadline
 	for left := uint32(request.Count); left > 0; {
-		runs, err := c.part(ctx, k, left, request.After)
+		runs, err := c.part(ctx, k, left, request.After, now)
 		if err != nil {
 			return err
 		}
@@ -140,6 +143,7 @@ func (c *Client) parts(ctx context.Context, k *call, request Request, deadline t
 		if left > 0 {
 			k.abandon() // an answer to a repeated request would be counted twice
 			k.tried = k.tried[:0]
+			now = time.Now()
 		}
 	}
 	return nil
@@ -177,12 +181,12 @@ func (k *call) landed(a *attempt) bool {
 }
 
 // part gets at most `count` IDs with one answer.
-func (c *Client) part(ctx context.Context, k *call, count uint32, after *ID) ([]Run, *Error) {
+func (c *Client) part(ctx context.Context, k *call, count uint32, after *ID, now time.Time) ([]Run, *Error) {
 	ask := true
-	var wake time.Time
-	for {
-		if ask {
-			wake = c.attempt(k, count, after)
+	wake := c.attempt(k, count, after, now)
+	for first := true; ; first = false {
+		if ask && !first {
+			wake = c.attempt(k, count, after, time.Now())
 		}
 		if wake.IsZero() || wake.After(k.deadline) {
 			wake = k.deadline
@@ -249,8 +253,7 @@ func (c *Client) wait(ctx context.Context, k *call, until time.Time) (what resul
 }
 
 // attempt asks a server. It returns when to look again: when the attempt has had its time, or when asking makes sense if nobody could be asked.
-func (c *Client) attempt(k *call, count uint32, after *ID) time.Time {
-	now := time.Now()
+func (c *Client) attempt(k *call, count uint32, after *ID, now time.Time) time.Time {
 	c.mu.Lock()
 	s := c.policy.choose(now, k.tried)
 	var probe *server

@@ -47,6 +47,7 @@ type Client struct {
 
 	layout   atomic.Pointer[Layout]
 	causal   atomic.Uint64 // the largest ID that was handed out
+	active   atomic.Int32  // calls under way
 	prefetch *prefetch
 	stats    counters
 	calls    sync.Pool

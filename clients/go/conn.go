@@ -145,7 +145,7 @@ func (k *conn) submit(a *attempt) bool {
 	k.writing = k.writing || write
 	k.mu.Unlock()
 	if write {
-		k.flush(true)
+		k.flush(k.client.active.Load() > 1)
 	}
 	return true
 }

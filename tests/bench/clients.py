@@ -24,6 +24,8 @@ LANGUAGES = {
     "go": ("go", lambda at: (["go", "test", "-buildvcs=false", "-count=1", "-v", "-run", "TestSpeed", "."], {"SF_SERVER": at}), 1.25, 10, 2e6),
     "python": ("python3", lambda at: ([sys.executable, "-B", "bench.py", at], {"PYTHONPATH": "src"}), 1.25, 5, 5e5),
     "typescript": ("node", lambda at: (["node", "bench.mjs", at], {}), 1.25, 5, 5e5),
+    "java": ("javac", lambda at: (["java", "-cp", str(ROOT / "build/clients/java/classes"), "io.snowfleet.client.Bench", at], {}), 1.25, 10, 2e6),
+    "rust": ("cargo", lambda at: (["cargo", "run", "-q", "--release", "--locked", "--all-features", "--example", "bench", "--", at], {}), 1.25, 10, 2e6),
 }
 
 
@@ -50,15 +52,15 @@ def main():
             if shutil.which(tool) is None:
                 print(f"{language:<12} left out: {tool} is not installed")
                 continue
-            if language == "typescript":
-                subprocess.run([str(ROOT / "clients/typescript/driver")], input="", text=True, check=True)  # builds it
+            if language in ("typescript", "java"):
+                subprocess.run([str(ROOT / f"clients/{language}/driver")], input="", text=True, check=True)  # builds it
             told = measure(language, f"127.0.0.1:{worker.port}")
             ratio, gain = told["client_us"] / told["bare_us"], told["many_per_s"] / told["one_per_s"]
             missed += (ratio > slower) + (gain < more) + (told["prefetch_per_s"] < ahead)
             print(f"{language:<12}{told['bare_us']:>8.1f} us{told['client_us']:>7.1f} us{ratio:>6.2f} (<={slower:.2f}){told['one_per_s']:>11.0f}/s"
                   f"{told['many_per_s']:>11.0f}/s{gain:>6.1f} (>={more:>2}){told['prefetch_per_s']:>11.0f} (>={ahead:.0e})", flush=True)
             if "tasks_one_per_s" in told:
-                print(f"{'  asyncio':<12}{'':>35}{told['tasks_one_per_s']:>11.0f}/s{told['tasks_many_per_s']:>11.0f}/s"
+                print(f"{'  tasks':<12}{'':>35}{told['tasks_one_per_s']:>11.0f}/s{told['tasks_many_per_s']:>11.0f}/s"
                       f"{told['tasks_many_per_s'] / told['tasks_one_per_s']:>6.1f}")
     print(f"{missed} bars missed")
     return 1 if missed and args.require else 0

@@ -59,6 +59,9 @@ final class Conn {
     /** A connection whose oldest request has waited this many attempt timeouts, and a second, is given up. */
     private static final int SILENCE_FACTOR = 10;
 
+    /** Writes of one caller for the others. */
+    private static final int WRITES_MAX = 8;
+
     final Server server;
     State state = State.CONNECTING;
     ArrayDeque<Attempt> waiting = new ArrayDeque<>();
@@ -76,6 +79,7 @@ final class Conn {
     private final ByteArrayOutputStream out = new ByteArrayOutputStream(64);
     private int nextId;
     private boolean checking;
+    private boolean writing; // without the lock: whoever does it goes on with what came meanwhile
 
     Conn(Engine engine, Server server) {
         this.engine = engine;
@@ -174,8 +178,25 @@ final class Conn {
 
     /** Makes frames of the attempts that wait, one for all that can share it, the sum of their counts; and sends them. */
     void flush() {
-        if (state != State.UP) {
+        byte[] bytes = collect();
+        if (bytes == null) {
             return;
+        }
+        if (engine.defers(this, bytes)) {
+            writing = true;
+            return;
+        }
+        try {
+            socket.getOutputStream().write(bytes);
+        } catch (IOException e) {
+            engine.soon(() -> fail(e));
+        }
+    }
+
+    /** What is to be sent now; null: nothing. */
+    private byte[] collect() {
+        if (state != State.UP || writing) {
+            return null;
         }
         if (!waiting.isEmpty()) {
             if (denied) {
@@ -186,17 +207,30 @@ final class Conn {
             build();
         }
         if (out.size() == 0) {
-            return;
+            return null;
         }
-        try {
-            socket.getOutputStream().write(out.toByteArray());
-        } catch (IOException e) {
-            engine.soon(() -> fail(e));
-        }
+        byte[] bytes = out.toByteArray();
         out.reset();
         if (!checking && !pending.isEmpty()) {
             checking = true;
             engine.later(engine.options.attemptTimeoutMs * Policy.MS, this::check);
+        }
+        return bytes;
+    }
+
+    /** Without the lock, and what came meanwhile behind it; after a while whoever reads goes on with that. */
+    void write(byte[] bytes) {
+        for (int round = 0; bytes != null; round++) {
+            try {
+                socket.getOutputStream().write(bytes);
+            } catch (IOException e) {
+                fail(e);
+            }
+            synchronized (engine) {
+                writing = false;
+                bytes = round < WRITES_MAX || pending.isEmpty() ? collect() : null;
+                writing = bytes != null;
+            }
         }
     }
 
@@ -272,11 +306,8 @@ final class Conn {
         int requestId = head.getInt();
         byte[] body = new byte[head.remaining()];
         head.get(body);
-        synchronized (engine) {
-            if (state == State.ENDED) {
-                return false;
-            }
-            String wrong = take(version, kind, code, requestId, body);
+        engine.deferring(() -> {
+            String wrong = state == State.ENDED ? null : take(version, kind, code, requestId, body);
             if (wrong != null) {
                 end(Outcome.BROKEN, wrong, Code.PROTOCOL);
             } else if (state == State.LEAVING && pending.isEmpty()) {
@@ -284,7 +315,8 @@ final class Conn {
             } else if (state == State.UP && !waiting.isEmpty()) {
                 flush();
             }
-            engine.runSoon();
+        });
+        synchronized (engine) {
             return state != State.ENDED;
         }
     }

@@ -61,6 +61,7 @@ final class Engine {
     private final List<Call> withTimer = new ArrayList<>();
     private final ScheduledThreadPoolExecutor timers;
     private long tickAt = Long.MAX_VALUE;
+    private Deferred deferred; // of the thread that holds the lock, where it does that
 
     Engine(Options given) {
         options = given.checked();
@@ -175,16 +176,49 @@ final class Engine {
 
     // --- a call ---
 
-    synchronized void start(Call call) {
-        if (closed) {
-            call.detail = "the client is closed";
-            finish(call, Code.CANCELLED);
-            return;
+    void start(Call call) {
+        deferring(() -> {
+            if (closed) {
+                call.detail = "the client is closed";
+                finish(call, Code.CANCELLED);
+                return;
+            }
+            policy.callBegins();
+            calls.add(call);
+            attempt(call, System.nanoTime());
+        });
+    }
+
+    /** Does it under the lock, and without the lock what then is to be written, and to be told to those that wait. */
+    void deferring(Runnable what) {
+        Deferred mine = new Deferred();
+        synchronized (this) {
+            Deferred outer = deferred; // this thread may hold the lock already
+            deferred = mine;
+            try {
+                what.run();
+                runSoon();
+            } finally {
+                deferred = outer;
+            }
         }
-        policy.callBegins();
-        calls.add(call);
-        attempt(call, System.nanoTime());
-        runSoon();
+        mine.perform();
+    }
+
+    /** Where the bytes are to be written later, they are noted. */
+    boolean defers(Conn conn, byte[] bytes) {
+        if (deferred != null) {
+            deferred.write(conn, bytes);
+        }
+        return deferred != null;
+    }
+
+    private void complete(Runnable what) {
+        if (deferred != null) {
+            deferred.end(what);
+        } else {
+            what.run();
+        }
     }
 
     synchronized void cancel(Call call) {
@@ -359,7 +393,8 @@ final class Engine {
         calls.remove(call);
         countCall(code == null ? "OK" : code.name());
         if (code != null) {
-            call.future.completeExceptionally(new SnowfleetException(code, call.detail, call.server, call.retryAfterMs));
+            SnowfleetException error = new SnowfleetException(code, call.detail, call.server, call.retryAfterMs);
+            complete(() -> call.future.completeExceptionally(error));
             return;
         }
         add("ids", call.count);
@@ -368,7 +403,7 @@ final class Engine {
                 causalId = Math.max(causalId, run.first() + run.count() - 1);
             }
         }
-        call.future.complete(call.runs);
+        complete(() -> call.future.complete(call.runs));
     }
 
     synchronized void countCall(String code) {
