@@ -23,11 +23,11 @@ bool sf_fleet_name_ok(const char *name);
 
 /* What a URL may be, as the end of "must be ...". */
 #define SF_COORDINATOR_URL_FORMS                                                                   \
-    "local:///DIR, zk://HOST:PORT,...[/CHROOT], etcd://HOST:PORT,..., or with TLS etcds://... "    \
-    "(ZooKeeper: zk:// by a tunnel)"
+    "local:///DIR, zk://HOST:PORT,...[/CHROOT], etcd://HOST:PORT,..., or with TLS zks://... and "  \
+    "etcds://..."
 
 /* Those of them that talk TLS, as the end of "begins with ...". */
-#define SF_COORDINATOR_TLS_FORMS "etcds:// (ZooKeeper: zk:// by a tunnel)"
+#define SF_COORDINATOR_TLS_FORMS "zks:// or etcds://"
 
 enum sf_coordinator_kind {
     SF_COORDINATOR_LOCAL, /* a directory of this machine */
@@ -65,7 +65,7 @@ const struct sf_coordinator_scheme *sf_coordinator_scheme(const char *url, const
 /* A URL taken apart. */
 struct sf_coordinator_url {
     const struct sf_coordinator_scheme *scheme;
-    size_t host_count; /* 0 for local:// */
+    size_t host_count;                                   /* 0 for local:// */
     struct sf_host_port hosts[SF_COORDINATOR_HOSTS_MAX]; /* different ones; no port is 0 */
     /* local://: the directory. Else what stands behind the hosts, "" or "/a/b": chroot, prefix of keys. */
     char path[SF_COORDINATOR_DIR_MAX + 1];

@@ -857,12 +857,6 @@ class Traps(unittest.TestCase):
         self.assertEqual(driver.call("config")[0], "done", "what was read before is used where there is no file")
         driver.quit()
 
-    def test_tls_is_refused_with_the_way_out(self):
-        first = self.open("zks://127.0.0.1:2181").first
-        if first == "opened":
-            self.skipTest("this library has TLS")
-        self.assertRegex(first, r"^refused -(95|22) ")
-
 
 class Limits(unittest.TestCase):
     """What a server's options forbid is said in words, with the option that would help."""

@@ -8,6 +8,7 @@
         ensemble.wait_ready()                     # all members serve
         ensemble.wipe()                           # kills all, deletes the data, starts anew: a coordinator that forgot
     ensemble.save(path); ensemble.restore(path)  # a copy of every member's data, also of a running one; put back and started
+    Ensemble(secured=certificates)            # TLS too (secured_url()), for clients with a certificate of certificates.ca; see etcd.Certificates
     Ensemble(members=3, lagging=True)         # the last member hears the others through ensemble.quorum_proxies, which can delay
 
 Every server is ended by its own process object when the block ends, whatever happened in it. `available()` says whether the Debian
@@ -30,7 +31,8 @@ import faultproxy
 import processes
 from ports import free_ports
 
-CLASS_PATH = "/etc/zookeeper/conf:/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar"
+CLASS_PATH = ("/etc/zookeeper/conf:/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar"
+              ":/usr/share/java/netty-codec.jar:/usr/share/java/netty-resolver.jar")  # the Debian package forgets these two
 
 
 def available():
@@ -82,6 +84,7 @@ class Server:
         self.process = None
         self.paused = False
         self.myid = None
+        self.secured = None  # its port for TLS
 
     def start(self):
         data = os.path.join(self.home, "data")
@@ -131,7 +134,7 @@ class Server:
 
 
 class Ensemble:
-    def __init__(self, members=1, tick_ms=500, options=(), java_options=(), lagging=False):
+    def __init__(self, members=1, tick_ms=500, options=(), java_options=(), lagging=False, secured=None):
         self.quorum_proxies = []
         self.directory = tempfile.mkdtemp(prefix="snowfleet-zk-")
         ports = free_ports(members)
@@ -146,8 +149,26 @@ class Ensemble:
         if members > 1:
             for i, server in enumerate(self.servers):
                 server.myid = i + 1
+        if secured is not None:
+            self._secure(secured)
         if lagging:
             self._make_laggard(members - 1, peers)
+
+    def _secure(self, certificates):
+        for server, port in zip(self.servers, free_ports(len(self.servers))):
+            os.makedirs(server.home, exist_ok=True)
+            keys = os.path.join(server.home, "server.pem")
+            with open(keys, "w") as f:
+                for path in reversed(certificates.server):  # key, then certificate
+                    with open(path) as part:
+                        f.write(part.read())
+            server.secured = port
+            server.options = server.options + [f"secureClientPort={port}", "secureClientPortAddress=127.0.0.1", f"ssl.keyStore.location={keys}", "ssl.keyStore.type=PEM",
+                                               f"ssl.trustStore.location={certificates.ca}", "ssl.trustStore.type=PEM", "ssl.clientAuth=need"]
+            server.java_options = server.java_options + ["-Dzookeeper.serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory"]
+
+    def secured_url(self, chroot="", host="localhost"):
+        return "zks://" + ",".join(f"{host}:{s.secured}" for s in self.servers) + chroot
 
     def _make_laggard(self, index, peers):
         """A follower takes what the leader has written from the leader's quorum port, for which this one is told a proxy's."""

@@ -20,7 +20,7 @@ static void backend_says(const char *url, const char *why)
     }
     if (rc == 0)
         sf_zk_options_free(&read);
-    else /* the URL was taken; TLS wants files, or another library */
+    else /* the URL was taken; TLS wants files */
         assert_true(strncmp(url, "zks://", strlen("zks://")) == 0);
 }
 

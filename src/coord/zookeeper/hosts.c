@@ -27,7 +27,8 @@ bool sf_zk_url_has_names(const struct sf_coordinator_url *url)
     return false;
 }
 
-static void add_address(struct sf_zk_addresses *to, const struct addrinfo *info, uint16_t port)
+static void add_address(struct sf_zk_addresses *to, const struct addrinfo *info, const char *name,
+                        uint16_t port)
 {
     struct sf_zk_address address = {.size = info->ai_addrlen};
     char host[48];
@@ -43,6 +44,7 @@ static void add_address(struct sf_zk_addresses *to, const struct addrinfo *info,
         address.socket.v6.sin6_port = htons(port);
     if (inet_ntop(info->ai_family, bytes, host, sizeof host) == NULL)
         return;
+    snprintf(address.host, sizeof address.host, "%s", name);
     snprintf(address.text, sizeof address.text, v4 ? "%s:%u" : "[%s]:%u", host, (unsigned)port);
     for (size_t i = 0; i < to->count; i++)
         if (strcmp(to->at[i].text, address.text) == 0)
@@ -70,7 +72,7 @@ void sf_zk_resolve(const struct sf_coordinator_url *url, struct sf_zk_addresses 
         }
         for (const struct addrinfo *info = list; info != NULL; info = info->ai_next)
             if (info->ai_family == AF_INET || info->ai_family == AF_INET6)
-                add_address(ret, info, host->port);
+                add_address(ret, info, host->host, host->port);
         freeaddrinfo(list);
     }
 }

@@ -17,7 +17,8 @@ struct sf_zk_addresses {
     struct sf_zk_message head;
     size_t count;
     struct sf_zk_address {
-        char text[64]; /* "1.2.3.4:2181", "[::1]:2181" */
+        char text[64];          /* "1.2.3.4:2181", "[::1]:2181" */
+        char host[SF_HOST_MAX]; /* as the URL has it */
         union {
             struct sockaddr any;
             struct sockaddr_in v4;
@@ -38,7 +39,8 @@ bool sf_zk_url_has_names(const struct sf_coordinator_url *url);
  * we want to wait, so the thread is detached and holds the task alone once it was abandoned. NULL:
  * no thread to be had. */
 struct sf_zk_resolver;
-struct sf_zk_resolver *sf_zk_resolver_start(const struct sf_coordinator_url *url, struct sf_inbox *inbox);
+struct sf_zk_resolver *sf_zk_resolver_start(const struct sf_coordinator_url *url,
+                                            struct sf_inbox *inbox);
 /* NULL is fine. */
 void sf_zk_resolver_abandon(struct sf_zk_resolver *resolver);
 

@@ -18,6 +18,7 @@
 #define CONNECT_MS     1500
 #define GREET_LEAST_MS 1000
 #define READ_SIZE      65536
+#define SECURED_SIZE   16384 /* a piece of what TLS is to read; what is left stays in the socket */
 #define LOGIN_AGAIN_MS 1000 /* between looks whether the password has changed, once it is refused */
 #define LARGE_REQUEST  1024 /* bytes: what a small jute.maxbuffer may refuse */
 
@@ -35,7 +36,9 @@ static void close_connection(struct sf_zk_link *link)
     if (link->fd >= 0)
         close(link->fd);
     link->fd = -1;
-    link->in.size = link->out.size = link->waiting.size = 0;
+    sf_zk_tls_close(link->tls);
+    link->tls = NULL;
+    link->in.size = link->out.size = link->waiting.size = link->secured.size = 0;
     link->pings = link->logins = 0;
 }
 
@@ -99,7 +102,11 @@ static void fail_by_garbage(struct sf_zk *z, struct sf_zk_link *link, const char
 
 static void fail_by_end(struct sf_zk *z, struct sf_zk_link *link)
 {
-    if (link->stage != SF_ZK_UP)
+    if (link->stage == SF_ZK_SECURING)
+        fail(z, link,
+             "closed the connection within TLS's handshake: is that its secure port, and does it "
+             "take our certificate (coordinator.tls_cert)?");
+    else if (link->stage != SF_ZK_UP)
         fail(z, link,
              "closed the connection unanswered: it does not serve (no quorum?), lags behind, or "
              "takes no more connections from this address (maxClientCnxns)");
@@ -127,11 +134,26 @@ static void greet(struct sf_zk *z, struct sf_zk_link *link)
     sf_zk_frame_end(&link->out, place);
 }
 
+/* With TLS the greeting waits until the server has shown who it is. */
+static void begin(struct sf_zk *z, struct sf_zk_link *link)
+{
+    struct sf_error err = {0};
+    if (!z->options.tls) {
+        greet(z, link);
+        return;
+    }
+    enter(link, SF_ZK_SECURING, sf_zk_now_ns(z));
+    link->tls = sf_zk_tls_open(&z->options.tls_files, link->host, &err);
+    if (link->tls == NULL || sf_zk_tls_put(link->tls, &link->out, &link->secured, &err) < 0)
+        fail(z, link, "%s", err.text);
+}
+
 static void connect_next(struct sf_zk *z, struct sf_zk_link *link)
 {
     const struct sf_zk_address *address = link->owner->next_address(z);
     enter(link, SF_ZK_CONNECTING, sf_zk_now_ns(z));
     memcpy(link->peer, address->text, sizeof link->peer);
+    memcpy(link->host, address->host, sizeof link->host);
     link->fd = socket(address->socket.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (link->fd < 0) {
         fail_by_errno(z, link, errno);
@@ -140,7 +162,7 @@ static void connect_next(struct sf_zk *z, struct sf_zk_link *link)
     const int on = 1;
     (void)setsockopt(link->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     if (connect(link->fd, &address->socket.any, address->size) == 0)
-        greet(z, link);
+        begin(z, link);
     else if (errno != EINPROGRESS)
         fail_by_errno(z, link, errno);
 }
@@ -154,7 +176,7 @@ static void connected(struct sf_zk *z, struct sf_zk_link *link)
     if (code != 0)
         fail_by_errno(z, link, code);
     else
-        greet(z, link);
+        begin(z, link);
 }
 
 static void put_login(struct sf_zk *z, struct sf_zk_link *link)
@@ -347,11 +369,32 @@ static void take_frames(struct sf_zk *z, struct sf_zk_link *link)
 
 /* Bytes. */
 
+/* What TLS makes of what came. Frames before the end of it count. */
+static void take_secured(struct sf_zk *z, struct sf_zk_link *link, const uint8_t *bytes,
+                         size_t size)
+{
+    struct sf_error err = {0};
+    int rc = sf_zk_tls_take(link->tls, bytes, size, &link->in, &err);
+    if (rc == 0) /* the handshake's next step */
+        rc = sf_zk_tls_put(link->tls, &link->out, &link->secured, &err);
+    if (rc == 0 && link->stage == SF_ZK_SECURING && sf_zk_tls_is_up(link->tls))
+        greet(z, link);
+    take_frames(z, link);
+    if (rc == -ECONNRESET && link->fd >= 0)
+        fail_by_end(z, link);
+    else if (rc < 0 && link->fd >= 0)
+        fail(z, link, "%s", err.text);
+}
+
 static void receive(struct sf_zk *z, struct sf_zk_link *link)
 {
-    const ssize_t got =
-        recv(link->fd, sf_zk_bytes_room(&link->in, READ_SIZE), READ_SIZE, MSG_DONTWAIT);
-    if (got > 0) {
+    uint8_t wire[SECURED_SIZE];
+    const bool secured = link->tls != NULL;
+    const ssize_t got = recv(link->fd, secured ? wire : sf_zk_bytes_room(&link->in, READ_SIZE),
+                             secured ? sizeof wire : READ_SIZE, MSG_DONTWAIT);
+    if (got > 0 && secured) {
+        take_secured(z, link, wire, (size_t)got);
+    } else if (got > 0) {
         link->in.size += (size_t)got;
         take_frames(z, link);
     } else if (got == 0 || errno == ECONNRESET) {
@@ -364,18 +407,27 @@ static void receive(struct sf_zk *z, struct sf_zk_link *link)
 /* 0, or a negative errno code. */
 static int send_out(struct sf_zk_link *link)
 {
+    struct sf_zk_bytes *out = link->tls != NULL ? &link->secured : &link->out;
+    struct sf_error err = {0};
     size_t sent = 0;
     int rc = 0;
-    while (rc == 0 && sent < link->out.size) {
-        const ssize_t count = send(link->fd, link->out.data + sent, link->out.size - sent,
-                                   MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (link->tls != NULL && sf_zk_tls_put(link->tls, &link->out, &link->secured, &err) < 0)
+        return -EPROTO;
+    while (rc == 0 && sent < out->size) {
+        const ssize_t count =
+            send(link->fd, out->data + sent, out->size - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (count >= 0)
             sent += (size_t)count;
         else if (errno != EINTR)
             rc = -errno;
     }
-    sf_zk_bytes_shift(&link->out, sent);
+    sf_zk_bytes_shift(out, sent);
     return rc == -EAGAIN ? 0 : rc;
+}
+
+static bool has_to_send(const struct sf_zk_link *link)
+{
+    return link->out.size > 0 || link->secured.size > 0;
 }
 
 static void put_ping(struct sf_zk_link *link)
@@ -397,6 +449,7 @@ static int64_t limit_ns(const struct sf_zk_link *link)
         return link->next_ns;
     case SF_ZK_CONNECTING:
         return link->stage_ns + CONNECT_MS * SF_NS_PER_MS;
+    case SF_ZK_SECURING:
     case SF_ZK_GREETING:
     case SF_ZK_LOGGING_IN:
         return link->stage_ns + (link->patience_ns / 3 > GREET_LEAST_MS * SF_NS_PER_MS
@@ -439,7 +492,7 @@ void sf_zk_link_poll(const struct sf_zk_link *link, struct pollfd *fd)
 {
     fd->fd = link->fd;
     fd->events = POLLIN;
-    if (link->stage == SF_ZK_CONNECTING || link->out.size > 0)
+    if (link->stage == SF_ZK_CONNECTING || has_to_send(link))
         fd->events |= POLLOUT;
 }
 
@@ -451,7 +504,7 @@ void sf_zk_link_turn(struct sf_zk *z, short revents)
     else if (link->fd >= 0 && (revents & ~POLLOUT) != 0)
         receive(z, link);
     keep_time(z, link, sf_zk_now_ns(z));
-    if (link->fd < 0 || link->stage == SF_ZK_CONNECTING || link->out.size == 0)
+    if (link->fd < 0 || link->stage == SF_ZK_CONNECTING || !has_to_send(link))
         return;
     const int rc = send_out(link);
     link->sent_ns = sf_zk_now_ns(z);
@@ -497,7 +550,7 @@ static void say_goodbye(struct sf_zk_link *link, int64_t wait_ms)
         if (left_ms <= 0)
             return;
         struct pollfd fd = {.fd = link->fd,
-                            .events = (short)(POLLIN | (link->out.size > 0 ? POLLOUT : 0))};
+                            .events = (short)(POLLIN | (has_to_send(link) ? POLLOUT : 0))};
         poll(&fd, 1, (int)(left_ms < 20 ? left_ms : 20)); /* short steps: time may be faked */
     }
 }
@@ -513,6 +566,7 @@ void sf_zk_link_close(struct sf_zk_link *link, int64_t wait_ms)
     }
     sf_zk_bytes_free(&link->in);
     sf_zk_bytes_free(&link->out);
+    sf_zk_bytes_free(&link->secured);
     sf_zk_bytes_free(&link->waiting);
     free(link);
 }

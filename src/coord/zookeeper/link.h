@@ -1,8 +1,8 @@
 /* coord/zookeeper/link.h - one ZooKeeper session and the connections that carry it, one at a time.
  *
- *   pause --> connecting --> greeting --(login)--> up --.
- *     ^            |             |          |           |
- *     '------------+-------------+----------+-----------'   broken: the next server, the same session
+ *   pause --> connecting --(securing)--> greeting --(login)--> up --.
+ *     ^            |                         |          |           |
+ *     '------------+-------------------------+----------+-----------'   broken: the next server, the same session
  *
  * Once a server says that the session is over, or refuses who we are, the link has ended; who owns
  * it closes it. Whatever a server sends, nothing but an answer to what was asked is believed: the
@@ -16,10 +16,12 @@
 
 #include "coord/zookeeper/hosts.h"
 #include "coord/zookeeper/reply.h"
+#include "coord/zookeeper/tls.h"
 
 enum sf_zk_stage {
     SF_ZK_PAUSE,
     SF_ZK_CONNECTING,
+    SF_ZK_SECURING, /* TLS's handshake; without TLS: never */
     SF_ZK_GREETING, /* the session is asked for */
     SF_ZK_LOGGING_IN,
     SF_ZK_UP,
@@ -46,18 +48,21 @@ struct sf_zk_link {
     enum sf_zk_stage stage;
     bool connected; /* up */
     bool had_session;
-    uint64_t losses;  /* how often the connection was lost; the session may have survived */
-    int64_t since_ns; /* of the last change of connected */
-    char peer[64];    /* the server, as text */
-    int refusal;      /* how; 0: we are */
+    uint64_t losses;        /* how often the connection was lost; the session may have survived */
+    int64_t since_ns;       /* of the last change of connected */
+    char peer[64];          /* the server, as text */
+    char host[SF_HOST_MAX]; /* its name or address in the URL */
+    int refusal;            /* how; 0: we are */
     char why[SF_COORD_TEXT_MAX]; /* the last connection ended; "": none has */
     /* The session. */
     int64_t session_id;
     uint8_t password[SF_ZK_PASSWORD_SIZE];
     int64_t zxid; /* the last that was seen: no server that lags behind it is used */
     /* The connection. */
-    int fd; /* -1: none */
+    int fd;                /* -1: none */
+    struct sf_zk_tls *tls; /* NULL: none */
     struct sf_zk_bytes in, out;
+    struct sf_zk_bytes secured; /* with TLS: what became of `out` */
     struct sf_zk_bytes waiting; /* requests that were made before it is up */
     int64_t stage_ns;           /* when the stage was entered */
     int64_t next_ns;            /* PAUSE: when the next connection is due */

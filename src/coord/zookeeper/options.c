@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "base/secret.h"
+#include "coord/zookeeper/tls.h"
 #include "coord/zookeeper/zookeeper.h"
 
 static void free_secret(char *secret)
@@ -44,8 +45,8 @@ int sf_zk_options_login(struct sf_zk_options *options, bool *ret_changed, struct
 
 static char *copy(const char *text)
 {
-    char *result = strdup(text);
-    SF_ASSERT(result != NULL);
+    char *result = text != NULL ? strdup(text) : NULL;
+    SF_ASSERT((result != NULL) == (text != NULL));
     return result;
 }
 
@@ -68,29 +69,16 @@ static int set_auth(struct sf_zk_options *to, const struct sf_coord_options *opt
 static int set_tls(struct sf_zk_options *to, const struct sf_coord_options *options,
                    struct sf_error *err)
 {
-    if (!to->url.scheme->tls)
+    to->tls = to->url.scheme->tls;
+    if (!to->tls)
         return 0;
-#ifdef SNOWFLEET_ZOOKEEPER_TLS
-    if (options->tls_ca == NULL || options->tls_cert == NULL || options->tls_key == NULL)
+    if ((options->tls_cert == NULL) != (options->tls_key == NULL))
         return sf_error_set(err, -EINVAL,
-                            "zks:// needs coordinator.tls_ca, .tls_cert and .tls_key");
-    int rc = sf_plain_check_path(options->tls_ca, "coordinator.tls_ca", err);
-    if (rc == 0)
-        rc = sf_plain_check_path(options->tls_cert, "coordinator.tls_cert", err);
-    if (rc == 0)
-        rc = sf_secret_check_path(options->tls_key, "coordinator.tls_key", err);
-    if (rc < 0)
-        return rc;
-    if (asprintf(&to->tls, "%s,%s,%s,", options->tls_ca, options->tls_cert, options->tls_key) < 0)
-        SF_ASSERT(!"memory");
-    return 0;
-#else
-    (void)options;
-    return sf_error_set(err, -ENOTSUP,
-                        "the ZooKeeper library of this build has no TLS. Run a "
-                        "local tunnel (stunnel, socat) for each server and give zk:// with the "
-                        "tunnels' addresses: docs/coordinators.md, \"TLS by tunnel\"");
-#endif
+                            "coordinator.tls_cert and coordinator.tls_key need each other");
+    to->tls_files.ca = copy(options->tls_ca);
+    to->tls_files.cert = copy(options->tls_cert);
+    to->tls_files.key = copy(options->tls_key);
+    return sf_zk_tls_check(&to->tls_files, err);
 }
 
 int sf_zk_options_read(const struct sf_coord_options *options, struct sf_zk_options *ret,
@@ -128,6 +116,9 @@ void sf_zk_options_free(struct sf_zk_options *options)
     free_secret(options->auth);
     free(options->username);
     free(options->password_file);
-    free(options->tls);
-    options->auth = options->username = options->password_file = options->tls = NULL;
+    options->auth = options->username = options->password_file = NULL;
+    free(options->tls_files.ca);
+    free(options->tls_files.cert);
+    free(options->tls_files.key);
+    options->tls_files = (struct sf_zk_tls_files){0};
 }

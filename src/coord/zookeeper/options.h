@@ -18,7 +18,10 @@ struct sf_zk_options {
     uint32_t session_timeout_ms;
     char *username, *password_file; /* both or none */
     char *auth;                     /* "user:password" or NULL */
-    char *tls;                      /* "ca,cert,key," or NULL */
+    bool tls;
+    struct sf_zk_tls_files {
+        char *ca, *cert, *key; /* NULL: what the system trusts; no certificate */
+    } tls_files;
 };
 
 /* Returns 0 or what sf_coord_open returns, with the reason. After 0: sf_zk_options_free. */
