@@ -52,23 +52,32 @@ static void mark_self(json_t *fleet, uint64_t datacenter, const struct sf_member
     }
 }
 
-/* own: NULL for a datacenter that is not the worker's. */
-static void add_list(const struct sf_daemon *d, const struct sf_member_list *list,
-                     uint64_t datacenter, const struct sf_member_snapshot *own, json_t *fleet)
+/* When a list is judged: as it was read, for reservations have been renewed since; but now where the
+ * coordinator cannot be reached, for then nobody renews anything. */
+static int64_t judged_ms(const struct sf_daemon *d, const struct sf_member_snapshot *member,
+                         const struct sf_member_list *list)
 {
+    const int64_t age_ms = sf_real_ns() / SF_NS_PER_MS - list->read_at_ms;
+    return sf_member_now_ms(d->member) - (member->connected && age_ms > 0 ? age_ms : 0);
+}
+
+static void add_list(const struct sf_daemon *d, const struct sf_member_list *list,
+                     uint64_t datacenter, const struct sf_member_snapshot *member, json_t *fleet)
+{
+    const bool here = datacenter == d->config->fleet_datacenter;
     json_t *workers = json_object_get(fleet, "workers");
     const struct sf_fleet_picture picture = {.datacenter = datacenter,
                                              .slots = list->slots,
                                              .slot_count = list->slot_count,
                                              .claims = list->claims,
                                              .claim_count = list->claim_count,
-                                             .now_ms = sf_member_now_ms(d->member),
+                                             .now_ms = judged_ms(d, member, list),
                                              .remember_ms = d->config->fleet_remember_ms};
     sf_fleet_json_add(fleet, &picture);
     for (size_t i = 0; i < list->claim_count; i++) {
         const struct sf_coord_claim *claim = &list->claims[i];
         json_array_append_new(
-            workers, worker_json(datacenter, claim, own != NULL && is_self(own, claim->fence)));
+            workers, worker_json(datacenter, claim, here && is_self(member, claim->fence)));
     }
 }
 
@@ -81,7 +90,7 @@ static void add_lists(struct sf_daemon *d, const struct sf_member_list *list,
     if (list != NULL)
         add_list(d, list, d->config->fleet_datacenter, member, fleet);
     for (size_t i = 0; i < far_count; i++) {
-        add_list(d, far[i], far[i]->datacenter, NULL, fleet);
+        add_list(d, far[i], far[i]->datacenter, member, fleet);
         sf_member_list_release(far[i]);
     }
     mark_self(fleet, d->config->fleet_datacenter, member);
@@ -132,13 +141,13 @@ static void emit_slots(struct sf_metrics_page *page, const struct sf_census *cen
 }
 
 static void emit_members(struct sf_daemon *d, struct sf_metrics_page *page,
-                         const struct sf_member_list *list)
+                         const struct sf_member_snapshot *member, const struct sf_member_list *list)
 {
     enum { LOST = SF_WORKER_STATES, LEFT, OTHER, ALL };
     unsigned counts[ALL] = {0};
     struct sf_expected all;
     sf_expected_take(list->slots, list->slot_count, list->claims, list->claim_count,
-                     sf_member_now_ms(d->member), d->config->fleet_remember_ms, &all);
+                     judged_ms(d, member, list), d->config->fleet_remember_ms, &all);
     for (size_t i = 0; i < all.count; i++) {
         const char *state = all.members[i].state;
         unsigned at = 0;
@@ -173,9 +182,9 @@ void sf_fleet_collect(struct sf_daemon *d, const struct sf_member_snapshot *memb
     if (list != NULL && age_ms < SCRAPE_FRESH_MS) {
         struct sf_census census;
         sf_census_take(list->slots, list->slot_count, list->claims, list->claim_count,
-                       sf_member_now_ms(d->member), &census);
+                       judged_ms(d, member, list), &census);
         emit_slots(page, &census);
-        emit_members(d, page, list);
+        emit_members(d, page, member, list);
     } else if (member->census.read_mono_ms >= 0) {
         emit_slots(page, &member->census);
     }

@@ -227,9 +227,14 @@ class Views:
         sf.wait_until(lambda: {("c", 5, "lost", False), ("late", 7, "ready", True)} <= seen(late)[0], lambda: seen(late), step_s=0.5)
 
     def test_a_scrape_is_a_look(self):
-        """Nobody looks at the fleet but Prometheus, of another worker: who is killed is counted as lost all the same."""
-        a, b = (self.worker(name).start() for name in "ab")
+        """Nobody looks at the fleet but Prometheus, of another worker: who is killed is counted as lost all the same. Reservations that have been renewed
+        since the fleet was read are nobody's trouble, short as they may be."""
+        a, b = (self.worker(name, reservation_window_ms=5000, reservation_min_window_ms=3000).start() for name in "ab")
         sf.wait_until(lambda: self.metrics(a) == {"ready": 2}, lambda: self.metrics(a), step_s=0.5)
+        for _ in range(18):
+            time.sleep(1)
+            self.assertEqual(self.metrics(a), {"ready": 2})
+        self.assertEqual(self.page(a)["health"]["level"], "good", "nor for who looks once")
         b.kill()
         sf.wait_until(lambda: self.metrics(a) == {"ready": 1, "lost": 1}, lambda: self.metrics(a), step_s=1)
 
