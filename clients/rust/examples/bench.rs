@@ -74,7 +74,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             bare.write_all(&ONE).expect("the worker has gone");
             bare.read_exact(&mut answer).expect("the worker has gone");
         });
-        timed(&mut own, || drop(client.next().expect("no ID")));
+        timed(&mut own, || {
+            client.next().expect("no ID");
+        });
     }
     let (one, many) = (threads(&client, 1), threads(&client, 64));
     let ahead = Client::new(Options { prefetch: 1000, ..Options::new(&address) })?;
