@@ -9,6 +9,7 @@ use crate::errors::{Code, Error};
 use crate::id::{Id, Layout, Parts};
 use crate::options::{Event, Options};
 use crate::prefetch::Prefetch;
+use crate::process::Mine;
 use crate::slot::lock;
 use crate::stats::Stats;
 
@@ -32,7 +33,7 @@ pub(crate) struct Shared<H> {
     pub prefetch_count: u32,
     log: Option<crate::options::Log>,
     /// The process that made it.
-    process: u32,
+    process: Mine,
 }
 
 impl<H: Host> Shared<H> {
@@ -41,7 +42,7 @@ impl<H: Host> Shared<H> {
         let engine = Engine::new(options, Instant::now())?;
         let (prefetch_count, most_age) = (engine.options.prefetch, engine.options.prefetch_max_age);
         let prefetch = (prefetch_count > 0).then(|| Prefetch::new(most_age));
-        Ok(Arc::new(Self { engine: Mutex::new(engine), host, prefetch, prefetch_count, log, process: std::process::id() }))
+        Ok(Arc::new(Self { engine: Mutex::new(engine), host, prefetch, prefetch_count, log, process: Mine::new() }))
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Engine> {
@@ -50,7 +51,7 @@ impl<H: Host> Shared<H> {
 
     /// A child of a fork has no threads, and what was fetched or asked for is the parent's.
     pub(crate) fn own(&self) -> Result<(), Error> {
-        if std::process::id() == self.process {
+        if self.process.is() {
             return Ok(());
         }
         Err(Error::new(Code::Cancelled, "the process forked, and this is the child: make a client of its own here"))

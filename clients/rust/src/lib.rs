@@ -24,6 +24,7 @@ mod names;
 mod options;
 mod policy;
 mod prefetch;
+mod process;
 mod slot;
 mod stats;
 #[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
