@@ -7,6 +7,7 @@ import os
 import pathlib
 import signal
 import sys
+import tempfile
 import threading
 import time
 import unittest
@@ -16,6 +17,31 @@ import snowfleet
 from .worker import Worker
 
 EXAMPLES = pathlib.Path(__file__).resolve().parents[1] / "examples"
+
+
+class Sockets(unittest.TestCase):
+    def test_a_unix_socket_is_a_server(self):
+        with tempfile.TemporaryDirectory() as directory:
+            path = f"{directory}/data.sock"
+            with Worker(path) as worker:
+                for options in ({}, {"tls": True}):  # never inside TLS
+                    with snowfleet.Client(worker.address, **options) as client:
+                        self.assertEqual(len(set(client.next_many(100))), 100)
+            with snowfleet.Client(f"unix:{path}", timeout_ms=200) as client, self.assertRaises(snowfleet.UnreachableError) as caught:
+                client.next()
+            self.assertIn(f"unix:{path}", str(caught.exception))
+
+    def test_abstract_names_and_others_beside_them(self):
+        name = f"snowfleet-test-{os.getpid()}"
+        with Worker(f"\0{name}"), Worker() as other, snowfleet.Client(f"unix:@{name},{other.address}") as client:
+            other.last = 7 << 40
+            self.assertEqual(len({client.next() for _ in range(100)}), 100)
+            self.assertGreater(other.asked, 0)
+
+    def test_what_is_none(self):
+        for text in ("unix:", "unix:relative", "unix:/data", "unix:/run/", "unix:@", "unix:/run/" + "x" * 103):
+            with self.subTest(text), self.assertRaisesRegex(snowfleet.InvalidError, "unix:/PATH"):
+                snowfleet.Client(text)
 
 
 class Threads(unittest.TestCase):

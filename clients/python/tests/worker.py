@@ -1,5 +1,6 @@
 """A small worker: what the common suite (tests/clients) plays is not played again here, but what only Python has."""
 import json
+import socket
 import socketserver
 import struct
 import threading
@@ -12,11 +13,13 @@ INFO = json.dumps({"fleet_id": "f", "epoch_ms": 1704067200000, "max_batch": 6553
 class Worker(socketserver.ThreadingTCPServer):
     allow_reuse_address = daemon_threads = True
 
-    def __init__(self):
+    def __init__(self, at=("127.0.0.1", 0)):
         self.last, self.asked, self.silent, self.lock = 5 << 40, 0, False, threading.Lock()
         self.slow_s = 0.0
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.address = "127.0.0.1:%d" % self.server_address[1]
+        if isinstance(at, str):
+            self.address_family = socket.AF_UNIX
+        super().__init__(at, Handler)
+        self.address = f"unix:{at}" if isinstance(at, str) else "127.0.0.1:%d" % self.server_address[1]
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
     def __exit__(self, *_):

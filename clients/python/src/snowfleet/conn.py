@@ -10,6 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from . import frames
+from .options import UNIX
 from .policy import BROKEN, LOST, SILENT, UNREACHED, Server
 
 if TYPE_CHECKING:
@@ -40,6 +41,12 @@ class Request:
         self.silent = False
 
 
+def _unix_path(text: str) -> str:
+    """The kernel's way to write it: an abstract name begins with a zero."""
+    path = text[len(UNIX):]
+    return "\0" + path[1:] if path.startswith("@") else path
+
+
 class Conn:
     def __init__(self, engine: Engine, server: Server, now: float):
         self.engine, self.server = engine, server
@@ -53,11 +60,13 @@ class Conn:
         self._out = bytearray()
         self._in = bytearray()
         self._writing = True
-        self.socket = socket.socket(socket.AF_INET6 if ":" in server.at[0] else socket.AF_INET, socket.SOCK_STREAM)
+        family = socket.AF_UNIX if server.local else socket.AF_INET6 if ":" in server.at[0] else socket.AF_INET
+        self.socket = socket.socket(family, socket.SOCK_STREAM)
         self.socket.setblocking(False)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if not server.local:
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.fd = self.socket.fileno()
-        code = self.socket.connect_ex(server.at)
+        code = self.socket.connect_ex(_unix_path(server.at[0]) if server.local else server.at)
         engine.host.watch(self, self.fd, False, True)
         if code not in (0, errno.EINPROGRESS):
             engine.soon(lambda: self.end(UNREACHED, f"connect: {os.strerror(code)}"))
@@ -168,7 +177,7 @@ class Conn:
             if code:
                 self.end(UNREACHED, f"connect: {os.strerror(code)}")
                 return
-            context = self.engine.tls
+            context = None if self.server.local else self.engine.tls  # nobody is between the two
             if context is None:
                 self._up(now)
             else:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields
 from .errors import InvalidError, TLSError
 
 COUNT_MAX = 1048576
+UNIX = "unix:"  # before the path of a UNIX socket, or "@" and an abstract name
+UNIX_MAX = 107
 NAMES_MAX = 64
 DISCOVER_MAX = 128
 SERVERS_MAX = 256
@@ -26,7 +28,7 @@ _NUMBERS: dict[str, tuple[int, int, int]] = {
 class Options:
     """0 in a time or count that has a default means the default."""
 
-    servers: str = "127.0.0.1:7450"  # "host:port,host:port": addresses, or names, every address of which is a server
+    servers: str = "127.0.0.1:7450"  # "host:port,host:port": addresses, or names, every address of which is a server; or "unix:/path"
     timeout_ms: int = 0  # deadline of a call: 2000
     attempt_timeout_ms: int = 0  # after this another worker is asked beside a silent one: 100
     connect_timeout_ms: int = 0  # 1000
@@ -101,6 +103,8 @@ class Options:
 
 def is_numeric(host: str) -> bool:
     """Is it an address, and no name?"""
+    if host.startswith(UNIX):
+        return True
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -123,13 +127,21 @@ def parse_host_port(text: str, default_port: int | None) -> tuple[str, int] | No
     return host, int(port)
 
 
+def parse_unix(text: str) -> tuple[str, int] | None:
+    """("unix:/path", 0) of an absolute path below a directory, or of "unix:@name"; None: it is neither."""
+    path = text[len(UNIX):]
+    good = path[:1] == "@" and len(path) > 1 or path[:1] == "/" and path.rfind("/") > 0 and path[-1] != "/"
+    return (text, 0) if good and len(path) <= UNIX_MAX and all("!" <= each <= "~" for each in path) else None
+
+
 def parse_servers(text: str) -> list[tuple[str, int]]:
     """The entries of Options.servers."""
     found: list[tuple[str, int]] = []
     for entry in text.replace(",", " ").split():
-        at = parse_host_port(entry, 7450)
+        at = parse_unix(entry) if entry.startswith(UNIX) else parse_host_port(entry, 7450)
         if at is None:
-            raise InvalidError(f"servers: {entry!r} is not a server; allowed are HOST, HOST:PORT, ADDRESS:PORT and [IPV6]:PORT")
+            raise InvalidError(f"servers: {entry!r} is not a server; allowed are HOST, HOST:PORT, ADDRESS:PORT, [IPV6]:PORT, "
+                               f"unix:/PATH and unix:@NAME")
         found.append(at)
     if not found:
         raise InvalidError("servers: none given; example: ids-0:7450,ids-1:7450")

@@ -7,7 +7,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from .options import Options
+from .options import UNIX, Options
 
 if TYPE_CHECKING:
     from .conn import Conn
@@ -26,12 +26,13 @@ FOREVER = float("inf")
 class Server:
     """One address that may mint, and how it does."""
 
-    __slots__ = ("address", "at", "host", "name", "conn", "max_batch", "last_id", "gone", "state", "failures", "load", "open_for", "opened",
+    __slots__ = ("address", "at", "host", "local", "name", "conn", "max_batch", "last_id", "gone", "state", "failures", "load", "open_for", "opened",
                  "probe_at", "probing_since", "busy_until")
 
     def __init__(self, at: tuple[str, int], host: str, name: Name):
         self.at, self.host, self.name = at, host, name
-        self.address = f"[{at[0]}]:{at[1]}" if ":" in at[0] else f"{at[0]}:{at[1]}"
+        self.local = at[0].startswith(UNIX)
+        self.address = at[0] if self.local else f"[{at[0]}]:{at[1]}" if ":" in at[0] else f"{at[0]}:{at[1]}"
         self.conn: Conn | None = None
         self.max_batch = 0  # 0: not known yet
         self.last_id = 0
