@@ -4,8 +4,12 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -24,7 +28,12 @@ type worker struct {
 
 func newWorker(t *testing.T) *worker {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	return newWorkerAt(t, "tcp", "127.0.0.1:0")
+}
+
+func newWorkerAt(t *testing.T, network, address string) *worker {
+	t.Helper()
+	listener, err := net.Listen(network, address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,5 +205,29 @@ func TestLog(t *testing.T) {
 	defer mu.Unlock()
 	if len(events) == 0 || !events[0].Warning || events[0].Server != "127.0.0.1:1" {
 		t.Errorf("%+v", events)
+	}
+}
+
+func TestUnixSockets(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "data.sock")
+	abstract := fmt.Sprintf("@snowfleet-test-%d", os.Getpid())
+	for _, address := range []string{path, abstract} {
+		newWorkerAt(t, "unix", address)
+		for _, secure := range []bool{false, true} { // never inside TLS
+			client, err := New(Options{Servers: "unix:" + address, TLS: secure})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids, err := client.NextN(context.Background(), 100)
+			if err != nil || len(ids) != 100 {
+				t.Errorf("%s: %d IDs, %v", address, len(ids), err)
+			}
+			client.Close()
+		}
+	}
+	for _, text := range []string{"unix:", "unix:relative", "unix:/data", "unix:/run/", "unix:@", "unix:/run/" + strings.Repeat("x", 103)} {
+		if _, err := New(Options{Servers: text}); err == nil || !strings.Contains(err.Error(), "unix:/PATH") {
+			t.Errorf("%q: %v", text, err)
+		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 )
@@ -86,8 +87,12 @@ func (c *Client) connect(s *server) *conn {
 func (k *conn) run() {
 	c := k.client
 	ctx, cancel := context.WithTimeout(c.context, c.options.ConnectTimeout)
-	socket, err := (&net.Dialer{}).DialContext(ctx, "tcp", k.server.address)
-	if err == nil && c.tls != nil {
+	network, address := "tcp", k.server.address
+	if isUnix(address) {
+		network, address = "unix", strings.TrimPrefix(address, unixPrefix)
+	}
+	socket, err := (&net.Dialer{}).DialContext(ctx, network, address)
+	if err == nil && c.tls != nil && network == "tcp" {
 		config := c.tls.Clone()
 		if config.ServerName == "" {
 			config.ServerName = k.server.host

@@ -3,7 +3,6 @@ package snowfleet
 import (
 	"context"
 	"net"
-	"strconv"
 	"time"
 )
 
@@ -26,7 +25,7 @@ const (
 func (c *Client) addNames(entries []hostPort) bool {
 	lookUp := false
 	for _, at := range entries {
-		each := &name{at: at, numeric: net.ParseIP(at.host) != nil}
+		each := &name{at: at, numeric: isNumeric(at.host)}
 		c.names = append(c.names, each)
 		if each.numeric {
 			c.take(each, []string{at.host}, time.Time{})
@@ -41,7 +40,7 @@ func (c *Client) take(n *name, addresses []string, now time.Time) {
 	n.resolved = true
 	wanted := map[string]bool{}
 	for _, each := range addresses {
-		wanted[net.JoinHostPort(each, strconv.Itoa(int(n.at.port)))] = true
+		wanted[hostPort{each, n.at.port}.String()] = true
 	}
 	for _, each := range append([]*server(nil), c.policy.servers...) {
 		if wanted[each.address] {
@@ -233,7 +232,7 @@ func (c *Client) listed(at hostPort, now time.Time) {
 	if count == discoverMax {
 		return
 	}
-	made := &name{at: at, discovered: true, numeric: net.ParseIP(at.host) != nil, listed: now}
+	made := &name{at: at, discovered: true, numeric: isNumeric(at.host), listed: now}
 	c.names = append(c.names, made)
 	if made.numeric {
 		c.take(made, []string{at.host}, now)

@@ -14,6 +14,7 @@ import (
 // library (include/snowfleet/client.h).
 type Options struct {
 	// Servers is "host:port,host:port": addresses, or names, every address of which is a server. Without a port: 7450.
+	// "unix:/path" and "unix:@name": a worker's UNIX socket, never inside TLS.
 	Servers string
 
 	Timeout         time.Duration // deadline of a call; the context's may be earlier [2 s]
@@ -147,7 +148,34 @@ type hostPort struct {
 	port uint16
 }
 
-func (at hostPort) String() string { return net.JoinHostPort(at.host, strconv.Itoa(int(at.port))) }
+// unixPrefix is what stands before the path of a UNIX socket, or before "@" and an abstract name.
+const (
+	unixPrefix = "unix:"
+	unixMax    = 107
+)
+
+func (at hostPort) String() string {
+	if isUnix(at.host) {
+		return at.host
+	}
+	return net.JoinHostPort(at.host, strconv.Itoa(int(at.port)))
+}
+
+func isUnix(host string) bool { return strings.HasPrefix(host, unixPrefix) }
+
+// isNumeric: an address, or a socket: nothing that is looked up.
+func isNumeric(host string) bool { return isUnix(host) || net.ParseIP(host) != nil }
+
+// parseUnix takes "unix:" with an absolute path below a directory, or with "@" and a name.
+func parseUnix(text string) (hostPort, bool) {
+	path := strings.TrimPrefix(text, unixPrefix)
+	good := strings.HasPrefix(path, "@") && len(path) > 1 ||
+		strings.HasPrefix(path, "/") && strings.LastIndex(path, "/") > 0 && !strings.HasSuffix(path, "/")
+	for _, each := range []byte(path) {
+		good = good && each > ' ' && each <= '~'
+	}
+	return hostPort{host: text}, good && len(path) <= unixMax
+}
 
 func parseHostPort(text string, defaultPort string) (hostPort, bool) {
 	host, port := text, defaultPort
@@ -176,9 +204,13 @@ func parseHostPort(text string, defaultPort string) (hostPort, bool) {
 func parseServers(text string) ([]hostPort, *Error) {
 	var found []hostPort
 	for _, entry := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' }) {
-		at, ok := parseHostPort(entry, "7450")
+		parse := func() (hostPort, bool) { return parseHostPort(entry, "7450") }
+		if isUnix(entry) {
+			parse = func() (hostPort, bool) { return parseUnix(entry) }
+		}
+		at, ok := parse()
 		if !ok {
-			return nil, invalid("servers: %q is not a server; allowed are HOST, HOST:PORT, ADDRESS:PORT and [IPV6]:PORT", entry)
+			return nil, invalid("servers: %q is not a server; allowed are HOST, HOST:PORT, ADDRESS:PORT, [IPV6]:PORT, unix:/PATH and unix:@NAME", entry)
 		}
 		found = append(found, at)
 	}
