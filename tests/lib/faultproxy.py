@@ -16,13 +16,13 @@ import time
 
 
 class FaultProxy:
-    def __init__(self, behind, host="127.0.0.1", delay_s=0.02, behind_host=None):
+    def __init__(self, behind, host="127.0.0.1", delay_s=0.02, behind_host=None, port=0):
         self.behind, self.host, self.delay_s, self.behind_host = behind, host, delay_s, behind_host or host
         self._mode = "pass"
         self._changed = threading.Condition()
         self._sockets = set()
         self._ended = False
-        self._listener = self._listen(0)
+        self._listener = self._listen(port)
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 

@@ -156,6 +156,40 @@ class One(Secured):
         self.assertEqual(worker.term(), 0)
 
 
+class Garbage(Secured):
+    def test_what_is_no_tls(self):
+        """One after the other, on each connection another; then the real server behind the same address, and the worker is ready."""
+        self.init()
+        answers = [b"", b"\0" * 100, b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x15\x03\x03\x00\x02\x02\x28", b"\x15\x03\x03\x00\x02\x01\x00", os.urandom(5000),
+                   b"\x16\x03\x03\xff\xff" + os.urandom(70000), b"\x16\x03\x03\x00\x04\x02\x00\x00\x00", b"\x17\x03\x03\x00\x10" + bytes(16),
+                   b"\x16\x03\x03\x00\x30\x02\x00\x00\x2c\x03\x03" + bytes(41)]
+        listener = socket.create_server(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        worker = self.worker(f"zks://localhost:{port}/{type(self).__name__}", ready=False)
+        listener.settimeout(30)
+        for answer in answers:
+            s = listener.accept()[0]
+            s.settimeout(5)
+            try:
+                s.recv(4096)
+                s.sendall(answer)
+                s.shutdown(socket.SHUT_WR)
+                s.recv(4096)
+            except OSError:
+                pass
+            s.close()
+        listener.close()
+        self.assertIsNone(worker.process.poll(), worker.log())
+        front = FaultProxy(self.ensemble.servers[0].secured, port=port)
+        self.addCleanup(front.stop)
+        worker.wait_ready()
+        front.mode = "reset"
+        front.mode = "pass"
+        worker.wait_ready()
+        self.stays(worker)
+        self.assertEqual(worker.term(), 0)
+
+
 class Three(Secured):
     members = 3
 
