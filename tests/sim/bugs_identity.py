@@ -75,7 +75,7 @@ BUGS = {
         (STATE,
          '    ret->notice = header.notice;\n',
          ''),
-    ]),
+    ], 'unit.test_reservation_leave'),
     'report-ignored': ('rule 8', 'the holder of a reported slot goes on', [
         (LOSS,
          '    if (!hold->active || hold->floor_ms >= until_ms',

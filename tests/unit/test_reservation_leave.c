@@ -165,6 +165,27 @@ static void releases_without_answers_do_not_pile_up(void **state)
     assert_int_equal(m->exit_code, 75);
 }
 
+/* What nobody else may know, the fleet is told first. */
+static void who_leaves_tells_of_a_loss(void **state)
+{
+    (void)state;
+    struct machine *m = ready_machine(0);
+    struct sf_coord_config seen = m->res.config;
+    char *bytes = sf_record_config_encode(&seen);
+    sf_fake_delete(store, "/f/config");
+    run(1000);
+    sf_fake_fault(m->coord, SF_COORD_HALT, SF_FAKE_NEVER_SENT);
+    sf_fake_put(store, "/f/config", bytes, strlen(bytes));
+    free(bytes);
+    while (m->res.state != SF_WORKER_HALTED)
+        run(10);
+    assert_true(m->res.notice.due && !is_halted(NULL));
+    leave(m, 5000);
+    run(3000);
+    assert_true(m->finished);
+    assert_true(is_halted(NULL));
+}
+
 static void it_leaves_while_a_bid_is_in_doubt(void **state)
 {
     (void)state;
@@ -476,6 +497,7 @@ int main(void)
         scenario(what_cannot_be_given_back_in_time_is_said),
         scenario(a_release_waits_for_its_answer_up_to_the_deadline),
         scenario(releases_without_answers_do_not_pile_up),
+        scenario(who_leaves_tells_of_a_loss),
         scenario(it_leaves_while_a_bid_is_in_doubt),
         scenario(it_leaves_while_a_bid_is_under_way),
         scenario(it_leaves_with_a_bid_that_was_never_sent),
