@@ -257,9 +257,9 @@ class Node:
 
     def wait_ready(self, seconds=60):
         end = time.monotonic() + seconds
-        while not self.is_ready() and time.monotonic() < end and not self.field.ending.is_set():
+        while not self.ready() and time.monotonic() < end and not self.field.ending.is_set():
             time.sleep(0.05)
-        return self.is_ready()
+        return self.ready()
 
     def _watch(self):
         """Notes when it becomes ready and stops being so; starts it again when it ended by itself."""

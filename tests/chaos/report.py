@@ -49,7 +49,7 @@ def summarise(field, lanes, load, checked, seconds, outages, run):
         "outages": len(outages), "outages_with_two_healthy": len(covered),
         "gaps_over_limit_with_two_healthy": sorted((o for o in covered if o["after_ms"] > GAP_MS), key=lambda o: -o["after_ms"])[:50],
         "longest_gap_ms_with_two_healthy": max(longest, default=0), "unexpected_exits": exits,
-        "problems": [p for lane in lanes for p in lane.problems], "ready_at_end": [n.name for n in field.base if n.is_ready()],
+        "problems": [p for lane in lanes for p in lane.problems],
     }
     result["failures"] = verdict(result, run["expected_ready"])
     result["ok"] = not result["failures"]
