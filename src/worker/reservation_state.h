@@ -265,6 +265,7 @@ struct sf_reservation {
                                       since_ms, made_ms, slot, seeks (reservation_tell.h) */
     bool telling_by_bind; /* by a write to the slot's record: what becomes of that one is the other's fate */
     int64_t told_mono_ms;
+    unsigned tells_failed; /* in a row: it is told again ever later */
     /* The first half of the guid of every claim that this machine asked for in this session: what
      * bears it and is not `claim` was given up, or made twice, and is deleted. "": none was asked for. */
     char mark[SF_COORD_MARK_SIZE];

@@ -104,7 +104,9 @@ bool sf_res_tell(struct sf_res_step *s, bool force)
     struct sf_reservation *res = s->res;
     if (res->claim_status != SF_CLAIM_HAVE || res->unclaim_sent)
         return false;
-    if (!force && (s->now->mono_ms - res->told_mono_ms < SF_RES_TELL_MS || !differs(s)))
+    /* Nobody mints by it: a coordinator that has too much to do is left alone with it. */
+    const int64_t pause_ms = SF_RES_TELL_MS << (res->tells_failed < 2 ? res->tells_failed : 2);
+    if (!force && (s->now->mono_ms - res->told_mono_ms < pause_ms || !differs(s)))
         return false;
     struct sf_coord_write *write = &sf_res_request(s, SF_COORD_TELL)->u.write;
     memcpy(write->slot.claim, res->claim.name, sizeof write->slot.claim);
@@ -123,6 +125,7 @@ void sf_res_told(struct sf_reservation *res, bool done)
     says->since_ms = telling->since_ms;
     says->slot = telling->slot;
     says->seeks = telling->seeks;
+    res->tells_failed = done ? 0 : res->tells_failed + 1;
     if (!done)
         says->state[0] = '\0'; /* nobody knows: it is told again */
 }

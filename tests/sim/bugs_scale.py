@@ -27,6 +27,12 @@ BUGS = {
     'judged-too-late': ('claims', 'a reservation that ends while its slot is looked at makes the slot free', [
         (SEEK, 'c->claim_count, asked_ms, NULL)', 'c->claim_count, s->now->mint_ms, NULL)'),
     ], SOUGHT),
+    'asked-again-at-once': ('claims', 'who holds nothing is as impatient with a busy coordinator as who holds a slot', [
+        ('src/worker/reservation_step.c', 'res->patient && !holds ?', 'false ?'),
+    ], SOUGHT),
+    'told-again-at-once': ('claims', 'what a claim could not be told is told again each second', [
+        ('src/worker/reservation_tell.c', 'res->tells_failed < 2 ? res->tells_failed : 2', '0'),
+    ], SOUGHT),
     'resting-forgotten': ('claims', 'a reservation that ends is not waited for', [
         (SEEK, '        seek->out_of_turn = true;\n        seek->earliest_ms = -1;\n'
                '        probe->workers[probe->count++] = seek->earliest;', '        seek->earliest_ms = -1;'),

@@ -14,7 +14,7 @@ BUGS = {
         (DECIDE, '    if (sf_res_claim_is_idle(res)) {', '    if (false) {'),
     ], UNIT),
     'tell-stream': ('claims', 'a claim is written as often as its reason changes', [
-        (TELL, 's->now->mono_ms - res->told_mono_ms < SF_RES_TELL_MS || !differs(s)', '!differs(s)'),
+        (TELL, 's->now->mono_ms - res->told_mono_ms < pause_ms || !differs(s)', '!differs(s)'),
     ], UNIT),
     'tell-numbers': ('claims', 'a claim is written anew for each number in its reason', [
         (TELL, '    static const char numbers[] = "0123456789.";', '    static const char numbers[] = "";'),

@@ -212,6 +212,13 @@ static void who_was_not_answered_in_time_waits_longer(void **state)
     assert_state(m, SF_WORKER_READY);
     assert_string_equal(m->res.why, "");
     assert_in_range(count_ops(m, "tell "), 0, 2);
+    /* What is told is left alone even longer: nobody mints by it. */
+    const unsigned tells = count_ops(m, "tell ");
+    m->res.claim.state[0] = '\0'; /* as after one that was not answered */
+    for (int i = 0; i < 20; i++)
+        sf_fake_fault(m->coord, SF_COORD_TELL, SF_FAKE_ANSWER_LOST_NOT_APPLIED);
+    run(21000);
+    assert_in_range(count_ops(m, "tell ") - tells, 3, 7);
     const size_t before = count_ops(m, "renew ");
     for (int i = 0; i < 2; i++)
         sf_fake_fault(m->coord, SF_COORD_RENEW, SF_FAKE_HELD);

@@ -97,9 +97,10 @@ static void failed_result(struct sf_etcd *etcd, const struct sf_etcd_result *res
  * danger: a fleet that starts at once would take it for gone. */
 static int64_t patience_ms(const struct sf_etcd *etcd, int64_t timeout_ms)
 {
-    const int64_t quarter_ms = (int64_t)etcd->options.ttl_s * 1000 / 4;
+    const int64_t ttl_ms = (int64_t)etcd->options.ttl_s * 1000;
+    const int64_t alone_ms = etcd->session->lease != 0 ? ttl_ms / 2 : ttl_ms;
     const int64_t patient_ms = sf_etcd_patient_ms(etcd, timeout_ms);
-    return etcd->options.endpoint_count == 1 && patient_ms < quarter_ms ? quarter_ms : patient_ms;
+    return etcd->options.endpoint_count == 1 && patient_ms < alone_ms ? alone_ms : patient_ms;
 }
 
 static void transfer_send(struct sf_etcd *etcd, const char *path, char *body, bool write,
