@@ -32,6 +32,9 @@ class _Waiter:
         self.wake = threading.Lock()
         self.wake.acquire()
 
+    def waits(self) -> bool:
+        return self.call is not None and not self.call.done
+
     def notify(self) -> None:
         """It is done, or it is its turn to look at the sockets."""
         if self.wake.locked():
@@ -171,19 +174,24 @@ class Client:
                         self._handle(events)
                 else:
                     waiter.wake.acquire(timeout=wait + 0.001)
+                    if call.done:  # often: the lock is what others want now
+                        continue
                     with lock:
                         if not call.done and call.armed <= engine.clock():
                             engine.run_timers(engine.clock())
                             engine.pump()
         finally:
-            with lock:
+            if call.done and self._leader is not waiter:  # whose call is done is not made leader any more
                 self._waiters.discard(waiter)
-                if not call.done:  # an exception: KeyboardInterrupt and the like
-                    engine.cancel(call)
-                if self._leader is waiter:
-                    self._leader = next(iter(self._waiters), None)
-                    if self._leader is not None:
-                        self._leader.notify()
+            else:
+                with lock:
+                    self._waiters.discard(waiter)
+                    if not call.done:  # an exception: KeyboardInterrupt and the like
+                        engine.cancel(call)
+                    if self._leader is waiter:
+                        self._leader = next((each for each in list(self._waiters) if each.waits()), None)
+                        if self._leader is not None:
+                            self._leader.notify()
 
     def _poll(self, wait: float) -> list[tuple[int, int]]:
         return self._epoll.poll(wait, 64)
@@ -271,7 +279,7 @@ class Client:
                 self._closed = True
                 self._engine.close()
                 self._engine.pump()
-                for waiter in self._waiters:
+                for waiter in list(self._waiters):
                     waiter.notify()
 
     def __enter__(self) -> Self:
