@@ -215,6 +215,7 @@ class Views:
         self.assertEqual([m["node"] for m in self.page(c)["members"] if m["self"]], ["c"], "the numbers of claims are those of a datacenter")
         self.assertEqual(self.metrics_of(a, 2), {"ready": 2}, "each datacenter counts its own")
         self.assertRegex(self.fleet.tool("top", "--once", "--admin", f"http://127.0.0.1:{a.admin}").stdout, "; slots of 2 datacenters: 3 held, 29 free, ")
+        self.assertRegex(self.fleet.tool("top", "--once", "--coordinator", self.coordinator.url(), "--fleet", "wide").stdout, r"; slots: 3 held, 29 free \(and 96 in 6 unused datacenters\), ")
         # Its console may ask the others, wherever they are.
         asked = urllib.request.Request(f"http://127.0.0.1:{a.admin}/status", headers={"Origin": f"http://127.0.0.1:{c.admin}"})
         with urllib.request.urlopen(asked, timeout=sf.DEADLINE_S) as answer:
