@@ -404,9 +404,11 @@ class Inits:
         self.made("--first")
         worker = self.worker().start()
         begun_ms = now_ms()
+        self.hold_still(worker)  # it tells in its claim what it hears
         self.halt(begun_ms + WINDOW_MS + 120000)
         self.refused(FAILED, "is halted: 1 workers noticed that data was lost", "--if-missing", *FEW)
         self.anew(FAILED, "a worker reported that it may mint up to", "--yes", *self.clock)
+        worker.resume()
         self.halt(begun_ms + WINDOW_MS)
         self.near(self.made("--after-data-loss", "--yes", *self.clock)["floor_ms"], begun_ms, WINDOW_MS + MARGIN_MS)  # with no word of --force
         worker.end()
