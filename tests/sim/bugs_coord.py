@@ -112,4 +112,7 @@ BUGS = {
     'local-claim-of-a-removed-file': ('rule 2', 'a claim counts whose file somebody has removed', [
         (LOCAL + 'claims.c', '    if (claim == NULL || sf_disk_same_file(claim->fd, dc->claims, name))\n', '    if (true)\n'),
     ], 'unit.test_coord_local'),
+    'local-lock-left-to-a-child': ('a fork takes nothing along', 'a lock is given back by closing the file, which a child has open, too', [
+        (LOCAL + 'disk.c', '    (void)fcntl(fd, F_OFD_SETLK, &whole);\n', '    (void)whole;\n'),
+    ], 'unit.test_coord_local_lock'),
 }

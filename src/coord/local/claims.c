@@ -33,7 +33,7 @@ struct sf_local_claim *sf_local_claim_held(struct sf_local_store *store,
     return NULL;
 }
 
-void sf_local_claim_drop(struct sf_local_store *store, struct sf_local_claim *claim)
+static void forget(struct sf_local_store *store, struct sf_local_claim *claim)
 {
     struct sf_local_claim **at = &store->claims;
     while (*at != claim) {
@@ -41,8 +41,13 @@ void sf_local_claim_drop(struct sf_local_store *store, struct sf_local_claim *cl
         at = &(*at)->next;
     }
     *at = claim->next;
-    close(claim->fd);
     free(claim);
+}
+
+void sf_local_claim_drop(struct sf_local_store *store, struct sf_local_claim *claim)
+{
+    sf_disk_unlock(claim->fd);
+    forget(store, claim);
 }
 
 void sf_local_claim_replaced(struct sf_local_claim *claim, int fd)
@@ -372,6 +377,8 @@ void sf_local_claims_end(struct sf_local_store *store, int64_t give_up_ns)
 
 void sf_local_claims_abandon(struct sf_local_store *store)
 {
-    while (store->claims != NULL)
-        sf_local_claim_drop(store, store->claims);
+    while (store->claims != NULL) {
+        close(store->claims->fd); /* its lock is the parent's */
+        forget(store, store->claims);
+    }
 }

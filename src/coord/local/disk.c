@@ -273,6 +273,13 @@ int sf_disk_try_lock(const struct sf_disk *disk, int fd, enum sf_disk_hold hold)
     return errno == EACCES ? -EAGAIN : -errno;
 }
 
+void sf_disk_unlock(int fd)
+{
+    struct flock whole = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+    (void)fcntl(fd, F_OFD_SETLK, &whole);
+    close(fd);
+}
+
 int sf_disk_lock_file(const struct sf_disk *disk, int dirfd, const char *name,
                       enum sf_disk_hold hold, int *ret_fd)
 {
@@ -285,7 +292,7 @@ int sf_disk_lock_file(const struct sf_disk *disk, int dirfd, const char *name,
     if (rc == 0 && !sf_disk_same_file(fd, dirfd, name))
         rc = -EAGAIN;
     if (rc < 0) {
-        close(fd);
+        sf_disk_unlock(fd);
         return rc;
     }
     *ret_fd = fd;

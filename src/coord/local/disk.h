@@ -6,8 +6,8 @@
  * identity (its path below DIR), both numbers and the record, so that a torn, cut, edited or
  * misplaced file is noticed. Locks are open file description locks (fcntl(2), F_OFD_SETLK): they
  * belong to one open(2), so two handles in one process exclude each other, and the kernel drops
- * them when the last descriptor is closed, however the process ends. A child made by fork shares
- * them: see local.c.
+ * them when the last descriptor is closed, however the process ends. A child made by fork has copies
+ * of the descriptors, so that closing ours drops nothing while it lives: locks are given back by name.
  *
  * One thread per struct sf_disk. Functions return 0 or a negative errno code.
  */
@@ -85,10 +85,12 @@ int sf_disk_replace(const struct sf_disk *disk, int dirfd, const char *name, con
 
 /* Alone, or beside others who share it. */
 enum sf_disk_hold { SF_DISK_ALONE, SF_DISK_SHARED };
+/* Gives the lock of an open file back, also where a forked child has the file open, and closes it. */
+void sf_disk_unlock(int fd);
 /* Takes the lock of an open file without waiting: 0, -EAGAIN (held by another), or an error. */
 int sf_disk_try_lock(const struct sf_disk *disk, int fd, enum sf_disk_hold hold);
 /* Opens (making it if needed) and locks a lock file, without waiting. -EAGAIN as above. The lock
- * ends when ret_fd is closed. */
+ * ends with sf_disk_unlock(ret_fd). */
 int sf_disk_lock_file(const struct sf_disk *disk, int dirfd, const char *name,
                       enum sf_disk_hold hold, int *ret_fd);
 /* Does another open file hold the lock of this file? Takes nothing. 1, 0 or an error. */

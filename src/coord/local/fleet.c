@@ -71,7 +71,7 @@ int sf_local_fleet_open(struct sf_local_store *store, struct sf_local_job *job,
 void sf_local_fleet_close(struct sf_local_fleet *fleet)
 {
     if (fleet->lock >= 0)
-        close(fleet->lock);
+        sf_disk_unlock(fleet->lock);
     if (fleet->top >= 0)
         close(fleet->top);
     fleet->lock = fleet->top = -1;

@@ -124,7 +124,9 @@ static void close_if_open(int *fd)
 
 void sf_local_dc_close(struct sf_local_dc *dc)
 {
-    close_if_open(&dc->lock);
+    if (dc->lock >= 0)
+        sf_disk_unlock(dc->lock);
+    dc->lock = -1;
     close_if_open(&dc->claims);
     close_if_open(&dc->slots);
     close_if_open(&dc->top);
