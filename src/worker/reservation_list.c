@@ -191,6 +191,20 @@ void sf_res_bid_for(struct sf_res_step *s, const struct sf_coord_slot *slot)
     res->bid.from_ms = res->bid.floor_ms;
 }
 
+/* Does it show our own slot with what we did not write? A list may be older than our last write, so it
+ * decides nothing: the record itself is read, and judged. */
+static void doubt_own_record(struct sf_reservation *res, const struct sf_coord_completion *c)
+{
+    struct sf_tenure *hold = &res->hold;
+    if (!hold->active || res->orphan || strcmp(hold->token, res->config.token) != 0)
+        return;
+    for (size_t i = 0; i < c->slot_count; i++)
+        if (c->slots[i].worker == hold->worker &&
+            (c->slots[i].state != SF_COORD_RECORD_OK ||
+             strcmp(c->slots[i].nonce, hold->record.nonce) != 0))
+            hold->must_read = true;
+}
+
 void sf_res_listed(struct sf_res_step *s, const struct sf_coord_completion *c)
 {
     struct sf_reservation *res = s->res;
@@ -205,6 +219,7 @@ void sf_res_listed(struct sf_res_step *s, const struct sf_coord_completion *c)
     res->census.read_mono_ms = s->now->mono_ms;
     sf_res_settle_claim(res, c);
     sf_res_find_strays(res, c);
+    doubt_own_record(res, c);
     sf_res_progress(s);
     if (!sf_res_grants(res))
         return;

@@ -115,4 +115,7 @@ BUGS = {
     'local-lock-left-to-a-child': ('a fork takes nothing along', 'a lock is given back by closing the file, which a child has open, too', [
         (LOCAL + 'disk.c', '    (void)fcntl(fd, F_OFD_SETLK, &whole);\n', '    (void)whole;\n'),
     ], 'unit.test_coord_local_lock'),
+    'local-replaced-unnoticed': ('rule 6', 'another directory in the place of the fleet\'s is not a lost connection', [
+        (LOCAL + 'watch.c', '    if (was_replaced(watch, store))\n', '    if (was_replaced(watch, store) && false)\n'),
+    ], 'unit.test_coord_local_lock'),
 }

@@ -61,6 +61,11 @@ BUGS = {
          '    if (state != NULL && state->halted) {',
          '    if (false && state->halted) {'),
     ]),
+    'list-unheeded': ('rule 8', 'a list shows the own record changed, and it is not read', [
+        ('src/worker/reservation_list.c',
+         '    doubt_own_record(res, c);\n',
+         '    (void)doubt_own_record;\n'),
+    ], 'unit.test_reservation_told'),
     'loss-kept-secret': ('rule 8', 'a loss is noticed and not told', [
         (LOSS,
          '    if (!res->notice.due)\n'

@@ -1,5 +1,5 @@
 /* unit/test_coord_local_lock.c - lock files of the local backend that are removed while they are taken,
- * and locks of a process whose children live on. */
+ * locks of a process whose children live on, and a directory whose place another one takes. */
 #include "unit/local_fixture.h"
 
 /* Somebody removes the tree between the opening of a lock file and its lock. */
@@ -100,12 +100,32 @@ static void test_a_child_keeps_no_claim(void **state)
     forget();
 }
 
+/* To whoever holds a slot there it is a connection that was lost: what is there now has to be read. */
+static void test_another_directory_is_told(void **state)
+{
+    (void)state;
+    start(NULL);
+    init();
+    struct sf_coord_request watch = {.op = SF_COORD_WATCH};
+    assert_int_equal(call(&watch)->outcome, SF_COORD_DONE);
+    const unsigned connected = heard(SF_COORD_CONNECTED), changed = heard(SF_COORD_FLEET_CHANGED);
+    shell("touch f/x && rm f/x"); /* another file in it is none */
+    assert_true(wait_heard(SF_COORD_FLEET_CHANGED, changed));
+    assert_int_equal(heard(SF_COORD_DISCONNECTED), 0);
+    shell("cp -a f g && mv f old && mv g f");
+    assert_true(wait_heard(SF_COORD_DISCONNECTED, 0));
+    assert_true(wait_heard(SF_COORD_CONNECTED, connected));
+    stop();
+    forget();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_a_lock_on_a_removed_file_is_none, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_child_keeps_no_lock, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_child_keeps_no_claim, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_another_directory_is_told, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

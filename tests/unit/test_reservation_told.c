@@ -201,6 +201,26 @@ static void a_claim_that_comes_back_is_deleted(void **state)
     assert_state(m, SF_WORKER_READY);
 }
 
+/* Nothing happens to the connection: a directory of which a copy takes the place. */
+static void an_older_copy_is_noticed_before_the_next_write(void **state)
+{
+    (void)state;
+    struct machine *m = ready_machine(0);
+    struct sf_fake_tree *before = sf_fake_snapshot(store);
+    const uint64_t first = m->res.stats.renewals_ok;
+    while (m->res.stats.renewals_ok == first)
+        run(10);
+    run(100);
+    record_rule = false; /* the record says less from here on */
+    sf_fake_restore(store, before);
+    sf_fake_snapshot_free(before);
+    run(1500);
+    assert_int_equal(m->res.stats.renewals_ok, first + 1);
+    assert_int_equal(m->res.stats.renewals_lost, 0);
+    assert_said(m, "fleet.lost: slot 0/0: the coordinator has lost data (its record has been put "
+                   "back from an older state)");
+}
+
 /* By its from_ms an owner is told from the next one: it starts above its own last ID in a slot that was
  * free for long, and says the same in all its writes. */
 static void an_owner_keeps_its_mark(void **state)
@@ -285,6 +305,7 @@ int main(void)
         scenario(who_followed_a_release_took_nothing),
         scenario(what_is_not_believed_is_forgotten_first),
         scenario(a_claim_that_comes_back_is_deleted),
+        scenario(an_older_copy_is_noticed_before_the_next_write),
         scenario(an_owner_keeps_its_mark),
         scenario(who_holds_nothing_any_more_tells_too),
         scenario(nobody_claims_in_a_halted_fleet_to_learn_the_time),

@@ -269,10 +269,26 @@ static struct pending *take(struct local *local)
     return pending;
 }
 
+/* A connection that was lost, to whoever holds a slot: what is there now may have been put there from a
+ * copy, and has to be read before anything else. */
+static void tell_replaced(struct local *local)
+{
+    pthread_mutex_lock(&local->lock);
+    deliver(local, sf_coord_event_notice(SF_COORD_DISCONNECTED,
+                                         "another directory has the place of %.200s",
+                                         local->store.fleet_root));
+    deliver(local, sf_coord_event_notice(SF_COORD_CONNECTED, "the directory %.200s answers",
+                                         local->store.root));
+    pthread_mutex_unlock(&local->lock);
+}
+
 static void look_for_changes(struct local *local)
 {
     const int64_t now = now_ns(local);
     local->changed |= sf_local_watch_look(local->watch, &local->store, now);
+    if ((local->changed & SF_LOCAL_REPLACED) != 0)
+        tell_replaced(local);
+    local->changed &= ~(unsigned)SF_LOCAL_REPLACED;
     if (local->changed == 0 || now - local->changed_sent_ns < CHANGED_PAUSE_MS * SF_NS_PER_MS)
         return;
     const unsigned changed = local->changed;

@@ -26,6 +26,8 @@ struct sf_local_watch {
     int fleet_wd, tree_wd;           /* the fleet's directory, and that of the making last named */
     char token[SF_COORD_TOKEN_SIZE]; /* that making's */
     uint64_t fleet_seen;             /* digest of their times */
+    dev_t fleet_device;              /* which directory the fleet's was when it was last there; */
+    ino_t fleet_inode;               /* 0: it was not looked at yet */
     int64_t next_poll_ns;
 };
 
@@ -84,6 +86,19 @@ static uint64_t look_at_fleet(const struct sf_local_watch *watch,
     if (length > 0 && (size_t)length < sizeof path && stat(path, &info) == 0)
         mix_directory(&digest, &info);
     return digest;
+}
+
+/* Does another directory have the place of the one that was seen last? */
+static bool was_replaced(struct sf_local_watch *watch, const struct sf_local_store *store)
+{
+    struct stat now;
+    if (stat(store->fleet_root, &now) != 0)
+        return false;
+    const bool other = watch->fleet_inode != 0 &&
+                       (now.st_dev != watch->fleet_device || now.st_ino != watch->fleet_inode);
+    watch->fleet_device = now.st_dev;
+    watch->fleet_inode = now.st_ino;
+    return other;
 }
 
 /* A wiped datacenter has a digest too, so that its return is a change. */
@@ -159,6 +174,8 @@ int sf_local_watch_add(struct sf_local_watch *watch, struct sf_local_store *stor
     size_t met = 0;
     entry->seen = look_at(store, entry, &met);
     watch->fleet_seen = look_at_fleet(watch, store);
+    if (watch->fleet_inode == 0)
+        (void)was_replaced(watch, store);
     watch->next_poll_ns = 0;
     return 0;
 }
@@ -208,6 +225,8 @@ unsigned sf_local_watch_look(struct sf_local_watch *watch, struct sf_local_store
     const uint64_t digest = look_at_fleet(watch, store);
     if (digest != watch->fleet_seen)
         changed |= SF_LOCAL_FLEET_CHANGED;
+    if (was_replaced(watch, store))
+        changed |= SF_LOCAL_REPLACED;
     watch->fleet_seen = digest;
     watch->next_poll_ns = mono_ns + (SF_LOCAL_POLL_MS + (int64_t)met) * SF_NS_PER_MS;
     return changed;

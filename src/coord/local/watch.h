@@ -24,9 +24,10 @@ int sf_local_watch_add(struct sf_local_watch *watch, struct sf_local_store *stor
                        struct sf_local_job *job);
 /* Milliseconds until the next poll, -1: nothing is watched. */
 int sf_local_watch_wait_ms(const struct sf_local_watch *watch, int64_t mono_ns);
-enum { SF_LOCAL_CHANGED = 1, SF_LOCAL_FLEET_CHANGED = 2 };
+enum { SF_LOCAL_CHANGED = 1, SF_LOCAL_FLEET_CHANGED = 2, SF_LOCAL_REPLACED = 4 };
 /* Reads what inotify has, polls when it is time. What has changed since the last call, as a set of
- * these: claims or records of a datacenter, or the config, a name or a state. */
+ * these: claims or records of a datacenter; the config, a name or a state; another directory has the
+ * place of the fleet's. */
 unsigned sf_local_watch_look(struct sf_local_watch *watch, struct sf_local_store *store,
                              int64_t mono_ns);
 
