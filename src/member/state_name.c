@@ -37,7 +37,29 @@ static uint64_t hash_of(const char *text)
 
 #define REAL_MAX (PATH_MAX + SF_COORDINATOR_DIR_MAX + 1)
 
-/* The directory without links and dots, as far down as there is one. */
+/* Puts the components of more behind a path without dots: those that are not there cannot be links, so
+ * they are taken as they are written. "" is the root. */
+static void append_plainly(char path[REAL_MAX], const char *more)
+{
+    size_t end = strlen(path);
+    while (*more != '\0') {
+        const size_t slashes = strspn(more, "/"), length = strcspn(more + slashes, "/");
+        const char *part = more + slashes;
+        more = part + length;
+        if (length == 2 && memcmp(part, "..", 2) == 0) {
+            while (end > 0 && path[--end] != '/')
+                ;
+        } else if (length > 0 && !(length == 1 && *part == '.')) {
+            SF_ASSERT(end + 1 + length < REAL_MAX);
+            path[end] = '/';
+            memcpy(path + end + 1, part, length);
+            end += 1 + length;
+        }
+        path[end] = '\0';
+    }
+}
+
+/* The directory without links and dots, as far down as there is one; the rest without dots. */
 static void real_directory(const char *path, char ret[REAL_MAX])
 {
     char head[SF_COORDINATOR_DIR_MAX + 1], found[PATH_MAX] = "";
@@ -53,7 +75,8 @@ static void real_directory(const char *path, char ret[REAL_MAX])
     }
     if (end == 0 || strcmp(found, "/") == 0)
         found[0] = '\0';
-    (void)snprintf(ret, REAL_MAX, "%s%s", found, path + end);
+    (void)snprintf(ret, REAL_MAX, "%s", found);
+    append_plainly(ret, path + end);
 }
 
 /* Fills ret with "LITERAL-REAL". url: a coordinator's, whether it is one or not. */

@@ -118,10 +118,34 @@ static void knows_what_is_not_there_yet(void **state)
 {
     (void)state;
     minted("f", url_of("not/there"));
-    assert_true(sf_state_known(states, "f", url_of("not/there/")));
+    static const char *const same[] = {"not/there/",         "not//there",
+                                       "not/./there",        ".//not///there/.//",
+                                       "not/there/../there", "not/x/../../not/there"};
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++)
+        if (!sf_state_known(states, "f", url_of(same[i])))
+            fail_msg("%s is not known", same[i]);
+    assert_false(sf_state_known(states, "f", url_of("not/there/x")));
+    assert_false(sf_state_known(states, "f", url_of("not/there/..")));
     make("not");
     make("not/there");
     assert_true(sf_state_known(states, "f", url_of("not/./there")));
+}
+
+/* Made with its directory there, looked for when that is gone. */
+static void knows_what_is_gone(void **state)
+{
+    (void)state;
+    make("was");
+    make("was/here");
+    minted("f", url_of("was//here"));
+    char full[600];
+    snprintf(full, sizeof full, "%s/was/here", root);
+    assert_int_equal(rmdir(full), 0);
+    static const char *const same[] = {"was/here", "was//here/", "was/here//.", "was/./here",
+                                       "was/here/x/.."};
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++)
+        if (!sf_state_known(states, "f", url_of(same[i])))
+            fail_msg("%s is not known", same[i]);
 }
 
 /* The longest of everything keeps what tells it apart. */
@@ -148,8 +172,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define T(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
-        T(knows_its_own), T(knows_every_spelling),        T(knows_what_was_replaced),
-        T(longest),       T(knows_what_is_not_there_yet),
+        T(knows_its_own),      T(knows_every_spelling),        T(knows_what_was_replaced),
+        T(knows_what_is_gone), T(knows_what_is_not_there_yet), T(longest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
