@@ -123,7 +123,7 @@ BUGS = {
     'init-by-one-machine': ('rule 10', 'a worker makes a fleet anew where several machines meet', [
         ('src/worker/reservation_config.c', '!(known && res->params.first_only)', 'true'),
     ], 'unit.test_reservation_config'),
-    'gone-directory-as-spelled': ('the promise ends', 'a directory that is gone is known by one spelling only', [
+    'gone-directory-as-spelled': ('rule 10', 'a directory that is gone is known by one spelling only', [
         (NAME, '    append_plainly(ret, path + end);\n', '    strncat(ret, path + end, REAL_MAX - 1 - strlen(ret));\n'),
     ], NAMES),
     'known-as-spelled': ('rule 10', 'a directory that is spelled otherwise is another one', [
