@@ -30,7 +30,7 @@ try {
   console.log("seen to refuse after " + await until("refusing", async () => /^bad:refusing/.test((await looks())[1]), 20000) + " ms");
   await until("the head", async () => /Most requests are refused/.test(await page.textContent("#banner-text")), 20000);
   assert.equal(await page.getAttribute("#banner", "class"), "bad");
-  await until("what it is near", async () => /^bad:refusing/.test((await looks())[1]) && (await page.$$eval("#workers tr:nth-child(2) td", cells => cells[2].textContent)).match(/^\d{3}/), 20000);
+  await until("what it is near", async () => /^bad:refusing/.test((await looks())[1]) && (await page.$$eval("#workers tr:nth-child(2) td", cells => cells[2].textContent)).match(/^(\d{3}|\d{1,3}(,\d{3})+)\D*%/), 20000);
   await page.screenshot({ path: shot("console-fleet-flooded"), fullPage: true });
   await flooded;
   await until("well again", async () => await page.getAttribute("#banner", "class") !== "bad", 30000);

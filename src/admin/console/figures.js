@@ -32,16 +32,17 @@ function add_points_of(to, points, from, end) {
   }
 }
 
-// What lies further back than FRESH columns changes when an hour does, and with every new column. Of a large fleet only then: it is the sum of many hours.
-const FRESH = 3, CHEAP_MS = 20;
-let past = { key: "", to: null, hours: -1, cost_ms: 0 }, hours_taken = 0;
+// What lies further back than FRESH columns changes when an hour does, and with every new column. It may be the sum of a thousand hours: where hours come in, no more than
+// a part of the time goes into it.
+const FRESH = 3, CHEAP_MS = 20, PAUSES = 50;
+let past = { key: "", to: null, hours: -1, cost_ms: 0, at_ms: 0 }, hours_taken = 0;
 
 function past_of(some, t, key) {
-  if (past.key === key && (past.hours === hours_taken || past.cost_ms > CHEAP_MS)) return past.to;
   const start = performance.now(), to = { t };
+  if (past.key === key && (past.hours === hours_taken || past.cost_ms > CHEAP_MS && start - past.at_ms < PAUSES * past.cost_ms)) return past.to;
   for (const name of COLUMNS) to[name] = new Array(t.length).fill(NaN);
   for (const w of some) if (w.hour) add_points_of(to, w.hour.points, 0, t.length - FRESH);
-  past = { key, to, hours: hours_taken, cost_ms: performance.now() - start };
+  past = { key, to, hours: hours_taken, cost_ms: performance.now() - start, at_ms: start };
   return to;
 }
 
