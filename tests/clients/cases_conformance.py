@@ -11,6 +11,7 @@ from suite import scenario
 
 os.environ.setdefault("SF_BIN", str(ROOT / "build/dev/bin"))
 EPOCH_MS = 1704067200000
+FIRST_CHOICES = 12
 
 
 class Conformance:
@@ -60,7 +61,9 @@ def conformance(new):
     with Conformance() as server, new() as driver:
         for row in server.rows:
             try:
-                play(new, driver, row)
+                # Of two workers a client asks whichever it likes; one that it has met and is content with, again and again.
+                for _ in range(FIRST_CHOICES if "," in row["servers"] else 1):
+                    play(new, driver, row)
             except AssertionError as wrong:
                 raise AssertionError(f"{row['scenario']}: {wrong}") from wrong
         seen, code = server.end()
