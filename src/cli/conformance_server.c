@@ -107,10 +107,11 @@ void sf_visit_mint(struct sf_visit *visit, const struct sf_wire_header *header,
         const uint64_t sequence = stage->word & ((1 << SEQUENCE_BITS) - 1);
         const uint32_t room = (uint32_t)((1 << SEQUENCE_BITS) - sequence);
         const uint32_t n = left < room ? left : room;
-        runs[count++] = (struct sf_wire_run){
+        runs[count] = (struct sf_wire_run){
             .first = (stage->word >> SEQUENCE_BITS << (SEQUENCE_BITS + SLOT_BITS)) |
                      (WORKER << SEQUENCE_BITS) | sequence,
             .count = n};
+        count++;
         stage->word += n;
         left -= n;
     }

@@ -90,7 +90,7 @@ static int of_coordinator(const struct sf_cli_layout_of *of, struct sf_layout *r
                           int64_t *ret_epoch_ms)
 {
     struct sf_cli_fleet fleet = {0};
-    struct sf_coord_config config;
+    struct sf_coord_config config = {0};
     int code = sf_cli_fleet_open(&of->fleet, &fleet);
     if (code < 0)
         code = sf_cli_fleet_config(&fleet, &config);

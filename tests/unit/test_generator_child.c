@@ -2,6 +2,7 @@
  * lies in is empty there, and nothing comes of it. */
 #include "unit/cmocka_all.h"
 
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -50,10 +51,22 @@ static void nothing_comes_of_a_mint_that_a_fork_fell_into(void **state)
     munmap(page, sizeof *page);
 }
 
+/* What the kernel has emptied (MADV_WIPEONFORK), looked at by whoever finds it so. */
+static void what_is_empty_is_closed(void **state)
+{
+    (void)state;
+    struct sf_generator gen;
+    memset(&gen, 0, sizeof gen);
+    assert_true(sf_generator_is_closed(&gen));
+    assert_int_equal(sf_generator_last_ms(&gen), 0);
+    sf_generator_raise_copy(&gen, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_comes_of_a_mint_that_a_fork_fell_into),
+        cmocka_unit_test(what_is_empty_is_closed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,8 @@
  * has reported of the slot (docs/uniqueness.md, traps 3 and 14, rule 8). */
 #include "unit/reservation_fixture.h"
 
+#include "worker/reservation_tenure.h"
+
 static void set_clock(struct machine *m, bool ok)
 {
     m->now.clock_ok = ok;
@@ -113,12 +115,39 @@ static void a_report_that_comes_while_nothing_is_minted_counts(void **state)
     assert_true((int64_t)sf_generator_last_ms(&m->gen) + EPOCH_MS >= until_ms);
 }
 
+/* A list that is full of writes. The oldest that was refused makes room, and what it would have given back is never minted
+ * in again: it counts as acknowledged. Where none was refused nothing more is written. */
+static void a_refused_write_makes_room(void **state)
+{
+    (void)state;
+    struct sf_tenure tenure = {.acked_ms = 9000};
+    assert_true(sf_tenure_has_room(&tenure));
+    for (unsigned i = 0; i < SF_RES_OUTSTANDING_MAX; i++)
+        tenure.outstanding[i].reserved_until_ms = 10000 + i;
+    tenure.outstanding_count = SF_RES_OUTSTANDING_MAX;
+    assert_false(sf_tenure_has_room(&tenure));
+    assert_int_equal(tenure.outstanding_count, SF_RES_OUTSTANDING_MAX);
+    tenure.outstanding[1].refused = tenure.outstanding[2].refused = true;
+    assert_true(sf_tenure_has_room(&tenure));
+    assert_int_equal(tenure.outstanding_count, SF_RES_OUTSTANDING_MAX - 1);
+    assert_int_equal(tenure.outstanding[0].reserved_until_ms, 10000);
+    assert_int_equal(tenure.outstanding[1].reserved_until_ms, 10002);
+    assert_true(tenure.outstanding[1].refused);
+    assert_int_equal(tenure.acked_ms, 9000);
+    assert_int_equal(sf_tenure_granted_ms(&tenure), 9000);
+    tenure.outstanding_count = SF_RES_OUTSTANDING_MAX;
+    tenure.outstanding[1].reserved_until_ms = 7000; /* a release, say */
+    assert_true(sf_tenure_has_room(&tenure));
+    assert_int_equal(tenure.acked_ms, 7000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         scenario(an_old_read_behind_a_refused_release_opens_nothing),
         scenario(after_a_release_that_was_not_done_the_next_write_opens),
         scenario(a_report_that_comes_while_nothing_is_minted_counts),
+        cmocka_unit_test(a_refused_write_makes_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
