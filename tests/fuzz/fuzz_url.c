@@ -6,12 +6,25 @@
 
 #include "base/clock_source.h"
 #include "base/coordinator.h"
+#include "base/unix_address.h"
 #include "client/shared.h"
 #include "coord/etcd/options.h"
 
 static void host_ok(const struct sf_host_port *host)
 {
     MUST(memchr(host->host, '\0', sizeof host->host) && host->host[0] && host->port > 0);
+}
+
+/* A UNIX socket has no port, and is no name that is looked up. */
+static void server_ok(const struct sf_name *name)
+{
+    struct sockaddr_un address;
+    socklen_t size;
+    MUST(memchr(name->at.host, '\0', sizeof name->at.host));
+    if (sf_unix_server_meant(name->at.host))
+        MUST(sf_unix_server(name->at.host, &address, &size) == 0 && name->at.port == 0);
+    else
+        host_ok(&name->at);
 }
 
 static void coordinator(const char *text)
@@ -87,7 +100,7 @@ static void servers(char *text)
     } else {
         MUST(shared.name_count >= 1 && shared.name_count <= SF_CLIENT_NAMES_MAX);
         for (uint32_t i = 0; i < shared.name_count; i++)
-            host_ok(&shared.names[i].at);
+            server_ok(&shared.names[i]);
     }
     pthread_mutex_destroy(&shared.mutex);
 }
